@@ -1,0 +1,306 @@
+//! Every step of an agent's life as a table, and what must hold for any sequence of events.
+
+use proptest::prelude::*;
+
+use super::{AgentEvent as E, AgentState as S, Effect as F, *};
+use crate::domain::restart::When;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn rules(kind: Kind) -> Rules {
+    Rules {
+        kind,
+        restart: restart::Policy {
+            when: When::Always,
+            backoff_min: SECOND,
+            backoff_max: SECOND * 30,
+            max_restarts: 2,
+            window: SECOND * 60,
+            stable_after: SECOND * 10,
+        },
+    }
+}
+
+fn leaving(rung: Rung, then: Then, end: Option<End>) -> Option<Leaving> {
+    Some(Leaving { rung, then, end })
+}
+
+/// An agent in `state` as it would be met there: one that leaves was at work and asked to stop.
+fn agent(state: S) -> Agent {
+    let out = matches!(state, S::Stale | S::Stopping);
+    Agent {
+        state,
+        leaving: if out { leaving(Rung::Signal, Then::Recover, Some(End::Released)) } else { None },
+        ..Agent::default()
+    }
+}
+
+const EVENTS: [E; 20] = [
+    E::Start,
+    E::Ready,
+    E::Assigned,
+    E::Done,
+    E::Exited { clean: true },
+    E::Exited { clean: false },
+    E::SpawnFailed,
+    E::Faulty(Fault::Protocol),
+    E::Faulty(Fault::Timeout),
+    E::Faulty(Fault::Cancel),
+    E::Faulty(Fault::Startup),
+    E::Silent,
+    E::Stop { hard: false },
+    E::Stop { hard: true },
+    E::Pause,
+    E::Restart,
+    E::Drain,
+    E::GraceElapsed,
+    E::BackoffElapsed,
+    E::Stop { hard: false },
+];
+
+/// Every legal step of a resident agent: from, event, to, effects.
+#[rustfmt::skip]
+fn resident() -> Vec<(S, E, S, Vec<F>)> {
+    let failed = |class| F::End(End::Failed(class));
+    let (soft, hard) = (E::Stop { hard: false }, E::Stop { hard: true });
+    let (ask, signal, kill) = (F::Climb(Rung::Ask), F::Climb(Rung::Signal), F::Climb(Rung::Kill));
+    let (clean, broken) = (E::Exited { clean: true }, E::Exited { clean: false });
+    let backoff = F::ArmBackoff(SECOND);
+    vec![
+        (S::Stopped,     E::Start,                    S::Starting,    vec![F::Spawn]),
+        (S::Stopped,     E::Pause,                    S::Paused,      vec![]),
+
+        (S::Starting,    E::Ready,                    S::Idle,        vec![F::Offer]),
+        (S::Starting,    clean,                       S::Backoff,     vec![backoff]),
+        (S::Starting,    broken,                      S::Backoff,     vec![backoff]),
+        (S::Starting,    E::SpawnFailed,              S::Backoff,     vec![backoff]),
+        (S::Starting,    E::Faulty(Fault::Protocol),  S::Stopping,    vec![signal]),
+        (S::Starting,    E::Faulty(Fault::Timeout),   S::Stopping,    vec![signal]),
+        (S::Starting,    E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
+        (S::Starting,    E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
+        (S::Starting,    soft,                        S::Stopping,    vec![signal]),
+        (S::Starting,    hard,                        S::Stopping,    vec![kill]),
+        (S::Starting,    E::Pause,                    S::Stopping,    vec![signal]),
+        (S::Starting,    E::Restart,                  S::Stopping,    vec![signal]),
+        (S::Starting,    E::Drain,                    S::Stopping,    vec![signal]),
+
+        (S::Idle,        E::Assigned,                 S::Busy,        vec![F::Run]),
+        (S::Idle,        clean,                       S::Backoff,     vec![F::Withdraw, backoff]),
+        (S::Idle,        broken,                      S::Backoff,     vec![F::Withdraw, backoff]),
+        (S::Idle,        E::Faulty(Fault::Protocol),  S::Stopping,    vec![F::Withdraw, signal]),
+        (S::Idle,        E::Faulty(Fault::Timeout),   S::Stopping,    vec![F::Withdraw, signal]),
+        (S::Idle,        E::Faulty(Fault::Cancel),    S::Stopping,    vec![F::Withdraw, signal]),
+        (S::Idle,        E::Faulty(Fault::Startup),   S::Stopping,    vec![F::Withdraw, signal]),
+        (S::Idle,        E::Silent,                   S::Stale,       vec![F::Withdraw, signal]),
+        (S::Idle,        soft,                        S::Stopping,    vec![F::Withdraw, ask]),
+        (S::Idle,        hard,                        S::Stopping,    vec![F::Withdraw, kill]),
+        (S::Idle,        E::Pause,                    S::Stopping,    vec![F::Withdraw, ask]),
+        (S::Idle,        E::Restart,                  S::Stopping,    vec![F::Withdraw, ask]),
+        (S::Idle,        E::Drain,                    S::Stopping,    vec![F::Withdraw, ask]),
+
+        (S::Busy,        E::Done,                     S::Idle,        vec![F::Offer]),
+        (S::Busy,        clean,                       S::Backoff,     vec![failed(FailureClass::Exit), backoff]),
+        (S::Busy,        broken,                      S::Backoff,     vec![failed(FailureClass::Exit), backoff]),
+        (S::Busy,        E::SpawnFailed,              S::Backoff,     vec![failed(FailureClass::Spawn), backoff]),
+        (S::Busy,        E::Faulty(Fault::Protocol),  S::Stopping,    vec![signal]),
+        (S::Busy,        E::Faulty(Fault::Timeout),   S::Stopping,    vec![signal]),
+        (S::Busy,        E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
+        (S::Busy,        E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
+        (S::Busy,        E::Silent,                   S::Stale,       vec![signal]),
+        (S::Busy,        soft,                        S::Stopping,    vec![signal]),
+        (S::Busy,        hard,                        S::Stopping,    vec![kill]),
+        (S::Busy,        E::Pause,                    S::Stopping,    vec![signal]),
+        (S::Busy,        E::Restart,                  S::Stopping,    vec![signal]),
+        (S::Busy,        E::Drain,                    S::Busy,        vec![]),
+
+        (S::Stale,       E::Done,                     S::Stale,       vec![]),
+        (S::Stale,       clean,                       S::Backoff,     vec![F::End(End::Released), backoff]),
+        (S::Stale,       broken,                      S::Backoff,     vec![F::End(End::Released), backoff]),
+        (S::Stale,       E::GraceElapsed,             S::Stopping,    vec![kill]),
+        (S::Stale,       soft,                        S::Stale,       vec![]),
+        (S::Stale,       hard,                        S::Stopping,    vec![kill]),
+        (S::Stale,       E::Pause,                    S::Stale,       vec![]),
+        (S::Stale,       E::Restart,                  S::Stale,       vec![]),
+        (S::Stale,       E::Start,                    S::Stale,       vec![]),
+        (S::Stale,       E::Drain,                    S::Stale,       vec![]),
+
+        (S::Stopping,    E::Done,                     S::Stopping,    vec![]),
+        (S::Stopping,    clean,                       S::Backoff,     vec![F::End(End::Released), backoff]),
+        (S::Stopping,    broken,                      S::Backoff,     vec![F::End(End::Released), backoff]),
+        (S::Stopping,    E::GraceElapsed,             S::Stopping,    vec![kill]),
+        (S::Stopping,    soft,                        S::Stopping,    vec![]),
+        (S::Stopping,    hard,                        S::Stopping,    vec![kill]),
+        (S::Stopping,    E::Pause,                    S::Stopping,    vec![]),
+        (S::Stopping,    E::Restart,                  S::Stopping,    vec![]),
+        (S::Stopping,    E::Start,                    S::Stopping,    vec![]),
+        (S::Stopping,    E::Drain,                    S::Stopping,    vec![]),
+
+        (S::Backoff,     E::Start,                    S::Starting,    vec![F::Spawn]),
+        (S::Backoff,     E::BackoffElapsed,           S::Starting,    vec![F::Spawn]),
+        (S::Backoff,     E::Restart,                  S::Starting,    vec![F::Spawn]),
+        (S::Backoff,     soft,                        S::Stopped,     vec![]),
+        (S::Backoff,     hard,                        S::Stopped,     vec![]),
+        (S::Backoff,     E::Drain,                    S::Stopped,     vec![]),
+        (S::Backoff,     E::Pause,                    S::Paused,      vec![]),
+
+        (S::Quarantined, E::Start,                    S::Starting,    vec![F::Spawn]),
+        (S::Quarantined, E::Restart,                  S::Starting,    vec![F::Spawn]),
+        (S::Quarantined, soft,                        S::Stopped,     vec![]),
+        (S::Quarantined, hard,                        S::Stopped,     vec![]),
+        (S::Quarantined, E::Drain,                    S::Stopped,     vec![]),
+        (S::Quarantined, E::Pause,                    S::Paused,      vec![]),
+
+        (S::Paused,      E::Start,                    S::Starting,    vec![F::Spawn]),
+        (S::Paused,      soft,                        S::Stopped,     vec![]),
+        (S::Paused,      hard,                        S::Stopped,     vec![]),
+        (S::Paused,      E::Drain,                    S::Stopped,     vec![]),
+    ]
+}
+
+#[test]
+fn every_pair_does_what_the_table_says_and_no_other_is_legal() {
+    let table = resident();
+    let rules = rules(Kind::Resident);
+    for state in S::ALL {
+        for event in EVENTS {
+            let listed = table.iter().find(|row| row.0 == state && row.1 == event);
+            let got = step(&rules, &agent(state), event, 0).map(|(next, does)| (next.state, does));
+            let expected =
+                listed.map_or(Err(IllegalStep { state, event }), |row| Ok((row.2, row.3.clone())));
+            assert_eq!(got, expected, "{state:?} + {event:?}");
+        }
+    }
+}
+
+/// Where an agent that has one process per task differs.
+#[test]
+fn a_per_task_agent_has_a_process_only_while_it_is_busy() {
+    let rules = rules(Kind::PerTask);
+    let rows = [
+        (S::Stopped, E::Start, S::Idle, vec![F::Offer]),
+        (S::Idle, E::Assigned, S::Busy, vec![F::Run]),
+        (S::Idle, E::Stop { hard: false }, S::Stopped, vec![F::Withdraw]),
+        (S::Idle, E::Stop { hard: true }, S::Stopped, vec![F::Withdraw]),
+        (S::Idle, E::Drain, S::Stopped, vec![F::Withdraw]),
+        (S::Idle, E::Pause, S::Paused, vec![F::Withdraw]),
+        (S::Idle, E::Restart, S::Idle, vec![F::Withdraw, F::Offer]),
+        (S::Backoff, E::BackoffElapsed, S::Idle, vec![F::Offer]),
+    ];
+    for (from, event, to, effects) in rows {
+        let got = step(&rules, &agent(from), event, 0).map(|(next, does)| (next.state, does));
+        assert_eq!(got, Ok((to, effects)), "{from:?} + {event:?}");
+    }
+}
+
+/// Follows `events` from `from`, and returns the agent and the last effects.
+fn follow(rules: &Rules, from: Agent, events: &[(E, Millis)]) -> (Agent, Vec<F>) {
+    events.iter().fold((from, vec![]), |(agent, _), (event, now)| {
+        step(rules, &agent, *event, *now).expect("the story is legal")
+    })
+}
+
+#[test]
+fn an_attempt_ends_only_when_its_process_is_gone() {
+    for (cause, end) in [
+        (E::Silent, End::Failed(FailureClass::Stale)),
+        (E::Faulty(Fault::Timeout), End::Failed(FailureClass::Timeout)),
+        (E::Faulty(Fault::Protocol), End::Failed(FailureClass::Protocol)),
+        (E::Faulty(Fault::Cancel), End::Cancelled),
+        (E::Stop { hard: false }, End::Released),
+        (E::Restart, End::Released),
+    ] {
+        let rules = rules(Kind::Resident);
+        let (asked, first) = follow(&rules, agent(S::Busy), &[(cause, 0)]);
+        assert_eq!(first, [F::Climb(Rung::Signal)], "{cause:?}");
+        let (killed, _) = follow(&rules, asked, &[(E::GraceElapsed, 1)]);
+        let (_, last) = follow(&rules, killed, &[(E::Exited { clean: false }, 2)]);
+        assert_eq!(last[0], F::End(end), "{cause:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_comes_while_leaving_counts_once() {
+    let rules = rules(Kind::Resident);
+    let (answered, _) = follow(&rules, agent(S::Stopping), &[(E::Done, 0)]);
+    assert!(step(&rules, &answered, E::Done, 0).is_err(), "a second answer is nobody's");
+    let (_, effects) = follow(&rules, answered, &[(E::Exited { clean: true }, 0)]);
+    assert_eq!(effects, [F::ArmBackoff(SECOND)], "nothing is put back");
+}
+
+#[test]
+fn a_draining_agent_finishes_its_task_and_stops() {
+    for (kind, last) in [(Kind::Resident, vec![F::Climb(Rung::Ask)]), (Kind::PerTask, vec![])] {
+        let rules = rules(kind);
+        let (agent, effects) = follow(&rules, agent(S::Busy), &[(E::Drain, 0), (E::Done, 1)]);
+        assert_eq!(effects, last, "{kind:?}");
+        if kind == Kind::Resident {
+            let (gone, effects) = follow(&rules, agent, &[(E::Exited { clean: true }, 2)]);
+            assert_eq!((gone.state, effects), (S::Stopped, vec![]), "nothing is put back");
+        } else {
+            assert_eq!(agent.state, S::Stopped);
+        }
+    }
+}
+
+#[test]
+fn a_crash_loop_ends_in_quarantine_and_a_start_releases_it() {
+    let rules = rules(Kind::Resident);
+    let crash = |at| [(E::Exited { clean: false }, at), (E::BackoffElapsed, at + 10)];
+    let (agent, _) = follow(&rules, agent(S::Starting), &crash(0));
+    let (agent, _) = follow(&rules, agent, &crash(100));
+    let (agent, effects) = follow(&rules, agent, &[(E::Exited { clean: false }, 200)]);
+    assert_eq!((agent.state, effects), (S::Quarantined, vec![F::GiveUp { failures: 3 }]));
+    let (agent, effects) = follow(&rules, agent, &[(E::Start, 300)]);
+    assert_eq!((agent.state, effects), (S::Starting, vec![F::Spawn]));
+    assert_eq!(agent.history, History::default());
+}
+
+#[test]
+fn an_operators_stop_outlasts_the_recovery_of_a_stale_agent() {
+    let rules = rules(Kind::Resident);
+    let story = [(E::Silent, 0), (E::Stop { hard: false }, 1), (E::Exited { clean: false }, 2)];
+    let (agent, effects) = follow(&rules, agent(S::Busy), &story);
+    assert_eq!(agent.state, S::Stopped);
+    assert_eq!(effects, [F::End(End::Failed(FailureClass::Stale))]);
+}
+
+proptest! {
+    /// The books balance over any story: at most one process, every attempt ends exactly once,
+    /// and the queue is told of idleness exactly as it changes.
+    #[test]
+    fn any_story_keeps_the_books(
+        per_task in any::<bool>(),
+        events in prop::collection::vec((0..EVENTS.len(), 0u64..5_000), 0..200),
+    ) {
+        let rules = rules(if per_task { Kind::PerTask } else { Kind::Resident });
+        let (mut now, mut agent) = (0, Agent::default());
+        let (mut offered, mut open) = (false, false);
+        for (event, gap) in events {
+            now += gap;
+            let event = EVENTS[event];
+            let Ok((next, effects)) = step(&rules, &agent, event, now) else { continue };
+            if event == E::Assigned {
+                prop_assert!(offered && !open);
+                (offered, open) = (false, true);
+            }
+            if event == E::Done {
+                prop_assert!(open);
+                open = false;
+            }
+            for effect in effects {
+                match effect {
+                    F::Offer => { prop_assert!(!offered); offered = true; }
+                    F::Withdraw => { prop_assert!(offered); offered = false; }
+                    F::End(_) => { prop_assert!(open); open = false; }
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(offered, next.state == S::Idle);
+            let out = matches!(next.state, S::Stale | S::Stopping);
+            prop_assert_eq!(out, next.leaving.is_some());
+            let unfinished = next.leaving.is_some_and(|leaving| leaving.end.is_some());
+            prop_assert_eq!(open, next.state == S::Busy || unfinished);
+            agent = next;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Whether this host still holds its lease, by its own monotonic clock.
+//!
+//! A host renews one row in `hosts`; its attempts live by that row. The lease is counted here from
+//! the moment *before* the renewal was sent, so that this host gives up before the database lets
+//! another one take over.
+
+use std::time::Duration;
+
+use super::{Millis, restart::millis};
+
+/// What the age of the last renewal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Renewed lately.
+    Held,
+    /// Time to renew.
+    Due,
+    /// So late that agents must be stopped now, before another host may take their tasks.
+    Lost,
+}
+
+/// How often a lease of this length is renewed: three tries fit in.
+pub fn renew_every(lease: Duration) -> Duration {
+    lease / 4
+}
+
+/// Judges a lease of length `lease` that was last renewed by a request sent at `renewed`.
+///
+/// The last eighth of the lease is kept for stopping the agents.
+pub fn judge(lease: Duration, renewed: Millis, now: Millis) -> Standing {
+    let age = now.saturating_sub(renewed);
+    if age >= millis(lease - lease / 8) {
+        Standing::Lost
+    } else if age >= millis(renew_every(lease)) {
+        Standing::Due
+    } else {
+        Standing::Held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_lost_before_it_ends() {
+        let lease = Duration::from_secs(8);
+        let rows = [
+            (0, Standing::Held),
+            (1_999, Standing::Held),
+            (2_000, Standing::Due),
+            (6_999, Standing::Due),
+            (7_000, Standing::Lost),
+            (8_000, Standing::Lost),
+        ];
+        for (age, standing) in rows {
+            assert_eq!(judge(lease, 50, 50 + age), standing, "{age}");
+        }
+    }
+}

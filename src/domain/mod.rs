@@ -1,0 +1,35 @@
+//! Words and decisions. Everything here is pure: no clock, no chance, no process, no database.
+//!
+//! The words of the product, each defined once:
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | host | one running `hostler up`, renewed by its heartbeat, with a new id at each start |
+//! | fleet | agents of one kind, from the config file |
+//! | agent | one supervised slot of a fleet; at most one live process at a time |
+//! | generation | counts the processes of an agent |
+//! | task | a unit of work in a queue |
+//! | attempt | one execution of a task, numbered; the number is the fencing token |
+//! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
+//! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | event | an append-only fact about a task, numbered without a gap |
+//!
+//! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
+//! effects out. `docs/LIFECYCLES.md` has the drawings; the tables in the tests are the authority.
+
+pub mod agent;
+pub mod fleet;
+pub mod heartbeat;
+mod ids;
+pub mod lease;
+pub mod restart;
+pub mod task;
+
+pub use ids::{
+    AgentName, Attempt, FleetName, Generation, HostId, MAX_NAME, ParseIdError, ParseNameError,
+    QueueName, TaskId,
+};
+
+/// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's
+/// clock; pure code only ever gets it as an argument.
+pub type Millis = u64;

@@ -1,0 +1,421 @@
+//! The life of one task, as pure functions.
+//!
+//! See `docs/LIFECYCLES.md` for the drawing. The database refuses every step that [`step`]
+//! refuses: `sql/migrations` has the same table as a guard, and a test walks both.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{AgentName, Attempt, QueueName, TaskId, restart};
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Waits for other tasks.
+    Blocked,
+    /// Waits for its time: a run-at, or the backoff after a failed attempt.
+    Scheduled,
+    /// Can be claimed.
+    Pending,
+    /// One attempt is under way, on one host.
+    Running,
+    /// Its agent asked a question; the attempt is still under way.
+    AwaitingInput,
+    /// Ended with a result. Final.
+    Completed,
+    /// Out of attempts; kept, and can be retried by hand. Final.
+    Failed,
+    /// Called off. Final; can be retried by hand.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Every state, in the order of a task's life.
+    pub const ALL: [Self; 8] = [
+        Self::Blocked,
+        Self::Scheduled,
+        Self::Pending,
+        Self::Running,
+        Self::AwaitingInput,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// Whether nothing more happens to the task by itself.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// Whether an attempt is under way, so that a host holds a lease.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::Running | Self::AwaitingInput)
+    }
+
+    /// The word used in SQL, in the API and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Scheduled => "scheduled",
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::AwaitingInput => "awaiting_input",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word that names no state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no task state; the states are blocked, scheduled, pending, running, awaiting_input, completed, failed and cancelled"
+)]
+pub struct UnknownState(String);
+
+impl std::str::FromStr for TaskState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
+/// What can happen to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskEvent {
+    /// The last task it waited for is completed.
+    Unblocked,
+    /// Its time has come.
+    Due,
+    /// A host took it: a new attempt begins.
+    Claimed,
+    /// The attempt ended with a result.
+    Completed,
+    /// The attempt failed and may be tried again later.
+    FailedForNow,
+    /// The attempt failed and was the last.
+    FailedForGood,
+    /// The attempt is put back through no fault of the task: a drain, or a lost host.
+    Released,
+    /// The agent asked a question.
+    InputAsked,
+    /// The question was answered.
+    InputGiven,
+    /// Somebody called the task off, and no attempt is (any longer) under way.
+    Cancelled,
+    /// Somebody asked for another try by hand.
+    Retried,
+}
+
+impl TaskEvent {
+    /// Every event.
+    pub const ALL: [Self; 11] = [
+        Self::Unblocked,
+        Self::Due,
+        Self::Claimed,
+        Self::Completed,
+        Self::FailedForNow,
+        Self::FailedForGood,
+        Self::Released,
+        Self::InputAsked,
+        Self::InputGiven,
+        Self::Cancelled,
+        Self::Retried,
+    ];
+}
+
+/// An event that makes no sense in that state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{event:?} makes no sense for a task that is {state}")]
+pub struct IllegalStep {
+    /// Where the task was.
+    pub state: TaskState,
+    /// What was said to have happened.
+    pub event: TaskEvent,
+}
+
+/// Decides what `event` makes of a task in `state`.
+///
+/// # Errors
+///
+/// [`IllegalStep`] where the pair is not in the table: the caller's view of the task is old.
+pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, IllegalStep> {
+    use TaskEvent as E;
+    use TaskState as S;
+    Ok(match (state, event) {
+        (S::Blocked, E::Unblocked) | (S::Scheduled, E::Due) => S::Pending,
+        (S::Pending, E::Claimed) | (S::AwaitingInput, E::InputGiven) => S::Running,
+        (S::Running, E::InputAsked) => S::AwaitingInput,
+        (S::Running, E::Completed) => S::Completed,
+        (S::Running | S::AwaitingInput, E::FailedForNow) => S::Scheduled,
+        (S::Running | S::AwaitingInput, E::FailedForGood) => S::Failed,
+        (S::Running | S::AwaitingInput, E::Released) => S::Pending,
+        (S::Blocked | S::Scheduled | S::Pending | S::Running | S::AwaitingInput, E::Cancelled) => {
+            S::Cancelled
+        }
+        (S::Failed | S::Cancelled, E::Retried) => S::Pending,
+        (state, event) => return Err(IllegalStep { state, event }),
+    })
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The process ended before or instead of an answer: a status other than 0, or a signal.
+    Exit,
+    /// The agent answered that the task failed.
+    Task,
+    /// The attempt took longer than its limit.
+    Timeout,
+    /// The agent showed no life for longer than its limit.
+    Stale,
+    /// The process could not be started.
+    Spawn,
+    /// The agent broke the protocol: garbage, an overlong line, an unreadable result.
+    Protocol,
+    /// The host that ran it is gone.
+    HostLost,
+    /// A fault of Hostler itself.
+    Internal,
+}
+
+impl FailureClass {
+    /// Every class.
+    pub const ALL: [Self; 8] = [
+        Self::Exit,
+        Self::Task,
+        Self::Timeout,
+        Self::Stale,
+        Self::Spawn,
+        Self::Protocol,
+        Self::HostLost,
+        Self::Internal,
+    ];
+
+    /// The word used in SQL, in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Task => "task",
+            Self::Timeout => "timeout",
+            Self::Stale => "stale",
+            Self::Spawn => "spawn",
+            Self::Protocol => "protocol",
+            Self::HostLost => "host_lost",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How one attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// With a result.
+    Completed {
+        /// The result, any JSON.
+        output: Value,
+    },
+    /// With an error.
+    Failed {
+        /// What kind of error.
+        class: FailureClass,
+        /// What happened, for a person.
+        message: String,
+        /// More for a program: exit status, the agent's own error data. `Null` where there is none.
+        detail: Value,
+    },
+    /// It did not end: it is put back, and uses up no try.
+    Released {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Somebody called it off, and the agent has stopped working on it.
+    Cancelled,
+}
+
+impl Outcome {
+    /// A failure without detail.
+    pub fn failed(class: FailureClass, message: impl Into<String>) -> Self {
+        Self::Failed { class, message: message.into(), detail: Value::Null }
+    }
+
+    /// The word for metrics and logs.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Completed { .. } => "completed",
+            Self::Failed { .. } => "failed",
+            Self::Released { .. } => "released",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How failed attempts of a task are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The wait after the first failed attempt; it doubles with each further one.
+    pub backoff_min: Duration,
+    /// The longest wait.
+    pub backoff_max: Duration,
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Another attempt after this wait.
+    Retry(Duration),
+    /// No more: the task is failed.
+    GiveUp,
+}
+
+/// Decides what follows a failure when `failures` attempts failed before this one.
+///
+/// `dice` in `0.0..1.0` spreads the wait.
+pub fn after_failure(
+    policy: &RetryPolicy,
+    failures: u32,
+    max_attempts: u32,
+    dice: f64,
+) -> AfterFailure {
+    let failures = failures.saturating_add(1);
+    if failures >= max_attempts {
+        return AfterFailure::GiveUp;
+    }
+    let wait = restart::backoff(policy.backoff_min, policy.backoff_max, failures);
+    AfterFailure::Retry(restart::jittered(wait, dice))
+}
+
+/// A task as somebody submits it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// Its id, made by the submitter's host.
+    pub id: TaskId,
+    /// The queue it goes to.
+    pub queue: QueueName,
+    /// What kind of task it is, in the words of its agents; free text.
+    pub kind: String,
+    /// The input, any JSON.
+    pub input: Value,
+    /// Higher runs first; 0 is ordinary.
+    pub priority: i16,
+    /// Not before this time.
+    pub run_at: Option<Timestamp>,
+    /// How many attempts may fail before the task does; at least 1.
+    pub max_attempts: u32,
+    /// How long an attempt may run; the fleet's limit where absent.
+    pub timeout: Option<Duration>,
+    /// A second submit with the same key is the same task.
+    pub idempotency_key: Option<String>,
+}
+
+/// One attempt of a task, as a host hands it to an agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The task.
+    pub task: TaskId,
+    /// The number of this attempt: the fencing token.
+    pub attempt: Attempt,
+    /// How many attempts failed before this one.
+    pub failures: u32,
+    /// How many may fail before the task does.
+    pub max_attempts: u32,
+    /// The agent it is for.
+    pub agent: AgentName,
+    /// The queue it came from.
+    pub queue: QueueName,
+    /// What kind of task it is.
+    pub kind: String,
+    /// The input.
+    pub input: Value,
+    /// How long it may run; the fleet's limit where absent.
+    pub timeout: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TaskEvent as E, TaskState as S, *};
+
+    /// Every legal step. A reviewer should be able to check this against the drawing by eye.
+    const TABLE: &[(S, E, S)] = &[
+        (S::Blocked, E::Unblocked, S::Pending),
+        (S::Blocked, E::Cancelled, S::Cancelled),
+        (S::Scheduled, E::Due, S::Pending),
+        (S::Scheduled, E::Cancelled, S::Cancelled),
+        (S::Pending, E::Claimed, S::Running),
+        (S::Pending, E::Cancelled, S::Cancelled),
+        (S::Running, E::Completed, S::Completed),
+        (S::Running, E::FailedForNow, S::Scheduled),
+        (S::Running, E::FailedForGood, S::Failed),
+        (S::Running, E::Released, S::Pending),
+        (S::Running, E::InputAsked, S::AwaitingInput),
+        (S::Running, E::Cancelled, S::Cancelled),
+        (S::AwaitingInput, E::InputGiven, S::Running),
+        (S::AwaitingInput, E::FailedForNow, S::Scheduled),
+        (S::AwaitingInput, E::FailedForGood, S::Failed),
+        (S::AwaitingInput, E::Released, S::Pending),
+        (S::AwaitingInput, E::Cancelled, S::Cancelled),
+        (S::Failed, E::Retried, S::Pending),
+        (S::Cancelled, E::Retried, S::Pending),
+    ];
+
+    #[test]
+    fn every_pair_does_what_the_table_says_and_no_other_is_legal() {
+        for state in S::ALL {
+            for event in E::ALL {
+                let listed = TABLE.iter().find(|row| row.0 == state && row.1 == event);
+                let expected = listed.map_or(Err(IllegalStep { state, event }), |row| Ok(row.2));
+                assert_eq!(step(state, event), expected, "{state:?} + {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_retry_by_hand_leaves_a_final_state() {
+        for (from, event, _) in TABLE.iter().filter(|row| row.0.is_final()) {
+            assert_eq!(*event, E::Retried, "{from}");
+        }
+    }
+
+    #[test]
+    fn state_words_parse_back() {
+        for state in S::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+        }
+        assert!("done".parse::<TaskState>().unwrap_err().to_string().contains("awaiting_input"));
+    }
+
+    #[test]
+    fn the_last_failure_gives_up_and_earlier_ones_wait_longer_each() {
+        let policy = RetryPolicy {
+            backoff_min: Duration::from_secs(2),
+            backoff_max: Duration::from_secs(60),
+        };
+        let next = |failures| after_failure(&policy, failures, 3, 1.0);
+        assert_eq!(next(0), AfterFailure::Retry(Duration::from_secs(2)));
+        assert_eq!(next(1), AfterFailure::Retry(Duration::from_secs(4)));
+        assert_eq!(next(2), AfterFailure::GiveUp);
+        assert_eq!(after_failure(&policy, 0, 1, 0.5), AfterFailure::GiveUp);
+    }
+}

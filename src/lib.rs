@@ -1,0 +1,7 @@
+//! Hostler keeps fleets of agent processes working on a person's own hosts.
+//!
+//! The modules in the order they are built on each other; `tests/architecture.rs` holds the table
+//! of who may import whom, and `docs/ARCHITECTURE.md` walks through three operations.
+
+pub mod domain;
+pub mod settings;

@@ -1,0 +1,169 @@
+//! Typed settings, checked once at the start.
+//!
+//! Sources, later ones win: `config/default.toml` (built in), the user's files in the order given,
+//! the environment (`HOSTLER__SECTION__FIELD`), flags. Values are read raw, every problem is found
+//! (not the first alone) and named with its file, line and field, and what comes out is typed:
+//! nothing behind this module parses a duration or a size again.
+
+mod secret;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use secret::Secret;
+
+use crate::domain::{QueueName, fleet::Fleet, task::RetryPolicy};
+
+/// Everything a host is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[host]`
+    pub host: Host,
+    /// `[database]`
+    pub database: Database,
+    /// `[http]`
+    pub http: Http,
+    /// `[log]`
+    pub log: Log,
+    /// `[tasks]`: what a task is given that does not say otherwise.
+    pub tasks: Tasks,
+    /// `[queues.NAME]`; every queue that a fleet serves is here, with defaults where it has no table.
+    pub queues: BTreeMap<QueueName, Queue>,
+    /// `[fleets.NAME]`, in the order of their names.
+    pub fleets: Vec<Fleet>,
+}
+
+/// `[host]`: this host as a whole.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Where everything of this host lives: the socket, the embedded Postgres, logs, attempts.
+    pub data_dir: PathBuf,
+    /// The name in listings; the machine's host name by default.
+    pub name: String,
+    /// How long a host that stopped renewing keeps its tasks.
+    pub lease: Duration,
+    /// How long running tasks may take to finish once the host is asked to stop.
+    pub drain_grace: Duration,
+    /// How long the files of ended attempts are kept.
+    pub keep_attempts: Duration,
+}
+
+/// `[database]`: which Postgres, and how it is used.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// A `postgres://` URL; without one, a private cluster in the data directory is run.
+    pub url: Option<Secret>,
+    /// The most connections in the pool.
+    pub pool_size: u32,
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// `[database]`, the part about the private cluster.
+    pub embedded: Embedded,
+}
+
+/// The private Postgres, where no `database.url` is set.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    /// Where `initdb` and `postgres` are; PATH and the usual places where absent.
+    pub bin_dir: Option<PathBuf>,
+    /// The user that Postgres runs as when the host runs as root.
+    pub user: String,
+    /// `shared_buffers`, in bytes.
+    pub shared_buffers: u64,
+}
+
+/// `[http]`: the API.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// The TCP address; the unix socket in the data directory is always served.
+    pub bind: Option<SocketAddr>,
+    /// The key that callers over TCP must send. Must be set for an address that is not loopback.
+    pub api_key: Option<Secret>,
+    /// The largest request body, in bytes.
+    pub max_body: u64,
+    /// The longest `?wait=` of a request.
+    pub max_wait: Duration,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]`: what is logged, and where.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The least level that is logged.
+    pub level: slog::Level,
+    /// Another level for one component: `[log.components]`.
+    pub components: BTreeMap<String, slog::Level>,
+    /// The form on stderr; the file in the data directory is always JSON.
+    pub format: LogFormat,
+    /// The file begins anew at this size, in bytes.
+    pub rotate_size: u64,
+    /// The file begins anew when it is this old.
+    pub rotate_age: Duration,
+    /// How many old files are kept.
+    pub keep_files: u32,
+    /// How many lines may wait to be written before more are dropped (and counted).
+    pub buffer: u32,
+    /// An agent's own log begins anew at this size, in bytes; one old file is kept.
+    pub agent_rotate_size: u64,
+}
+
+/// `[tasks]`: what a task is given that does not say otherwise.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    /// How many attempts may fail before the task does.
+    pub max_attempts: u32,
+    /// The wait between attempts.
+    pub retry: RetryPolicy,
+    /// The largest input of one task, in bytes.
+    pub max_input: u64,
+    /// The most tasks in one submit.
+    pub max_batch: u32,
+    /// How often a queue is looked at though nobody said that there is work.
+    pub poll: Duration,
+    /// The most outcomes that may wait for Postgres; beyond, agents wait too.
+    pub settle_buffer: u32,
+}
+
+/// `[queues.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Queue {
+    /// Made paused the first time it is seen.
+    pub paused: bool,
+    /// What it is for, for people.
+    pub description: String,
+}
+
+/// The names of what lives in a data directory.
+impl Host {
+    /// The unix socket of the API.
+    pub fn socket(&self) -> PathBuf {
+        self.data_dir.join("hostler.sock")
+    }
+
+    /// The unix socket of the keeper.
+    pub fn keeper_socket(&self) -> PathBuf {
+        self.data_dir.join("keeper.sock")
+    }
+
+    /// The directory of logs; agents' own logs are in `agents/` below it.
+    pub fn log_dir(&self) -> PathBuf {
+        self.data_dir.join("logs")
+    }
+
+    /// The directory of the files of attempts.
+    pub fn attempts_dir(&self) -> PathBuf {
+        self.data_dir.join("attempts")
+    }
+
+    /// The directory of the private Postgres.
+    pub fn postgres_dir(&self) -> PathBuf {
+        self.data_dir.join("postgres")
+    }
+}
