@@ -3,5 +3,6 @@
 //! The modules in the order they are built on each other; `tests/architecture.rs` holds the table
 //! of who may import whom, and `docs/ARCHITECTURE.md` walks through three operations.
 
+pub mod cli;
 pub mod domain;
 pub mod settings;

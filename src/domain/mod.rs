@@ -22,6 +22,7 @@ pub mod fleet;
 pub mod heartbeat;
 mod ids;
 pub mod lease;
+pub mod record;
 pub mod restart;
 pub mod task;
 

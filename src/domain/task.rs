@@ -353,6 +353,40 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
 }
 
+/// The end of one attempt, ready to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt that ended. Only the newest counts.
+    pub attempt: Attempt,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What that makes of the task: [`TaskEvent::Completed`], [`TaskEvent::FailedForNow`],
+    /// [`TaskEvent::FailedForGood`], [`TaskEvent::Released`] or [`TaskEvent::Cancelled`].
+    pub event: TaskEvent,
+    /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
+    pub retry_after: Duration,
+}
+
+impl Settlement {
+    /// Decides what `outcome` makes of the task; `dice` in `0.0..1.0` spreads the wait.
+    pub fn of(assignment: &Assignment, outcome: Outcome, policy: &RetryPolicy, dice: f64) -> Self {
+        let (event, retry_after) = match &outcome {
+            Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
+            Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
+            Outcome::Cancelled => (TaskEvent::Cancelled, Duration::ZERO),
+            Outcome::Failed { .. } => {
+                match after_failure(policy, assignment.failures, assignment.max_attempts, dice) {
+                    AfterFailure::Retry(wait) => (TaskEvent::FailedForNow, wait),
+                    AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
+                }
+            }
+        };
+        Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{TaskEvent as E, TaskState as S, *};

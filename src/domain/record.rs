@@ -1,0 +1,255 @@
+//! What is told of tasks, queues, fleets and agents: the shapes that the API and `--json` show.
+//!
+//! Times are UTC. A field that is not known is `null`, never left out, so that a program can rely
+//! on every name.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    AgentName, Attempt, FleetName, Generation, HostId, QueueName, TaskId,
+    agent::AgentState,
+    fleet::Protocol,
+    task::{FailureClass, TaskState},
+};
+
+/// One task, as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Its id.
+    pub id: TaskId,
+    /// The queue it was submitted to.
+    pub queue: QueueName,
+    /// What kind of task it is.
+    pub kind: String,
+    /// Where it is in its life.
+    pub state: TaskState,
+    /// Higher runs first.
+    pub priority: i16,
+    /// The input.
+    pub input: Value,
+    /// The result, once completed.
+    pub output: Option<Value>,
+    /// The newest failure: of the task if it failed, else of its latest attempt.
+    pub error: Option<TaskError>,
+    /// The number of the newest attempt; 0 before the first.
+    pub attempt: Attempt,
+    /// How many attempts failed.
+    pub failures: u32,
+    /// How many may fail before the task does.
+    pub max_attempts: u32,
+    /// How long an attempt may run, in milliseconds; `null` is the fleet's limit.
+    pub timeout_ms: Option<u64>,
+    /// The key of its submit.
+    pub idempotency_key: Option<String>,
+    /// The host that runs it now.
+    pub host: Option<HostId>,
+    /// The agent that runs it now.
+    pub agent: Option<AgentName>,
+    /// Somebody called it off while it ran, and its agent has not let go yet.
+    pub cancel_requested: bool,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// Not before this time.
+    pub run_at: Timestamp,
+    /// When the newest attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A failure, as it is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskError {
+    /// What kind.
+    pub class: FailureClass,
+    /// What happened, for a person.
+    pub message: String,
+    /// More for a program.
+    pub detail: Value,
+}
+
+/// One ended attempt of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its number.
+    pub attempt: Attempt,
+    /// How it ended: `completed`, `failed`, `released` or `cancelled`.
+    pub outcome: String,
+    /// The failure, if it was one.
+    pub error: Option<TaskError>,
+    /// Why it was put back, if it was.
+    pub reason: Option<String>,
+    /// The host that ran it.
+    pub host: Option<HostId>,
+    /// The agent that ran it.
+    pub agent: Option<AgentName>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+}
+
+/// One fact about a task. The numbers of one task have no gap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// 1 for the first fact about this task.
+    pub number: u32,
+    /// The state the task came to.
+    pub state: TaskState,
+    /// The newest attempt then.
+    pub attempt: Attempt,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A submit's answer for one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The task: the one that was there already, if its key was.
+    pub id: TaskId,
+    /// Where it is.
+    pub state: TaskState,
+    /// Whether this submit made it.
+    pub created: bool,
+}
+
+/// A page of a listing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Ask with this for the next page; `null` on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Which tasks a listing shows. Everything set must match.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskFilter {
+    /// In any of these states; in any at all if empty.
+    pub states: Vec<TaskState>,
+    /// In this queue.
+    pub queue: Option<QueueName>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+    /// Older than this task: tasks are listed newest first.
+    pub before: Option<TaskId>,
+}
+
+/// One queue, as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueueRecord {
+    /// Its name.
+    pub name: QueueName,
+    /// What it is for.
+    pub description: String,
+    /// Whether its tasks are held back.
+    pub paused: bool,
+    /// Why they are.
+    pub paused_reason: Option<String>,
+    /// How many tasks are in each state that is not final.
+    pub depth: BTreeMap<TaskState, u64>,
+    /// How long its oldest pending task has waited, in milliseconds.
+    pub oldest_pending_ms: Option<u64>,
+}
+
+/// One fleet, as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FleetRecord {
+    /// Its name.
+    pub name: FleetName,
+    /// How its agents are talked to.
+    pub protocol: Protocol,
+    /// The argv, templates and all.
+    pub command: Vec<String>,
+    /// The queues it serves.
+    pub queues: Vec<QueueName>,
+    /// How many agents it has.
+    pub count: u16,
+    /// How many are in each state.
+    pub states: BTreeMap<AgentState, u16>,
+}
+
+/// One agent, as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// Its name.
+    pub name: AgentName,
+    /// Its fleet.
+    pub fleet: FleetName,
+    /// How it is talked to.
+    pub protocol: Protocol,
+    /// Where it is in its life.
+    pub state: AgentState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it is there, where there is a reason to tell.
+    pub reason: Option<String>,
+    /// How many processes it has had.
+    pub generation: Generation,
+    /// Its live process.
+    pub pid: Option<u32>,
+    /// The task it runs.
+    pub task: Option<TaskId>,
+    /// The attempt it runs.
+    pub attempt: Option<Attempt>,
+    /// The newest `task/progress`, as the agent told it.
+    pub progress: Option<Value>,
+    /// How long ago it last showed life, in milliseconds; `null` without a process.
+    pub heard_ms_ago: Option<u64>,
+    /// How often a process of its was replaced, by cause.
+    pub restarts: BTreeMap<RestartCause, u64>,
+    /// How many attempts it has ended since the host started.
+    pub attempts_ended: u64,
+}
+
+/// Why a process was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartCause {
+    /// It ended by itself.
+    Crash,
+    /// It showed no life.
+    Stale,
+    /// It broke the protocol, or never said hello.
+    Protocol,
+    /// Its task took too long.
+    Timeout,
+    /// Its task was called off and it did not let go.
+    Cancel,
+    /// It could not be started.
+    Spawn,
+    /// An operator asked.
+    Operator,
+}
+
+impl RestartCause {
+    /// Every cause.
+    pub const ALL: [Self; 7] = [
+        Self::Crash,
+        Self::Stale,
+        Self::Protocol,
+        Self::Timeout,
+        Self::Cancel,
+        Self::Spawn,
+        Self::Operator,
+    ];
+
+    /// The word used in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Stale => "stale",
+            Self::Protocol => "protocol",
+            Self::Timeout => "timeout",
+            Self::Cancel => "cancel",
+            Self::Spawn => "spawn",
+            Self::Operator => "operator",
+        }
+    }
+}
