@@ -18,6 +18,7 @@
 //! effects out. `docs/LIFECYCLES.md` has the drawings; the tables in the tests are the authority.
 
 pub mod agent;
+pub mod dispatch;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;

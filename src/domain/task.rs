@@ -351,6 +351,8 @@ pub struct Assignment {
     pub input: Value,
     /// How long it may run; the fleet's limit where absent.
     pub timeout: Option<Duration>,
+    /// How long it had been ready when it was claimed.
+    pub waited: Duration,
 }
 
 /// The end of one attempt, ready to be written.

@@ -1,0 +1,40 @@
+# What a person runs. `make demo` and `make test` are all that a fresh machine needs.
+
+CARGO ?= cargo
+
+.PHONY: help demo test lint fmt doc bench bench-pure bench-tasks setup clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Finds Postgres, or installs it where that can be done without asking
+	@tests/setup.sh
+
+demo: setup ## A fleet at work on a private Postgres, with faults on the way
+	$(CARGO) build --release --bin hostler
+	$(CARGO) run --quiet --release --bin hostler -- demo
+
+test: setup ## All tests; leaves no process and no file behind
+	@tests/run.sh $(CARGO) test --all-targets --quiet
+	$(CARGO) test --doc --quiet
+
+lint: ## Format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --all-targets --quiet -- -D warnings
+
+fmt: ## Formats the code
+	$(CARGO) fmt --all
+
+doc: ## The code's documentation, without warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
+
+bench: bench-pure bench-tasks ## All benchmarks; figures go to target/bench/
+
+bench-pure: ## The pure parts, by criterion
+	$(CARGO) bench --bench decisions
+
+bench-tasks: setup ## Pick-up latency and throughput end to end, beside a bare floor in the same run
+	$(CARGO) bench --bench tasks
+
+clean: ## Removes what was built
+	$(CARGO) clean

@@ -1,0 +1,647 @@
+//! The shell: carries out what [`step`] decides.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use jiff::Timestamp;
+use serde_json::Value;
+use slog::{Logger, info, o, warn};
+use tokio::sync::mpsc;
+
+use super::{
+    AgentReport, AgentStatus, Surroundings,
+    log::AgentLog,
+    messages::{FromProcess, Order, Silent, StartError, Started, Timer, What},
+    spawn::Start,
+    stdio,
+    tombstone::{Tombstone, when_ended},
+    work::{CalledOff, Work},
+};
+use crate::{
+    domain::{
+        Generation,
+        agent::{
+            Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Kind, Rules, Rung, step,
+        },
+        fleet::{Fleet, Protocol},
+        heartbeat::Expect,
+        record::RestartCause,
+        restart,
+        task::{FailureClass, Outcome},
+    },
+    heartbeat::Vitals,
+    process::{Ended, Exit, ProcessId, Spawned},
+    protocol::{
+        frame::LineReader,
+        worker::{Identity, Received, WorkerSession},
+    },
+    queue::{FromAgent, ToAgent},
+    telemetry::Chain,
+};
+
+/// The longest line of a worker, in bytes.
+const MAX_LINE: usize = 10 * 1024 * 1024;
+
+/// A live process.
+pub(super) struct Process {
+    id: ProcessId,
+    pid: u32,
+    worker: Option<Worker>,
+}
+
+/// The conversation with a worker.
+struct Worker {
+    session: WorkerSession,
+    lines: LineReader,
+    stdin: mpsc::Sender<Vec<u8>>,
+    idle_heartbeat: bool,
+}
+
+pub(crate) struct AgentActor {
+    pub(super) log: Logger,
+    pub(super) fleet: Arc<Fleet>,
+    rules: Rules,
+    agent: Agent,
+    pub(super) status: AgentStatus,
+    pub(super) around: Surroundings,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) own_log: AgentLog,
+    process: Option<Process>,
+    pub(super) work: Option<Work>,
+    /// More about the fault that is being dealt with, for a program.
+    detail: Value,
+    grace: Option<SpawnHandle>,
+    backoff: Option<SpawnHandle>,
+    tombstone: Tombstone,
+}
+
+impl AgentActor {
+    pub(super) fn new(
+        fleet: Arc<Fleet>,
+        status: AgentStatus,
+        around: Surroundings,
+        vitals: Arc<Vitals>,
+        watcher: Recipient<AgentReport>,
+    ) -> Self {
+        let kind = if fleet.protocol.is_resident() { Kind::Resident } else { Kind::PerTask };
+        let log = around.log.new(o!("agent" => status.agent.to_string()));
+        let own_log = AgentLog::open(&around.log_path(&status.agent), around.log_rotate_size);
+        Self {
+            log,
+            rules: Rules { kind, restart: fleet.restart },
+            fleet,
+            agent: Agent::default(),
+            tombstone: Tombstone::new(status.agent.clone(), watcher, around.processes.clone()),
+            status: AgentStatus { state: AgentState::Stopped, pid: None, work: None, ..status },
+            around,
+            vitals,
+            own_log,
+            process: None,
+            work: None,
+            detail: Value::Null,
+            grace: None,
+            backoff: None,
+        }
+    }
+
+    /// Feeds one event to the state machine and carries out what it asks for.
+    pub(super) fn apply(
+        &mut self,
+        event: AgentEvent,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), IllegalStep> {
+        let (next, effects) = step(&self.rules, &self.agent, event, self.around.clock.now())?;
+        let before = std::mem::replace(&mut self.agent, next);
+        if before.state != self.agent.state {
+            info!(self.log, "agent moved"; "from" => %before.state, "event" => ?event,
+                "to" => %self.agent.state, "generation" => self.status.generation.0,
+                "reason" => self.status.reason.as_deref().unwrap_or(""));
+            self.status.since = Timestamp::now();
+            if matches!(self.agent.state, AgentState::Idle | AgentState::Starting) {
+                self.status.reason = None;
+            }
+        }
+        self.count_restart(event, before.state);
+        for effect in effects {
+            self.perform(effect, ctx);
+        }
+        self.vitals.expect(self.expectation());
+        self.report();
+        Ok(())
+    }
+
+    /// As [`AgentActor::apply`], for events that may come too late to make sense.
+    pub(super) fn observe(&mut self, event: AgentEvent, ctx: &mut Context<Self>) {
+        if let Err(IllegalStep { state, event }) = self.apply(event, ctx) {
+            slog::debug!(self.log, "event ignored"; "from" => %state, "event" => ?event);
+        }
+    }
+
+    fn expectation(&self) -> Expect {
+        let beats = self.process.as_ref().and_then(|process| process.worker.as_ref());
+        match self.agent.state {
+            AgentState::Busy => Expect::Life,
+            AgentState::Idle if beats.is_some_and(|worker| worker.idle_heartbeat) => Expect::Life,
+            _ => Expect::Nothing,
+        }
+    }
+
+    fn count_restart(&mut self, event: AgentEvent, from: AgentState) {
+        let live = matches!(from, AgentState::Starting | AgentState::Idle | AgentState::Busy);
+        let cause = match event {
+            AgentEvent::Exited { .. } if live => RestartCause::Crash,
+            AgentEvent::Silent => RestartCause::Stale,
+            AgentEvent::Faulty(Fault::Protocol | Fault::Startup) => RestartCause::Protocol,
+            AgentEvent::Faulty(Fault::Timeout) => RestartCause::Timeout,
+            AgentEvent::Faulty(Fault::Cancel) => RestartCause::Cancel,
+            AgentEvent::SpawnFailed => RestartCause::Spawn,
+            AgentEvent::Restart if live => RestartCause::Operator,
+            _ => return,
+        };
+        *self.status.restarts.entry(cause).or_default() += 1;
+        self.around.metrics.restarted(&self.fleet.name, cause);
+    }
+
+    fn report(&mut self) {
+        self.status.state = self.agent.state;
+        self.status.pid = self.process.as_ref().map(|process| process.pid);
+        self.status.work = self.work.as_ref().map(Work::key);
+        // A report that must not be lost: the owner's registry would be wrong.
+        self.tombstone.watcher().do_send(AgentReport::Changed(Box::new(self.status.clone())));
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Spawn => self.spawn(ctx),
+            Effect::Offer => self.around.queue.do_send(FromAgent::Ready {
+                fleet: self.fleet.name.clone(),
+                agent: self.status.agent.clone(),
+                to: ctx.address().recipient(),
+            }),
+            Effect::Withdraw => self.around.queue.do_send(FromAgent::Withdraw {
+                fleet: self.fleet.name.clone(),
+                agent: self.status.agent.clone(),
+            }),
+            Effect::Run => self.run(ctx),
+            Effect::End(end) => self.end_attempt(end),
+            Effect::Climb(rung) => self.climb(rung, ctx),
+            Effect::ArmBackoff(delay) => {
+                let delay = restart::jittered(delay, fastrand::f64());
+                self.backoff = Some(ctx.notify_later(Timer::Backoff, delay));
+            }
+            Effect::GiveUp { failures } => {
+                let last = self.status.reason.take().unwrap_or_default();
+                let policy = &self.fleet.restart;
+                let window = humantime::format_duration(policy.window);
+                let reason = format!("failed {failures} times within {window}, last: {last}");
+                warn!(self.log, "agent quarantined"; "reason" => &reason);
+                self.status.reason = Some(reason);
+            }
+        }
+    }
+
+    /// Asks for a process; [`Started`] is the answer.
+    fn spawn(&mut self, ctx: &mut Context<Self>) {
+        if let Some(backoff) = self.backoff.take() {
+            ctx.cancel_future(backoff);
+        }
+        self.status.generation = self.status.generation.next();
+        self.own_log.forget();
+        let start = Start {
+            around: self.around.clone(),
+            fleet: self.fleet.clone(),
+            agent: self.status.agent.clone(),
+            generation: self.status.generation,
+            assignment: self.work.as_ref().map(|work| work.assignment.clone()),
+        };
+        start.go(ctx.address().recipient());
+        if self.fleet.protocol == Protocol::Worker {
+            let timer = Timer::Startup(self.status.generation);
+            ctx.notify_later(timer, self.fleet.start_timeout);
+        }
+    }
+
+    /// Hands the attempt to the process, or has one started for it.
+    fn run(&mut self, ctx: &mut Context<Self>) {
+        let Some(work) = &self.work else { return };
+        let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
+        if let Some(timeout) = timeout {
+            let (task, attempt) = work.key();
+            ctx.notify_later(Timer::Attempt(task, attempt), timeout);
+        }
+        let assignment = work.assignment.clone();
+        match self.process.as_mut().and_then(|process| process.worker.as_mut()) {
+            None => self.spawn(ctx),
+            Some(worker) => {
+                let message = worker.session.run(&assignment, timeout);
+                self.say(message, ctx);
+            }
+        }
+    }
+
+    /// Writes a message to a worker's stdin.
+    fn say(&mut self, message: Vec<u8>, ctx: &mut Context<Self>) {
+        let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
+        let Some(worker) = worker else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = worker.stdin.try_send(message) {
+            let reason = "it does not read its stdin: too many messages wait for it";
+            self.fault(Fault::Protocol, reason.to_owned(), Value::Null, ctx);
+        }
+    }
+
+    /// The process must be replaced; says why.
+    pub(super) fn fault(
+        &mut self,
+        fault: Fault,
+        reason: String,
+        detail: Value,
+        ctx: &mut Context<Self>,
+    ) {
+        if self.agent.leaving.is_some() {
+            return;
+        }
+        warn!(self.log, "agent at fault"; "generation" => self.status.generation.0,
+            "reason" => &reason);
+        self.status.reason = Some(reason);
+        self.detail = detail;
+        self.observe(AgentEvent::Faulty(fault), ctx);
+    }
+
+    /// The attempt ends without its agent's own word.
+    fn end_attempt(&mut self, end: End) {
+        let reason = self.status.reason.clone();
+        let outcome = match end {
+            End::Failed(class) => Outcome::Failed {
+                class,
+                message: reason.unwrap_or_else(|| format!("the attempt failed: {class}")),
+                detail: std::mem::take(&mut self.detail),
+            },
+            End::Released => Outcome::Released {
+                reason: reason.unwrap_or_else(|| "its agent was stopped".to_owned()),
+            },
+            End::Cancelled => Outcome::Cancelled,
+        };
+        self.settle(outcome);
+    }
+
+    /// Tells the queue how the attempt ended.
+    pub(super) fn settle(&mut self, outcome: Outcome) {
+        let Some(work) = self.work.take() else { return };
+        self.vitals.set_progress(None);
+        self.status.attempts_ended += 1;
+        let (task, attempt) = work.key();
+        // A report that must not be lost: it is the task's result.
+        self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome: work.judge(outcome) });
+    }
+
+    fn climb(&mut self, rung: Rung, ctx: &mut Context<Self>) {
+        if let Some(grace) = self.grace.take() {
+            ctx.cancel_future(grace);
+        }
+        // Without a process there is one on its way (then the rung is climbed when it is there),
+        // or its outcome is being read (then it is gone already).
+        let Some(process) = &mut self.process else { return };
+        match (rung, &mut process.worker) {
+            (Rung::Ask, Some(worker)) => {
+                let message = worker.session.shutdown();
+                // Full means that it reads nothing: the next rung follows.
+                worker.stdin.try_send(message).unwrap_or_default();
+            }
+            (Rung::Ask | Rung::Signal, _) => {
+                self.around.processes.signal(process.id, self.fleet.stop_signal);
+            }
+            (Rung::Kill, _) => self.around.processes.kill(process.id),
+        }
+        if rung < Rung::Kill {
+            let timer = Timer::Grace(self.status.generation);
+            self.grace = Some(ctx.notify_later(timer, self.fleet.stop_grace));
+        }
+    }
+
+    fn started(&mut self, spawned: Spawned, ctx: &mut Context<Self>) {
+        let Spawned { id, pid, stdin, stdout, stderr, ended } = spawned;
+        let (ended, generation) = (when_ended(ended), self.status.generation);
+        self.tombstone.guard(id, ended.clone());
+        info!(self.log, "process started"; "pid" => pid, "generation" => generation.0);
+        let (vitals, log) = (self.vitals.clone(), self.own_log.clone());
+        let pump = stdio::Pump { actor: ctx.address(), generation, vitals: vitals.clone() };
+        if let Some(stderr) = stderr {
+            let copy =
+                stdio::copy_to_log(stderr, log.clone(), self.log.clone(), vitals, ended.clone());
+            actix::spawn(copy);
+        }
+        let mut worker = None;
+        match (self.fleet.protocol, stdin, stdout) {
+            (Protocol::Worker, Some(stdin), Some(stdout)) => {
+                match stdio::write_stdin(stdin) {
+                    Ok(stdin) => worker = Some(self.greet(stdin)),
+                    Err(error) => warn!(self.log, "stdin can't be used"; "error" => %error),
+                }
+                actix::spawn(pump.worker(stdout, ended));
+            }
+            (Protocol::Exec, ..) => self.follow_attempt(pump, ended),
+            (_, _, stdout) => {
+                actix::spawn(pump.service(stdout, log, self.log.clone(), ended));
+            }
+        }
+        self.process = Some(Process { id, pid, worker });
+        self.vitals.expect(self.expectation());
+        match self.agent.leaving {
+            Some(leaving) => self.climb(leaving.rung, ctx),
+            None if self.fleet.protocol == Protocol::Service => {
+                self.observe(AgentEvent::Ready, ctx);
+            }
+            None => {}
+        }
+        self.report();
+    }
+
+    /// Begins the conversation with a worker.
+    fn greet(&self, stdin: mpsc::Sender<Vec<u8>>) -> Worker {
+        let mut session = WorkerSession::new(Identity {
+            agent: self.status.agent.clone(),
+            fleet: self.fleet.name.clone(),
+            generation: self.status.generation,
+            heartbeat: self.fleet.heartbeat.every,
+            max_output: self.fleet.max_output,
+        });
+        // The channel is new and empty.
+        stdin.try_send(session.hello()).unwrap_or_default();
+        Worker { session, lines: LineReader::new(MAX_LINE), stdin, idle_heartbeat: false }
+    }
+
+    fn start_failed(&mut self, error: &StartError, ctx: &mut Context<Self>) {
+        let reason = Chain(error).to_string();
+        warn!(self.log, "process could not be started"; "error" => &reason,
+            "generation" => self.status.generation.0);
+        if self.agent.leaving.is_some() {
+            self.observe(AgentEvent::Exited { clean: false }, ctx);
+            return;
+        }
+        self.status.reason = Some(reason.clone());
+        if let StartError::Template(_) = error {
+            // The task's fault: another one may fit.
+            self.settle(Outcome::failed(FailureClass::Spawn, reason));
+            self.observe(AgentEvent::Done, ctx);
+        } else {
+            self.observe(AgentEvent::SpawnFailed, ctx);
+        }
+    }
+
+    /// The process wrote to its stdout.
+    fn heard(&mut self, chunk: &[u8], ctx: &mut Context<Self>) {
+        let mut chunk = chunk;
+        while let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
+            let received = match worker.lines.next(&mut chunk) {
+                Ok(None) => return,
+                Ok(Some(line)) => worker.session.receive(&line).map_err(|e| Chain(&e).to_string()),
+                Err(error) => Err(Chain(&error).to_string()),
+            };
+            match received {
+                Ok(received) => self.received(received, ctx),
+                Err(reason) => {
+                    let reason = format!("it broke the protocol: {reason}");
+                    self.fault(Fault::Protocol, reason, Value::Null, ctx);
+                    // Nothing it says from here on can be trusted.
+                    if let Some(process) = &mut self.process {
+                        process.worker = None;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn received(&mut self, received: Received, ctx: &mut Context<Self>) {
+        match received {
+            Received::Ready { idle_heartbeat } => {
+                if let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
+                    worker.idle_heartbeat = idle_heartbeat;
+                }
+                self.observe(AgentEvent::Ready, ctx);
+            }
+            Received::Finished { outcome } => {
+                self.settle(outcome);
+                self.observe(AgentEvent::Done, ctx);
+            }
+            Received::Progress(progress) => self.vitals.set_progress(Some(progress)),
+            Received::Log { level, message } => self.write_log(&level, &message),
+            Received::Artifact(artifact) => self.keep_artifact(artifact),
+            Received::Reply(reply) => self.say(reply, ctx),
+            Received::Heartbeat => {}
+            Received::Ignored { why } => {
+                slog::debug!(self.log, "message ignored"; "reason" => &why);
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
+        self.tombstone.release();
+        self.process = None;
+        if let Some(grace) = self.grace.take() {
+            ctx.cancel_future(grace);
+        }
+        info!(self.log, "process ended"; "generation" => self.status.generation.0,
+            "exit" => %ended.exit, "count" => ended.swept);
+        if let Some(outcome) = left {
+            let leaving = self.agent.leaving.is_some();
+            // Killed on our own word: then it is that word that counts, unless it had finished.
+            if !leaving || matches!(outcome, Outcome::Completed { .. }) {
+                self.settle(outcome);
+                self.observe(AgentEvent::Done, ctx);
+            }
+            if leaving {
+                self.observe(AgentEvent::Exited { clean: false }, ctx);
+            }
+            self.report();
+            return;
+        }
+        if self.agent.leaving.is_none() {
+            self.explain_end(ended);
+        }
+        let clean = ended.exit == Exit::Code(0);
+        self.observe(AgentEvent::Exited { clean }, ctx);
+    }
+
+    /// Keeps why a resident process is gone that nobody asked to leave.
+    fn explain_end(&mut self, ended: &Ended) {
+        let tail = self.own_log.tail();
+        let at_work = if self.work.is_some() { " in the middle of a task" } else { "" };
+        let mut reason = format!("the process {}{at_work}", ended.exit);
+        if !tail.is_empty() {
+            reason = format!("{reason}; the end of its stderr: {tail}");
+        }
+        self.status.reason = Some(reason);
+        self.detail = match ended.exit {
+            Exit::Code(code) => serde_json::json!({"exit_code": code, "stderr_tail": tail}),
+            Exit::Signal(signal) => serde_json::json!({"signal": signal, "stderr_tail": tail}),
+            Exit::Lost => Value::Null,
+        };
+    }
+
+    fn call_off(&mut self, why: CalledOff, ctx: &mut Context<Self>) {
+        let Some(work) = &mut self.work else { return };
+        if self.agent.leaving.is_some() || work.called_off.is_some() {
+            return;
+        }
+        work.called_off = Some(why);
+        let (task, attempt) = work.key();
+        let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
+        match worker.and_then(|worker| worker.session.cancel()) {
+            Some(message) => {
+                self.say(message, ctx);
+                ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
+            }
+            None => self.force_off(why, ctx),
+        }
+    }
+
+    /// The process does not let go of its attempt by itself.
+    fn force_off(&mut self, why: CalledOff, ctx: &mut Context<Self>) {
+        let limit = self.work.as_ref().and_then(|work| work.assignment.timeout);
+        let limit = limit.or(self.fleet.task_timeout).unwrap_or_default();
+        match why {
+            CalledOff::Timeout => {
+                let reason = format!(
+                    "the attempt took longer than its limit of {}",
+                    humantime::format_duration(limit)
+                );
+                self.fault(Fault::Timeout, reason, Value::Null, ctx);
+            }
+            CalledOff::Cancel => {
+                self.fault(Fault::Cancel, "its task was cancelled".to_owned(), Value::Null, ctx);
+            }
+        }
+    }
+
+    fn is_at(&self, key: (crate::domain::TaskId, crate::domain::Attempt)) -> bool {
+        self.work.as_ref().is_some_and(|work| work.key() == key)
+    }
+
+    fn is_newest(&self, generation: Generation) -> bool {
+        self.status.generation == generation
+    }
+}
+
+impl Actor for AgentActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(64);
+        self.report();
+    }
+}
+
+impl Handler<Order> for AgentActor {
+    type Result = Result<AgentStatus, IllegalStep>;
+
+    fn handle(&mut self, order: Order, ctx: &mut Self::Context) -> Self::Result {
+        let before = self.status.reason.clone();
+        if order.reason.is_some() {
+            self.status.reason = order.reason;
+        }
+        if let Err(illegal) = self.apply(order.event, ctx) {
+            self.status.reason = before;
+            return Err(illegal);
+        }
+        Ok(self.status.clone())
+    }
+}
+
+impl Handler<ToAgent> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ToAgent, ctx: &mut Self::Context) {
+        match message {
+            ToAgent::Run(assignment) if self.agent.state == AgentState::Idle => {
+                self.work = Some(Work::new(assignment));
+                self.observe(AgentEvent::Assigned, ctx);
+            }
+            ToAgent::Run(assignment) => {
+                let reason = format!("its agent is {}", self.agent.state);
+                let (task, attempt) = (assignment.task, assignment.attempt);
+                let outcome = Outcome::Released { reason };
+                self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome });
+            }
+            ToAgent::Cancel { task, attempt } if self.is_at((task, attempt)) => {
+                self.call_off(CalledOff::Cancel, ctx);
+            }
+            ToAgent::Cancel { .. } => {}
+        }
+    }
+}
+
+impl Handler<Silent> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, silent: Silent, ctx: &mut Self::Context) {
+        let live = matches!(self.agent.state, AgentState::Idle | AgentState::Busy);
+        if live && self.is_newest(silent.generation) {
+            self.status.reason = Some(silent.silence.to_string());
+            self.observe(AgentEvent::Silent, ctx);
+        }
+    }
+}
+
+impl Handler<Started> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, started: Started, ctx: &mut Self::Context) {
+        debug_assert!(self.is_newest(started.generation), "one start at a time");
+        match started.result {
+            Ok(spawned) => self.started(spawned, ctx),
+            Err(error) => self.start_failed(&error, ctx),
+        }
+    }
+}
+
+impl Handler<FromProcess> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FromProcess, ctx: &mut Self::Context) {
+        if !self.is_newest(message.generation) {
+            return;
+        }
+        match message.what {
+            What::Output(chunk) => self.heard(&chunk, ctx),
+            What::Closed => {
+                let reason = "it closed its stdout and went on".to_owned();
+                self.fault(Fault::Protocol, reason, Value::Null, ctx);
+            }
+            What::Ended(ended) => self.ended(&ended, None, ctx),
+            What::Left(ended, outcome) => self.ended(&ended, Some(outcome), ctx),
+        }
+    }
+}
+
+impl Handler<Timer> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, timer: Timer, ctx: &mut Self::Context) {
+        match timer {
+            Timer::Startup(generation) => {
+                if self.is_newest(generation) && self.agent.state == AgentState::Starting {
+                    let limit = humantime::format_duration(self.fleet.start_timeout);
+                    let reason = format!("it did not answer `initialize` within {limit}");
+                    self.fault(Fault::Startup, reason, Value::Null, ctx);
+                }
+            }
+            Timer::Grace(generation) if self.is_newest(generation) => {
+                self.observe(AgentEvent::GraceElapsed, ctx);
+            }
+            Timer::Grace(_) => {}
+            Timer::Backoff => {
+                self.backoff = None;
+                self.observe(AgentEvent::BackoffElapsed, ctx);
+            }
+            Timer::Attempt(task, attempt) if self.is_at((task, attempt)) => {
+                self.call_off(CalledOff::Timeout, ctx);
+            }
+            Timer::CallOff(task, attempt) if self.is_at((task, attempt)) => {
+                let why = self.work.as_ref().and_then(|work| work.called_off);
+                self.force_off(why.unwrap_or(CalledOff::Cancel), ctx);
+            }
+            Timer::Attempt(..) | Timer::CallOff(..) => {}
+        }
+    }
+}

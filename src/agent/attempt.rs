@@ -1,0 +1,170 @@
+//! The files of one attempt: `<attempts>/<task>/<attempt>/`, with `stdin.json`, `stdout` and
+//! `stderr` of an `exec` process, and `artifacts/` with what a worker sent by `task/artifact`.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    domain::{
+        fleet::{Fleet, StdinMode},
+        task::{Assignment, FailureClass, Outcome},
+    },
+    heartbeat::Vitals,
+    process::{Ended, Exit},
+    protocol::exec,
+};
+
+/// How much of the end of stderr goes into an error message, in bytes.
+const STDERR_TAIL: u64 = 2048;
+/// How often the files of a running process are looked at for growth, at the least and the most.
+const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Where the files of one attempt are.
+#[derive(Debug, Clone)]
+pub(super) struct AttemptFiles {
+    dir: PathBuf,
+}
+
+impl AttemptFiles {
+    pub(super) fn of(attempts_dir: &Path, assignment: &Assignment) -> Self {
+        let dir = attempts_dir
+            .join(assignment.task.to_string())
+            .join(assignment.attempt.to_string());
+        Self { dir }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn stdin(&self) -> PathBuf {
+        self.dir.join("stdin.json")
+    }
+
+    pub(super) fn stdout(&self) -> PathBuf {
+        self.dir.join("stdout")
+    }
+
+    pub(super) fn stderr(&self) -> PathBuf {
+        self.dir.join("stderr")
+    }
+
+    /// Makes the directory, and `stdin.json` if the fleet wants one. Blocks.
+    pub(super) fn make(&self, fleet: &Fleet, assignment: &Assignment) -> io::Result<()> {
+        private_dir(&self.dir)?;
+        if fleet.stdin == StdinMode::Task {
+            private_file(&self.stdin())?.write_all(&exec::stdin(assignment))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps an artifact under a name that can't leave the directory. Blocks.
+    pub(super) fn keep_artifact(&self, name: &str, content: &[u8]) -> io::Result<PathBuf> {
+        let dir = self.dir.join("artifacts");
+        private_dir(&dir)?;
+        let path = dir.join(file_name(name));
+        private_file(&path)?.write_all(content)?;
+        Ok(path)
+    }
+
+    /// What an ended process left as its outcome. Blocks.
+    pub(super) fn outcome(&self, fleet: &Fleet, ended: &Ended) -> Outcome {
+        let status = match ended.exit {
+            Exit::Code(code) => exec::Status::Code(code),
+            Exit::Signal(signal) => exec::Status::Signal(signal),
+            Exit::Lost => {
+                let message = "the keeper ended, and the process with it";
+                return Outcome::failed(FailureClass::Exit, message);
+            }
+        };
+        let read = || -> io::Result<(Vec<u8>, Vec<u8>)> {
+            let mut stdout = Vec::new();
+            let limit = fleet.max_output.saturating_add(1);
+            File::open(self.stdout())?.take(limit).read_to_end(&mut stdout)?;
+            Ok((stdout, tail(&self.stderr())?))
+        };
+        match read() {
+            Ok((stdout, stderr)) => {
+                exec::outcome(fleet.output, status, &stdout, &stderr, fleet.max_output)
+            }
+            Err(error) => {
+                let dir = self.dir.display();
+                let message = format!("the output of the attempt in {dir} can't be read: {error}");
+                Outcome::failed(FailureClass::Internal, message)
+            }
+        }
+    }
+
+    /// Touches `vitals` whenever stdout or stderr have grown. Never ends by itself.
+    pub(super) async fn watch(self, vitals: Arc<Vitals>, stale_after: Option<Duration>) {
+        let every = stale_after.map_or(LOOK.1, |limit| (limit / 12).clamp(LOOK.0, LOOK.1));
+        let mut tick = tokio::time::interval(every);
+        let mut seen = 0;
+        loop {
+            tick.tick().await;
+            let mut size = 0;
+            for path in [self.stdout(), self.stderr()] {
+                size += tokio::fs::metadata(path).await.map_or(0, |meta| meta.len());
+            }
+            if size != seen {
+                seen = size;
+                vitals.touch();
+            }
+        }
+    }
+}
+
+/// Makes a directory and its parents that only this user can enter.
+fn private_dir(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Makes a file, or empties it, that only this user can read.
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// The last bytes of a file.
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(STDERR_TAIL)))?;
+    let mut tail = Vec::new();
+    file.take(STDERR_TAIL).read_to_end(&mut tail)?;
+    Ok(tail)
+}
+
+/// A plain file name made of any text: no separator, no leading dot, at most 100 characters.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let name: String = name.chars().take(100).map(plain).collect();
+    match name.trim_start_matches('.') {
+        "" => "artifact".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifacts_name_can_not_leave_its_directory() {
+        for (name, file) in [
+            ("report.md", "report.md"),
+            ("../../etc/passwd", "_.._etc_passwd"),
+            ("..", "artifact"),
+            ("", "artifact"),
+            ("/a\0b\n", "_a_b_"),
+            ("ä ö", "___"),
+        ] {
+            assert_eq!(file_name(name), file, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the agent actor is told, and what it tells.
+
+use std::collections::BTreeMap;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::{
+    domain::{
+        AgentName, Attempt, Generation, TaskId,
+        agent::{AgentEvent, AgentState, IllegalStep},
+        heartbeat::Silence,
+        record::RestartCause,
+        task::Outcome,
+    },
+    process::{Ended, SpawnError, Spawned},
+};
+
+/// Where an agent is, as its owner keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentStatus {
+    /// Its name.
+    pub agent: AgentName,
+    /// Where it is in its life.
+    pub state: AgentState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, where there is a reason to tell.
+    pub reason: Option<String>,
+    /// Its newest process.
+    pub generation: Generation,
+    /// The pid of that, while it lives.
+    pub pid: Option<u32>,
+    /// The attempt it runs.
+    pub work: Option<(TaskId, Attempt)>,
+    /// How often a process of its was replaced.
+    pub restarts: BTreeMap<RestartCause, u64>,
+    /// How many attempts it has ended.
+    pub attempts_ended: u64,
+}
+
+impl AgentStatus {
+    /// Of an agent that never ran.
+    pub fn new(agent: AgentName) -> Self {
+        Self {
+            agent,
+            state: AgentState::Stopped,
+            since: Timestamp::now(),
+            reason: None,
+            generation: Generation::default(),
+            pid: None,
+            work: None,
+            restarts: BTreeMap::new(),
+            attempts_ended: 0,
+        }
+    }
+}
+
+/// What an agent tells its owner.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub enum AgentReport {
+    /// It is somewhere else now.
+    Changed(Box<AgentStatus>),
+    /// Its actor is gone, and so is its process.
+    Gone {
+        /// The agent.
+        agent: AgentName,
+    },
+}
+
+/// Feed an event to the agent.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<AgentStatus, IllegalStep>")]
+pub(super) struct Order {
+    pub(super) event: AgentEvent,
+    pub(super) reason: Option<String>,
+}
+
+/// The heartbeat's verdict.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Silent {
+    pub(super) generation: Generation,
+    pub(super) silence: Silence,
+}
+
+/// A process was started, or not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Started {
+    pub(super) generation: Generation,
+    pub(super) result: Result<Spawned, StartError>,
+}
+
+/// Why no process came to be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// The task does not fit the argv template: the task's fault, not the agent's.
+    #[error("{0}")]
+    Template(String),
+    #[error("the files of the attempt could not be made in {path}")]
+    Files {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What the process of a generation does.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct FromProcess {
+    pub(super) generation: Generation,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// It wrote to its stdout.
+    Output(Bytes),
+    /// It closed its stdout, and goes on.
+    Closed,
+    /// It is gone, with all it forked.
+    Ended(Ended),
+    /// It is gone, and this is what it left of its attempt.
+    Left(Ended, Outcome),
+}
+
+/// A timer ran out.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(super) enum Timer {
+    /// It did not say hello in time.
+    Startup(Generation),
+    /// A rung of the kill ladder has waited.
+    Grace(Generation),
+    /// The backoff has waited.
+    Backoff,
+    /// The attempt takes too long.
+    Attempt(TaskId, Attempt),
+    /// The attempt was called off, and the process did not let go of it.
+    CallOff(TaskId, Attempt),
+}

@@ -1,0 +1,141 @@
+//! Actor around one agent: owns its process, its stdio protocol, its current attempt and its log.
+//!
+//! # Overview
+//!
+//! Every event (a message, a timer, a line of the process, its end) goes through
+//! [`domain::agent::step`](crate::domain::agent::step), and every effect that it returns is carried
+//! out here. The actor decides nothing about life cycles.
+//!
+//! # Guarantees
+//!
+//! - At most one live process; the next one starts only after the keeper said that the last one is
+//!   gone, with all it forked.
+//! - An attempt ends exactly once, and not before its process is gone, unless the process itself
+//!   answered.
+//! - What a process wrote before it died counts: its stdout is read to the end of what is there
+//!   before its death is acted upon.
+//! - Messages about an older process are dropped by generation.
+//!
+//! # Failures
+//!
+//! If the actor panics, its process is killed, and its owner hears [`AgentReport::Gone`] when that
+//! is done; the owner ends the attempt and starts a new actor.
+
+mod actor;
+mod attempt;
+mod log;
+mod messages;
+mod spawn;
+mod stdio;
+mod tombstone;
+mod work;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use actix::prelude::*;
+
+pub use messages::{AgentReport, AgentStatus};
+
+use crate::{
+    domain::{
+        AgentName, Generation,
+        agent::{AgentEvent, IllegalStep},
+        fleet::Fleet,
+        heartbeat::Silence,
+    },
+    heartbeat::{Clock, Vitals},
+    process::Processes,
+    queue::FromAgent,
+    telemetry::metrics::Metrics,
+};
+
+/// What an agent needs of the world around it.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Starts and ends processes.
+    pub processes: Arc<dyn Processes>,
+    /// Where idleness and outcomes are told.
+    pub queue: Recipient<FromAgent>,
+    /// The host's own environment, for what fleets pass on.
+    pub env: Arc<BTreeMap<String, String>>,
+    /// Where the files of attempts go.
+    pub attempts_dir: PathBuf,
+    /// Where agents' own logs go.
+    pub log_dir: PathBuf,
+    /// An agent's log begins anew at this size, in bytes.
+    pub log_rotate_size: u64,
+    /// The clock of the host.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The log.
+    pub log: slog::Logger,
+}
+
+impl Surroundings {
+    /// The log file of `agent`.
+    pub fn log_path(&self, agent: &AgentName) -> PathBuf {
+        self.log_dir.join(format!("{agent}.log"))
+    }
+}
+
+/// The owner's side of the actor.
+#[derive(Clone)]
+pub struct AgentHandle {
+    actor: Addr<actor::AgentActor>,
+    vitals: Arc<Vitals>,
+}
+
+impl AgentHandle {
+    /// Starts an actor for slot `name` of `fleet` in the current arbiter. `status` is that of the
+    /// actor before it, if there was one. The agent is stopped until it is told to start.
+    pub fn launch(
+        fleet: Arc<Fleet>,
+        status: AgentStatus,
+        around: Surroundings,
+        watcher: Recipient<AgentReport>,
+    ) -> Self {
+        let vitals = Arc::new(Vitals::new(around.clock));
+        let actor = actor::AgentActor::new(fleet, status, around, vitals.clone(), watcher).start();
+        Self { actor, vitals }
+    }
+
+    /// Feeds `event` to the agent; `reason` is shown where the agent comes to.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalStep`] if the event makes no sense now, or `None` if the actor is gone.
+    pub async fn order(
+        &self,
+        event: AgentEvent,
+        reason: Option<String>,
+    ) -> Result<AgentStatus, Option<IllegalStep>> {
+        let order = messages::Order { event, reason };
+        self.actor.send(order).await.map_err(|_| None)?.map_err(Some)
+    }
+
+    /// As [`AgentHandle::order`], without waiting for the answer.
+    pub fn tell(&self, event: AgentEvent, reason: Option<String>) {
+        // A report that must not be lost: the owner's plan depends on it.
+        self.actor.do_send(messages::Order { event, reason });
+    }
+
+    /// Tells of the heartbeat's verdict on the process of `generation`.
+    pub fn silent(&self, generation: Generation, silence: Silence) {
+        self.actor.do_send(messages::Silent { generation, silence });
+    }
+
+    /// The agent's signs of life.
+    pub fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
+    }
+
+    #[cfg(test)]
+    /// Has the actor panic, as a bug would.
+    pub(crate) fn explode(&self) {
+        self.actor.do_send(tests::Explode);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,110 @@
+//! What process an agent wants.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::{
+    Surroundings,
+    attempt::AttemptFiles,
+    messages::{StartError, Started},
+};
+use crate::{
+    domain::{
+        AgentName, Generation,
+        fleet::{Fleet, Protocol, StdinMode},
+        task::Assignment,
+    },
+    process::{Spawned, Spec, Stdio},
+    protocol::exec::{self, Template},
+};
+
+/// All that goes into one start.
+pub(super) struct Start {
+    pub(super) around: Surroundings,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) agent: AgentName,
+    pub(super) generation: Generation,
+    /// The attempt that the process is made for, of an `exec` agent.
+    pub(super) assignment: Option<Arc<Assignment>>,
+}
+
+impl Start {
+    /// Starts the process and tells the actor how it went. Goes on if the actor ends meanwhile:
+    /// then the process is ended, too.
+    pub(super) fn go(self, tell: Recipient<Started>) {
+        actix::spawn(async move {
+            let generation = self.generation;
+            let processes = self.around.processes.clone();
+            let result = self.spawn().await;
+            let id = result.as_ref().ok().map(|spawned| spawned.id);
+            if let (Err(_), Some(id)) = (tell.send(Started { generation, result }).await, id) {
+                processes.kill(id);
+            }
+        });
+    }
+
+    async fn spawn(self) -> Result<Spawned, StartError> {
+        let spec = match self.assignment.clone() {
+            None => self.resident(),
+            Some(assignment) => {
+                let files = AttemptFiles::of(&self.around.attempts_dir, &assignment);
+                let path = files.dir().to_owned();
+                let (made, fleet) = (files.clone(), self.fleet.clone());
+                let task = assignment.clone();
+                tokio::task::spawn_blocking(move || made.make(&fleet, &task))
+                    .await
+                    .map_err(std::io::Error::other)
+                    .and_then(|made| made)
+                    .map_err(|source| StartError::Files { path, source })?;
+                self.per_task(&assignment, &files)?
+            }
+        };
+        Ok(self.around.processes.spawn(spec).await?)
+    }
+
+    fn resident(&self) -> Spec {
+        let stdin =
+            if self.fleet.protocol == Protocol::Worker { Stdio::Pipe } else { Stdio::Null };
+        Spec { stdin, stdout: Stdio::Pipe, stderr: Stdio::Pipe, ..self.common(None) }
+    }
+
+    fn per_task(&self, assignment: &Assignment, files: &AttemptFiles) -> Result<Spec, StartError> {
+        let template = |error: exec::TemplateError| StartError::Template(error.to_string());
+        let argv = Template::parse(&self.fleet.command).map_err(template)?;
+        let stdin = match self.fleet.stdin {
+            StdinMode::Task => Stdio::File(files.stdin()),
+            StdinMode::Null => Stdio::Null,
+        };
+        Ok(Spec {
+            argv: argv.render(assignment).map_err(template)?,
+            stdin,
+            stdout: Stdio::File(files.stdout()),
+            stderr: Stdio::File(files.stderr()),
+            ..self.common(Some(assignment))
+        })
+    }
+
+    fn common(&self, assignment: Option<&Assignment>) -> Spec {
+        let fleet = &*self.fleet;
+        Spec {
+            agent: self.agent.clone(),
+            generation: self.generation,
+            argv: fleet.command.clone(),
+            env: exec::environment(
+                &self.around.env,
+                fleet,
+                &self.agent,
+                self.generation,
+                assignment.map(|one| (one.task, one.attempt)),
+            ),
+            cwd: fleet.cwd.clone(),
+            user: fleet.user.clone(),
+            limits: fleet.limits,
+            stdin: Stdio::Null,
+            stdout: Stdio::Null,
+            stderr: Stdio::Null,
+            note: String::new(),
+        }
+    }
+}

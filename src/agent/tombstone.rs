@@ -1,0 +1,71 @@
+//! Sends [`AgentReport::Gone`] however the actor ends.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use futures_util::{FutureExt, future::Shared};
+use tokio::sync::oneshot;
+
+use super::AgentReport;
+use crate::{
+    domain::AgentName,
+    process::{Ended, Exit, ProcessId, Processes, Usage},
+};
+
+/// Resolves when a process is gone; can be waited for in several places.
+pub(super) type WhenEnded = Shared<futures_util::future::BoxFuture<'static, Ended>>;
+
+/// Makes the keeper's promise shareable.
+pub(super) fn when_ended(ended: oneshot::Receiver<Ended>) -> WhenEnded {
+    let lost = Ended { exit: Exit::Lost, usage: Usage::default(), swept: 0 };
+    async move { ended.await.unwrap_or(lost) }.boxed().shared()
+}
+
+/// Held by the actor; `Drop` runs while a panic unwinds, too.
+pub(super) struct Tombstone {
+    agent: AgentName,
+    watcher: Recipient<AgentReport>,
+    processes: Arc<dyn Processes>,
+    live: Option<(ProcessId, WhenEnded)>,
+}
+
+impl Tombstone {
+    pub(super) fn new(
+        agent: AgentName,
+        watcher: Recipient<AgentReport>,
+        processes: Arc<dyn Processes>,
+    ) -> Self {
+        Self { agent, watcher, processes, live: None }
+    }
+
+    /// The actor owns this process now.
+    pub(super) fn guard(&mut self, id: ProcessId, ended: WhenEnded) {
+        self.live = Some((id, ended));
+    }
+
+    /// The process is gone.
+    pub(super) fn release(&mut self) {
+        self.live = None;
+    }
+
+    pub(super) fn watcher(&self) -> &Recipient<AgentReport> {
+        &self.watcher
+    }
+}
+
+impl Drop for Tombstone {
+    fn drop(&mut self) {
+        let gone = AgentReport::Gone { agent: self.agent.clone() };
+        let Some((id, ended)) = self.live.take() else {
+            self.watcher.do_send(gone);
+            return;
+        };
+        // The attempt must not run elsewhere before this process is gone.
+        self.processes.kill(id);
+        let watcher = self.watcher.clone();
+        actix::spawn(async move {
+            ended.await;
+            watcher.do_send(gone);
+        });
+    }
+}

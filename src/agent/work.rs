@@ -1,0 +1,153 @@
+//! The attempt that an agent has in hand, and what goes with it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use slog::warn;
+
+use super::{
+    actor::AgentActor,
+    attempt::AttemptFiles,
+    stdio::Pump,
+    tombstone::WhenEnded,
+};
+use crate::{
+    domain::{
+        Attempt, TaskId,
+        fleet::Protocol,
+        task::{Assignment, FailureClass, Outcome},
+    },
+    protocol::worker::Artifact,
+};
+
+/// Why an attempt is being ended before it ended itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CalledOff {
+    /// Somebody cancelled the task.
+    Cancel,
+    /// It takes too long.
+    Timeout,
+}
+
+/// The attempt in hand.
+pub(super) struct Work {
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) called_off: Option<CalledOff>,
+}
+
+impl Work {
+    pub(super) fn new(assignment: Arc<Assignment>) -> Self {
+        Self { assignment, called_off: None }
+    }
+
+    pub(super) fn key(&self) -> (TaskId, Attempt) {
+        (self.assignment.task, self.assignment.attempt)
+    }
+
+    /// What the agent's own answer means for an attempt that was called off: a result counts, and
+    /// anything else is the end that was asked for.
+    pub(super) fn judge(&self, outcome: Outcome) -> Outcome {
+        match (self.called_off, outcome) {
+            (_, done @ Outcome::Completed { .. }) => done,
+            (Some(CalledOff::Timeout), Outcome::Cancelled) => {
+                let message = "the attempt took longer than its limit, and let go when it was asked to";
+                Outcome::failed(FailureClass::Timeout, message)
+            }
+            (Some(CalledOff::Cancel), Outcome::Failed { .. } | Outcome::Released { .. }) => {
+                Outcome::Cancelled
+            }
+            (_, outcome) => outcome,
+        }
+    }
+}
+
+impl AgentActor {
+    /// Writes a worker's `task/log` to the agent's own log.
+    pub(super) fn write_log(&self, level: &str, message: &str) {
+        let task = self.work.as_ref().map_or_else(String::new, |work| work.key().0.to_string());
+        let line = format!("{} {level} {task} {message}\n", jiff::Timestamp::now());
+        let (own_log, log) = (self.own_log.clone(), self.log.clone());
+        actix::spawn(async move {
+            if let Err(error) = own_log.append(Bytes::from(line)).await {
+                warn!(log, "an agent's log can't be written"; "error" => %error);
+            }
+        });
+    }
+
+    /// Keeps what a worker sent by `task/artifact` among the files of the attempt.
+    pub(super) fn keep_artifact(&self, artifact: Artifact) {
+        let Some(work) = &self.work else { return };
+        let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
+        let log = self.log.clone();
+        let keep = move || {
+            if let Err(error) = files.keep_artifact(&artifact.name, artifact.content.as_bytes()) {
+                warn!(log, "an artifact can't be kept"; "error" => %error,
+                    "path" => %files.dir().display());
+            }
+        };
+        actix::spawn(async move {
+            // The closure does not panic, and nothing else could be done about it here.
+            tokio::task::spawn_blocking(keep).await.unwrap_or_default();
+        });
+    }
+
+    /// Follows the process of an `exec` attempt to its end, and reads what it left.
+    pub(super) fn follow_attempt(&self, pump: Pump, ended: WhenEnded) {
+        debug_assert_eq!(self.fleet.protocol, Protocol::Exec);
+        let Some(work) = &self.work else { return };
+        let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
+        let fleet = self.fleet.clone();
+        let grown = files.clone().watch(self.vitals.clone(), fleet.heartbeat.stale_after);
+        actix::spawn(async move {
+            let ended = tokio::select! {
+                ended = ended => ended,
+                () = grown => unreachable!("watching never ends by itself"),
+            };
+            let (read, end) = (files.clone(), ended.clone());
+            let outcome = tokio::task::spawn_blocking(move || read.outcome(&fleet, &end)).await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                Outcome::failed(FailureClass::Internal, "reading the attempt's output panicked")
+            });
+            pump.left(ended, outcome).await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_an_answer_means_for_an_attempt_that_was_called_off() {
+        let assignment = Assignment {
+            task: TaskId::from_uuid(Uuid::nil()),
+            attempt: Attempt(1),
+            failures: 0,
+            max_attempts: 1,
+            agent: "a-1".parse().unwrap(),
+            queue: "q".parse().unwrap(),
+            kind: String::new(),
+            input: Value::Null,
+            timeout: None,
+            waited: Duration::ZERO,
+        };
+        let done = Outcome::Completed { output: Value::Null };
+        let failed = Outcome::failed(FailureClass::Task, "no");
+        let judged = |called_off, outcome: &Outcome| {
+            Work { called_off, ..Work::new(Arc::new(assignment.clone())) }.judge(outcome.clone())
+        };
+        for called_off in [None, Some(CalledOff::Cancel), Some(CalledOff::Timeout)] {
+            assert_eq!(judged(called_off, &done), done, "a result counts");
+        }
+        assert_eq!(judged(None, &failed), failed);
+        assert_eq!(judged(Some(CalledOff::Cancel), &failed), Outcome::Cancelled);
+        assert_eq!(judged(Some(CalledOff::Timeout), &failed), failed);
+        let timeout = judged(Some(CalledOff::Timeout), &Outcome::Cancelled);
+        assert!(matches!(timeout, Outcome::Failed { class: FailureClass::Timeout, .. }));
+    }
+}

@@ -1,0 +1,259 @@
+//! Builds a host, bottom up.
+
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use slog::{Logger, info};
+use tokio::{sync::mpsc, time::Instant};
+use uuid::Uuid;
+
+use super::housekeeping;
+use crate::{
+    agent::Surroundings,
+    domain::{HostId, fleet::Fleet},
+    embedded::{DataDirLock, EmbeddedError, Postgres},
+    events::EventsHandle,
+    heartbeat::Clock,
+    http,
+    process::{Keeper, KeeperError},
+    queue::{Launch, QueueHandle},
+    settings::Settings,
+    store::{Store, StoreError, hosts, listen::Listener, migrate, queues},
+    supervisor::SupervisorHandle,
+    telemetry::{
+        Component, component, dropped_lines,
+        metrics::{Metrics, Scrape},
+    },
+};
+
+/// How many notices may wait for the queue actor. More are as good as one: it looks at everything.
+const NOTICES: usize = 1024;
+
+/// Why a host could not be started, by the part that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory or the private Postgres.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The database.
+    #[error("the database can't be used")]
+    Store(#[from] StoreError),
+    /// The keeper.
+    #[error("the keeper could not be started")]
+    Keeper(#[from] KeeperError),
+    /// The API.
+    #[error(transparent)]
+    Http(#[from] http::HttpError),
+    /// Something in the data directory.
+    #[error("{what} {path} can't be used")]
+    Files {
+        /// What it is.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A host that runs. Ended by [`Running::stop`](super::stop); dropped, it leaves its agents to the
+/// keeper, which ends them.
+pub struct Running {
+    pub(super) log: Logger,
+    pub(super) settings: Arc<Settings>,
+    pub(super) queue: QueueHandle,
+    pub(super) supervisor: SupervisorHandle,
+    pub(super) http: http::Server,
+    pub(super) keeper: Keeper,
+    pub(super) listener: Listener,
+    pub(super) postgres: Option<Postgres>,
+    pub(super) store: Store,
+    pub(super) lock: DataDirLock,
+}
+
+impl Running {
+    /// The queue.
+    pub fn queue(&self) -> &QueueHandle {
+        &self.queue
+    }
+
+    /// The supervisor.
+    pub fn supervisor(&self) -> &SupervisorHandle {
+        &self.supervisor
+    }
+
+    /// Where the API is served over TCP.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.http.addresses()
+    }
+
+    /// The keeper's process.
+    pub fn keeper_pid(&self) -> Option<u32> {
+        self.keeper.pid()
+    }
+
+    /// The private Postgres, if there is one.
+    pub fn postgres_pid(&self) -> Option<u32> {
+        self.postgres.as_ref().and_then(Postgres::pid)
+    }
+}
+
+/// Starts a host. Must be called within an actix system; `env` is the environment of the process.
+///
+/// # Errors
+///
+/// [`StartError`], by the part that failed; what was started before it is ended again by its drop.
+pub async fn start(
+    settings: Settings,
+    env: BTreeMap<String, String>,
+    log: Logger,
+) -> Result<Running, StartError> {
+    let settings = Arc::new(settings);
+    let lock = DataDirLock::acquire(&settings.host.data_dir)?;
+    let log_dir = settings.host.log_dir().join("agents");
+    for dir in [&log_dir, &settings.host.attempts_dir()] {
+        make_dir(dir)?;
+    }
+    let (postgres, store, config) = open_store(&settings, &log).await?;
+    let host = new_host(&settings)?;
+    let registered = Instant::now();
+    let returned = hosts::register(&mut store.client().await?, &host).await?;
+    info!(log, "host registered"; "host" => %host.id, "count" => returned.len(),
+        "version" => env!("CARGO_PKG_VERSION"));
+    let keeper_log = component(&log, Component::Keeper);
+    let exe = std::env::current_exe()
+        .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
+    let keeper =
+        Keeper::start(keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
+            .await?;
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let (notify, notices) = mpsc::channel(NOTICES);
+    let listener = Listener::spawn(config, component(&log, Component::Store), notify);
+    let queue = QueueHandle::start(Launch {
+        log: component(&log, Component::Queue),
+        store: store.clone(),
+        host,
+        registered,
+        fleets: settings.fleets.iter().filter(|f| f.protocol.takes_tasks()).map(serves).collect(),
+        retry: settings.tasks.retry,
+        poll: settings.tasks.poll,
+        settle_buffer: settings.tasks.settle_buffer as usize,
+        notices,
+        events: EventsHandle::start(),
+        metrics: metrics.clone(),
+    });
+    let supervisor = SupervisorHandle::start(
+        component(&log, Component::Supervisor),
+        settings.fleets.clone(),
+        Surroundings {
+            processes: Arc::new(keeper.clone()),
+            queue: queue.for_agents(),
+            env: Arc::new(env),
+            attempts_dir: settings.host.attempts_dir(),
+            log_dir,
+            log_rotate_size: settings.log.agent_rotate_size,
+            clock: Clock::start(),
+            metrics: metrics.clone(),
+            log: component(&log, Component::Agent),
+        },
+    );
+    queue.report_to(supervisor.for_queue());
+    housekeeping::start(&settings.host, supervisor.clone(), log.clone());
+    let state = http_state(&settings, &log, &queue, &supervisor, metrics);
+    let http = http::Server::start(state, &settings.host.socket()).await?;
+    Ok(Running { log, settings, queue, supervisor, http, keeper, listener, postgres, store, lock })
+}
+
+fn serves(fleet: &Fleet) -> (crate::domain::FleetName, Vec<crate::domain::QueueName>) {
+    (fleet.name.clone(), fleet.queues.clone())
+}
+
+fn files(what: &'static str, path: PathBuf, source: io::Error) -> StartError {
+    StartError::Files { what, path, source }
+}
+
+fn make_dir(path: &PathBuf) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| files("the directory", path.clone(), source))
+}
+
+/// Starts the private Postgres or connects to the one that is named, and brings its schema up.
+async fn open_store(
+    settings: &Settings,
+    log: &Logger,
+) -> Result<(Option<Postgres>, Store, tokio_postgres::Config), StartError> {
+    let (postgres, config) = match &settings.database.url {
+        Some(url) => (None, Store::parse_url(url)?),
+        None => {
+            let log = component(log, Component::Postgres);
+            let dir = settings.host.postgres_dir();
+            let postgres = Postgres::start(&log, &settings.database.embedded, &dir).await?;
+            let config = postgres.config();
+            (Some(postgres), config)
+        }
+    };
+    let store = Store::new(&settings.database, config.clone())?;
+    let report = migrate::run(&store).await?;
+    info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
+    let wanted: Vec<_> =
+        settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
+    queues::ensure(&store.client().await?, &wanted).await?;
+    Ok((postgres, store, config))
+}
+
+/// A new host id, and the slot: the identity of the data directory, by which the next host on it
+/// takes its predecessor's tasks back at once.
+fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
+    let path = settings.host.data_dir.join("slot");
+    let slot = match std::fs::read_to_string(&path) {
+        Ok(text) => Uuid::parse_str(text.trim())
+            .map_err(|error| files("the slot file", path, io::Error::other(error)))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let slot = Uuid::now_v7();
+            std::fs::write(&path, slot.to_string())
+                .map_err(|source| files("the slot file", path, source))?;
+            slot
+        }
+        Err(source) => return Err(files("the slot file", path, source)),
+    };
+    Ok(hosts::NewHost {
+        id: HostId::from_uuid(Uuid::now_v7()),
+        slot,
+        name: settings.host.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        lease: settings.host.lease,
+    })
+}
+
+fn http_state(
+    settings: &Settings,
+    log: &Logger,
+    queue: &QueueHandle,
+    supervisor: &SupervisorHandle,
+    metrics: Arc<Metrics>,
+) -> http::State {
+    let (for_queue, for_supervisor) = (queue.clone(), supervisor.clone());
+    http::State {
+        queue: queue.clone(),
+        supervisor: supervisor.clone(),
+        settings: settings.http.clone(),
+        tasks: settings.tasks.clone(),
+        name: settings.host.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        metrics: Arc::new(move || {
+            let (queue, supervisor, metrics) =
+                (for_queue.clone(), for_supervisor.clone(), metrics.clone());
+            Box::pin(async move {
+                let scrape = Scrape {
+                    // What can't be looked up now is left out of this scrape.
+                    queues: queue.queues().await.unwrap_or_default(),
+                    agents: supervisor.agents().await.unwrap_or_default(),
+                    dropped_lines: dropped_lines(),
+                };
+                metrics.render(&scrape)
+            })
+        }),
+        log: component(log, Component::Http),
+    }
+}

@@ -1,0 +1,57 @@
+//! Takes a host down, top down: no new claims, agents, outcomes, API, keeper, database.
+
+use std::time::Duration;
+
+use slog::{info, warn};
+
+use super::start::Running;
+
+/// How long outcomes may take to be written once no agent runs.
+const FINISH: Duration = Duration::from_secs(20);
+
+/// How a host is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Running tasks may finish within `host.drain_grace`; the rest go back to their queues.
+    Drain,
+    /// Agents are killed; their tasks go back to their queues.
+    Now,
+}
+
+impl Running {
+    /// Stops the host. `hurry` resolves when somebody asks a second time: then agents are killed.
+    /// Returns whether every outcome was written.
+    pub async fn stop(self, stop: Stop, hurry: impl Future<Output = ()>) -> bool {
+        info!(self.log, "host stopping"; "reason" => ?stop);
+        self.queue.close();
+        if stop == Stop::Drain {
+            tokio::select! {
+                () = self.supervisor.drain(self.settings.host.drain_grace) => {}
+                () = hurry => {
+                    warn!(self.log, "asked to stop a second time: agents are killed");
+                    self.supervisor.kill_all().await;
+                }
+            }
+        } else {
+            self.supervisor.kill_all().await;
+        }
+        let written = self.queue.finish(FINISH).await;
+        if !written {
+            warn!(self.log, "outcomes could not be written; their tasks will run again");
+        }
+        self.http.stop().await;
+        self.keeper.shutdown().await;
+        drop(self.listener);
+        self.store.close();
+        let mut clean = written;
+        if let Some(postgres) = self.postgres
+            && let Err(error) = postgres.stop().await
+        {
+            warn!(self.log, "the private Postgres did not stop cleanly"; "error" => %error);
+            clean = false;
+        }
+        drop(self.lock);
+        info!(self.log, "host stopped");
+        clean
+    }
+}

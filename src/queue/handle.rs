@@ -1,0 +1,333 @@
+//! The others' side of the queue actor.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    actor::{Launch, QueueActor},
+    messages::{CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, ReportTo, Standing, TellWhenQuiet, Wake},
+};
+use crate::{
+    domain::{
+        QueueName, TaskId,
+        record::{
+            AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
+        },
+        task::{NewTask, TaskState},
+    },
+    events::EventsHandle,
+    store::{
+        Recovery, Store, StoreError, hosts, notify, queues,
+        tasks::{self, CancelAnswer, RetryAnswer},
+    },
+    telemetry::metrics::Metrics,
+};
+
+/// How often a waiter looks for itself: the task may end on another host.
+const WAIT_LOOK: Duration = Duration::from_secs(1);
+
+/// What can go wrong, as far as a caller can do something about it.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// There is no such task.
+    #[error("there is no task {task}")]
+    UnknownTask {
+        /// The id that was asked for.
+        task: TaskId,
+    },
+    /// There is no such queue.
+    #[error("there is no queue `{queue}`; `hostler queue list` shows those there are")]
+    UnknownQueue {
+        /// The name that was asked for.
+        queue: QueueName,
+    },
+    /// The task is in a state where that can't be done.
+    #[error("task {task} is {state}: {what}")]
+    WrongState {
+        /// The task.
+        task: TaskId,
+        /// Where it is.
+        state: TaskState,
+        /// What can't be done, and what can.
+        what: &'static str,
+    },
+    /// Postgres does not answer now; the same call may work soon.
+    #[error("the database does not answer; try again")]
+    Unavailable(#[source] StoreError),
+    /// The statement failed, and would again.
+    #[error("the database refused a statement")]
+    Internal(#[source] StoreError),
+}
+
+impl From<StoreError> for QueueError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
+            error => Self::Internal(error),
+        }
+    }
+}
+
+/// Submits, reads and changes tasks and queues. Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub struct QueueHandle {
+    actor: Addr<QueueActor>,
+    store: Store,
+    events: EventsHandle,
+    metrics: Arc<Metrics>,
+}
+
+impl QueueHandle {
+    /// Starts the actor in the current arbiter.
+    pub(crate) fn start(launch: Launch) -> Self {
+        let (store, events, metrics) =
+            (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
+        Self { actor: QueueActor::new(launch).start(), store, events, metrics }
+    }
+
+    /// Where agents' messages go.
+    pub fn for_agents(&self) -> Recipient<FromAgent> {
+        self.actor.clone().recipient()
+    }
+
+    /// Says who hears of a lost lease.
+    pub fn report_to(&self, watcher: Recipient<QueueReport>) {
+        self.actor.do_send(ReportTo(watcher));
+    }
+
+    /// Whether the actor is still there; it is gone only after [`QueueHandle::finish`] or a panic.
+    pub fn is_alive(&self) -> bool {
+        self.actor.connected()
+    }
+
+    /// Submits `tasks` in one transaction: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves; nothing was
+    /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
+    /// sent again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it answered, the tasks may or may not be there.
+    pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, QueueError> {
+        let db = self.store.client().await?;
+        let submitted = tasks::submit(&db, &tasks).await?;
+        drop(db);
+        self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
+        let mut queues: Vec<QueueName> = tasks
+            .iter()
+            .zip(&submitted)
+            .filter(|(_, one)| one.created && one.state == TaskState::Pending)
+            .map(|(task, _)| task.queue.clone())
+            .collect();
+        queues.sort_unstable();
+        queues.dedup();
+        if !queues.is_empty() {
+            self.wake(queues);
+        }
+        if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
+            self.actor.do_send(DueIn(wait));
+        }
+        Ok(submitted)
+    }
+
+    /// Wakes this host's idle agents at once, and other hosts soon.
+    fn wake(&self, queues: Vec<QueueName>) {
+        // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
+        // the host is ending: the tasks are committed and wait for the next.
+        self.actor.try_send(Wake(queues)).unwrap_or_default();
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
+        Ok(tasks::get(&self.store.client().await?, id).await?)
+    }
+
+    /// The ended attempts of a task, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, QueueError> {
+        Ok(tasks::attempts(&self.store.client().await?, id).await?)
+    }
+
+    /// What happened to a task, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn events(&self, id: TaskId) -> Result<Vec<EventRecord>, QueueError> {
+        Ok(tasks::events(&self.store.client().await?, id).await?)
+    }
+
+    /// A page of tasks, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn list(&self, filter: TaskFilter) -> Result<Page<TaskRecord>, QueueError> {
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let more = TaskFilter { limit: filter.limit.saturating_add(1), ..filter };
+        let mut items = tasks::list(&self.store.client().await?, &more).await?;
+        let next_cursor = (items.len() > limit).then(|| {
+            items.truncate(limit);
+            items.last().map(|task| task.id.to_string())
+        });
+        Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is
+    /// no such task.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn wait(
+        &self,
+        id: TaskId,
+        limit: Duration,
+    ) -> Result<Option<TaskRecord>, QueueError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let ended = self.events.ended(id).await;
+            let task = self.get(id).await?;
+            let now = Instant::now();
+            if now >= deadline || task.as_ref().is_none_or(|task| task.state.is_final()) {
+                return Ok(task);
+            }
+            let look = WAIT_LOOK.min(deadline - now);
+            // Passing without a word is as good a reason to look.
+            tokio::time::timeout(look, ended.wait()).await.unwrap_or_default();
+        }
+    }
+
+    /// Calls a task off: at once if it does not run, else by asking its agent.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownTask`]; [`QueueError::WrongState`] if it has ended already.
+    pub async fn cancel(&self, id: TaskId) -> Result<TaskRecord, QueueError> {
+        let db = self.store.client().await?;
+        match tasks::cancel(&db, id).await? {
+            CancelAnswer::Unknown => return Err(QueueError::UnknownTask { task: id }),
+            CancelAnswer::AlreadyFinal(state) => {
+                let what = "it has ended already, so there is nothing to call off";
+                return Err(QueueError::WrongState { task: id, state, what });
+            }
+            CancelAnswer::Cancelled => self.events.publish(vec![(id, TaskState::Cancelled)]),
+            CancelAnswer::Requested { .. } => {
+                self.actor.do_send(CancelHere(id));
+                notify::cancel(&db, id).await?;
+            }
+        }
+        drop(db);
+        self.get(id).await?.ok_or(QueueError::UnknownTask { task: id })
+    }
+
+    /// Gives a failed or cancelled task all its attempts again.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownTask`]; [`QueueError::WrongState`] if it is neither.
+    pub async fn retry(&self, id: TaskId) -> Result<TaskRecord, QueueError> {
+        match tasks::retry(&self.store.client().await?, id).await? {
+            RetryAnswer::Unknown => return Err(QueueError::UnknownTask { task: id }),
+            RetryAnswer::Refused(state) => {
+                let what = "only a failed or cancelled task can be retried";
+                return Err(QueueError::WrongState { task: id, state, what });
+            }
+            RetryAnswer::Retried { queue } => self.wake(vec![queue]),
+        }
+        self.get(id).await?.ok_or(QueueError::UnknownTask { task: id })
+    }
+
+    /// All queues.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn queues(&self) -> Result<Vec<QueueRecord>, QueueError> {
+        Ok(queues::list(&self.store.client().await?).await?)
+    }
+
+    /// Holds a queue's tasks back. What runs goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`].
+    pub async fn pause(
+        &self,
+        queue: QueueName,
+        reason: Option<String>,
+    ) -> Result<QueueRecord, QueueError> {
+        let db = self.store.client().await?;
+        if !queues::pause(&db, &queue, reason.as_deref()).await? {
+            return Err(QueueError::UnknownQueue { queue });
+        }
+        drop(db);
+        self.queue(queue).await
+    }
+
+    /// Lets a queue's tasks run again.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`].
+    pub async fn resume(&self, queue: QueueName) -> Result<QueueRecord, QueueError> {
+        let db = self.store.client().await?;
+        if !queues::resume(&db, &queue).await? {
+            return Err(QueueError::UnknownQueue { queue });
+        }
+        drop(db);
+        self.wake(vec![queue.clone()]);
+        self.queue(queue).await
+    }
+
+    async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
+        let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
+        found.ok_or(QueueError::UnknownQueue { queue: name })
+    }
+
+    /// Whether Postgres answers and the lease is held, or what is not so.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for a person.
+    pub async fn ready(&self) -> Result<(), String> {
+        let standing = self.actor.send(Standing).await;
+        standing.map_err(|_| "the queue actor does not answer".to_owned())??;
+        self.store.ping().await.map_err(|_| "Postgres does not answer".to_owned())
+    }
+
+    /// Claims no more; what runs goes on.
+    pub fn close(&self) {
+        self.actor.do_send(Close);
+    }
+
+    /// Waits until nothing runs and every outcome is written, or until `limit` has passed; then
+    /// ends the actor and gives the lease back. Returns whether all was written.
+    pub async fn finish(&self, limit: Duration) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.actor.do_send(TellWhenQuiet(tell));
+        let quiet = tokio::time::timeout(limit, told).await.is_ok_and(|told| told.is_ok());
+        let Ok(host) = self.actor.send(Halt).await else { return false };
+        let retire = async { hosts::retire(&self.store.client().await?, host).await };
+        let retired = tokio::time::timeout(limit, retire).await.is_ok_and(|done| done.is_ok());
+        quiet && retired
+    }
+}
+
+/// How long from now until `time`; nothing if it is past.
+fn until(time: jiff::Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(jiff::Timestamp::now())).unwrap_or(Duration::ZERO)
+}

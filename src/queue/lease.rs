@@ -1,0 +1,137 @@
+//! The lease of this host, as the queue actor keeps it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::{HostId, lease};
+
+/// Which host this is, and until when.
+#[derive(Debug)]
+pub(super) struct Lease {
+    length: Duration,
+    host: Option<HostId>,
+    renewed: Instant,
+    asking: bool,
+}
+
+/// What to do about the lease now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing.
+    Nothing,
+    /// Renew it.
+    Renew(HostId),
+    /// It is lost since just now: stop the agents.
+    GiveUp,
+    /// It is lost, and a new one can be asked for once nothing is held.
+    Register,
+}
+
+impl Lease {
+    /// A lease registered by a request sent at `since`.
+    pub(super) fn new(host: HostId, length: Duration, since: Instant) -> Self {
+        Self { length, host: Some(host), renewed: since, asking: false }
+    }
+
+    /// The host id, while the lease is held.
+    pub(super) fn host(&self) -> Option<HostId> {
+        self.host
+    }
+
+    pub(super) const fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// How often to ask [`Lease::due`].
+    pub(super) fn look_every(&self) -> Duration {
+        lease::renew_every(self.length) / 4
+    }
+
+    /// What to do now. A request that it asks for counts as under way until it is answered.
+    pub(super) fn due(&mut self, now: Instant) -> Due {
+        let age = now.saturating_duration_since(self.renewed);
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        match (self.host, lease::judge(self.length, 0, age)) {
+            (Some(_), lease::Standing::Lost) => {
+                self.host = None;
+                Due::GiveUp
+            }
+            (_, _) if self.asking => Due::Nothing,
+            (None, _) => {
+                self.asking = true;
+                Due::Register
+            }
+            (Some(host), lease::Standing::Due) => {
+                self.asking = true;
+                Due::Renew(host)
+            }
+            (Some(_), lease::Standing::Held) => Due::Nothing,
+        }
+    }
+
+    /// The request under way failed to be answered; the next look asks again.
+    pub(super) fn unanswered(&mut self) {
+        self.asking = false;
+    }
+
+    /// `host` holds the lease by a request that was sent at `sent`.
+    pub(super) fn granted(&mut self, host: HostId, sent: Instant) {
+        self.asking = false;
+        self.host = Some(host);
+        self.renewed = sent;
+    }
+
+    /// The renewal of a lease that was given up meanwhile counts for nothing.
+    pub(super) fn renewed(&mut self, host: HostId, sent: Instant) {
+        self.asking = false;
+        if self.host == Some(host) {
+            self.renewed = sent;
+        }
+    }
+
+    /// The database says that the lease is gone. Returns whether that is news.
+    pub(super) fn refused(&mut self, host: HostId) -> bool {
+        self.asking = false;
+        self.host == Some(host) && self.host.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(8);
+
+    fn host(number: u128) -> HostId {
+        HostId::from_uuid(Uuid::from_u128(number))
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_renewed_in_time_and_given_up_before_it_ends() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut lease = Lease::new(host(1), LENGTH, start);
+        assert_eq!(lease.due(at(1)), Due::Nothing);
+        assert_eq!(lease.due(at(2)), Due::Renew(host(1)));
+        assert_eq!(lease.due(at(3)), Due::Nothing, "asked already");
+        lease.renewed(host(1), at(2));
+        assert_eq!(lease.due(at(4)), Due::Renew(host(1)));
+        assert_eq!(lease.due(at(9)), Due::GiveUp, "seven seconds after the last renewal was sent");
+        assert_eq!(lease.host(), None);
+        lease.renewed(host(1), at(4));
+        assert_eq!(lease.host(), None, "an answer that comes too late changes nothing");
+        assert_eq!(lease.due(at(10)), Due::Register);
+        lease.granted(host(2), at(10));
+        assert_eq!((lease.host(), lease.due(at(11))), (Some(host(2)), Due::Nothing));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_the_database_refuses_is_lost_once() {
+        let mut lease = Lease::new(host(1), LENGTH, Instant::now());
+        assert!(lease.refused(host(1)));
+        assert!(!lease.refused(host(1)));
+    }
+}

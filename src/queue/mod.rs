@@ -1,0 +1,34 @@
+//! Actor that claims tasks for idle agents, holds their leases and settles their outcomes.
+//!
+//! # Overview
+//!
+//! Agents say that they are idle; the actor claims for all of them at once, hands each its task,
+//! and writes what comes back in batches: one settle is under way at a time, and the next takes all
+//! that arrived meanwhile. It is woken by this host's own submits directly, by other hosts through
+//! LISTEN, and by a poll behind both.
+//!
+//! # Guarantees
+//!
+//! - An outcome is published (to waiters, metrics, agents' records) only after it is committed.
+//! - An outcome counts only with the attempt number and the host id of its claim.
+//! - While Postgres is away, outcomes wait here, in order, and nothing new is claimed once
+//!   `tasks.settle_buffer` of them do.
+//! - A claim whose answer got lost is put back: tasks that the database says this host holds, and
+//!   this actor does not know of, are returned to their queues.
+//! - A host that can't renew its lease says so ([`QueueReport::LeaseLost`]) before the lease ends.
+//!
+//! # Failures
+//!
+//! If the actor panics, the host ends: what its agents held goes back to the queues with the lease,
+//! or at once when the host starts again on the same data directory.
+
+mod actor;
+mod handle;
+mod lease;
+mod messages;
+mod settling;
+
+pub use handle::{QueueError, QueueHandle};
+pub use messages::{FromAgent, QueueReport, ToAgent};
+
+pub(crate) use actor::Launch;

@@ -1,0 +1,169 @@
+//! Outcomes on their way to Postgres: which go next, and what is done when they can't.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::domain::{
+    TaskId,
+    task::{FailureClass, Outcome, Settlement, TaskEvent},
+};
+
+/// The most outcomes in one statement.
+const BATCH: usize = 500;
+
+/// The outcomes that wait, in order, and the batch that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    waiting: VecDeque<Settlement>,
+    under_way: Vec<Settlement>,
+    /// A batch was refused as a whole: its outcomes go one by one, so that one bad outcome can't
+    /// hold up the others.
+    singly: usize,
+}
+
+impl Settling {
+    pub(super) fn push(&mut self, settlement: Settlement) {
+        self.waiting.push_back(settlement);
+    }
+
+    /// How many have not been written yet.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.under_way.len()
+    }
+
+    /// The next batch to write, if none is under way.
+    pub(super) fn next(&mut self) -> Option<Vec<Settlement>> {
+        if !self.under_way.is_empty() || self.waiting.is_empty() {
+            return None;
+        }
+        let most = if self.singly > 0 { 1 } else { BATCH };
+        self.singly = self.singly.saturating_sub(1);
+        // One row can't be written twice by one statement.
+        let mut tasks = HashSet::new();
+        let take =
+            self.waiting.iter().take(most).take_while(|next| tasks.insert(next.task)).count();
+        self.under_way = self.waiting.drain(..take).collect();
+        Some(self.under_way.clone())
+    }
+
+    /// The batch under way is written.
+    pub(super) fn written(&mut self) -> Vec<Settlement> {
+        std::mem::take(&mut self.under_way)
+    }
+
+    /// The batch under way could not be sent; it goes again, first.
+    pub(super) fn again(&mut self) {
+        for settlement in self.under_way.drain(..).rev() {
+            self.waiting.push_front(settlement);
+        }
+    }
+
+    /// The database refused the batch for what is in it. A larger batch is taken apart; a single
+    /// outcome is replaced by one that says so, and that is returned for the log. An outcome that
+    /// was already replaced is dropped, and returned as well: its attempt ends with the lease.
+    pub(super) fn refused(&mut self, why: &str) -> Option<TaskId> {
+        if self.under_way.len() > 1 {
+            self.singly = self.under_way.len();
+            self.again();
+            return None;
+        }
+        let settlement = self.under_way.pop()?;
+        let task = settlement.task;
+        let replaced = matches!(
+            settlement.outcome,
+            Outcome::Failed { class: FailureClass::Internal, .. }
+        );
+        if !replaced {
+            let message = format!("the outcome of the attempt could not be stored: {why}");
+            self.waiting.push_front(Settlement {
+                outcome: Outcome::failed(FailureClass::Internal, message),
+                event: TaskEvent::FailedForGood,
+                ..settlement
+            });
+            self.singly = self.singly.max(1);
+        }
+        Some(task)
+    }
+
+    /// The tasks whose outcomes have not been written yet.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.waiting.iter().chain(&self.under_way).map(|settlement| settlement.task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::Attempt;
+
+    fn settlement(task: u128) -> Settlement {
+        Settlement {
+            task: TaskId::from_uuid(Uuid::from_u128(task)),
+            attempt: Attempt(1),
+            outcome: Outcome::Completed { output: Value::Null },
+            event: TaskEvent::Completed,
+            retry_after: Duration::ZERO,
+        }
+    }
+
+    fn tasks(batch: &[Settlement]) -> Vec<u128> {
+        batch.iter().map(|one| one.task.as_uuid().as_u128()).collect()
+    }
+
+    #[test]
+    fn what_arrives_during_a_batch_goes_in_the_next_one() {
+        let mut settling = Settling::default();
+        settling.push(settlement(1));
+        assert_eq!(tasks(&settling.next().unwrap()), [1]);
+        settling.push(settlement(2));
+        settling.push(settlement(3));
+        assert!(settling.next().is_none(), "one at a time");
+        settling.written();
+        assert_eq!(tasks(&settling.next().unwrap()), [2, 3]);
+        assert_eq!(settling.len(), 2);
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_sent_goes_again_in_order() {
+        let mut settling = Settling::default();
+        for task in 1..=3 {
+            settling.push(settlement(task));
+        }
+        settling.next();
+        settling.push(settlement(4));
+        settling.again();
+        assert_eq!(tasks(&settling.next().unwrap()), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn one_bad_outcome_does_not_hold_up_the_others() {
+        let mut settling = Settling::default();
+        for task in 1..=3 {
+            settling.push(settlement(task));
+        }
+        settling.next();
+        assert_eq!(settling.refused("bad"), None);
+        settling.next();
+        settling.written();
+        assert_eq!(tasks(&settling.next().unwrap()), [2], "alone now");
+        assert_eq!(settling.refused("no such character").unwrap().as_uuid().as_u128(), 2);
+        let replaced = settling.next().unwrap();
+        assert_eq!(replaced[0].event, TaskEvent::FailedForGood);
+        assert!(matches!(&replaced[0].outcome,
+            Outcome::Failed { message, .. } if message.contains("no such character")));
+        assert!(settling.refused("still bad").is_some());
+        assert_eq!(tasks(&settling.next().unwrap()), [3]);
+    }
+
+    #[test]
+    fn two_attempts_of_one_task_are_not_in_one_batch() {
+        let mut settling = Settling::default();
+        settling.push(settlement(1));
+        settling.push(Settlement { attempt: Attempt(2), ..settlement(1) });
+        assert_eq!(settling.next().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,190 @@
+//! The others' side of the supervisor actor.
+
+use std::{path::PathBuf, time::Duration};
+
+use actix::prelude::*;
+use slog::Logger;
+use tokio::sync::oneshot;
+
+use super::actor::{
+    Drain, ListAgents, ListFleets, Operate, StopAll, SupervisorActor, TellWhenResting,
+};
+use crate::{
+    agent::Surroundings,
+    domain::{
+        AgentName,
+        agent::{AgentEvent, AgentState},
+        fleet::Fleet,
+        record::{AgentRecord, FleetRecord},
+    },
+    queue::QueueReport,
+};
+
+/// What an operator can say to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Run, also out of quarantine.
+    Start,
+    /// Stop, and stay stopped. A task in hand is put back.
+    Stop,
+    /// Stop and start. A task in hand is put back.
+    Restart,
+}
+
+impl Command {
+    /// The word of the command line and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+
+    pub(super) const fn event(self) -> AgentEvent {
+        match self {
+            Self::Start => AgentEvent::Start,
+            Self::Stop => AgentEvent::Stop { hard: false },
+            Self::Restart => AgentEvent::Restart,
+        }
+    }
+
+    pub(super) fn reason(self) -> String {
+        format!("an operator said {}", self.as_str())
+    }
+}
+
+/// What can go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SupervisorError {
+    /// There is no such agent.
+    #[error("there is no agent `{agent}`; `hostler agent list` shows those there are")]
+    UnknownAgent {
+        /// The name that was asked for.
+        agent: AgentName,
+    },
+    /// The command makes no sense now.
+    #[error("agent {agent} is {state}: `{}` makes no sense now", command.as_str())]
+    WrongMoment {
+        /// The agent.
+        agent: AgentName,
+        /// Where it is.
+        state: AgentState,
+        /// What was asked.
+        command: Command,
+    },
+    /// Its actor does not answer.
+    #[error("agent {agent} is being rebuilt after a fault of Hostler; try again")]
+    Unreachable {
+        /// The agent.
+        agent: AgentName,
+    },
+    /// The supervisor itself does not answer.
+    #[error("the supervisor does not answer: the host is ending")]
+    Ending,
+}
+
+/// Reads and commands fleets and agents. Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub struct SupervisorHandle {
+    actor: Addr<SupervisorActor>,
+    log_dir: PathBuf,
+}
+
+impl SupervisorHandle {
+    /// Starts the actor, and with it the agents of `fleets`, in the current arbiter.
+    pub fn start(log: Logger, fleets: Vec<Fleet>, around: Surroundings) -> Self {
+        let log_dir = around.log_dir.clone();
+        Self { actor: SupervisorActor::new(log, fleets, around).start(), log_dir }
+    }
+
+    /// Where the queue's reports go.
+    pub fn for_queue(&self) -> Recipient<QueueReport> {
+        self.actor.clone().recipient()
+    }
+
+    /// Whether the actor is still there; it is gone only after a panic.
+    pub fn is_alive(&self) -> bool {
+        self.actor.connected()
+    }
+
+    /// All fleets.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::Ending`].
+    pub async fn fleets(&self) -> Result<Vec<FleetRecord>, SupervisorError> {
+        self.actor.send(ListFleets).await.map_err(|_| SupervisorError::Ending)
+    }
+
+    /// All agents.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::Ending`].
+    pub async fn agents(&self) -> Result<Vec<AgentRecord>, SupervisorError> {
+        self.actor.send(ListAgents).await.map_err(|_| SupervisorError::Ending)
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::UnknownAgent`], [`SupervisorError::Ending`].
+    pub async fn agent(&self, name: AgentName) -> Result<AgentRecord, SupervisorError> {
+        let found = self.agents().await?.into_iter().find(|agent| agent.name == name);
+        found.ok_or(SupervisorError::UnknownAgent { agent: name })
+    }
+
+    /// Passes an operator's word to an agent, and tells where it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::UnknownAgent`], [`SupervisorError::WrongMoment`],
+    /// [`SupervisorError::Unreachable`], [`SupervisorError::Ending`].
+    pub async fn command(
+        &self,
+        name: AgentName,
+        command: Command,
+    ) -> Result<AgentRecord, SupervisorError> {
+        let operate = Operate { agent: name, command };
+        self.actor.send(operate).await.map_err(|_| SupervisorError::Ending)?
+    }
+
+    /// The agent's own log file.
+    pub fn log_path(&self, name: &AgentName) -> PathBuf {
+        self.log_dir.join(format!("{name}.log"))
+    }
+
+    /// Whether the supervisor answers.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for a person.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.fleets().await.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Brings every agent to rest: idle ones stop now, busy ones after their task, those that take
+    /// longer than `grace` by the kill ladder. Returns when no agent has a process.
+    pub async fn drain(&self, grace: Duration) {
+        self.actor.do_send(Drain);
+        if tokio::time::timeout(grace, self.resting()).await.is_err() {
+            self.actor.do_send(StopAll { hard: false });
+            self.resting().await;
+        }
+    }
+
+    /// Kills every agent. Returns when no agent has a process.
+    pub async fn kill_all(&self) {
+        self.actor.do_send(StopAll { hard: true });
+        self.resting().await;
+    }
+
+    async fn resting(&self) {
+        let (tell, told) = oneshot::channel();
+        self.actor.do_send(TellWhenResting(tell));
+        // An error means that the actor is gone, and the agents with it.
+        told.await.unwrap_or_default();
+    }
+}

@@ -1,0 +1,109 @@
+//! Who there is: every agent of every fleet, and where it was last heard to be.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    agent::{AgentHandle, AgentStatus},
+    domain::{
+        AgentName,
+        agent::AgentState,
+        fleet::Fleet,
+        record::{AgentRecord, FleetRecord},
+        restart::History,
+    },
+};
+
+/// One agent, as the supervisor keeps it.
+pub(super) struct Entry {
+    pub(super) fleet: Arc<Fleet>,
+    /// `None` while a new actor is waited for, after one panicked.
+    pub(super) handle: Option<AgentHandle>,
+    pub(super) status: AgentStatus,
+    /// The ends of its actors by panic.
+    pub(super) panics: History,
+    /// Whether it was meant to run when its actor ended.
+    pub(super) wanted: bool,
+}
+
+/// Every agent by its name.
+#[derive(Default)]
+pub(super) struct Registry(BTreeMap<AgentName, Entry>);
+
+impl Registry {
+    pub(super) fn insert(&mut self, entry: Entry) {
+        self.0.insert(entry.status.agent.clone(), entry);
+    }
+
+    pub(super) fn get(&self, agent: &AgentName) -> Option<&Entry> {
+        self.0.get(agent)
+    }
+
+    pub(super) fn get_mut(&mut self, agent: &AgentName) -> Option<&mut Entry> {
+        self.0.get_mut(agent)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.0.values_mut()
+    }
+
+    /// Whether no agent has, or is about to have, a process or a task.
+    pub(super) fn all_at_rest(&self) -> bool {
+        self.iter().all(|entry| {
+            matches!(
+                entry.status.state,
+                AgentState::Stopped | AgentState::Quarantined | AgentState::Paused
+            )
+        })
+    }
+
+    pub(super) fn agents(&self) -> Vec<AgentRecord> {
+        self.iter().map(Entry::record).collect()
+    }
+
+    pub(super) fn fleets(&self, fleets: &[Arc<Fleet>]) -> Vec<FleetRecord> {
+        fleets
+            .iter()
+            .map(|fleet| {
+                let mut states = BTreeMap::new();
+                for entry in self.iter().filter(|entry| entry.fleet.name == fleet.name) {
+                    *states.entry(entry.status.state).or_default() += 1;
+                }
+                FleetRecord {
+                    name: fleet.name.clone(),
+                    protocol: fleet.protocol,
+                    command: fleet.command.clone(),
+                    queues: fleet.queues.clone(),
+                    count: fleet.count,
+                    states,
+                }
+            })
+            .collect()
+    }
+}
+
+impl Entry {
+    pub(super) fn record(&self) -> AgentRecord {
+        let status = &self.status;
+        let vitals = self.handle.as_ref().map(AgentHandle::vitals);
+        AgentRecord {
+            name: status.agent.clone(),
+            fleet: self.fleet.name.clone(),
+            protocol: self.fleet.protocol,
+            state: status.state,
+            since: status.since,
+            reason: status.reason.clone(),
+            generation: status.generation,
+            pid: status.pid,
+            task: status.work.map(|(task, _)| task),
+            attempt: status.work.map(|(_, attempt)| attempt),
+            progress: vitals.and_then(|vitals| vitals.progress()),
+            heard_ms_ago: vitals.filter(|_| status.pid.is_some()).map(|v| v.silent_for()),
+            restarts: status.restarts.clone(),
+            attempts_ended: status.attempts_ended,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What is counted, and how `/metrics` shows it (OpenMetrics text, which Prometheus reads).
+//!
+//! Counters and histograms are kept here from the start of the host; what can be looked up
+//! (queue depths, agents' states) is filled in at each scrape by whoever can look.
+
+use std::{fmt::Write, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::domain::{
+    FleetName,
+    record::{AgentRecord, QueueRecord, RestartCause},
+    task::Outcome,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    outcome: &'static str,
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RestartLabels {
+    fleet: String,
+    cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    queue: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    queue: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FleetStateLabels {
+    fleet: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AgentLabels {
+    agent: String,
+}
+
+/// The metrics of one host.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    submitted: Counter,
+    attempts: Family<AttemptLabels, Counter>,
+    restarts: Family<RestartLabels, Counter>,
+    claim_size: Histogram,
+    claim_seconds: Histogram,
+    settle_size: Histogram,
+    settle_seconds: Histogram,
+    pickup_seconds: Histogram,
+}
+
+/// What is looked up at each scrape.
+#[derive(Debug, Default)]
+pub struct Scrape {
+    /// The queues, or nothing if Postgres does not answer.
+    pub queues: Vec<QueueRecord>,
+    /// The agents.
+    pub agents: Vec<AgentRecord>,
+    /// Log lines dropped since the start.
+    pub dropped_lines: u64,
+}
+
+fn seconds() -> Histogram {
+    // 100 µs to about 26 s.
+    Histogram::new(exponential_buckets(0.0001, 2.0, 19))
+}
+
+fn sizes() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 11))
+}
+
+impl Metrics {
+    /// Nothing counted yet, for a host of this version.
+    pub fn new(version: &str) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("hostler"),
+            submitted: Counter::default(),
+            attempts: Family::default(),
+            restarts: Family::default(),
+            claim_size: sizes(),
+            claim_seconds: seconds(),
+            settle_size: sizes(),
+            settle_seconds: seconds(),
+            pickup_seconds: seconds(),
+        };
+        metrics.register(version);
+        metrics
+    }
+
+    fn register(&mut self, version: &str) {
+        let registry = &mut self.registry;
+        let build = Info::new(vec![("version", version.to_owned())]);
+        registry.register("build", "The running program", build);
+        registry.register("tasks_submitted", "Tasks made by this host", self.submitted.clone());
+        registry.register(
+            "attempts",
+            "Attempts settled by this host, by outcome and failure class",
+            self.attempts.clone(),
+        );
+        registry.register(
+            "restarts",
+            "Agent processes replaced, by fleet and cause",
+            self.restarts.clone(),
+        );
+        registry.register("claim_batch_size", "Tasks in one claim", self.claim_size.clone());
+        registry.register("settle_batch_size", "Outcomes in one settle", self.settle_size.clone());
+        let mut timed = |name, help, histogram: &Histogram| {
+            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        };
+        timed("claim", "Time of one claim statement", &self.claim_seconds);
+        timed("settle", "Time of one settle statement", &self.settle_seconds);
+        timed("pickup", "Time a task was ready before it was claimed", &self.pickup_seconds);
+    }
+
+    /// So many tasks were made.
+    pub fn submitted(&self, count: usize) {
+        self.submitted.inc_by(count as u64);
+    }
+
+    /// A claim brought so many tasks in this time.
+    pub fn claimed(&self, count: usize, took: Duration) {
+        if count > 0 {
+            self.claim_size.observe(count as f64);
+        }
+        self.claim_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A settle wrote so many outcomes in this time.
+    pub fn settled(&self, count: usize, took: Duration) {
+        self.settle_size.observe(count as f64);
+        self.settle_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A task had been ready for this long when it was handed to its agent.
+    pub fn picked_up(&self, waited: Duration) {
+        self.pickup_seconds.observe(waited.as_secs_f64());
+    }
+
+    /// An attempt was settled.
+    pub fn attempt_ended(&self, outcome: &Outcome) {
+        let class = match outcome {
+            Outcome::Failed { class, .. } => class.as_str(),
+            _ => "",
+        };
+        let labels = AttemptLabels { outcome: outcome.as_str(), class };
+        self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// A process of `fleet` was replaced.
+    pub fn restarted(&self, fleet: &FleetName, cause: RestartCause) {
+        let labels = RestartLabels { fleet: fleet.to_string(), cause: cause.as_str() };
+        self.restarts.get_or_create(&labels).inc();
+    }
+
+    /// All of it, as OpenMetrics text.
+    pub fn render(&self, scrape: &Scrape) -> String {
+        let mut now = Registry::with_prefix("hostler");
+        fill(&mut now, scrape);
+        let mut text = String::new();
+        let written = encode(&mut text, &now).and_then(|()| {
+            // One text has one end mark; the second registry's stays.
+            let end = text.trim_end().trim_end_matches("# EOF").len();
+            text.truncate(end);
+            encode(&mut text, &self.registry)
+        });
+        if written.is_err() {
+            // Writing to a String fails only if a metric can't be encoded at all.
+            text.clear();
+            writeln!(text, "# EOF").unwrap_or_default();
+        }
+        text
+    }
+}
+
+/// Fills in what was looked up.
+fn fill(registry: &mut Registry, scrape: &Scrape) {
+    let depth = Family::<StateLabels, Gauge>::default();
+    let oldest = Family::<QueueLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    let paused = Family::<QueueLabels, Gauge>::default();
+    for queue in &scrape.queues {
+        let name = queue.name.to_string();
+        for (state, count) in &queue.depth {
+            let labels = StateLabels { queue: name.clone(), state: state.as_str() };
+            depth.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        let age = queue.oldest_pending_ms.unwrap_or(0) as f64 / 1000.0;
+        oldest.get_or_create(&QueueLabels { queue: name.clone() }).set(age);
+        paused.get_or_create(&QueueLabels { queue: name }).set(i64::from(queue.paused));
+    }
+    let agents = Family::<FleetStateLabels, Gauge>::default();
+    let silent = Family::<AgentLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for agent in &scrape.agents {
+        let labels =
+            FleetStateLabels { fleet: agent.fleet.to_string(), state: agent.state.as_str() };
+        agents.get_or_create(&labels).inc();
+        if let Some(heard) = agent.heard_ms_ago {
+            let labels = AgentLabels { agent: agent.name.to_string() };
+            silent.get_or_create(&labels).set(heard as f64 / 1000.0);
+        }
+    }
+    let dropped: Counter = Counter::default();
+    dropped.inc_by(scrape.dropped_lines);
+    registry.register("tasks", "Tasks that are not final, by queue and state", depth);
+    registry.register_with_unit(
+        "queue_oldest_pending",
+        "How long the oldest pending task has waited",
+        Unit::Seconds,
+        oldest,
+    );
+    registry.register("queue_paused", "1 where a queue is paused", paused);
+    registry.register("agents", "Agents by fleet and state", agents);
+    registry.register_with_unit(
+        "heartbeat_age",
+        "Time since an agent last showed life",
+        Unit::Seconds,
+        silent,
+    );
+    registry.register("log_lines_dropped", "Log lines dropped for want of room", dropped);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::task::FailureClass;
+
+    #[test]
+    fn the_text_has_every_family_and_one_end() {
+        let metrics = Metrics::new("1.2.3");
+        metrics.submitted(3);
+        metrics.claimed(2, Duration::from_millis(1));
+        metrics.settled(2, Duration::from_millis(1));
+        metrics.picked_up(Duration::from_millis(2));
+        metrics.attempt_ended(&Outcome::failed(FailureClass::Stale, "x"));
+        metrics.restarted(&"f".parse().unwrap(), RestartCause::Stale);
+        let text = metrics.render(&Scrape { dropped_lines: 7, ..Scrape::default() });
+        for line in [
+            "hostler_build_info{version=\"1.2.3\"} 1",
+            "hostler_tasks_submitted_total 3",
+            "hostler_attempts_total{outcome=\"failed\",class=\"stale\"} 1",
+            "hostler_restarts_total{fleet=\"f\",cause=\"stale\"} 1",
+            "hostler_claim_batch_size_count 1",
+            "hostler_settle_seconds_count 1",
+            "hostler_pickup_seconds_count 1",
+            "hostler_log_lines_dropped_total 7",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+        assert_eq!(text.matches("# EOF").count(), 1);
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
