@@ -1,0 +1,174 @@
+//! The environment of an agent's process: made from nothing, by an allow-list.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{AgentName, Attempt, Generation, TaskId, fleet::Fleet};
+
+/// What every agent gets of the host's own environment; `LC_*` too. Anything else of it, the
+/// host's secrets and the marks of a coding agent that the host itself runs in (`CLAUDECODE`,
+/// `CLAUDE_CODE_*`) above all, stays out unless the fleet's `env_pass` or `env` names it.
+pub const INHERITED: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"];
+
+/// Of these, what is about the user. Another user's process does not get it.
+const PERSONAL: [&str; 5] = ["HOME", "USER", "LOGNAME", "SHELL", "TMPDIR"];
+
+/// Where programs are looked for if the host itself was started without a `PATH`.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Whose process it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Process<'a> {
+    /// The agent.
+    pub agent: &'a AgentName,
+    /// Which of its processes.
+    pub generation: Generation,
+    /// The attempt it is for; `None` for a process that stays.
+    pub attempt: Option<(TaskId, Attempt)>,
+}
+
+/// The whole environment of a process of `fleet`, later ones win: [`INHERITED`] from `host`; what
+/// `env_pass` names from `host`; `env`; and what Hostler tells, which nothing can replace.
+///
+/// With a `user` of its own, the fleet gets neither `HOME`, `SHELL` nor `TMPDIR` of the host, and
+/// `USER` and `LOGNAME` are that user; whoever looks the user up adds its `HOME`, if `env` has none.
+pub fn environment(
+    host: &BTreeMap<String, String>,
+    fleet: &Fleet,
+    process: &Process<'_>,
+) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+    let inherited = |name: &str| {
+        (INHERITED.contains(&name) || name.starts_with("LC_"))
+            && !(fleet.user.is_some() && PERSONAL.contains(&name))
+    };
+    let passed = |name: &String| inherited(name) || fleet.env_pass.contains(name);
+    if let Some(user) = &fleet.user {
+        variables.insert("USER".to_owned(), user.clone());
+        variables.insert("LOGNAME".to_owned(), user.clone());
+    }
+    variables.extend(
+        host.iter()
+            .filter(|(name, _)| passed(name))
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    variables.extend(fleet.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let told = [
+        ("HOSTLER_AGENT", Some(process.agent.to_string())),
+        ("HOSTLER_FLEET", Some(fleet.name.to_string())),
+        ("HOSTLER_GENERATION", Some(process.generation.to_string())),
+        ("HOSTLER_TASK_ID", process.attempt.map(|(task, _)| task.to_string())),
+        ("HOSTLER_ATTEMPT", process.attempt.map(|(_, attempt)| attempt.to_string())),
+    ];
+    for (name, value) in told {
+        match value {
+            Some(value) => variables.insert(name.to_owned(), value),
+            None => variables.remove(name),
+        };
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
+        heartbeat, restart,
+    };
+
+    fn fleet() -> Fleet {
+        Fleet {
+            name: "claude".parse().unwrap(),
+            protocol: Protocol::Exec,
+            command: vec!["agent".into()],
+            count: 1,
+            queues: vec![],
+            cwd: ".".into(),
+            env: BTreeMap::new(),
+            env_pass: vec![],
+            user: None,
+            limits: Limits::default(),
+            stdin: StdinMode::Task,
+            output: OutputFormat::Text,
+            max_output: 1000,
+            task_timeout: None,
+            start_timeout: Duration::from_secs(1),
+            stop_signal: StopSignal::Sigterm,
+            stop_grace: Duration::from_secs(1),
+            restart: restart::Policy::default(),
+            heartbeat: heartbeat::Limits { every: Duration::from_secs(1), stale_after: None },
+        }
+    }
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn made(host: &[(&str, &str)], fleet: &Fleet, with_task: bool) -> BTreeMap<String, String> {
+        let attempt = with_task.then_some((TaskId::from_uuid(Uuid::from_u128(7)), Attempt(2)));
+        let agent = "claude-3".parse().unwrap();
+        let process = Process { agent: &agent, generation: Generation(4), attempt };
+        environment(&map(host), fleet, &process)
+    }
+
+    const TOLD: [(&str, &str); 3] =
+        [("HOSTLER_AGENT", "claude-3"), ("HOSTLER_FLEET", "claude"), ("HOSTLER_GENERATION", "4")];
+
+    #[test]
+    fn only_what_is_allowed_gets_through() {
+        let host = [
+            ("PATH", "/opt/bin"),
+            ("HOME", "/home/ann"),
+            ("LC_TIME", "C"),
+            ("CLAUDECODE", "1"),
+            ("CLAUDE_CODE_ENTRYPOINT", "cli"),
+            ("HOSTLER__DATABASE__URL", "postgres://secret"),
+            ("HOSTLER_TASK_ID", "of the host itself"),
+            ("API_KEY", "secret"),
+        ];
+        let mut expected = map(&TOLD);
+        expected.extend(map(&[("PATH", "/opt/bin"), ("HOME", "/home/ann"), ("LC_TIME", "C")]));
+        assert_eq!(made(&host, &fleet(), false), expected);
+    }
+
+    #[test]
+    fn a_fleet_names_what_else_it_needs() {
+        let host = [("API_KEY", "k"), ("CLAUDE_CODE_X", "1"), ("LANG", "C")];
+        let fleet = Fleet {
+            env_pass: vec!["API_KEY".into(), "CLAUDE_CODE_X".into(), "ABSENT".into()],
+            env: map(&[
+                ("LANG", "de"),
+                ("CLAUDECODE", "0"),
+                ("HOSTLER_AGENT", "liar"),
+                ("HOSTLER_EFFECTS", "f"),
+            ]),
+            ..fleet()
+        };
+        let mut expected = map(&TOLD);
+        expected.extend(map(&[
+            ("PATH", PATH),
+            ("API_KEY", "k"),
+            ("CLAUDE_CODE_X", "1"),
+            ("LANG", "de"),
+            ("CLAUDECODE", "0"),
+            ("HOSTLER_EFFECTS", "f"),
+            ("HOSTLER_TASK_ID", "tsk_00000000000000000000000000000007"),
+            ("HOSTLER_ATTEMPT", "2"),
+        ]));
+        assert_eq!(made(&host, &fleet, true), expected);
+    }
+
+    #[test]
+    fn another_user_does_not_get_the_hosts_home() {
+        let host = [("HOME", "/root"), ("USER", "root"), ("SHELL", "/bin/sh"), ("TZ", "UTC")];
+        let fleet = Fleet { user: Some("bob".into()), ..fleet() };
+        let mut expected = map(&TOLD);
+        expected.extend(map(&[("PATH", PATH), ("USER", "bob"), ("LOGNAME", "bob"), ("TZ", "UTC")]));
+        assert_eq!(made(&host, &fleet, false), expected);
+    }
+}

@@ -1,0 +1,407 @@
+//! The argv of an `exec` agent, as templates over the task.
+//!
+//! Each word of `command` is a template and becomes exactly one argument: no shell reads it, and
+//! nothing in a task can add a word or end one. A task's own text is never read as a template.
+//!
+//! Known names: `input`, `agent`, and `task` with `id`, `kind`, `queue` and `attempt`. Text comes out
+//! as it is, everything else as compact JSON. A name that is not there is an error, never an empty
+//! argument.
+
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, context,
+    syntax::SyntaxConfig, value::Value,
+};
+
+use crate::{domain::task::Assignment, protocol::excerpt::excerpt};
+
+/// The longest word, in bytes: what Linux takes as one argument, without its end.
+pub const MAX_WORD: usize = 128 * 1024 - 1;
+
+/// How much work one word may be: about 100,000 steps, or 6 MB of text on the way.
+const FUEL: u64 = 100_000;
+
+/// The names that a template may use.
+const NAMES: [&str; 7] =
+    ["input", "agent", "task", "task.id", "task.kind", "task.queue", "task.attempt"];
+
+/// A command that can't be made into an argv. `index` counts the words from 0, as in the config.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// There are no words, or the program is empty.
+    #[error("`command` names no program; expected a program and its arguments")]
+    NoProgram,
+    /// The program is a template.
+    #[error(
+        "command[0] (`{word}`) is a template; expected the name of a program, which no task can change"
+    )]
+    ProgramIsTemplate {
+        /// The word, escaped and bounded.
+        word: String,
+    },
+    /// A word is no template that can be read.
+    #[error("command[{index}] (`{word}`) can't be read as a template: {reason}")]
+    Syntax {
+        /// Which word.
+        index: usize,
+        /// The word, escaped and bounded.
+        word: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A word uses a name that no task has.
+    #[error(
+        "command[{index}] (`{word}`) uses `{name}`; expected `input`, `agent`, `task.id`, `task.kind`, `task.queue` or `task.attempt`"
+    )]
+    UnknownName {
+        /// Which word.
+        index: usize,
+        /// The word, escaped and bounded.
+        word: String,
+        /// The name.
+        name: String,
+    },
+    /// This task lacks something that a word needs.
+    #[error("command[{index}] (`{word}`) needs something that the task does not have: {reason}")]
+    Undefined {
+        /// Which word.
+        index: usize,
+        /// The word, escaped and bounded.
+        word: String,
+        /// What it lacks.
+        reason: String,
+    },
+    /// A word can't be made of this task.
+    #[error("command[{index}] (`{word}`) can't be made: {reason}")]
+    Render {
+        /// Which word.
+        index: usize,
+        /// The word, escaped and bounded.
+        word: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A word has a NUL byte, which ends an argument.
+    #[error("command[{index}] (`{word}`) has a NUL byte, which no argument can have")]
+    Nul {
+        /// Which word.
+        index: usize,
+        /// The word, escaped and bounded.
+        word: String,
+    },
+    /// A word is longer than an argument can be.
+    #[error(
+        "command[{index}] (`{word}`) has {bytes} bytes; an argument has at most {MAX_WORD}; give long texts on stdin"
+    )]
+    TooLong {
+        /// Which word.
+        index: usize,
+        /// The word, escaped and bounded.
+        word: String,
+        /// How long it came out.
+        bytes: usize,
+    },
+}
+
+/// The checked `command` of an `exec` fleet.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The words as they stand in the config.
+    words: Vec<String>,
+    /// Holds each word that is a template, under its index.
+    templates: Environment<'static>,
+}
+
+impl Template {
+    /// Checks a command: every word is read, and every name is known.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] names the first word that can't be used.
+    pub fn parse(words: &[String]) -> Result<Self, TemplateError> {
+        let program = words.first().filter(|program| !program.is_empty());
+        if is_template(program.ok_or(TemplateError::NoProgram)?) {
+            return Err(TemplateError::ProgramIsTemplate { word: shown(&words[0]) });
+        }
+        let mut templates = engine();
+        for (index, word) in words.iter().enumerate() {
+            check_argument(index, word, word)?;
+            if is_template(word) {
+                templates
+                    .add_template_owned(index.to_string(), word.clone())
+                    .map_err(|error| syntax(index, word, &error))?;
+                check_names(&templates, index, word)?;
+            }
+        }
+        Ok(Self { words: words.to_vec(), templates })
+    }
+
+    /// The argv for one attempt: as many words as the command has.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] names the word that can't be made of this task. The next task may fare
+    /// better: it is this task's failure, not the fleet's.
+    pub fn render(&self, assignment: &Assignment) -> Result<Vec<String>, TemplateError> {
+        let facts = context! {
+            input => Value::from_serialize(&assignment.input),
+            agent => assignment.agent.as_str(),
+            task => context! {
+                id => assignment.task.to_string(),
+                kind => assignment.kind,
+                queue => assignment.queue.as_str(),
+                attempt => assignment.attempt.0,
+            },
+        };
+        self.words
+            .iter()
+            .enumerate()
+            .map(|(index, word)| {
+                if !is_template(word) {
+                    return Ok(word.clone());
+                }
+                let made = self
+                    .templates
+                    .get_template(&index.to_string())
+                    .and_then(|template| template.render(facts.clone()))
+                    .map_err(|error| failed(index, word, &error))?;
+                check_argument(index, word, &made)?;
+                Ok(made)
+            })
+            .collect()
+    }
+}
+
+fn is_template(word: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|mark| word.contains(mark))
+}
+
+fn engine() -> Environment<'static> {
+    let mut engine = Environment::new();
+    engine.set_auto_escape_callback(|_| AutoEscape::None);
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_formatter(write);
+    engine.set_fuel(Some(FUEL));
+    // Lets errors name what was undefined.
+    engine.set_debug(true);
+    engine.remove_global("debug");
+    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+        engine.set_syntax(syntax);
+    }
+    engine
+}
+
+/// Text as it is, everything else as compact JSON. (Undefined is here only what `… if …` without
+/// `else` leaves, which means nothing; other undefined values never come this far.)
+fn write(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if value.is_undefined() {
+        return Ok(());
+    }
+    if let Some(text) = value.as_str() {
+        return out.write_str(text).map_err(Error::from);
+    }
+    let json = serde_json::to_string(value).map_err(|error| {
+        Error::new(ErrorKind::BadSerialization, "the value is no JSON").with_source(error)
+    })?;
+    out.write_str(&json).map_err(Error::from)
+}
+
+fn check_names(templates: &Environment<'_>, index: usize, word: &str) -> Result<(), TemplateError> {
+    let template =
+        templates.get_template(&index.to_string()).map_err(|error| syntax(index, word, &error))?;
+    let mut unknown: Vec<String> = template
+        .undeclared_variables(true)
+        .into_iter()
+        .filter(|name| {
+            let free = name == "input" || name.starts_with("input.");
+            let global = templates.globals().any(|(global, _)| global == name);
+            !free && !global && !NAMES.contains(&&**name)
+        })
+        .collect();
+    unknown.sort();
+    match unknown.into_iter().next() {
+        None => Ok(()),
+        Some(name) => Err(TemplateError::UnknownName { index, word: shown(word), name }),
+    }
+}
+
+fn check_argument(index: usize, word: &str, made: &str) -> Result<(), TemplateError> {
+    if made.contains('\0') {
+        return Err(TemplateError::Nul { index, word: shown(word) });
+    }
+    if made.len() > MAX_WORD {
+        return Err(TemplateError::TooLong { index, word: shown(word), bytes: made.len() });
+    }
+    Ok(())
+}
+
+fn syntax(index: usize, word: &str, error: &Error) -> TemplateError {
+    TemplateError::Syntax { index, word: shown(word), reason: reason(error) }
+}
+
+fn failed(index: usize, word: &str, error: &Error) -> TemplateError {
+    let (word, reason) = (shown(word), reason(error));
+    match error.kind() {
+        ErrorKind::UndefinedError => TemplateError::Undefined { index, word, reason },
+        ErrorKind::OutOfFuel => TemplateError::Render {
+            index,
+            word,
+            reason: format!("it is more work than {FUEL} steps"),
+        },
+        _ => TemplateError::Render { index, word, reason },
+    }
+}
+
+/// What the engine says, without the place: a word is one line, and is shown anyway.
+fn reason(error: &Error) -> String {
+    let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    excerpt(text.as_bytes())
+}
+
+fn shown(word: &str) -> String {
+    excerpt(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::task::sample::assignment;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn render(word: &str, input: serde_json::Value) -> Result<String, TemplateError> {
+        let template = Template::parse(&words(&["agent", word]))?;
+        template.render(&assignment(input)).map(|mut argv| argv.remove(1))
+    }
+
+    #[test]
+    fn words_become_arguments() {
+        let rows = [
+            ("plain", json!(null), "plain"),
+            (
+                "{{ input.prompt }}",
+                json!({"prompt": "say \"hi\"; rm -rf / $(x)"}),
+                "say \"hi\"; rm -rf / $(x)",
+            ),
+            (
+                "{{ input }}",
+                json!({"b": [1, 2.5, null, true], "a": "<ä>"}),
+                "{\"a\":\"<ä>\",\"b\":[1,2.5,null,true]}",
+            ),
+            ("{{ input }}", json!("text\n"), "text\n"),
+            ("--n={{ input }}", json!(18_446_744_073_709_551_615_u64), "--n=18446744073709551615"),
+            ("{{ input }}", json!(1.0), "1.0"),
+            ("{{ input }}", json!(null), "null"),
+            ("{{ input[1] }}", json!(["a", ["b"]]), "[\"b\"]"),
+            ("{{ input.model | default('small') }}", json!({}), "small"),
+            ("{{ input.tags | join(',') }}", json!({"tags": ["a", "b"]}), "a,b"),
+            ("{% if input.fast %}--fast{% endif %}", json!({"fast": false}), ""),
+            ("{{ '--fast' if input.fast }}", json!({"fast": false}), ""),
+            ("{% for x in input %}{{ x }};{% endfor %}", json!([1, "b"]), "1;b;"),
+            (
+                "{{ task.kind }}/{{ task.queue }}/{{ task.attempt }}/{{ agent }}",
+                json!(0),
+                "review/default/1/claude-1",
+            ),
+            ("{{ task.id }}", json!(0), "tsk_00000000000000000000000000000007"),
+            ("two\n{{ input }}\n", json!("lines"), "two\nlines\n"),
+            ("{{ input }}", json!("{{ task.id }}{% for %}"), "{{ task.id }}{% for %}"),
+        ];
+        for (word, input, made) in rows {
+            assert_eq!(render(word, input).as_deref(), Ok(made), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_checked_before_any_task() {
+        let rows: [(&[&str], &str); 9] = [
+            (&[], "`command` names no program; expected a program and its arguments"),
+            (&["", "x"], "`command` names no program; expected a program and its arguments"),
+            (
+                &["{{ input.program }}"],
+                "command[0] (`{{ input.program }}`) is a template; expected the name",
+            ),
+            (
+                &["a", "b", "{{ input.x "],
+                "command[2] (`{{ input.x `) can't be read as a template: unexpected end of input",
+            ),
+            (&["a", "{% if input %}"], "command[1] (`{% if input %}`) can't be read as a template"),
+            (
+                &["a", "{{ inptu.x }}"],
+                "command[1] (`{{ inptu.x }}`) uses `inptu.x`; expected `input`, `agent`",
+            ),
+            (
+                &["a", "{{ task.name }}"],
+                "command[1] (`{{ task.name }}`) uses `task.name`; expected",
+            ),
+            (
+                &["a", "{% include 'x' %}"],
+                "command[1] (`{% include 'x' %}`) can't be read as a template",
+            ),
+            (&["a", "b\0"], "command[1] (`b\\0`) has a NUL byte"),
+        ];
+        for (command, text) in rows {
+            let error = Template::parse(&words(command)).unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_task_that_does_not_fit_is_told_with_the_word() {
+        let undefined = render("{{ input.prompt }}", json!({})).unwrap_err().to_string();
+        assert_eq!(
+            undefined,
+            "command[1] (`{{ input.prompt }}`) needs something that the task does not have: \
+             `input.prompt` is undefined"
+        );
+        assert!(matches!(
+            render("{{ input.a.b }}", json!({})),
+            Err(TemplateError::Undefined { index: 1, .. })
+        ));
+        assert!(matches!(
+            render("x{{ input }}", json!("a\0b")),
+            Err(TemplateError::Nul { index: 1, .. })
+        ));
+        assert!(matches!(
+            render("{{ input }}", json!("x".repeat(MAX_WORD + 1))),
+            Err(TemplateError::TooLong { bytes, .. }) if bytes == MAX_WORD + 1
+        ));
+        assert_eq!(render("{{ input }}", json!("x".repeat(MAX_WORD))).unwrap().len(), MAX_WORD);
+        assert!(matches!(
+            render("{{ input | nosuch }}", json!(1)),
+            Err(TemplateError::Render { .. } | TemplateError::Syntax { .. })
+        ));
+    }
+
+    #[test]
+    fn no_template_can_hang_the_host() {
+        let costly = [
+            "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}",
+            "{% for a in range(9999) %}{{ input * 10000 }}{% endfor %}",
+            "{{ (input * 100000) * 1000 }}",
+        ];
+        for word in costly {
+            let error = render(word, json!("0123456789")).unwrap_err();
+            assert!(matches!(error, TemplateError::Render { index: 1, .. }), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_comes_out_as_it_went_in(text in "[^\0]{0,200}") {
+            prop_assert_eq!(render("{{ input }}", json!(text.clone())), Ok(text));
+        }
+
+        #[test]
+        fn no_word_panics(word in "([a-z{}%#|.() ]|\\{\\{|\\}\\}|input|task){0,30}") {
+            if let Ok(template) = Template::parse(&words(&["agent", &word])) {
+                let made = template.render(&assignment(json!({"a": [1, "x"]})));
+                prop_assert!(made.is_err() || made.is_ok_and(|argv| argv.len() == 2));
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A task as an agent sees it: the same object in `task/run` and on an `exec` agent's stdin.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::{Attempt, QueueName, TaskId, restart::millis, task::Assignment};
+
+/// The fields are described in `docs/PROTOCOL.md`.
+#[derive(Serialize)]
+pub(super) struct TaskParams<'a> {
+    task_id: TaskId,
+    attempt: Attempt,
+    kind: &'a str,
+    queue: &'a QueueName,
+    input: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
+    attempts_left: u32,
+}
+
+impl<'a> TaskParams<'a> {
+    pub(super) fn of(assignment: &'a Assignment, timeout: Option<Duration>) -> Self {
+        Self {
+            task_id: assignment.task,
+            attempt: assignment.attempt,
+            kind: &assignment.kind,
+            queue: &assignment.queue,
+            input: &assignment.input,
+            timeout_ms: timeout.map(millis),
+            attempts_left: assignment.max_attempts.saturating_sub(assignment.failures + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod sample {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// The first attempt of a task, for tests.
+    pub(in crate::protocol) fn assignment(input: Value) -> Assignment {
+        Assignment {
+            task: TaskId::from_uuid(Uuid::from_u128(7)),
+            attempt: Attempt(1),
+            failures: 0,
+            max_attempts: 3,
+            agent: "claude-1".parse().unwrap(),
+            queue: "default".parse().unwrap(),
+            kind: "review".into(),
+            input,
+            timeout: None,
+        }
+    }
+
+    #[test]
+    fn a_task_tells_what_its_agent_needs() {
+        let assignment = assignment(json!({"prompt": "hi"}));
+        let told = serde_json::to_value(TaskParams::of(&assignment, None)).unwrap();
+        let mut expected = json!({
+            "task_id": "tsk_00000000000000000000000000000007", "attempt": 1, "kind": "review",
+            "queue": "default", "input": {"prompt": "hi"}, "attempts_left": 2,
+        });
+        assert_eq!(told, expected);
+        let told = TaskParams::of(&assignment, Some(Duration::from_secs(90)));
+        expected["timeout_ms"] = json!(90_000);
+        assert_eq!(serde_json::to_value(told).unwrap(), expected);
+    }
+}
