@@ -39,39 +39,28 @@ use crate::{
     telemetry::Chain,
 };
 
-/// The longest line of a worker, in bytes.
-const MAX_LINE: usize = 10 * 1024 * 1024;
-
 /// A live process.
 pub(super) struct Process {
     id: ProcessId,
     pid: u32,
-    worker: Option<Worker>,
-}
-
-/// The conversation with a worker.
-struct Worker {
-    session: WorkerSession,
-    lines: LineReader,
-    stdin: mpsc::Sender<Vec<u8>>,
-    idle_heartbeat: bool,
+    pub(super) worker: Option<Worker>,
 }
 
 pub(crate) struct AgentActor {
     pub(super) log: Logger,
     pub(super) fleet: Arc<Fleet>,
     rules: Rules,
-    agent: Agent,
+    pub(super) agent: Agent,
     pub(super) status: AgentStatus,
     pub(super) around: Surroundings,
     pub(super) vitals: Arc<Vitals>,
     pub(super) own_log: AgentLog,
-    process: Option<Process>,
+    pub(super) process: Option<Process>,
     pub(super) work: Option<Work>,
     /// More about the fault that is being dealt with, for a program.
     detail: Value,
     grace: Option<SpawnHandle>,
-    backoff: Option<SpawnHandle>,
+    pub(super) backoff: Option<SpawnHandle>,
     tombstone: Tombstone,
 }
 
@@ -162,7 +151,7 @@ impl AgentActor {
         self.around.metrics.restarted(&self.fleet.name, cause);
     }
 
-    fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         self.status.state = self.agent.state;
         self.status.pid = self.process.as_ref().map(|process| process.pid);
         self.status.work = self.work.as_ref().map(Work::key);
@@ -232,20 +221,13 @@ impl AgentActor {
         let assignment = work.assignment.clone();
         match self.process.as_mut().and_then(|process| process.worker.as_mut()) {
             None => self.spawn(ctx),
-            Some(worker) => {
-                let message = worker.session.run(&assignment, timeout);
-                self.say(message, ctx);
-            }
-        }
-    }
-
-    /// Writes a message to a worker's stdin.
-    fn say(&mut self, message: Vec<u8>, ctx: &mut Context<Self>) {
-        let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
-        let Some(worker) = worker else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = worker.stdin.try_send(message) {
-            let reason = "it does not read its stdin: too many messages wait for it";
-            self.fault(Fault::Protocol, reason.to_owned(), Value::Null, ctx);
+            Some(worker) => match worker.session.run(&assignment, timeout) {
+                Ok(message) => self.say(message, ctx),
+                Err(error) => {
+                    let reason = Chain(&error).to_string();
+                    self.fault(Fault::Protocol, reason, Value::Null, ctx);
+                }
+            },
         }
     }
 
@@ -318,7 +300,7 @@ impl AgentActor {
         }
     }
 
-    fn started(&mut self, spawned: Spawned, ctx: &mut Context<Self>) {
+    pub(super) fn started(&mut self, spawned: Spawned, ctx: &mut Context<Self>) {
         let Spawned { id, pid, stdin, stdout, stderr, ended } = spawned;
         let (ended, generation) = (when_ended(ended), self.status.generation);
         self.tombstone.guard(id, ended.clone());
@@ -356,21 +338,7 @@ impl AgentActor {
         self.report();
     }
 
-    /// Begins the conversation with a worker.
-    fn greet(&self, stdin: mpsc::Sender<Vec<u8>>) -> Worker {
-        let mut session = WorkerSession::new(Identity {
-            agent: self.status.agent.clone(),
-            fleet: self.fleet.name.clone(),
-            generation: self.status.generation,
-            heartbeat: self.fleet.heartbeat.every,
-            max_output: self.fleet.max_output,
-        });
-        // The channel is new and empty.
-        stdin.try_send(session.hello()).unwrap_or_default();
-        Worker { session, lines: LineReader::new(MAX_LINE), stdin, idle_heartbeat: false }
-    }
-
-    fn start_failed(&mut self, error: &StartError, ctx: &mut Context<Self>) {
+    pub(super) fn start_failed(&mut self, error: &StartError, ctx: &mut Context<Self>) {
         let reason = Chain(error).to_string();
         warn!(self.log, "process could not be started"; "error" => &reason,
             "generation" => self.status.generation.0);
@@ -388,54 +356,7 @@ impl AgentActor {
         }
     }
 
-    /// The process wrote to its stdout.
-    fn heard(&mut self, chunk: &[u8], ctx: &mut Context<Self>) {
-        let mut chunk = chunk;
-        while let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
-            let received = match worker.lines.next(&mut chunk) {
-                Ok(None) => return,
-                Ok(Some(line)) => worker.session.receive(&line).map_err(|e| Chain(&e).to_string()),
-                Err(error) => Err(Chain(&error).to_string()),
-            };
-            match received {
-                Ok(received) => self.received(received, ctx),
-                Err(reason) => {
-                    let reason = format!("it broke the protocol: {reason}");
-                    self.fault(Fault::Protocol, reason, Value::Null, ctx);
-                    // Nothing it says from here on can be trusted.
-                    if let Some(process) = &mut self.process {
-                        process.worker = None;
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn received(&mut self, received: Received, ctx: &mut Context<Self>) {
-        match received {
-            Received::Ready { idle_heartbeat } => {
-                if let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
-                    worker.idle_heartbeat = idle_heartbeat;
-                }
-                self.observe(AgentEvent::Ready, ctx);
-            }
-            Received::Finished { outcome } => {
-                self.settle(outcome);
-                self.observe(AgentEvent::Done, ctx);
-            }
-            Received::Progress(progress) => self.vitals.set_progress(Some(progress)),
-            Received::Log { level, message } => self.write_log(&level, &message),
-            Received::Artifact(artifact) => self.keep_artifact(artifact),
-            Received::Reply(reply) => self.say(reply, ctx),
-            Received::Heartbeat => {}
-            Received::Ignored { why } => {
-                slog::debug!(self.log, "message ignored"; "reason" => &why);
-            }
-        }
-    }
-
-    fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
+    pub(super) fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
         self.tombstone.release();
         self.process = None;
         if let Some(grace) = self.grace.take() {
@@ -479,169 +400,12 @@ impl AgentActor {
         };
     }
 
-    fn call_off(&mut self, why: CalledOff, ctx: &mut Context<Self>) {
-        let Some(work) = &mut self.work else { return };
-        if self.agent.leaving.is_some() || work.called_off.is_some() {
-            return;
-        }
-        work.called_off = Some(why);
-        let (task, attempt) = work.key();
-        let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
-        match worker.and_then(|worker| worker.session.cancel()) {
-            Some(message) => {
-                self.say(message, ctx);
-                ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
-            }
-            None => self.force_off(why, ctx),
-        }
-    }
-
-    /// The process does not let go of its attempt by itself.
-    fn force_off(&mut self, why: CalledOff, ctx: &mut Context<Self>) {
-        let limit = self.work.as_ref().and_then(|work| work.assignment.timeout);
-        let limit = limit.or(self.fleet.task_timeout).unwrap_or_default();
-        match why {
-            CalledOff::Timeout => {
-                let reason = format!(
-                    "the attempt took longer than its limit of {}",
-                    humantime::format_duration(limit)
-                );
-                self.fault(Fault::Timeout, reason, Value::Null, ctx);
-            }
-            CalledOff::Cancel => {
-                self.fault(Fault::Cancel, "its task was cancelled".to_owned(), Value::Null, ctx);
-            }
-        }
-    }
-
-    fn is_at(&self, key: (crate::domain::TaskId, crate::domain::Attempt)) -> bool {
+    pub(super) fn is_at(&self, key: (crate::domain::TaskId, crate::domain::Attempt)) -> bool {
         self.work.as_ref().is_some_and(|work| work.key() == key)
     }
 
-    fn is_newest(&self, generation: Generation) -> bool {
+    pub(super) fn is_newest(&self, generation: Generation) -> bool {
         self.status.generation == generation
     }
 }
 
-impl Actor for AgentActor {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        self.report();
-    }
-}
-
-impl Handler<Order> for AgentActor {
-    type Result = Result<AgentStatus, IllegalStep>;
-
-    fn handle(&mut self, order: Order, ctx: &mut Self::Context) -> Self::Result {
-        let before = self.status.reason.clone();
-        if order.reason.is_some() {
-            self.status.reason = order.reason;
-        }
-        if let Err(illegal) = self.apply(order.event, ctx) {
-            self.status.reason = before;
-            return Err(illegal);
-        }
-        Ok(self.status.clone())
-    }
-}
-
-impl Handler<ToAgent> for AgentActor {
-    type Result = ();
-
-    fn handle(&mut self, message: ToAgent, ctx: &mut Self::Context) {
-        match message {
-            ToAgent::Run(assignment) if self.agent.state == AgentState::Idle => {
-                self.work = Some(Work::new(assignment));
-                self.observe(AgentEvent::Assigned, ctx);
-            }
-            ToAgent::Run(assignment) => {
-                let reason = format!("its agent is {}", self.agent.state);
-                let (task, attempt) = (assignment.task, assignment.attempt);
-                let outcome = Outcome::Released { reason };
-                self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome });
-            }
-            ToAgent::Cancel { task, attempt } if self.is_at((task, attempt)) => {
-                self.call_off(CalledOff::Cancel, ctx);
-            }
-            ToAgent::Cancel { .. } => {}
-        }
-    }
-}
-
-impl Handler<Silent> for AgentActor {
-    type Result = ();
-
-    fn handle(&mut self, silent: Silent, ctx: &mut Self::Context) {
-        let live = matches!(self.agent.state, AgentState::Idle | AgentState::Busy);
-        if live && self.is_newest(silent.generation) {
-            self.status.reason = Some(silent.silence.to_string());
-            self.observe(AgentEvent::Silent, ctx);
-        }
-    }
-}
-
-impl Handler<Started> for AgentActor {
-    type Result = ();
-
-    fn handle(&mut self, started: Started, ctx: &mut Self::Context) {
-        debug_assert!(self.is_newest(started.generation), "one start at a time");
-        match started.result {
-            Ok(spawned) => self.started(spawned, ctx),
-            Err(error) => self.start_failed(&error, ctx),
-        }
-    }
-}
-
-impl Handler<FromProcess> for AgentActor {
-    type Result = ();
-
-    fn handle(&mut self, message: FromProcess, ctx: &mut Self::Context) {
-        if !self.is_newest(message.generation) {
-            return;
-        }
-        match message.what {
-            What::Output(chunk) => self.heard(&chunk, ctx),
-            What::Closed => {
-                let reason = "it closed its stdout and went on".to_owned();
-                self.fault(Fault::Protocol, reason, Value::Null, ctx);
-            }
-            What::Ended(ended) => self.ended(&ended, None, ctx),
-            What::Left(ended, outcome) => self.ended(&ended, Some(outcome), ctx),
-        }
-    }
-}
-
-impl Handler<Timer> for AgentActor {
-    type Result = ();
-
-    fn handle(&mut self, timer: Timer, ctx: &mut Self::Context) {
-        match timer {
-            Timer::Startup(generation) => {
-                if self.is_newest(generation) && self.agent.state == AgentState::Starting {
-                    let limit = humantime::format_duration(self.fleet.start_timeout);
-                    let reason = format!("it did not answer `initialize` within {limit}");
-                    self.fault(Fault::Startup, reason, Value::Null, ctx);
-                }
-            }
-            Timer::Grace(generation) if self.is_newest(generation) => {
-                self.observe(AgentEvent::GraceElapsed, ctx);
-            }
-            Timer::Grace(_) => {}
-            Timer::Backoff => {
-                self.backoff = None;
-                self.observe(AgentEvent::BackoffElapsed, ctx);
-            }
-            Timer::Attempt(task, attempt) if self.is_at((task, attempt)) => {
-                self.call_off(CalledOff::Timeout, ctx);
-            }
-            Timer::CallOff(task, attempt) if self.is_at((task, attempt)) => {
-                let why = self.work.as_ref().and_then(|work| work.called_off);
-                self.force_off(why.unwrap_or(CalledOff::Cancel), ctx);
-            }
-            Timer::Attempt(..) | Timer::CallOff(..) => {}
-        }
-    }
-}

@@ -17,11 +17,12 @@ use crate::{
     },
     heartbeat::Vitals,
     process::{Ended, Exit},
-    protocol::exec,
+    protocol::{
+        exec,
+        output::{self, Window},
+    },
 };
 
-/// How much of the end of stderr goes into an error message, in bytes.
-const STDERR_TAIL: u64 = 2048;
 /// How often the files of a running process are looked at for growth, at the least and the most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -76,18 +77,19 @@ impl AttemptFiles {
     /// What an ended process left as its outcome. Blocks.
     pub(super) fn outcome(&self, fleet: &Fleet, ended: &Ended) -> Outcome {
         let status = match ended.exit {
-            Exit::Code(code) => exec::Status::Code(code),
-            Exit::Signal(signal) => exec::Status::Signal(signal),
+            Exit::Code(code) => exec::Exit::Code(code),
+            Exit::Signal(signal) => exec::Exit::Signal(signal),
             Exit::Lost => {
                 let message = "the keeper ended, and the process with it";
                 return Outcome::failed(FailureClass::Exit, message);
             }
         };
         let read = || -> io::Result<(Vec<u8>, Vec<u8>)> {
-            let mut stdout = Vec::new();
-            let limit = fleet.max_output.saturating_add(1);
-            File::open(self.stdout())?.take(limit).read_to_end(&mut stdout)?;
-            Ok((stdout, tail(&self.stderr())?))
+            let stdout = match output::window(fleet.output, fleet.max_output) {
+                Window::Head(most) => read_some(&self.stdout(), most)?,
+                Window::Tail(most) => tail(&self.stdout(), most)?,
+            };
+            Ok((stdout, tail(&self.stderr(), exec::MAX_TAIL as u64)?))
         };
         match read() {
             Ok((stdout, stderr)) => {
@@ -130,13 +132,20 @@ fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-/// The last bytes of a file.
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
+/// At most the first `most` bytes of a file.
+fn read_some(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// At most the last `most` bytes of a file.
+fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(STDERR_TAIL)))?;
+    file.seek(SeekFrom::Start(size.saturating_sub(most)))?;
     let mut tail = Vec::new();
-    file.take(STDERR_TAIL).read_to_end(&mut tail)?;
+    file.take(most).read_to_end(&mut tail)?;
     Ok(tail)
 }
 

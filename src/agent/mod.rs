@@ -23,6 +23,8 @@
 
 mod actor;
 mod attempt;
+mod conversation;
+mod handlers;
 mod log;
 mod messages;
 mod spawn;

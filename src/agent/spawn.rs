@@ -94,9 +94,11 @@ impl Start {
             env: exec::environment(
                 &self.around.env,
                 fleet,
-                &self.agent,
-                self.generation,
-                assignment.map(|one| (one.task, one.attempt)),
+                &exec::Process {
+                    agent: &self.agent,
+                    generation: self.generation,
+                    attempt: assignment.map(|one| (one.task, one.attempt)),
+                },
             ),
             cwd: fleet.cwd.clone(),
             user: fleet.user.clone(),

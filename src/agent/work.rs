@@ -17,7 +17,7 @@ use crate::{
         fleet::Protocol,
         task::{Assignment, FailureClass, Outcome},
     },
-    protocol::worker::Artifact,
+    protocol::worker::{Artifact, ArtifactBody},
 };
 
 /// Why an attempt is being ended before it ended itself.
@@ -80,7 +80,10 @@ impl AgentActor {
         let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
         let log = self.log.clone();
         let keep = move || {
-            if let Err(error) = files.keep_artifact(&artifact.name, artifact.content.as_bytes()) {
+            // One that is a file already stays where its agent put it.
+            let ArtifactBody::Content(content) = &artifact.body else { return };
+            let content = content.as_str().map_or_else(|| content.to_string(), str::to_owned);
+            if let Err(error) = files.keep_artifact(&artifact.name, content.as_bytes()) {
                 warn!(log, "an artifact can't be kept"; "error" => %error,
                     "path" => %files.dir().display());
             }

@@ -24,9 +24,12 @@
 
 mod actor;
 mod handle;
+mod handlers;
 mod lease;
 mod messages;
+mod outcomes;
 mod settling;
+mod tenure;
 
 pub use handle::{QueueError, QueueHandle};
 pub use messages::{FromAgent, QueueReport, ToAgent};

@@ -63,6 +63,11 @@ impl SupervisorActor {
         self.heartbeats.insert(fleet.name.clone(), handle);
     }
 
+    #[cfg(test)]
+    pub(super) fn handle_of(&self, agent: &AgentName) -> Option<&AgentHandle> {
+        self.agents.get(agent).and_then(|entry| entry.handle.as_ref())
+    }
+
     fn launch(
         &self,
         fleet: &Arc<Fleet>,

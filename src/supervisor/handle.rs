@@ -187,4 +187,9 @@ impl SupervisorHandle {
         // An error means that the actor is gone, and the agents with it.
         told.await.unwrap_or_default();
     }
+
+    #[cfg(test)]
+    pub(super) fn address(&self) -> &Addr<SupervisorActor> {
+        &self.actor
+    }
 }

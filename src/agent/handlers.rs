@@ -1,0 +1,139 @@
+//! What the actor is told: each message becomes an event, or is dropped for being too old.
+
+use actix::prelude::*;
+use serde_json::Value;
+
+use super::{
+    AgentStatus,
+    actor::AgentActor,
+    messages::{FromProcess, Order, Silent, Started, Timer, What},
+    work::{CalledOff, Work},
+};
+use crate::{
+    domain::agent::{AgentEvent, AgentState, Fault, IllegalStep},
+    domain::task::Outcome,
+    queue::{FromAgent, ToAgent},
+};
+
+impl Actor for AgentActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(64);
+        self.report();
+    }
+}
+
+impl Handler<Order> for AgentActor {
+    type Result = Result<AgentStatus, IllegalStep>;
+
+    fn handle(&mut self, order: Order, ctx: &mut Self::Context) -> Self::Result {
+        let before = self.status.reason.clone();
+        if order.reason.is_some() {
+            self.status.reason = order.reason;
+        }
+        if let Err(illegal) = self.apply(order.event, ctx) {
+            self.status.reason = before;
+            return Err(illegal);
+        }
+        Ok(self.status.clone())
+    }
+}
+
+impl Handler<ToAgent> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ToAgent, ctx: &mut Self::Context) {
+        match message {
+            ToAgent::Run(assignment) if self.agent.state == AgentState::Idle => {
+                self.work = Some(Work::new(assignment));
+                self.observe(AgentEvent::Assigned, ctx);
+            }
+            ToAgent::Run(assignment) => {
+                let reason = format!("its agent is {}", self.agent.state);
+                let (task, attempt) = (assignment.task, assignment.attempt);
+                let outcome = Outcome::Released { reason };
+                self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome });
+            }
+            ToAgent::Cancel { task, attempt } if self.is_at((task, attempt)) => {
+                self.call_off(CalledOff::Cancel, ctx);
+            }
+            ToAgent::Cancel { .. } => {}
+        }
+    }
+}
+
+impl Handler<Silent> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, silent: Silent, ctx: &mut Self::Context) {
+        let live = matches!(self.agent.state, AgentState::Idle | AgentState::Busy);
+        if live && self.is_newest(silent.generation) {
+            self.status.reason = Some(silent.silence.to_string());
+            self.observe(AgentEvent::Silent, ctx);
+        }
+    }
+}
+
+impl Handler<Started> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, started: Started, ctx: &mut Self::Context) {
+        debug_assert!(self.is_newest(started.generation), "one start at a time");
+        match started.result {
+            Ok(spawned) => self.started(spawned, ctx),
+            Err(error) => self.start_failed(&error, ctx),
+        }
+    }
+}
+
+impl Handler<FromProcess> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FromProcess, ctx: &mut Self::Context) {
+        if !self.is_newest(message.generation) {
+            return;
+        }
+        match message.what {
+            What::Output(chunk) => self.heard(&chunk, ctx),
+            What::Closed => {
+                let reason = "it closed its stdout and went on".to_owned();
+                self.fault(Fault::Protocol, reason, Value::Null, ctx);
+            }
+            What::Ended(ended) => self.ended(&ended, None, ctx),
+            What::Left(ended, outcome) => self.ended(&ended, Some(outcome), ctx),
+        }
+    }
+}
+
+impl Handler<Timer> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, timer: Timer, ctx: &mut Self::Context) {
+        match timer {
+            Timer::Startup(generation) => {
+                if self.is_newest(generation) && self.agent.state == AgentState::Starting {
+                    let limit = humantime::format_duration(self.fleet.start_timeout);
+                    let reason = format!("it did not answer `initialize` within {limit}");
+                    self.fault(Fault::Startup, reason, Value::Null, ctx);
+                }
+            }
+            Timer::Grace(generation) if self.is_newest(generation) => {
+                self.observe(AgentEvent::GraceElapsed, ctx);
+            }
+            Timer::Grace(_) => {}
+            Timer::Backoff => {
+                self.backoff = None;
+                self.observe(AgentEvent::BackoffElapsed, ctx);
+            }
+            Timer::Attempt(task, attempt) if self.is_at((task, attempt)) => {
+                self.call_off(CalledOff::Timeout, ctx);
+            }
+            Timer::CallOff(task, attempt) if self.is_at((task, attempt)) => {
+                let why = self.work.as_ref().and_then(|work| work.called_off);
+                self.force_off(why.unwrap_or(CalledOff::Cancel), ctx);
+            }
+            Timer::Attempt(..) | Timer::CallOff(..) => {}
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! Against fake processes: the test holds the other ends of the pipes, and says when a process
+//! ends. No test waits by sleeping; time is tokio's, and paused where it matters.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    os::fd::OwnedFd,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    domain::{
+        Attempt, TaskId,
+        agent::AgentState,
+        fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
+        heartbeat, restart,
+        task::{Assignment, FailureClass, Outcome},
+    },
+    process::{Ended, Exit, ProcessId, SpawnError, Spawned, Spec, Usage},
+    queue::ToAgent,
+};
+
+/// A handler that panics, as a bug would.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Explode;
+
+impl Handler<Explode> for actor::AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Explode, _: &mut Self::Context) {
+        panic!("injected by a test");
+    }
+}
+
+/// What a fake process was told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Signal(StopSignal),
+    Kill,
+}
+
+/// The test's side of one fake process.
+pub(crate) struct Fake {
+    pub(crate) id: ProcessId,
+    stdin: Option<BufReader<std::fs::File>>,
+    stdout: Option<std::fs::File>,
+    ended: oneshot::Sender<Ended>,
+}
+
+impl Fake {
+    /// What the host wrote: one message.
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdin.as_mut().expect("a worker").read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn say(&mut self, message: &Value) {
+        writeln!(self.stdout.as_mut().expect("a worker"), "{message}").unwrap();
+    }
+
+    fn answer(&mut self, request: &Value, result: &Value) {
+        self.say(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result}));
+    }
+
+    /// Answers `initialize`.
+    fn greet(&mut self) {
+        let hello = self.hear();
+        assert_eq!(hello["method"], "initialize");
+        self.answer(&hello, &json!({"protocol_version": 1}));
+    }
+
+    pub(crate) fn end(self, exit: Exit) {
+        let ended = Ended { exit, usage: Usage::default(), swept: 0, survived: 0 };
+        self.ended.send(ended).unwrap();
+    }
+}
+
+/// Hands each process that is started to the test.
+pub(crate) struct FakeProcesses {
+    started: mpsc::UnboundedSender<Fake>,
+    told: mpsc::UnboundedSender<(ProcessId, Told)>,
+    next: Mutex<u64>,
+}
+
+impl Processes for FakeProcesses {
+    fn spawn(&self, spec: Spec) -> BoxFuture<'static, Result<Spawned, SpawnError>> {
+        let id = {
+            let mut next = self.next.lock().unwrap();
+            *next += 1;
+            ProcessId(*next)
+        };
+        let pipe = |wanted: &crate::process::Stdio| {
+            (*wanted == crate::process::Stdio::Pipe).then(|| nix::unistd::pipe().unwrap())
+        };
+        let file = |fd: OwnedFd| std::fs::File::from(fd);
+        let (stdin, stdout) = (pipe(&spec.stdin).unzip(), pipe(&spec.stdout).unzip());
+        let (tell, ended) = oneshot::channel();
+        let fake = Fake {
+            id,
+            stdin: stdin.0.map(file).map(BufReader::new),
+            stdout: stdout.1.map(file),
+            ended: tell,
+        };
+        self.started.send(fake).ok().unwrap();
+        let spawned =
+            Spawned { id, pid: 4242, stdin: stdin.1, stdout: stdout.0, stderr: None, ended };
+        Box::pin(async move { Ok(spawned) })
+    }
+
+    fn signal(&self, id: ProcessId, signal: StopSignal) {
+        self.told.send((id, Told::Signal(signal))).unwrap();
+    }
+
+    fn kill(&self, id: ProcessId) {
+        self.told.send((id, Told::Kill)).unwrap();
+    }
+}
+
+/// Collects what an actor is told.
+struct Collector<M>(mpsc::UnboundedSender<M>);
+
+impl<M: 'static> Actor for Collector<M> {
+    type Context = Context<Self>;
+}
+
+impl<M: Message<Result = ()> + 'static> Handler<M> for Collector<M> {
+    type Result = ();
+
+    fn handle(&mut self, message: M, _: &mut Self::Context) {
+        // The test may be over.
+        self.0.send(message).unwrap_or_default();
+    }
+}
+
+fn collect<M: Message<Result = ()> + Send + 'static>() -> (Recipient<M>, mpsc::UnboundedReceiver<M>)
+{
+    let (send, receive) = mpsc::unbounded_channel();
+    (Collector(send).start().recipient(), receive)
+}
+
+/// The world of one test.
+pub(crate) struct World {
+    pub(crate) around: Surroundings,
+    pub(crate) started: mpsc::UnboundedReceiver<Fake>,
+    pub(crate) told: mpsc::UnboundedReceiver<(ProcessId, Told)>,
+    pub(crate) queue: mpsc::UnboundedReceiver<FromAgent>,
+    _dir: tempfile::TempDir,
+}
+
+pub(crate) fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let (start, started) = mpsc::unbounded_channel();
+    let (tell, told) = mpsc::unbounded_channel();
+    let (to_queue, queue) = collect();
+    let around = Surroundings {
+        processes: Arc::new(FakeProcesses { started: start, told: tell, next: Mutex::new(0) }),
+        queue: to_queue,
+        env: Arc::new(BTreeMap::new()),
+        attempts_dir: dir.path().join("attempts"),
+        log_dir: dir.path().to_owned(),
+        log_rotate_size: 1 << 20,
+        clock: Clock::start(),
+        metrics: Arc::new(Metrics::new("test")),
+        log: slog::Logger::root(slog::Discard, slog::o!()),
+    };
+    World { around, started, told, queue, _dir: dir }
+}
+
+pub(crate) fn fleet(protocol: Protocol) -> Fleet {
+    Fleet {
+        name: "f".parse().unwrap(),
+        protocol,
+        command: vec!["true".to_owned()],
+        count: 1,
+        queues: vec!["q".parse().unwrap()],
+        cwd: Path::new("/").to_owned(),
+        env: BTreeMap::new(),
+        env_pass: Vec::new(),
+        user: None,
+        limits: Limits::default(),
+        stdin: StdinMode::Task,
+        output: OutputFormat::Text,
+        max_output: 1 << 20,
+        task_timeout: Some(Duration::from_secs(60)),
+        start_timeout: Duration::from_secs(10),
+        stop_signal: StopSignal::Sigterm,
+        stop_grace: Duration::from_secs(5),
+        restart: restart::Policy {
+            when: restart::When::Always,
+            backoff_min: Duration::from_millis(10),
+            backoff_max: Duration::from_secs(1),
+            max_restarts: 2,
+            window: Duration::from_secs(60),
+            stable_after: Duration::from_secs(30),
+        },
+        heartbeat: heartbeat::Limits { every: Duration::from_secs(1), stale_after: None },
+    }
+}
+
+struct Subject {
+    handle: AgentHandle,
+    world: World,
+    reports: mpsc::UnboundedReceiver<AgentReport>,
+}
+
+impl Subject {
+    fn start(fleet: Fleet) -> Self {
+        let world = world();
+        let (watcher, reports) = collect();
+        let status = AgentStatus::new("f-1".parse().unwrap());
+        let handle =
+            AgentHandle::launch(Arc::new(fleet), status, world.around.clone(), watcher);
+        handle.tell(AgentEvent::Start, None);
+        Self { handle, world, reports }
+    }
+
+    /// A worker that is ready, and where its tasks go.
+    async fn ready() -> (Self, Fake, Recipient<ToAgent>) {
+        let mut subject = Self::start(fleet(Protocol::Worker));
+        let (fake, to) = subject.next_life().await;
+        (subject, fake, to)
+    }
+
+    async fn next_life(&mut self) -> (Fake, Recipient<ToAgent>) {
+        let mut fake = self.world.started.recv().await.unwrap();
+        // The greeting is written by a task of its own.
+        tokio::task::yield_now().await;
+        let mut fake = tokio::task::spawn_blocking(move || {
+            fake.greet();
+            fake
+        })
+        .await
+        .unwrap();
+        let FromAgent::Ready { to, .. } = self.world.queue.recv().await.unwrap() else {
+            panic!("the agent offers itself once it is ready")
+        };
+        fake.stdin.as_mut().unwrap();
+        (fake, to)
+    }
+
+    /// Gives the agent a task, and the process its request.
+    async fn run(to: &Recipient<ToAgent>, fake: Fake) -> (Fake, Value) {
+        to.do_send(ToAgent::Run(Arc::new(assignment())));
+        tokio::task::spawn_blocking(move || {
+            let mut fake = fake;
+            let request = fake.hear();
+            (fake, request)
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn outcome(&mut self) -> Outcome {
+        loop {
+            if let FromAgent::Ended { outcome, .. } = self.world.queue.recv().await.unwrap() {
+                return outcome;
+            }
+        }
+    }
+
+    async fn until(&mut self, state: AgentState) -> AgentStatus {
+        loop {
+            match self.reports.recv().await.unwrap() {
+                AgentReport::Changed(status) if status.state == state => return *status,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn assignment() -> Assignment {
+    Assignment {
+        task: TaskId::from_uuid(Uuid::from_u128(1)),
+        attempt: Attempt(1),
+        failures: 0,
+        max_attempts: 3,
+        agent: "f-1".parse().unwrap(),
+        queue: "q".parse().unwrap(),
+        kind: "k".to_owned(),
+        input: json!({"a": 1}),
+        timeout: None,
+        waited: Duration::ZERO,
+    }
+}
+
+fn class(outcome: &Outcome) -> Option<FailureClass> {
+    match outcome {
+        Outcome::Failed { class, .. } => Some(*class),
+        _ => None,
+    }
+}
+
+#[actix::test]
+async fn a_worker_answers_a_task_and_is_idle_again() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (mut fake, request) = Subject::run(&to, fake).await;
+    assert_eq!(request["method"], "task/run");
+    fake.answer(&request, &json!({"done": true}));
+    assert_eq!(subject.outcome().await, Outcome::Completed { output: json!({"done": true}) });
+    assert!(matches!(subject.world.queue.recv().await, Some(FromAgent::Ready { .. })));
+}
+
+#[actix::test]
+async fn an_answer_written_just_before_death_counts() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (mut fake, request) = Subject::run(&to, fake).await;
+    fake.answer(&request, &json!("last words"));
+    fake.end(Exit::Code(1));
+    assert_eq!(subject.outcome().await, Outcome::Completed { output: json!("last words") });
+}
+
+#[actix::test]
+async fn a_worker_that_dies_at_work_fails_its_task_and_is_replaced() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (fake, _) = Subject::run(&to, fake).await;
+    fake.end(Exit::Signal(9));
+    let outcome = subject.outcome().await;
+    assert_eq!(class(&outcome), Some(FailureClass::Exit));
+    let Outcome::Failed { message, .. } = outcome else { unreachable!() };
+    assert!(message.contains("signal 9 (SIGKILL) in the middle of a task"), "{message}");
+    subject.next_life().await;
+}
+
+#[actix::test]
+async fn garbage_is_a_protocol_failure_and_the_task_ends_only_with_the_process() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (mut fake, _) = Subject::run(&to, fake).await;
+    writeln!(fake.stdout.as_mut().unwrap(), "rubbish").unwrap();
+    assert_eq!(
+        subject.world.told.recv().await.unwrap(),
+        (fake.id, Told::Signal(StopSignal::Sigterm))
+    );
+    subject.until(AgentState::Stopping).await;
+    assert!(subject.world.queue.try_recv().is_err(), "the process still lives");
+    fake.end(Exit::Signal(15));
+    assert_eq!(class(&subject.outcome().await), Some(FailureClass::Protocol));
+}
+
+#[actix::test]
+async fn a_process_that_ignores_the_stop_signal_is_killed() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (fake, _) = Subject::run(&to, fake).await;
+    tokio::time::pause();
+    subject.handle.tell(AgentEvent::Stop { hard: false }, None);
+    let told = subject.world.told.recv().await.unwrap();
+    assert_eq!(told, (fake.id, Told::Signal(StopSignal::Sigterm)));
+    assert_eq!(subject.world.told.recv().await.unwrap(), (fake.id, Told::Kill));
+    fake.end(Exit::Signal(9));
+    assert!(matches!(subject.outcome().await, Outcome::Released { .. }), "put back, not failed");
+    subject.until(AgentState::Stopped).await;
+}
+
+#[actix::test]
+async fn a_worker_that_never_says_hello_is_replaced() {
+    tokio::time::pause();
+    let mut subject = Subject::start(fleet(Protocol::Worker));
+    let fake = subject.world.started.recv().await.unwrap();
+    let status = subject.until(AgentState::Stopping).await;
+    assert!(status.reason.unwrap().contains("did not answer `initialize` within 10s"));
+    fake.end(Exit::Signal(15));
+    subject.until(AgentState::Backoff).await;
+}
+
+#[actix::test]
+async fn a_cancelled_task_is_asked_off_before_anything_is_killed() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (mut fake, request) = Subject::run(&to, fake).await;
+    let Assignment { task, attempt, .. } = assignment();
+    to.do_send(ToAgent::Cancel { task, attempt });
+    let (mut fake, cancel) = tokio::task::spawn_blocking(move || {
+        let cancel = fake.hear();
+        (fake, cancel)
+    })
+    .await
+    .unwrap();
+    assert_eq!(cancel["method"], "task/cancel");
+    fake.say(&json!({"jsonrpc": "2.0", "id": request["id"],
+        "error": {"code": -32800, "message": "cancelled"}}));
+    assert_eq!(subject.outcome().await, Outcome::Cancelled);
+    assert!(subject.world.told.try_recv().is_err(), "no signal was needed");
+}
+
+#[actix::test]
+async fn a_task_over_its_time_that_is_not_let_go_ends_with_its_process() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (fake, _) = Subject::run(&to, fake).await;
+    tokio::time::pause();
+    assert!(matches!(subject.world.told.recv().await.unwrap(), (_, Told::Signal(_))));
+    fake.end(Exit::Signal(15));
+    assert_eq!(class(&subject.outcome().await), Some(FailureClass::Timeout));
+}
+
+#[actix::test]
+async fn a_stale_verdict_on_an_older_process_is_dropped() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (_fake, _) = Subject::run(&to, fake).await;
+    let silence =
+        Silence { silent: Duration::from_secs(9), limit: Duration::from_secs(5) };
+    subject.handle.silent(Generation(0), silence);
+    subject.handle.silent(Generation(1), silence);
+    let status = subject.until(AgentState::Stale).await;
+    assert!(status.reason.unwrap().contains("no output, progress or heartbeat for 9.0 s"));
+    assert_eq!(status.restarts.values().sum::<u64>(), 1);
+}
+
+#[actix::test]
+async fn a_second_task_for_a_busy_agent_is_put_back() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (_fake, _) = Subject::run(&to, fake).await;
+    let second = Assignment { task: TaskId::from_uuid(Uuid::from_u128(2)), ..assignment() };
+    to.do_send(ToAgent::Run(Arc::new(second)));
+    assert!(matches!(subject.outcome().await, Outcome::Released { .. }));
+}
+
+#[actix::test]
+async fn a_panic_kills_the_process_before_anyone_is_told() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (fake, _) = Subject::run(&to, fake).await;
+    subject.handle.explode();
+    assert_eq!(subject.world.told.recv().await.unwrap(), (fake.id, Told::Kill));
+    while let Ok(report) = subject.reports.try_recv() {
+        assert!(!matches!(report, AgentReport::Gone { .. }), "the process still lives");
+    }
+    fake.end(Exit::Signal(9));
+    loop {
+        if let AgentReport::Gone { agent } = subject.reports.recv().await.unwrap() {
+            assert_eq!(agent.as_str(), "f-1");
+            break;
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the actor is told.
+
+use actix::prelude::*;
+use slog::debug;
+
+use super::{
+    actor::QueueActor,
+    messages::{
+        CancelHere, Close, DueIn, FromAgent, Halt, ReportTo, Standing, TellWhenQuiet, Wake,
+    },
+};
+use crate::store::listen::Notice;
+
+impl Actor for QueueActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(4096);
+        ctx.run_interval(self.poll, Self::look);
+        ctx.run_interval(self.lease.look_every(), Self::tend_lease);
+        if let Some(notices) = self.notices.take() {
+            ctx.add_stream(futures_util::stream::unfold(notices, |mut notices| async {
+                notices.recv().await.map(|notice| (notice, notices))
+            }));
+        }
+        self.promote(ctx);
+    }
+}
+
+impl StreamHandler<Notice> for QueueActor {
+    fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+        match notice {
+            Notice::Woken(queue) => self.dispatch.wake(Some(&queue)),
+            Notice::Cancelled(task) => self.cancel_here(task),
+            // Whatever was said while the line was down was missed.
+            Notice::Reconnected => return self.look(ctx),
+        }
+        self.claim(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {
+        // The listener ends with the host only; the poll goes on without it.
+        debug!(self.log, "listener ended");
+    }
+}
+
+impl Handler<FromAgent> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FromAgent, ctx: &mut Self::Context) {
+        match message {
+            FromAgent::Ready { fleet, agent, to } => {
+                self.agents.insert(agent.clone(), to);
+                self.dispatch.offer(&fleet, agent);
+                self.claim(ctx);
+            }
+            FromAgent::Withdraw { fleet, agent } => self.dispatch.withdraw(&fleet, &agent),
+            FromAgent::Ended { task, attempt, outcome } => {
+                if self.dispatch.ended(task, attempt) {
+                    self.ended(task, outcome, ctx);
+                }
+            }
+            FromAgent::Gone { fleet, agent, outcome } => {
+                self.dispatch.withdraw(&fleet, &agent);
+                self.agents.remove(&agent);
+                if let Some((task, attempt)) = self.dispatch.held_by(&agent) {
+                    self.dispatch.ended(task, attempt);
+                    self.ended(task, outcome, ctx);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Wake> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, Wake(queues): Wake, ctx: &mut Self::Context) {
+        for queue in &queues {
+            self.dispatch.wake(Some(queue));
+        }
+        self.claim(ctx);
+        self.announce.extend(queues);
+        self.announce(ctx);
+    }
+}
+
+impl Handler<DueIn> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, DueIn(wait): DueIn, ctx: &mut Self::Context) {
+        self.due_in(wait, ctx);
+    }
+}
+
+impl Handler<CancelHere> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, CancelHere(task): CancelHere, _: &mut Self::Context) {
+        self.cancel_here(task);
+    }
+}
+
+impl Handler<ReportTo> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, ReportTo(watcher): ReportTo, _: &mut Self::Context) {
+        self.watcher = Some(watcher);
+    }
+}
+
+impl Handler<Close> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, _: &mut Self::Context) {
+        self.open = false;
+    }
+}
+
+impl Handler<TellWhenQuiet> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, TellWhenQuiet(tell): TellWhenQuiet, _: &mut Self::Context) {
+        self.quiet.push(tell);
+        self.tell_if_quiet();
+    }
+}
+
+impl Handler<Halt> for QueueActor {
+    type Result = MessageResult<Halt>;
+
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) -> Self::Result {
+        ctx.stop();
+        MessageResult(self.host.id)
+    }
+}
+
+impl Handler<Standing> for QueueActor {
+    type Result = Result<(), String>;
+
+    fn handle(&mut self, _: Standing, _: &mut Self::Context) -> Self::Result {
+        match self.lease.host() {
+            Some(_) => Ok(()),
+            None => Err("the lease is lost; a new one is asked for".to_owned()),
+        }
+    }
+}

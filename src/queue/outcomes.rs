@@ -1,0 +1,102 @@
+//! How the actor writes outcomes, and what follows once they are written.
+
+use std::collections::BTreeMap;
+
+use actix::prelude::*;
+use slog::{debug, error, warn};
+use tokio::time::Instant;
+
+use super::actor::QueueActor;
+use crate::{
+    domain::task::{Assignment, Outcome, Settlement, TaskEvent, TaskState},
+    store::{
+        Recovery, StoreError,
+        tasks::{self, Settled},
+    },
+    telemetry::Chain,
+};
+
+impl QueueActor {
+    pub(super) fn settle(&mut self, assignment: &Assignment, outcome: Outcome, ctx: &mut Context<Self>) {
+        self.settling.push(Settlement::of(assignment, outcome, &self.retry, fastrand::f64()));
+        self.flush(ctx);
+    }
+
+    /// Writes the next batch of outcomes, if none is under way.
+    pub(super) fn flush(&mut self, ctx: &mut Context<Self>) {
+        // Without a lease there is nobody to settle for: the outcomes wait for the next host id
+        // and are refused under it, because their attempts were put back.
+        let host = self.lease.host().unwrap_or(self.host.id);
+        let Some(batch) = self.settling.next() else {
+            self.tell_if_quiet();
+            return;
+        };
+        let (store, started) = (self.store.clone(), Instant::now());
+        let send = async move {
+            let db = store.client().await?;
+            tasks::settle(&db, host, &batch).await
+        };
+        ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
+            Ok(settled) => this.settled(settled, started, ctx),
+            Err(error) => this.settle_failed(&error, ctx),
+        }));
+    }
+
+    pub(super) fn settled(&mut self, settled: Vec<Settled>, started: Instant, ctx: &mut Context<Self>) {
+        self.failures = 0;
+        let written = self.settling.written();
+        self.metrics.settled(written.len(), started.elapsed());
+        let states: BTreeMap<_, _> =
+            settled.into_iter().map(|one| ((one.task, one.attempt), one.state)).collect();
+        let mut changes = Vec::with_capacity(written.len());
+        for settlement in written {
+            let Some(state) = states.get(&(settlement.task, settlement.attempt)) else {
+                warn!(self.log, "late outcome refused"; "task" => %settlement.task,
+                    "attempt" => settlement.attempt.0, "reason" => "the attempt is no longer ours");
+                continue;
+            };
+            self.tell_settled(&settlement, *state, ctx);
+            changes.push((settlement.task, *state));
+        }
+        self.events.publish(changes);
+        self.flush(ctx);
+        self.claim(ctx);
+    }
+
+    pub(super) fn tell_settled(&mut self, settlement: &Settlement, state: TaskState, ctx: &mut Context<Self>) {
+        self.metrics.attempt_ended(&settlement.outcome);
+        debug!(self.log, "attempt settled"; "task" => %settlement.task,
+            "attempt" => settlement.attempt.0, "event" => settlement.outcome.as_str(), "to" => %state);
+        match state {
+            TaskState::Pending => self.dispatch.wake(None),
+            TaskState::Scheduled if settlement.event == TaskEvent::FailedForNow => {
+                self.due_in(settlement.retry_after, ctx);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn settle_failed(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        warn!(self.log, "settling outcomes failed"; "error" => %Chain(error),
+            "count" => self.settling.len(), "recovery" => ?error.recovery());
+        if error.recovery() == Recovery::RetryLater {
+            self.settling.again();
+            let wait = self.backoff();
+            ctx.run_later(wait, Self::flush);
+            return;
+        }
+        if let Some(task) = self.settling.refused(&Chain(error).to_string()) {
+            error!(self.log, "an outcome can't be stored"; "task" => %task, "error" => %Chain(error));
+        }
+        self.flush(ctx);
+    }
+
+    pub(super) fn tell_if_quiet(&mut self) {
+        if self.running.is_empty() && self.settling.len() == 0 && self.claims_under_way == 0 {
+            for tell in self.quiet.drain(..) {
+                // Whoever asked may have stopped waiting.
+                tell.send(()).unwrap_or_default();
+            }
+        }
+    }
+}

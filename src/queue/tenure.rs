@@ -1,0 +1,94 @@
+//! How the actor keeps the lease of its host, and what it does without one.
+
+use actix::prelude::*;
+use slog::{error, info, warn};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{actor::QueueActor, lease::Due, messages::QueueReport};
+use crate::{
+    domain::HostId,
+    store::{StoreError, hosts, tasks},
+    telemetry::Chain,
+};
+
+impl QueueActor {
+    pub(super) fn tend_lease(&mut self, ctx: &mut Context<Self>) {
+        match self.lease.due(Instant::now()) {
+            Due::Nothing => {}
+            Due::Renew(host) => self.renew(host, ctx),
+            Due::GiveUp => self.lose_lease("it could not be renewed in time", ctx),
+            // Only when nothing runs here any longer may a new id be asked for: asking puts the
+            // old one's tasks back.
+            Due::Register if self.running.is_empty() => self.register(ctx),
+            Due::Register => self.lease.unanswered(),
+        }
+    }
+
+    pub(super) fn renew(&mut self, host: HostId, ctx: &mut Context<Self>) {
+        let (store, length, sent) = (self.store.clone(), self.lease.length(), Instant::now());
+        let send = async move {
+            let db = store.client().await?;
+            let held = hosts::renew(&db, host, length).await?;
+            let taken = if held { hosts::take_over(&db).await? } else { Vec::new() };
+            let cancelled = tasks::cancelled_while_held(&db, host).await?;
+            Ok::<_, StoreError>((held, taken, cancelled))
+        };
+        ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
+            Ok((true, taken, cancelled)) => {
+                this.lease.renewed(host, sent);
+                if !taken.is_empty() {
+                    info!(this.log, "tasks of lost hosts put back"; "count" => taken.len());
+                    this.dispatch.wake(None);
+                    this.claim(ctx);
+                }
+                for (task, _) in cancelled {
+                    this.cancel_here(task);
+                }
+            }
+            Ok((false, ..)) => {
+                if this.lease.refused(host) {
+                    this.lose_lease("another host took it for lost", ctx);
+                }
+            }
+            Err(error) => {
+                warn!(this.log, "renewing the lease failed"; "error" => %Chain(&error));
+                this.lease.unanswered();
+            }
+        }));
+    }
+
+    pub(super) fn lose_lease(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        error!(self.log, "lease lost"; "host" => %self.host.id, "reason" => reason,
+            "count" => self.running.len());
+        if let Some(watcher) = &self.watcher {
+            watcher.do_send(QueueReport::LeaseLost);
+        }
+        self.flush(ctx);
+    }
+
+    /// Asks for a new lease under a new id.
+    pub(super) fn register(&mut self, ctx: &mut Context<Self>) {
+        let mut host = self.host.clone();
+        host.id = HostId::from_uuid(Uuid::now_v7());
+        let (store, sent) = (self.store.clone(), Instant::now());
+        let send = async move {
+            let mut db = store.client().await?;
+            hosts::register(&mut db, &host).await.map(|returned| (host, returned))
+        };
+        ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
+            Ok((host, returned)) => {
+                info!(this.log, "lease registered anew"; "host" => %host.id,
+                    "count" => returned.len());
+                this.lease.granted(host.id, sent);
+                this.host = host;
+                this.dispatch.wake(None);
+                this.claim(ctx);
+            }
+            Err(error) => {
+                warn!(this.log, "registering the host failed"; "error" => %Chain(&error));
+                this.lease.unanswered();
+            }
+        }));
+    }
+}
