@@ -25,7 +25,8 @@ pub(super) fn read(
 ) -> Option<Vec<String>> {
     let mut command = section.texts("command")?;
     let Some(program) = command.first() else {
-        section.missing("command", "is missing: name a program, such as [\"python3\", \"worker.py\"]");
+        section
+            .missing("command", "is missing: name a program, such as [\"python3\", \"worker.py\"]");
         return None;
     };
     let path = match find(section, program, fleet_env) {
@@ -57,7 +58,10 @@ fn find(
         return Err("must not be empty: name a program".to_owned());
     }
     if TEMPLATE_SIGNS.iter().any(|sign| program.contains(sign)) {
-        return Err("must not be a template: name the program, and put templates into the words after it".to_owned());
+        return Err(
+            "must not be a template: name the program, and put templates into the words after it"
+                .to_owned(),
+        );
     }
     let path = if program.contains('/') {
         let path = section.base("command").join(program);

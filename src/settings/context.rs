@@ -46,7 +46,9 @@ impl<'a> Context<'a> {
         let files = &self.sources.files;
         let rank = |origin: &Origin| match origin {
             Origin::BuiltIn => 0,
-            Origin::File { path, .. } => 1 + files.iter().position(|file| file == path).unwrap_or(0),
+            Origin::File { path, .. } => {
+                1 + files.iter().position(|file| file == path).unwrap_or(0)
+            }
             Origin::Env(_) => files.len() + 1,
             Origin::Flag(_) => files.len() + 2,
         };

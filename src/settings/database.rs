@@ -32,7 +32,8 @@ fn embedded(section: &Section<'_>) -> Option<Embedded> {
     if let Some(Some(dir)) = &bin_dir
         && !dir.is_dir()
     {
-        let message = format!("{} is not a directory: name the one that has `initdb`", dir.display());
+        let message =
+            format!("{} is not a directory: name the one that has `initdb`", dir.display());
         section.problem("bin_dir", message);
     }
     let user = section.text("user");

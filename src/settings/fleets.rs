@@ -46,7 +46,7 @@ pub(super) const SIGNALS: [(&str, StopSignal); 4] = [
 pub(super) fn read(context: &Context<'_>, root: &Map<String, Value>) -> (Vec<Fleet>, bool) {
     if let Some(ValueKind::Table(table)) = root.get("fleet_defaults").map(|value| &value.kind) {
         let section = Section::new(context, "fleet_defaults".to_owned(), table);
-        let _read_for_its_problems = fields(&section);
+        check_defaults(&section);
     }
     let named = check::named_tables(root, "fleets", "fleet_defaults");
     let count = named.len();
@@ -59,6 +59,16 @@ pub(super) fn read(context: &Context<'_>, root: &Map<String, Value>) -> (Vec<Fle
         .collect();
     let complete = fleets.len() == count;
     (fleets, complete)
+}
+
+/// Reads the defaults for the problems in them, which would go unseen where there is no fleet.
+fn check_defaults(section: &Section<'_>) {
+    fields(section);
+    section.texts("queues");
+    section.texts("command");
+    if section.text("protocol").is_some_and(|text| !text.is_empty()) {
+        section.word("protocol", &PROTOCOLS);
+    }
 }
 
 /// The fields that can be read of a fleet and of the defaults alike.
@@ -132,7 +142,8 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
 }
 
 fn fleet_name(name: &str, section: &Section<'_>) -> Option<FleetName> {
-    let parsed = name.parse::<FleetName>().map_err(|error| section.wrong(error.to_string())).ok()?;
+    let parsed =
+        name.parse::<FleetName>().map_err(|error| section.wrong(error.to_string())).ok()?;
     if name.len() > MAX_FLEET_NAME {
         let message = format!("is too long: use at most {MAX_FLEET_NAME} characters");
         section.wrong(message);
@@ -203,7 +214,8 @@ fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     ];
     for (keys, applies, whose) in rules {
         for key in keys.iter().filter(|key| !applies && section.is_own(key)) {
-            let message = format!("means something only for {whose}, and this is a {protocol}: remove it");
+            let message =
+                format!("means something only for {whose}, and this is a {protocol}: remove it");
             section.problem(key, message);
         }
     }

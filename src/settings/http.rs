@@ -54,7 +54,8 @@ fn api_key(section: &Section<'_>) -> Option<Option<Secret>> {
             );
             section.problem(used, message);
         } else if !text.bytes().all(|c| c.is_ascii_graphic()) {
-            let message = "must be letters, digits and signs of ASCII without spaces: it is sent in a header";
+            let message =
+                "must be letters, digits and signs of ASCII without spaces: it is sent in a header";
             section.problem(used, message.to_owned());
         }
     }

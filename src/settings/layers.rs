@@ -213,7 +213,8 @@ impl Collector {
             }
         };
         for (depth, word) in path.iter().enumerate().rev() {
-            let parent = path[..depth].iter().fold(String::new(), |dotted, word| join(&dotted, word));
+            let parent =
+                path[..depth].iter().fold(String::new(), |dotted, word| join(&dotted, word));
             let spot = self.spot(&text, None, &parent);
             self.tables.entry(parent).or_insert(spot);
             let table = Map::from([(word.clone(), value)]);

@@ -34,7 +34,9 @@ fn nameless() -> Problems {
     Problems::one(Problem {
         origin: Origin::BuiltIn,
         field: String::new(),
-        message: "the settings cannot be read, and this program does not know why: please report it".to_owned(),
+        message:
+            "the settings cannot be read, and this program does not know why: please report it"
+                .to_owned(),
     })
 }
 

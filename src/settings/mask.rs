@@ -2,12 +2,24 @@
 
 use std::borrow::Cow;
 
+use super::{Secret, Settings};
+
 /// What is shown in place of a secret.
 pub(super) const MASK: &str = "***";
 
 /// What the name of a variable holds when its value is likely a secret.
 const SECRET_WORDS: [&str; 7] =
     ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL"];
+
+impl Settings {
+    /// Every secret in the settings: what no log, event or error may hold.
+    pub fn secrets(&self) -> Vec<&str> {
+        let own = self.http.api_key.iter().chain(&self.database.url).map(Secret::reveal);
+        let variables = self.fleets.iter().flat_map(|fleet| &fleet.env);
+        let of_fleets = variables.filter(|(name, _)| is_secret_name(name));
+        own.chain(of_fleets.map(|(_, value)| value.as_str())).collect()
+    }
+}
 
 /// Whether the value of the variable `name` is likely a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {

@@ -191,7 +191,11 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number, or nothing where it is `"off"`.
-    pub(super) fn number_or_off(&self, key: &str, range: RangeInclusive<u64>) -> Option<Option<u64>> {
+    pub(super) fn number_or_off(
+        &self,
+        key: &str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
         let value = self.value(key)?;
         if is_off(value) {
             return Some(None);
@@ -212,7 +216,11 @@ impl<'a> Section<'a> {
         range: RangeInclusive<Duration>,
     ) -> Option<Option<Duration>> {
         let value = self.value(key)?;
-        if is_off(value) { Some(None) } else { self.measure(key, value, &range, &DURATION).map(Some) }
+        if is_off(value) {
+            Some(None)
+        } else {
+            self.measure(key, value, &range, &DURATION).map(Some)
+        }
     }
 
     /// A size in bytes.
@@ -258,7 +266,8 @@ impl<'a> Section<'a> {
             return Some(*meaning);
         }
         let names = || words.iter().map(|(word, _)| *word);
-        let mut message = format!("must be one of {}, got {}", suggest::list(names()), shown(value));
+        let mut message =
+            format!("must be one of {}, got {}", suggest::list(names()), shown(value));
         if let ValueKind::String(text) = &value.kind
             && let Some(word) = suggest::closest(text, names())
         {
@@ -283,7 +292,11 @@ impl<'a> Section<'a> {
                 (ValueKind::String(_), None) => {}
                 _ => {
                     texts = None;
-                    self.wrong_item(key, at, format!("must be a text in quotes, got {}", shown(item)));
+                    self.wrong_item(
+                        key,
+                        at,
+                        format!("must be a text in quotes, got {}", shown(item)),
+                    );
                 }
             }
         }

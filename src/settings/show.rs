@@ -141,7 +141,8 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
 fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {
     let (limits, restart, heartbeat) = (&fleet.limits, &fleet.restart, &fleet.heartbeat);
     let size_or_off = |size: Option<u64>| size.map_or_else(|| OFF.to_owned(), format_size);
-    let number_or_off = |number: Option<u64>| number.map_or_else(|| json!(OFF), |number| json!(number));
+    let number_or_off =
+        |number: Option<u64>| number.map_or_else(|| json!(OFF), |number| json!(number));
     let limits = json!({
         "memory": size_or_off(limits.memory),
         "open_files": number_or_off(limits.open_files),
@@ -186,7 +187,10 @@ fn table(toml: &mut String, settings: &Settings, name: &str, fields: &Map<String
     for (key, value) in fields.iter().filter(|(_, value)| !is_table(value)) {
         let origin = settings.provenance.get(&join(name, key));
         let origin = origin.map(|origin| format!(" # {origin}").replace('\n', " "));
-        line(toml, format_args!("{} = {}{}", join("", key), literal(value), origin.unwrap_or_default()));
+        line(
+            toml,
+            format_args!("{} = {}{}", join("", key), literal(value), origin.unwrap_or_default()),
+        );
     }
     for (key, value) in fields {
         if let Value::Object(inner) = value {

@@ -81,7 +81,8 @@ pub fn default_file(env: &BTreeMap<String, String>) -> Option<PathBuf> {
 }
 
 fn first_file(cwd: &Path, env: &BTreeMap<String, String>, etc: &Path) -> Option<PathBuf> {
-    let user = home(env, "XDG_CONFIG_HOME", ".config").map(|home| home.join("hostler/hostler.toml"));
+    let user =
+        home(env, "XDG_CONFIG_HOME", ".config").map(|home| home.join("hostler/hostler.toml"));
     [Some(cwd.join("hostler.toml")), user, Some(etc.join("hostler/hostler.toml"))]
         .into_iter()
         .flatten()

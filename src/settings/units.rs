@@ -43,9 +43,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     let factor =
         SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor);
     match (number.parse::<u64>(), factor) {
-        (Ok(number), Some(factor)) => {
-            number.checked_mul(factor).ok_or_else(|| format!("`{text}` is more bytes than there are"))
-        }
+        (Ok(number), Some(factor)) => number
+            .checked_mul(factor)
+            .ok_or_else(|| format!("`{text}` is more bytes than there are")),
         _ => Err(format!(
             "`{text}` is not a size: write a whole number with a unit, such as \"64KiB\", \"10MB\" or \"1GiB\""
         )),
@@ -93,7 +93,7 @@ mod tests {
         for (text, ms) in rows {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for bad in ["", " ", "30", "-5s", "30 parsecs", "five minutes", "9999999999999999999s"] {
+        for bad in ["", " ", "30", "-5s", "30 parsecs", "five minutes", "99999999999999999999s"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
         assert_eq!(
