@@ -7,3 +7,4 @@ pub mod cli;
 pub mod domain;
 pub mod protocol;
 pub mod settings;
+pub mod telemetry;
