@@ -3,8 +3,32 @@
 //! The modules in the order they are built on each other; `tests/architecture.rs` holds the table
 //! of who may import whom, and `docs/ARCHITECTURE.md` walks through three operations.
 
-pub mod cli;
 pub mod domain;
-pub mod protocol;
+
 pub mod settings;
+
 pub mod telemetry;
+
+pub mod protocol;
+
+pub mod process;
+
+pub mod embedded;
+
+pub mod store;
+
+pub mod heartbeat;
+
+pub mod events;
+
+pub mod queue;
+
+pub mod agent;
+
+pub mod supervisor;
+
+pub mod http;
+
+pub mod app;
+
+pub mod cli;

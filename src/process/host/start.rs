@@ -1,0 +1,198 @@
+//! Starting a keeper program and saying hello to it.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
+use slog::{Logger, info, warn};
+use tokio::{
+    net::UnixStream,
+    process::{Child, Command},
+    time::timeout,
+};
+use uuid::Uuid;
+
+use super::{
+    super::{
+        KeeperError,
+        sweep::sweep,
+        wire::{Notice, Request, VERSION},
+    },
+    link::{Broken, Link, Told},
+};
+
+/// How long a keeper may take to answer the hello, or the keeper of a host that died to end.
+const HELLO_LIMIT: Duration = Duration::from_secs(20);
+
+/// The names of everything that a keeper needs.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    /// This program.
+    pub(super) exe: PathBuf,
+    /// Where the keeper listens.
+    pub(super) socket: PathBuf,
+    /// Where its log is.
+    pub(super) log_dir: PathBuf,
+}
+
+impl Places {
+    fn log_file(&self) -> PathBuf {
+        self.log_dir.join("keeper.log")
+    }
+
+    /// Holds the id of the newest keeper, for a host that must sweep after it.
+    fn instance_file(&self) -> PathBuf {
+        self.socket.with_extension("instance")
+    }
+
+    /// Removes what is of no use without a keeper.
+    pub(super) fn clear(&self) {
+        for path in [&self.socket, &self.instance_file()] {
+            // A file that stays does no harm: the next start replaces it.
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+/// A keeper that runs and said hello.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) link: Link,
+    pub(super) pid: u32,
+    pub(super) instance: Uuid,
+    /// The highest process id that it has seen.
+    pub(super) last_id: u64,
+}
+
+/// Makes way for a keeper: waits for the end of one whose host died, and sweeps what it left.
+pub(super) async fn clear_the_way(log: &Logger, places: &Places) -> Result<(), KeeperError> {
+    if let Ok(stream) = UnixStream::connect(&places.socket).await {
+        info!(log, "waiting for the keeper of an earlier host to end");
+        let mut link = Link::new(stream);
+        let in_use = || KeeperError::InUse { path: places.socket.clone() };
+        let last = timeout(HELLO_LIMIT, async {
+            loop {
+                match link.next().await {
+                    Ok(Told { notice: Notice::Refused { in_use: true, .. }, .. }) => {
+                        return false;
+                    }
+                    Ok(_) => {}
+                    Err(_) => return true,
+                }
+            }
+        });
+        if last.await != Ok(true) {
+            return Err(in_use());
+        }
+    }
+    let file = places.instance_file();
+    let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
+    if let Ok(instance) = Uuid::try_parse(text.trim()) {
+        sweep_after(log, instance).await;
+    }
+    Ok(())
+}
+
+/// Ends what a dead keeper left behind, and logs what was found.
+pub(super) async fn sweep_after(log: &Logger, instance: Uuid) {
+    match tokio::task::spawn_blocking(move || sweep(instance)).await {
+        Ok(Ok(swept)) if swept.survived > 0 => {
+            warn!(log, "processes of a dead keeper do not end"; "count" => swept.survived);
+        }
+        Ok(Ok(swept)) if swept.killed > 0 => {
+            info!(log, "processes of a dead keeper ended"; "count" => swept.killed);
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => warn!(log, "no sweep after a dead keeper"; "error" => %error),
+        Err(error) => warn!(log, "no sweep after a dead keeper"; "error" => %error),
+    }
+}
+
+/// Starts a keeper and says hello.
+pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
+    let instance = Uuid::new_v4();
+    let log = prepare(places, instance)?;
+    let listener = listen_at(&places.socket)
+        .map_err(|source| KeeperError::Socket { path: places.socket.clone(), source })?;
+    let mut child = Command::new(&places.exe)
+        .arg("keeper")
+        .arg(instance.simple().to_string())
+        .env_clear()
+        .stdin(listener)
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| KeeperError::Program { exe: places.exe.clone(), source })?;
+    let no_answer = |what: String| KeeperError::NoAnswer { what, log: places.log_file() };
+    let hello = async {
+        let mut link = UnixStream::connect(&places.socket).await.map(Link::new)?;
+        link.ask(&Request::Hello { version: VERSION })?;
+        let told = link.next().await?;
+        Ok::<_, Broken>((link, told.notice))
+    };
+    let answer = tokio::select! {
+        biased;
+        answer = timeout(HELLO_LIMIT, hello) => answer,
+        status = child.wait() => {
+            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            return Err(no_answer(format!("it ended at once ({status})")));
+        }
+    };
+    match answer {
+        Ok(Ok((link, Notice::Hello { version: VERSION, instance: theirs, pid, last_id, .. })))
+            if theirs == instance =>
+        {
+            Ok(Started { child, link, pid, instance, last_id })
+        }
+        Ok(Ok((_, Notice::Refused { reason, .. }))) => Err(no_answer(format!("it said: {reason}"))),
+        Ok(Ok(_)) => Err(no_answer("it answered as another keeper".to_owned())),
+        Ok(Err(broken)) => Err(no_answer(broken.to_string())),
+        Err(_) => Err(no_answer(format!("no hello within {} s", HELLO_LIMIT.as_secs()))),
+    }
+}
+
+/// Makes the directories and files of a keeper; gives the file of its log.
+fn prepare(places: &Places, instance: Uuid) -> Result<fs::File, KeeperError> {
+    let at = |path: PathBuf| move |source| KeeperError::Files { path, source };
+    let mut directory = DirBuilder::new();
+    directory
+        .recursive(true)
+        .mode(0o700)
+        .create(&places.log_dir)
+        .map_err(at(places.log_dir.clone()))?;
+    let file = places.instance_file();
+    fs::write(&file, instance.simple().to_string()).map_err(at(file))?;
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(places.log_file())
+        .map_err(at(places.log_file()))
+}
+
+/// A socket that listens at `path`, for this user alone. Nobody can connect before its mode is set,
+/// as it does not listen before; the host can, before the keeper runs.
+fn listen_at(path: &Path) -> io::Result<OwnedFd> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    listen(&listener, Backlog::new(16)?)?;
+    Ok(listener)
+}

@@ -1,0 +1,340 @@
+//! The task that serves one keeper after another.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use slog::{Logger, error, info, warn};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    super::{
+        Ended, Exit, ProcessId, SpawnError, Spawned, Spec, Usage,
+        sys::Batch,
+        wire::{Notice, Request, Stream},
+    },
+    link::{Broken, Link, Told},
+    order::order,
+    start::{self, Places, Started},
+};
+use crate::domain::{AgentName, Generation, fleet::StopSignal};
+
+/// How long a keeper may take to end all processes and itself before it is killed.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
+
+/// The wait before a keeper that died soon is started again: doubled from the first to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// A keeper that lived this long is started again at once.
+const LONG_LIFE: Duration = Duration::from_secs(10);
+
+type Reply = oneshot::Sender<Result<Spawned, SpawnError>>;
+
+/// What the handle asks of the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    Spawn { id: ProcessId, spec: Box<Spec>, reply: Reply },
+    Signal { id: ProcessId, signal: StopSignal },
+    Kill(ProcessId),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// A spawn that the keeper has not answered yet.
+#[derive(Debug)]
+struct Pending {
+    agent: AgentName,
+    generation: Generation,
+    command: String,
+    reply: Reply,
+}
+
+/// A process that has not ended.
+#[derive(Debug)]
+struct Live {
+    agent: AgentName,
+    generation: Generation,
+    pid: u32,
+    ended: oneshot::Sender<Ended>,
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(super) struct Worker {
+    log: Logger,
+    places: Places,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    pid: Arc<AtomicU32>,
+    pending: HashMap<u64, Pending>,
+    live: HashMap<u64, Live>,
+    /// What was asked while there was no keeper.
+    held: VecDeque<Command>,
+    /// Set once the keeper is to end: those who wait for it.
+    leaving: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        log: Logger,
+        places: Places,
+        inbox: mpsc::UnboundedReceiver<Command>,
+        pid: Arc<AtomicU32>,
+    ) -> Self {
+        Self {
+            log,
+            places,
+            inbox,
+            pid,
+            pending: HashMap::new(),
+            live: HashMap::new(),
+            held: VecDeque::new(),
+            leaving: None,
+        }
+    }
+
+    /// Serves keepers until a shutdown, or until the last handle is gone.
+    pub(super) async fn run(mut self, first: Started) {
+        let mut keeper = Some(first);
+        let mut wait = FIRST_WAIT;
+        while let Some(started) = keeper.take() {
+            let born = Instant::now();
+            self.serve(started).await;
+            if self.leaving.is_some() {
+                break;
+            }
+            if born.elapsed() >= LONG_LIFE {
+                wait = FIRST_WAIT;
+            } else {
+                self.pause(wait).await;
+                wait = (wait * 2).min(LAST_WAIT);
+            }
+            keeper = self.restart().await;
+        }
+        self.places.clear();
+        self.inbox.close();
+        for done in self.leaving.into_iter().flatten() {
+            // Whoever asked may have stopped waiting.
+            done.send(()).ok();
+        }
+    }
+
+    /// Starts a keeper again, until one runs; `None` where none is wanted any more.
+    async fn restart(&mut self) -> Option<Started> {
+        let mut wait = FIRST_WAIT;
+        while self.leaving.is_none() {
+            match start::start(&self.places).await {
+                Ok(started) => return Some(started),
+                Err(problem) => error!(self.log, "keeper does not start"; "error" => %problem),
+            }
+            self.refuse_held();
+            self.pause(wait).await;
+            wait = (wait * 2).min(LAST_WAIT);
+        }
+        None
+    }
+
+    /// Waits, less long where the keeper is to end, and holds what is asked meanwhile.
+    async fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        while self.leaving.is_none() {
+            tokio::select! {
+                () = sleep_until(until) => return,
+                command = self.inbox.recv() => match command {
+                    Some(Command::Shutdown(done)) => self.leave(Some(done)),
+                    Some(command) => self.held.push_back(command),
+                    None => self.leave(None),
+                },
+            }
+        }
+    }
+
+    /// Refuses the spawns that were asked while there was no keeper, as none can be started.
+    fn refuse_held(&mut self) {
+        for command in self.held.drain(..) {
+            if let Command::Spawn { spec, reply, .. } = command {
+                let why = "no keeper can be started (see the log)";
+                // Whoever asked may have stopped waiting.
+                reply.send(Err(SpawnError::KeeperGone { agent: spec.agent, why })).ok();
+            }
+        }
+    }
+
+    /// Remembers that the keeper is to end, and who waits for that.
+    fn leave(&mut self, done: Option<oneshot::Sender<()>>) {
+        self.leaving.get_or_insert_default().extend(done);
+    }
+
+    /// Serves one keeper from its hello to its end, and what it leaves to its end too.
+    async fn serve(&mut self, keeper: Started) {
+        let Started { mut child, mut link, pid, instance, .. } = keeper;
+        self.pid.store(pid, Ordering::Relaxed);
+        info!(self.log, "keeper runs"; "pid" => pid);
+        let broken = self.talk(&mut link).await;
+        self.pid.store(0, Ordering::Relaxed);
+        // A keeper that ends by itself closes the connection as its last act. Any other is killed.
+        let leaves = self.leaving.is_some()
+            && matches!(broken, Some(Broken::End))
+            && timeout(SHUTDOWN_LIMIT, child.wait()).await.is_ok();
+        if !leaves && let Err(problem) = child.start_kill() {
+            warn!(self.log, "keeper can't be killed"; "pid" => pid, "error" => %problem);
+        }
+        match child.wait().await {
+            Ok(exit) if leaves => info!(self.log, "keeper ended"; "pid" => pid, "exit" => %exit),
+            Ok(exit) => {
+                let why = broken.map_or_else(|| "no answer in time".to_owned(), |b| b.to_string());
+                error!(self.log, "keeper died, and its processes with it"; "pid" => pid,
+                    "exit" => %exit, "error" => why, "count" => self.live.len());
+            }
+            Err(problem) => {
+                error!(self.log, "keeper can't be reaped"; "pid" => pid, "error" => %problem);
+            }
+        }
+        if !leaves || !self.live.is_empty() {
+            start::sweep_after(&self.log, instance).await;
+        }
+        self.lose_all();
+    }
+
+    /// Tells everyone who waits for a process of a keeper that is gone.
+    fn lose_all(&mut self) {
+        for (_, Pending { agent, reply, .. }) in self.pending.drain() {
+            let why = "the keeper died meanwhile";
+            // Whoever asked may have stopped waiting.
+            reply.send(Err(SpawnError::KeeperGone { agent, why })).ok();
+        }
+        let ended = Ended { exit: Exit::Lost, usage: Usage::default(), swept: 0, survived: 0 };
+        for (_, live) in self.live.drain() {
+            live.ended.send(ended).ok();
+        }
+    }
+
+    /// Passes commands and notices on until the connection is over; `None` where its end took too long.
+    async fn talk(&mut self, link: &mut Link) -> Option<Broken> {
+        while let Some(command) = self.held.pop_front() {
+            self.command(link, command);
+        }
+        loop {
+            if self.leaving.is_some() {
+                return timeout(SHUTDOWN_LIMIT, self.take_leave(link)).await.ok();
+            }
+            tokio::select! {
+                told = link.next() => match told {
+                    Ok(told) => self.told(link, told),
+                    Err(broken) => return Some(broken),
+                },
+                command = self.inbox.recv() => match command {
+                    Some(command) => self.command(link, command),
+                    None => self.leave(None),
+                },
+            }
+        }
+    }
+
+    /// Asks the keeper to end, and hears it out.
+    async fn take_leave(&mut self, link: &mut Link) -> Broken {
+        ask(&self.log, link, &Request::Shutdown);
+        loop {
+            match link.next().await {
+                Ok(told) => self.told(link, told),
+                Err(broken) => return broken,
+            }
+        }
+    }
+
+    fn command(&mut self, link: &mut Link, command: Command) {
+        match command {
+            Command::Spawn { reply, .. } if reply.is_closed() => {}
+            Command::Spawn { id, spec, reply } => self.order(link, id, *spec, reply),
+            Command::Signal { id, signal } => {
+                ask(&self.log, link, &Request::Signal { id: id.0, signal });
+            }
+            Command::Kill(id) => ask(&self.log, link, &Request::Kill { id: id.0 }),
+            Command::Shutdown(done) => self.leave(Some(done)),
+        }
+    }
+
+    fn order(&mut self, link: &mut Link, id: ProcessId, spec: Spec, reply: Reply) {
+        let Spec { agent, generation, .. } = &spec;
+        let (agent, generation) = (agent.clone(), *generation);
+        let command = spec.argv.first().cloned().unwrap_or_default();
+        match link.ask(&Request::Spawn(Box::new(order(id, spec)))) {
+            Ok(()) => {
+                self.pending.insert(id.0, Pending { agent, generation, command, reply });
+            }
+            Err(problem) => {
+                let what = format!("its arguments and environment make {problem}");
+                // Whoever asked may have stopped waiting.
+                reply.send(Err(SpawnError::Refused { agent, what, source: None })).ok();
+            }
+        }
+    }
+
+    fn told(&mut self, link: &mut Link, told: Told) {
+        match told.notice {
+            Notice::Spawned { id, pid, pipes } => self.spawned(link, id, pid, &pipes, told.batch),
+            Notice::SpawnFailed { id, failure } => {
+                let Some(Pending { agent, command, reply, .. }) = self.pending.remove(&id) else {
+                    return;
+                };
+                // Whoever asked may have stopped waiting.
+                reply.send(Err(SpawnError::from_failure(agent, command, failure))).ok();
+            }
+            Notice::Exited { id, exit, usage, swept, survived } => {
+                let Some(live) = self.live.remove(&id) else { return };
+                if swept > 0 || survived > 0 {
+                    info!(self.log, "descendants outlived an agent and were ended";
+                        "agent" => %live.agent, "generation" => live.generation.0,
+                        "pid" => live.pid, "count" => swept);
+                }
+                // The agent's actor may be gone.
+                live.ended.send(Ended { exit, usage, swept, survived }).ok();
+            }
+            Notice::Refused { reason } => error!(self.log, "keeper refuses"; "error" => reason),
+            Notice::Hello { .. } => {}
+        }
+    }
+
+    fn spawned(&mut self, link: &mut Link, id: u64, pid: u32, pipes: &[Stream], batch: Batch) {
+        let Some(Pending { agent, generation, reply, .. }) = self.pending.remove(&id) else {
+            return;
+        };
+        if batch.fds.len() != pipes.len() {
+            ask(&self.log, link, &Request::Kill { id });
+            let what = "this host has too many open files; raise its limit (`ulimit -n`)".into();
+            let source = Some(io::Error::from_raw_os_error(libc::EMFILE));
+            // Whoever asked may have stopped waiting.
+            reply.send(Err(SpawnError::Refused { agent, what, source })).ok();
+            return;
+        }
+        let (ended, receiver) = oneshot::channel();
+        let (mut stdin, mut stdout, mut stderr) = (None, None, None);
+        for (stream, fd) in pipes.iter().zip(batch.fds) {
+            match stream {
+                Stream::Stdin => stdin = Some(fd),
+                Stream::Stdout => stdout = Some(fd),
+                Stream::Stderr => stderr = Some(fd),
+            }
+        }
+        let process = ProcessId(id);
+        let spawned = Spawned { id: process, pid, stdin, stdout, stderr, ended: receiver };
+        self.live.insert(id, Live { agent, generation, pid, ended });
+        // A caller that stopped waiting has asked for a kill; the answer is then of no use.
+        reply.send(Ok(spawned)).ok();
+    }
+}
+
+/// Queues a request that is too short to be refused.
+fn ask(log: &Logger, link: &mut Link, request: &Request) {
+    if let Err(problem) = link.ask(request) {
+        error!(log, "request can't be sent"; "error" => %problem);
+    }
+}

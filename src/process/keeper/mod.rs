@@ -1,0 +1,350 @@
+//! The keeper program: `hostler keeper`. Started by a host, never by a person.
+//!
+//! It has one thread, one loop, and no policy: it forks, signals and reaps on request, tells what
+//! happened, and ends with all its processes when the host's connection ends. The listening socket
+//! comes as stdin and the instance's id as the only argument. Log lines go to stderr, which the host
+//! points at a file.
+//!
+//! It keeps no copies of the pipes that it hands out: a copy of a read end would keep a writer from
+//! SIGPIPE after the host closed its own, and a copy of a write end would keep a reader from EOF.
+
+mod children;
+mod peer;
+mod spawn;
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    process::ExitCode,
+    sync::Mutex,
+    time::Duration,
+};
+
+use nix::{
+    fcntl::{OFlag, open},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        prctl,
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+        stat::Mode,
+    },
+    unistd::{chdir, dup2_stdin, setsid},
+};
+use slog::{Drain, Logger, error, info, o, warn};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::{children::Children, peer::Peer};
+use super::{
+    mark::Mark,
+    sys,
+    wire::{Failure, Notice, Order, Request, Step, VERSION},
+};
+use crate::domain::fleet::StopSignal;
+
+/// How long a keeper waits for its host's hello before it ends.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the end of all processes may take before the keeper ends without them.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// The wait before writing again where the kernel had too many descriptors under way.
+const STALL: Duration = Duration::from_millis(5);
+
+/// Runs the keeper; `args` are the words after `keeper`. Must be called before the process has a
+/// second thread.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let drain = Mutex::new(slog_json::Json::default(io::stderr())).map(slog::Fuse);
+    let log = Logger::root(drain, o!("component" => "keeper", "pid" => std::process::id()));
+    let mut args = args.into_iter();
+    let instance = args.next().and_then(|word| Uuid::try_parse(word.to_str()?).ok());
+    let (Some(instance), None) = (instance, args.next()) else {
+        error!(log, "the keeper is started by a host, not by hand: run `hostler up`");
+        return ExitCode::from(2);
+    };
+    match Keeper::new(log.clone(), instance).and_then(|mut keeper| keeper.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            error!(log, "keeper failed"; "error" => %problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Keeper {
+    log: Logger,
+    instance: Uuid,
+    listener: UnixListener,
+    signals: SignalFd,
+    peer: Option<Peer>,
+    children: Children,
+    last_id: u64,
+    /// When to give up waiting: for a hello at first, for the end of all processes at last.
+    limit: Option<Instant>,
+    ending: bool,
+    /// Set once a connection could not be taken.
+    is_deaf: bool,
+}
+
+impl Keeper {
+    fn new(log: Logger, instance: Uuid) -> io::Result<Self> {
+        sys::close_from(3)?;
+        // Fails where the keeper leads a group already, which is as good.
+        if let Err(errno) = setsid() {
+            warn!(log, "no own session"; "error" => %errno);
+        }
+        chdir("/")?;
+        prctl::set_name(c"hostler-keeper")?;
+        prctl::set_child_subreaper(true)?;
+        let signals = take_signals()?;
+        let listener = UnixListener::from(take_stdin()?);
+        listener.set_nonblocking(true)?;
+        info!(log, "keeper started");
+        Ok(Self {
+            children: Children::new(log.clone(), instance),
+            log,
+            instance,
+            listener,
+            signals,
+            peer: None,
+            last_id: 0,
+            limit: Some(Instant::now() + HELLO_LIMIT),
+            ending: false,
+            is_deaf: false,
+        })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        loop {
+            self.wait()?;
+            let signalled = self.take_signals()?;
+            self.accept()?;
+            self.serve();
+            self.tend()?;
+            if let Some(peer) = &mut self.peer {
+                peer.flush();
+            }
+            self.peer.take_if(|peer| peer.is_gone()).filter(|peer| peer.is_host).inspect(|_| {
+                info!(self.log, "host is gone");
+            });
+            let host_left = self.peer.is_none() && self.limit.is_none();
+            if host_left || signalled {
+                self.end();
+            }
+            if self.is_over()? {
+                info!(self.log, "keeper ended");
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&self) -> io::Result<()> {
+        let now = Instant::now();
+        let peer = self.peer.as_ref();
+        let stalled = peer.is_some_and(Peer::is_stalled).then(|| now + STALL);
+        let held = peer.is_some_and(Peer::is_due).then_some(now);
+        let all = [self.limit, self.children.deadline(now), stalled, held];
+        let due = all.into_iter().flatten().min();
+        let timeout = due.map_or(PollTimeout::NONE, |due| {
+            // Rounded up, so that the loop does not turn before its time.
+            let millis = due.saturating_duration_since(now).as_micros().div_ceil(1000);
+            u16::try_from(millis).map_or(PollTimeout::from(u16::MAX), PollTimeout::from)
+        });
+        let listen = if self.is_deaf { PollFlags::empty() } else { PollFlags::POLLIN };
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.listener.as_fd(), listen),
+        ];
+        if let Some(peer) = &self.peer {
+            fds.push(PollFd::new(peer.as_fd(), peer.interest()));
+        }
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Empties the queue of signals. Tells whether one asks the keeper to end.
+    fn take_signals(&self) -> io::Result<bool> {
+        let mut end = false;
+        while let Some(info) = self.signals.read_signal()? {
+            end |= info.ssi_signo == Signal::SIGTERM as u32;
+        }
+        Ok(end)
+    }
+
+    /// Takes a connection where there is none; refuses it where there is one.
+    fn accept(&mut self) -> io::Result<()> {
+        while !self.is_deaf {
+            let mut peer = match self.listener.accept() {
+                Ok((stream, _)) => Peer::new(stream)?,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(()),
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
+                    _ if self.peer.is_none() => return Err(error),
+                    // Those who connect are not worth the agents: they wait till the keeper ends.
+                    _ => {
+                        warn!(self.log, "no more connections taken"; "error" => %error);
+                        self.is_deaf = true;
+                        return Ok(());
+                    }
+                },
+            };
+            if self.peer.is_none() && !self.ending {
+                self.peer = Some(peer);
+            } else {
+                if self.ending {
+                    peer.refuse("this keeper is ending");
+                } else {
+                    peer.refuse_second();
+                }
+                peer.flush();
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and carries out requests.
+    fn serve(&mut self) {
+        let Some(mut peer) = self.peer.take() else { return };
+        // Answers that could be written make room for more requests.
+        peer.flush();
+        peer.receive();
+        while let Some(request) = peer.next() {
+            if !peer.is_host {
+                self.greet(&mut peer, request);
+                continue;
+            }
+            match request {
+                Request::Hello { .. } => peer.refuse("a second hello"),
+                Request::Spawn(order) => self.spawn(&mut peer, *order),
+                Request::Signal { id, signal } => {
+                    self.children.signal(id, number(signal));
+                    self.children.signal(id, Signal::SIGCONT);
+                }
+                Request::Kill { id } => self.children.signal(id, Signal::SIGKILL),
+                Request::Shutdown => self.end(),
+            }
+            peer.flush();
+        }
+        self.peer = Some(peer);
+    }
+
+    /// Answers the first request, which must be a hello in this version.
+    fn greet(&mut self, peer: &mut Peer, request: Request) {
+        match request {
+            Request::Hello { version: VERSION } => {
+                peer.is_host = true;
+                self.limit = self.limit.filter(|_| self.ending);
+                let hello = Notice::Hello {
+                    version: VERSION,
+                    instance: self.instance,
+                    pid: std::process::id(),
+                    last_id: self.last_id,
+                    processes: self.children.running(),
+                };
+                peer.tell(&hello, Vec::new());
+            }
+            Request::Hello { version } => {
+                warn!(self.log, "peer refused"; "error" => "another version");
+                peer.refuse(&format!(
+                    "this keeper speaks protocol version {VERSION}, not {version}; stop the host that runs, then start again"
+                ));
+            }
+            _ => peer.refuse("the first message must be a hello"),
+        }
+    }
+
+    fn spawn(&mut self, peer: &mut Peer, order: Order) {
+        let id = order.id;
+        let result = if self.ending || id <= self.last_id {
+            let subject = if self.ending { "its keeper is ending" } else { "its id is not new" };
+            Err(Failure { step: Step::Order, errno: 0, subject: subject.to_owned() })
+        } else {
+            self.last_id = id;
+            spawn::start(&order, Mark { instance: self.instance, id })
+        };
+        match result {
+            Ok(started) => {
+                self.children.add(id, started.pid, order.note);
+                let (pipes, fds) = started.pipes.into_iter().unzip();
+                peer.tell(&Notice::Spawned { id, pid: started.pid.unsigned_abs(), pipes }, fds);
+            }
+            Err(failure) => peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new()),
+        }
+    }
+
+    /// Reaps, sweeps and tells the host.
+    fn tend(&mut self) -> io::Result<()> {
+        let notices = self.children.tend(Instant::now())?;
+        if let Some(peer) = self.peer.as_mut().filter(|peer| peer.is_host) {
+            notices.iter().for_each(|notice| peer.tell(notice, Vec::new()));
+        }
+        Ok(())
+    }
+
+    /// Begins to end: everything is killed.
+    fn end(&mut self) {
+        if !self.ending {
+            self.ending = true;
+            self.limit = Some(Instant::now() + END_LIMIT);
+            self.children.kill_all();
+        }
+    }
+
+    /// Whether the keeper may exit: nothing is left of any process, and the host knows.
+    fn is_over(&mut self) -> io::Result<bool> {
+        let now = Instant::now();
+        if self.limit.is_some_and(|limit| limit <= now) {
+            warn!(self.log, "keeper gives up waiting");
+            return Ok(true);
+        }
+        Ok(self.ending
+            && self.children.is_empty()
+            && self.children.end_orphans(now)?
+            && !self.peer.as_ref().is_some_and(Peer::has_waiting))
+    }
+}
+
+const fn number(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Sigterm => Signal::SIGTERM,
+        StopSignal::Sigint => Signal::SIGINT,
+        StopSignal::Sighup => Signal::SIGHUP,
+        StopSignal::Sigquit => Signal::SIGQUIT,
+    }
+}
+
+/// Blocks the signals that the loop reads, and clears what was ignored, which children would inherit.
+/// SIGPIPE stays ignored here: `std` clears it in children.
+fn take_signals() -> io::Result<SignalFd> {
+    sys::heed_signals();
+    let mut mask = SigSet::empty();
+    // The terminal's signals are read and dropped: when the keeper ends is for its host to say.
+    for signal in [
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGTSTP,
+    ] {
+        mask.add(signal);
+    }
+    mask.thread_block()?;
+    Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// The listening socket that came as stdin, which becomes `/dev/null`.
+fn take_stdin() -> io::Result<OwnedFd> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    dup2_stdin(&null)?;
+    Ok(socket)
+}

@@ -1,0 +1,92 @@
+//! Ending what a dead keeper left behind: the processes that bear its mark.
+
+use std::{fs, io, os::fd::AsFd, time::Duration};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{mark::Mark, sys::PidFd};
+
+/// How long killed processes may take to end.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What a sweep found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// How many processes were killed.
+    pub(crate) killed: u32,
+    /// How many of the last look had not ended in time.
+    pub(crate) survived: u32,
+}
+
+/// Kills every process that bears the mark of `instance` until a look finds none. Blocks.
+///
+/// # Errors
+///
+/// `/proc` can't be read, or the kernel has no pidfds (before Linux 5.3).
+pub(crate) fn sweep(instance: Uuid) -> io::Result<Swept> {
+    let deadline = Instant::now() + LIMIT;
+    let mut swept = Swept::default();
+    loop {
+        let marked = marked(instance)?;
+        swept.survived = count(marked.len());
+        if marked.is_empty() || Instant::now() >= deadline {
+            return Ok(swept);
+        }
+        for process in &marked {
+            // One that may not be signalled is seen again at the next look, and counted at last.
+            if process.kill().is_ok() {
+                swept.killed += 1;
+            }
+        }
+        for process in &marked {
+            wait_for(process, deadline)?;
+        }
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Handles to the living processes that bear the mark. The handle is opened first and the mark read
+/// after, through the pid, which can't be another's while the handle's process lives; a process that
+/// ended in between is not signalled, as its handle leads nowhere else.
+fn marked(instance: Uuid) -> io::Result<Vec<PidFd>> {
+    let bears_mark = |pid| Mark::of(pid).is_some_and(|mark| mark.instance == instance);
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // The first reading saves a handle for all the others.
+        if bears_mark(pid)
+            && let Some(process) = PidFd::open(pid)?
+            && bears_mark(pid)
+        {
+            found.push(process);
+        }
+    }
+    Ok(found)
+}
+
+/// Waits until a process has ended, or the deadline.
+fn wait_for(process: &PidFd, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let millis = u16::try_from(left.as_millis() + 1).unwrap_or(u16::MAX);
+        let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::from(millis)) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

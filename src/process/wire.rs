@@ -1,0 +1,263 @@
+//! What the host and the keeper say to each other: JSON messages, each after its length as four
+//! bytes, little end first, over a unix stream socket.
+//!
+//! The host begins with [`Request::Hello`]; any other beginning, another version or a frame that
+//! can't be read is answered with [`Notice::Refused`] and the end of the connection. Requests are not
+//! answered in step: an answer names the process that it is about, by the id that the host chose.
+//! The frame of a [`Notice::Spawned`] carries the host's pipe ends as `SCM_RIGHTS`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{Exit, Stdio, Usage};
+use crate::domain::fleet::StopSignal;
+
+/// The version of everything in this file.
+pub(crate) const VERSION: u32 = 1;
+
+/// The longest frame, without its length: above what the kernel takes as argv and environment.
+pub(crate) const MAX_FRAME: usize = 4 << 20;
+
+/// Host to keeper.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// Must come first.
+    Hello { version: u32 },
+    /// Start a process.
+    Spawn(Box<Order>),
+    /// Signal the process group.
+    Signal { id: u64, signal: StopSignal },
+    /// SIGKILL the process group.
+    Kill { id: u64 },
+    /// End all processes, then yourself.
+    Shutdown,
+}
+
+/// A process to start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) id: u64,
+    pub(crate) argv: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) cwd: PathBuf,
+    pub(crate) user: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) stdin: Stdio,
+    pub(crate) stdout: Stdio,
+    pub(crate) stderr: Stdio,
+    pub(crate) note: String,
+}
+
+/// `domain::fleet::Limits` on the wire.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    pub(crate) memory: Option<u64>,
+    pub(crate) open_files: Option<u64>,
+    pub(crate) processes: Option<u64>,
+    pub(crate) cpu_seconds: Option<u64>,
+    pub(crate) file_size: Option<u64>,
+}
+
+/// Keeper to host.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Notice {
+    /// The answer to a hello: who the keeper is and what it keeps.
+    Hello { version: u32, instance: Uuid, pid: u32, last_id: u64, processes: Vec<Running> },
+    /// The connection ends, and why; `in_use` where another host has the keeper.
+    Refused { reason: String, in_use: bool },
+    /// Started; `pipes` names the descriptors that come with this frame, in order.
+    Spawned { id: u64, pid: u32, pipes: Vec<Stream> },
+    /// Not started; nothing of it is left.
+    SpawnFailed { id: u64, failure: Failure },
+    /// The process is over and reaped, and so is what it had forked away.
+    Exited { id: u64, exit: Exit, usage: Usage, swept: u32, survived: u32 },
+}
+
+/// A live process, as a hello tells it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Running {
+    pub(crate) id: u64,
+    pub(crate) pid: u32,
+    pub(crate) note: String,
+}
+
+/// One of the three standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stream {
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+/// Why a process was not started.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) step: Step,
+    /// The errno, or 0 where the system was not asked.
+    pub(crate) errno: i32,
+    /// What it was about, for people: a path, a user.
+    pub(crate) subject: String,
+}
+
+/// The steps of a start, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// Reading the order.
+    Order,
+    /// Opening a file or a pipe of a standard stream.
+    Stdio,
+    /// Making a process.
+    Fork,
+    /// Making its session.
+    Session,
+    /// Setting its limits.
+    Limits,
+    /// Changing to its user.
+    User,
+    /// Tying its life to the keeper's.
+    Tie,
+    /// Entering its working directory.
+    Cwd,
+    /// Running the command.
+    Exec,
+}
+
+impl Step {
+    /// All of them; the number of a step is its place here.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Order,
+        Self::Stdio,
+        Self::Fork,
+        Self::Session,
+        Self::Limits,
+        Self::User,
+        Self::Tie,
+        Self::Cwd,
+        Self::Exec,
+    ];
+}
+
+/// Bytes that are no message.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// A length of zero, or above [`MAX_FRAME`].
+    #[error("a frame of {0} bytes; the limit is {MAX_FRAME} and the least is 1")]
+    Length(usize),
+    /// Not JSON, or not a message of this protocol.
+    #[error("a frame that is no message of protocol version {VERSION}: {0}")]
+    Message(#[from] serde_json::Error),
+}
+
+/// One message as a frame.
+pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, message)?;
+    let length = frame.len() - 4;
+    match u32::try_from(length) {
+        Ok(prefix) if length <= MAX_FRAME => frame[..4].copy_from_slice(&prefix.to_le_bytes()),
+        _ => return Err(FrameError::Length(length)),
+    }
+    Ok(frame)
+}
+
+/// Turns bytes, as they arrive, into messages.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    bytes: Vec<u8>,
+    /// Where the first frame that was not taken yet begins.
+    at: usize,
+}
+
+impl Decoder {
+    /// Takes bytes in.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.at);
+        self.at = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next message, where all of it is there. After an error the connection has no meaning.
+    pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+        let rest = &self.bytes[self.at..];
+        let Some((prefix, rest)) = rest.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*prefix) as usize;
+        if length == 0 || length > MAX_FRAME {
+            return Err(FrameError::Length(length));
+        }
+        let Some(frame) = rest.get(..length) else {
+            return Ok(None);
+        };
+        let message = serde_json::from_slice(frame)?;
+        self.at += 4 + length;
+        Ok(Some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kill(id: u64) -> Vec<u8> {
+        encode(&Request::Kill { id }).unwrap()
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_the_bytes_arrive() {
+        let bytes = [kill(1), kill(u64::MAX), kill(3)].concat();
+        for size in 1..bytes.len() {
+            let mut decoder = Decoder::default();
+            let mut ids = Vec::new();
+            for part in bytes.chunks(size) {
+                decoder.feed(part);
+                while let Some(message) = decoder.next().unwrap() {
+                    let Request::Kill { id } = message else { panic!("{message:?}") };
+                    ids.push(id);
+                }
+            }
+            assert_eq!(ids, [1, u64::MAX, 3], "parts of {size}");
+        }
+    }
+
+    #[test]
+    fn a_length_out_of_bounds_is_refused_before_the_bytes_arrive() {
+        for length in [0, u32::try_from(MAX_FRAME).unwrap() + 1, u32::MAX] {
+            let mut decoder = Decoder::default();
+            decoder.feed(&length.to_le_bytes());
+            let error = decoder.next::<Request>().unwrap_err();
+            assert!(matches!(error, FrameError::Length(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_encoded() {
+        let reason = "x".repeat(MAX_FRAME);
+        let error = encode(&Notice::Refused { reason, in_use: false }).unwrap_err();
+        assert!(matches!(error, FrameError::Length(_)), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for text in ["{", "null", r#"{"type":"dance"}"#, r#"{"type":"kill"}"#] {
+            let mut decoder = Decoder::default();
+            decoder.feed(&u32::try_from(text.len()).unwrap().to_le_bytes());
+            decoder.feed(text.as_bytes());
+            let error = decoder.next::<Request>().unwrap_err();
+            assert!(matches!(error, FrameError::Message(_)), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_step_has_its_own_number() {
+        for (number, step) in Step::ALL.into_iter().enumerate() {
+            assert_eq!(step as usize, number);
+        }
+    }
+}

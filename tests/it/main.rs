@@ -1,0 +1,3 @@
+//! The integration tests: one binary, which drives the real program.
+
+mod keeper;
