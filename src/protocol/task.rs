@@ -7,17 +7,18 @@ use serde_json::Value;
 
 use crate::domain::{Attempt, QueueName, TaskId, restart::millis, task::Assignment};
 
-/// The fields are described in `docs/PROTOCOL.md`.
+/// The fields are described in `docs/PROTOCOL.md`. Their order is part of the protocol: with what
+/// a submitter wrote at the end, and `input` last, a shell script can take a task apart.
 #[derive(Serialize)]
 pub(super) struct TaskParams<'a> {
     task_id: TaskId,
     attempt: Attempt,
-    kind: &'a str,
-    queue: &'a QueueName,
-    input: &'a Value,
+    attempts_left: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
-    attempts_left: u32,
+    queue: &'a QueueName,
+    kind: &'a str,
+    input: &'a Value,
 }
 
 impl<'a> TaskParams<'a> {

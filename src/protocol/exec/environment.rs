@@ -100,7 +100,14 @@ mod tests {
             start_timeout: Duration::from_secs(1),
             stop_signal: StopSignal::Sigterm,
             stop_grace: Duration::from_secs(1),
-            restart: restart::Policy::default(),
+            restart: restart::Policy {
+                when: restart::When::Always,
+                backoff_min: Duration::from_secs(1),
+                backoff_max: Duration::from_secs(1),
+                max_restarts: 1,
+                window: Duration::from_secs(1),
+                stable_after: Duration::from_secs(1),
+            },
             heartbeat: heartbeat::Limits { every: Duration::from_secs(1), stale_after: None },
         }
     }

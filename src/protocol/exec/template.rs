@@ -9,7 +9,8 @@
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, context,
-    syntax::SyntaxConfig, value::Value,
+    syntax::SyntaxConfig,
+    value::{Serde, Value},
 };
 
 use crate::{domain::task::Assignment, protocol::excerpt::excerpt};
@@ -143,11 +144,11 @@ impl Template {
     /// better: it is this task's failure, not the fleet's.
     pub fn render(&self, assignment: &Assignment) -> Result<Vec<String>, TemplateError> {
         let facts = context! {
-            input => Value::from_serialize(&assignment.input),
+            input => Serde(&assignment.input),
             agent => assignment.agent.as_str(),
             task => context! {
                 id => assignment.task.to_string(),
-                kind => assignment.kind,
+                kind => assignment.kind.as_str(),
                 queue => assignment.queue.as_str(),
                 attempt => assignment.attempt.0,
             },

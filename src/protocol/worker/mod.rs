@@ -25,5 +25,6 @@ pub use error::{ProtocolError, RunError};
 pub use notice::{Artifact, ArtifactBody, LogLevel, MAX_LOG, MAX_NAME, MAX_PROGRESS};
 pub use session::{MAX_MESSAGE, PROTOCOL_VERSION, Received, Terms, WorkerSession};
 
-/// The error code of an answer to a task that was called off: "request cancelled".
+/// The error code of an answer to a task that was called off: "request cancelled". After
+/// `shutdown`, an agent gives a task back with it, and no attempt is used up.
 pub const REQUEST_CANCELLED: i64 = -32800;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
+    REQUEST_CANCELLED,
     error::{ProtocolError, RunError},
     notice::{self, Artifact, LogLevel},
     wire::{self, Id, Message, RpcError},
@@ -235,6 +236,10 @@ impl WorkerSession {
                 Answered::Hello => Err(ProtocolError::Refused { excerpt: excerpt(line) }),
                 Answered::Task(task) if task.cancelled => {
                     Ok(Received::Finished { outcome: Outcome::Cancelled })
+                }
+                Answered::Task(_) if self.stopping && error.code == REQUEST_CANCELLED => {
+                    let reason = "the worker gave it back when it was asked to shut down".into();
+                    Ok(Received::Finished { outcome: Outcome::Released { reason } })
                 }
                 Answered::Task(_) => Ok(Received::Finished { outcome: self.failure(&error) }),
                 Answered::Late(why) => Ok(Received::Ignored { why }),

@@ -1,1 +1,502 @@
 //! The conversation, line by line, and against every kind of rubbish.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    domain::{
+        Attempt, Generation,
+        task::{Assignment, FailureClass, Outcome},
+    },
+    protocol::task::sample::assignment,
+};
+
+const TASK: &str = "tsk_00000000000000000000000000000007";
+
+fn terms() -> Terms {
+    Terms {
+        agent: "claude-1".parse().unwrap(),
+        fleet: "claude".parse().unwrap(),
+        generation: Generation(4),
+        heartbeat: Duration::from_secs(5),
+        max_output: 100,
+    }
+}
+
+/// A session whose agent has said hello: its next request has the id 2.
+fn ready() -> WorkerSession {
+    let mut session = WorkerSession::new(terms());
+    session.hello();
+    let hello = br#"{"jsonrpc":"2.0","id":1,"result":{"protocol_version":1}}"#;
+    assert!(matches!(session.receive(hello), Ok(Received::Ready { .. })));
+    session
+}
+
+/// A session whose agent has attempt 1 of the sample task, as request 2.
+fn busy() -> WorkerSession {
+    let mut session = ready();
+    session.run(&assignment(json!("in")), None).unwrap();
+    session
+}
+
+fn hear(session: &mut WorkerSession, message: &Value) -> Result<Received, ProtocolError> {
+    session.receive(message.to_string().as_bytes())
+}
+
+fn json_of(bytes: &[u8]) -> Value {
+    assert_eq!(bytes.iter().position(|byte| *byte == b'\n'), Some(bytes.len() - 1));
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn answer(id: u64, result: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "result": result})
+}
+
+fn finished(outcome: Outcome) -> Result<Received, ProtocolError> {
+    Ok(Received::Finished { outcome })
+}
+
+#[test]
+fn the_host_speaks_as_documented() {
+    let mut session = WorkerSession::new(terms());
+    assert_eq!(
+        json_of(&session.hello()),
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocol_version": 1, "agent": "claude-1", "fleet": "claude", "generation": 4,
+            "heartbeat_ms": 5000,
+        }})
+    );
+    let mut session = ready();
+    let run = session.run(&assignment(json!({"a": "ä\n"})), Some(Duration::from_secs(9))).unwrap();
+    assert_eq!(
+        json_of(&run),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "task/run", "params": {
+            "task_id": TASK, "attempt": 1, "kind": "review", "queue": "default",
+            "input": {"a": "ä\n"}, "timeout_ms": 9000, "attempts_left": 2,
+        }})
+    );
+    assert_eq!(
+        json_of(&session.cancel().unwrap()),
+        json!({"jsonrpc": "2.0", "method": "task/cancel", "params": {"task_id": TASK, "attempt": 1}})
+    );
+    assert_eq!(json_of(&session.shutdown()), json!({"jsonrpc": "2.0", "method": "shutdown"}));
+}
+
+#[test]
+fn an_agent_says_who_it_is() {
+    let mut session = WorkerSession::new(terms());
+    session.hello();
+    let hello =
+        json!({"protocol_version": 1, "name": "w", "version": "2", "idle_heartbeat": true, "x": 0});
+    assert_eq!(
+        hear(&mut session, &answer(1, &hello)),
+        Ok(Received::Ready {
+            name: Some("w".into()),
+            version: Some("2".into()),
+            idle_heartbeat: true
+        })
+    );
+}
+
+#[test]
+fn a_task_ends_with_its_result_or_its_error() {
+    for result in [json!(null), json!({"a": [1]}), json!("text"), json!(false)] {
+        let mut session = busy();
+        let outcome = Outcome::Completed { output: result.clone() };
+        assert_eq!(hear(&mut session, &answer(2, &result)), finished(outcome));
+        assert_eq!(session.current(), None);
+        assert!(session.run(&assignment(json!(0)), None).is_ok());
+    }
+    let error = json!({"code": 7, "message": "no such file", "data": {"path": "x"}});
+    let failed = Outcome::Failed {
+        class: FailureClass::Task,
+        message: "no such file".into(),
+        detail: json!({"code": 7, "data": {"path": "x"}}),
+    };
+    let told = json!({"jsonrpc": "2.0", "id": 2, "error": error});
+    assert_eq!(hear(&mut busy(), &told), finished(failed));
+}
+
+#[test]
+fn a_cancelled_task_ends_cancelled_unless_it_was_done() {
+    let error =
+        |code: i64| json!({"jsonrpc": "2.0", "id": 2, "error": {"code": code, "message": "m"}});
+    for code in [REQUEST_CANCELLED, 1] {
+        let mut session = busy();
+        assert!(session.cancel().is_some());
+        assert!(session.cancel().is_none(), "a second cancel says nothing new");
+        assert_eq!(hear(&mut session, &error(code)), finished(Outcome::Cancelled));
+    }
+    let mut session = busy();
+    session.cancel();
+    let done = finished(Outcome::Completed { output: json!("done") });
+    assert_eq!(hear(&mut session, &answer(2, &json!("done"))), done);
+    assert!(session.cancel().is_none());
+    // Asked to leave, the agent gives its task back: that is no failure.
+    let mut session = busy();
+    session.shutdown();
+    let given_back = hear(&mut session, &error(REQUEST_CANCELLED));
+    assert!(matches!(given_back, Ok(Received::Finished { outcome: Outcome::Released { .. } })));
+    // Nobody called it off: the agent gave up by itself.
+    assert!(matches!(
+        hear(&mut busy(), &error(REQUEST_CANCELLED)),
+        Ok(Received::Finished { outcome: Outcome::Failed { class: FailureClass::Task, .. } })
+    ));
+}
+
+#[test]
+fn a_result_that_can_not_be_kept_fails_the_task_and_not_the_agent() {
+    let deep = "[".repeat(1000) + &"]".repeat(1000);
+    let session = || {
+        let mut session = WorkerSession::new(Terms { max_output: 5000, ..terms() });
+        session.hello();
+        hear(&mut session, &answer(1, &json!({"protocol_version": 1}))).unwrap();
+        session.run(&assignment(json!(0)), None).unwrap();
+        session
+    };
+    for (result, text) in [
+        (json!("x".repeat(4999)).to_string(), "the result has 5001 bytes; the limit is 5000"),
+        (deep, "the result `[[[["),
+        ("\"\\ud800\"".to_owned(), "the result `\"\\ud800\"` can't be kept: "),
+        ("1e999".to_owned(), "the result `1e999` can't be kept: "),
+    ] {
+        let mut session = session();
+        let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{result}}}");
+        let Ok(Received::Finished { outcome: Outcome::Failed { class, message, .. } }) =
+            session.receive(line.as_bytes())
+        else {
+            panic!("expected a failure: {text}");
+        };
+        assert_eq!(class, FailureClass::Protocol);
+        assert!(message.starts_with(text), "{message}");
+        assert!(session.run(&assignment(json!(0)), None).is_ok());
+    }
+}
+
+#[test]
+fn error_messages_and_data_are_bounded() {
+    let told = json!({"jsonrpc": "2.0", "id": 2, "error": {
+        "code": 1, "message": "m".repeat(10_000), "data": "d".repeat(200),
+    }});
+    let Ok(Received::Finished { outcome: Outcome::Failed { message, detail, .. } }) =
+        hear(&mut busy(), &told)
+    else {
+        panic!("it failed");
+    };
+    assert!(message.len() <= MAX_MESSAGE);
+    assert_eq!(detail["data"], "left out: 202 bytes");
+}
+
+#[test]
+fn notifications_mean_what_they_say() {
+    let about = |mut params: Value| {
+        params["task_id"] = json!(TASK);
+        params["attempt"] = json!(1);
+        params
+    };
+    let artifact = |body| {
+        let (name, media_type) = ("a.md".to_owned(), "text/markdown".to_owned());
+        Received::Artifact(Artifact { name, media_type, body })
+    };
+    let log = |level, message: &str| Received::Log { level, message: message.into() };
+    let rows = [
+        ("heartbeat", json!({}), Received::Heartbeat),
+        ("heartbeat", json!(null), Received::Heartbeat),
+        ("heartbeat", json!([1]), Received::Heartbeat),
+        ("task/log", json!({"level": "warning", "message": "m"}), log(LogLevel::Warn, "m")),
+        ("task/log", json!({"level": "shout", "message": [1]}), log(LogLevel::Info, "[1]")),
+        ("task/progress", about(json!({"percent": 5})), Received::Progress(json!({"percent": 5}))),
+        (
+            "task/artifact",
+            about(json!({"name": "a.md", "type": "text/markdown", "content": "# A"})),
+            artifact(ArtifactBody::Content(json!("# A"))),
+        ),
+        (
+            "task/artifact",
+            about(json!({"name": "a.md", "type": "text/markdown", "path": "out/a.md"})),
+            artifact(ArtifactBody::Path("out/a.md".into())),
+        ),
+    ];
+    for (method, params, meaning) in rows {
+        let told = json!({"jsonrpc": "2.0", "method": method, "params": params});
+        assert_eq!(hear(&mut busy(), &told), Ok(meaning), "{told}");
+    }
+}
+
+#[test]
+fn what_means_nothing_is_ignored_with_a_reason() {
+    let note =
+        |method: &str, params: Value| json!({"jsonrpc": "2.0", "method": method, "params": params});
+    let other = json!({"task_id": TASK, "attempt": 2});
+    let artifact =
+        |more: Value| json!({"task_id": TASK, "attempt": 1, "name": more[0], "content": more[1]});
+    let huge = json!({"task_id": TASK, "attempt": 1, "x": "x".repeat(MAX_PROGRESS)});
+    let rows = [
+        (note("task/progress", other.clone()), "it is about attempt 2 of tsk_"),
+        (note("task/artifact", other), "it is about attempt 2 of tsk_"),
+        (note("task/progress", json!({"percent": 1})), "missing field `task_id`"),
+        (note("task/progress", json!([TASK, 1])), "its params are no object"),
+        (note("task/progress", huge), "its params have 65"),
+        (note("task/artifact", artifact(json!(["", 1]))), "its `name` is empty"),
+        (note("task/artifact", artifact(json!(["n", null]))), "it needs `content` or `path`"),
+        (note("task/artifact", artifact(json!(["n".repeat(2000), 1]))), "its `name` has 2000"),
+        (note("task/log", json!({"level": "info"})), "missing field `message`"),
+        (note("task/nosuch", json!({})), "there is no notification `task/nosuch`"),
+        (answer(1, &json!({})), "request 1 waits for no answer"),
+    ];
+    for (told, text) in rows {
+        let mut session = busy();
+        let Ok(Received::Ignored { why }) = hear(&mut session, &told) else {
+            panic!("expected it to be ignored: {told}");
+        };
+        assert!(why.starts_with(text), "{why}");
+        assert!(session.current().is_some());
+    }
+}
+
+#[test]
+fn an_attempt_is_answered_once_and_only_by_its_own_id() {
+    let mut session = busy();
+    assert!(hear(&mut session, &answer(2, &json!("first"))).is_ok());
+    let late = |heard| matches!(heard, Ok(Received::Ignored { .. }));
+    assert!(late(hear(&mut session, &answer(2, &json!("second")))));
+    let again = Assignment { attempt: Attempt(2), ..assignment(json!(0)) };
+    session.run(&again, None).unwrap();
+    assert!(late(hear(&mut session, &answer(2, &json!("third")))));
+    assert_eq!(session.current(), Some((again.task, Attempt(2))));
+    // A language whose numbers are all floats.
+    let float = br#"{"jsonrpc":"2.0","id":3.0,"result":1}"#;
+    assert_eq!(session.receive(float), finished(Outcome::Completed { output: json!(1) }));
+}
+
+#[test]
+fn requests_of_the_agent_are_refused() {
+    let asked = br#"{"jsonrpc":"2.0","id":12345678901234567890123,"method":"heartbeat"}"#;
+    let Ok(Received::Reply { bytes, why }) = ready().receive(asked) else {
+        panic!("expected a reply");
+    };
+    assert_eq!(why, "the host has no method `heartbeat`");
+    let text = str::from_utf8(&bytes).unwrap();
+    assert!(text.contains("\"id\":12345678901234567890123,"), "{text}");
+    assert_eq!(json_of(&bytes)["error"]["code"], -32601);
+}
+
+#[test]
+fn what_breaks_the_protocol_is_told() {
+    let not_json = "expected one JSON-RPC 2.0 message a line, and nothing else on stdout; got `";
+    let rows: [(&str, &str); 22] = [
+        ("Loading model...", not_json),
+        ("", not_json),
+        ("{\"jsonrpc\":\"2.0\",\"method\":\"heartb", not_json),
+        ("{\"jsonrpc\":\"2.0\",\"method\":\"heartbeat\"} {}", not_json),
+        ("[]", "expected a JSON-RPC 2.0 message; got `[]`: it is no object"),
+        (
+            "[\"2.0\",2,null,null,1]",
+            "expected a JSON-RPC 2.0 message; got `[\"2.0\",2,null,null,1]`: it is no",
+        ),
+        ("42", "expected a JSON-RPC 2.0 message; got `42`: it is no object"),
+        ("{}", "expected a JSON-RPC 2.0 message; got `{}`: missing field `jsonrpc`"),
+        (r#"{"jsonrpc":2,"id":2,"result":1}"#, "expected a JSON-RPC 2.0 message; got"),
+        (r#"{"jsonrpc":"1.0","id":2,"result":1}"#, "expected a JSON-RPC 2.0 message; got"),
+        (r#"{"jsonrpc":"2.0"}"#, "expected a JSON-RPC 2.0 message; got"),
+        (r#"{"jsonrpc":"2.0","id":2,"id":3,"result":1}"#, "expected a JSON-RPC 2.0 message; got"),
+        (r#"{"jsonrpc":"2.0","result":1}"#, "expected a JSON-RPC 2.0 message; got"),
+        (
+            r#"{"jsonrpc":"2.0","id":2,"result":1,"error":{"code":1,"message":""}}"#,
+            "expected a JSON-RPC",
+        ),
+        (r#"{"jsonrpc":"2.0","id":2,"method":"x","result":1}"#, "expected a JSON-RPC 2.0 message"),
+        (r#"{"jsonrpc":"2.0","id":2,"error":"boom"}"#, "expected a JSON-RPC 2.0 message"),
+        (r#"{"jsonrpc":"2.0","id":2,"error":{"code":1}}"#, "expected a JSON-RPC 2.0 message"),
+        (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "expected a JSON-RPC 2.0 message"),
+        (
+            r#"{"jsonrpc":"2.0","id":3,"result":1}"#,
+            "expected an answer with the id 2, as a number; got",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":0,"result":1}"#,
+            "expected an answer with the id 2, as a number; got",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":"2","result":1}"#,
+            "expected an answer with the id 2, as a number; got",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}"#,
+            "the agent could not read",
+        ),
+    ];
+    for (line, text) in rows {
+        let error = busy().receive(line.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(text), "{line}\n{error}");
+    }
+    let error = busy().receive(b"\xff\xfe").unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{not_json}\\xff\\xfe`")), "{error}");
+}
+
+#[test]
+fn a_result_beside_a_null_error_is_a_result() {
+    let both = br#"{"jsonrpc":"2.0","id":2,"result":null,"error":null}"#;
+    assert_eq!(busy().receive(both), finished(Outcome::Completed { output: json!(null) }));
+    let error = br#"{"jsonrpc":"2.0","id":2,"result":null,"error":{"code":1,"message":"m"}}"#;
+    assert!(matches!(
+        busy().receive(error),
+        Ok(Received::Finished { outcome: Outcome::Failed { .. } })
+    ));
+}
+
+#[test]
+fn a_greeting_that_is_none_is_told() {
+    let rows = [
+        (
+            json!({"result": {"protocol_version": 2}}),
+            "expected protocol version 1; the agent speaks 2",
+        ),
+        (
+            json!({"result": {"protocol_version": "1"}}),
+            "expected protocol version 1; the agent speaks \"1\"",
+        ),
+        (json!({"result": {}}), "expected a result of `initialize` with `protocol_version`; got `"),
+        (
+            json!({"result": [1]}),
+            "expected a result of `initialize` with `protocol_version`; got `",
+        ),
+        (
+            json!({"error": {"code": 1, "message": "no"}}),
+            "expected the result of `initialize`; the agent",
+        ),
+    ];
+    for (mut told, text) in rows {
+        told["jsonrpc"] = json!("2.0");
+        told["id"] = json!(1);
+        let mut session = WorkerSession::new(terms());
+        session.hello();
+        let error = hear(&mut session, &told).unwrap_err().to_string();
+        assert!(error.starts_with(text), "{error}");
+    }
+    let mut session = WorkerSession::new(terms());
+    let error = hear(&mut session, &answer(1, &json!({}))).unwrap_err().to_string();
+    assert!(error.starts_with("expected no answer, since nothing was asked; got `"), "{error}");
+}
+
+#[test]
+fn a_task_is_given_only_to_a_worker_that_can_take_it() {
+    let task = assignment(json!(0));
+    let mut fresh = WorkerSession::new(terms());
+    fresh.hello();
+    assert!(matches!(fresh.run(&task, None), Err(RunError::NotReady)));
+    assert!(matches!(busy().run(&task, None), Err(RunError::Busy(busy)) if busy == task.task));
+    let mut stopping = busy();
+    stopping.shutdown();
+    assert!(hear(&mut stopping, &answer(2, &json!(1))).is_ok(), "what is under way still counts");
+    assert!(matches!(stopping.run(&task, None), Err(RunError::Stopping)));
+    // A refused run uses up no id.
+    let mut session = busy();
+    assert!(session.run(&task, None).is_err());
+    assert!(hear(&mut session, &answer(3, &json!(1))).is_err());
+}
+
+/// JSON that often looks like a message.
+fn message() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Value::from),
+        (0_u64..5).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(json!(TASK)),
+        Just(json!("2.0")),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let any = leaf.prop_recursive(3, 16, 4, |inner| {
+        let key = prop_oneof![
+            Just("task_id".to_owned()),
+            Just("attempt".to_owned()),
+            Just("code".to_owned()),
+            Just("message".to_owned()),
+            Just("name".to_owned()),
+            "[a-z]{0,4}",
+        ];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(key, inner, 0..4).prop_map(|map| json!(map)),
+        ]
+    });
+    let method = prop_oneof![
+        Just("heartbeat"),
+        Just("task/progress"),
+        Just("task/log"),
+        Just("task/artifact"),
+        Just("x")
+    ];
+    let maybe = |value: BoxedStrategy<Value>| proptest::option::of(value);
+    (
+        maybe(any.clone().boxed()),
+        maybe(method.prop_map(Value::from).boxed()),
+        maybe(any.clone().boxed()),
+        maybe(any.clone().boxed()),
+        maybe(any.boxed()),
+    )
+        .prop_map(|(id, method, params, result, error)| {
+            let mut message = json!({"jsonrpc": "2.0"});
+            let members = [
+                ("id", id),
+                ("method", method),
+                ("params", params),
+                ("result", result),
+                ("error", error),
+            ];
+            for (name, value) in members {
+                if let Some(value) = value {
+                    message[name] = value;
+                }
+            }
+            message
+        })
+}
+
+/// What must hold whatever an agent sends.
+fn survives(lines: impl IntoIterator<Item = Vec<u8>>) {
+    let mut session = WorkerSession::new(terms());
+    let mut ends = 0;
+    let mut runs = 0;
+    session.hello();
+    for line in lines {
+        let before = session.current();
+        match session.receive(&line) {
+            Ok(Received::Finished { .. }) => {
+                assert!(before.is_some() && session.current().is_none());
+                ends += 1;
+            }
+            Ok(Received::Reply { bytes, .. }) => drop(json_of(&bytes)),
+            Ok(_) => assert_eq!(session.current(), before),
+            Err(error) => assert!(error.to_string().chars().count() < 1000, "{error}"),
+        }
+        runs += u32::from(session.run(&assignment(json!(0)), None).is_ok());
+    }
+    assert!(ends <= runs);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(lines in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..10)) {
+        survives(lines);
+    }
+
+    #[test]
+    fn no_json_panics(messages in proptest::collection::vec(message(), 0..12), greeted in any::<bool>()) {
+        let hello = greeted.then(|| answer(1, &json!({"protocol_version": 1})));
+        survives(hello.into_iter().chain(messages).map(|message| message.to_string().into_bytes()));
+    }
+
+    #[test]
+    fn no_line_that_was_cut_or_bent_panics(message in message(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut line = message.to_string().into_bytes();
+        let at = at.index(line.len());
+        survives([line[..at].to_vec()]);
+        line[at] = byte;
+        survives([line]);
+    }
+}
