@@ -1,3 +1,7 @@
-//! The integration tests: one binary, which drives the real program.
+//! The one integration binary: a module per part, and `support` for all of them.
 
+mod embedded;
+mod examples;
 mod keeper;
+mod store;
+mod support;
