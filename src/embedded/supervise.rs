@@ -159,6 +159,11 @@ impl Supervisor {
         shut_down(&self.log, &self.cluster, child).await.ok();
         Err(failed)
     }
+
+    fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.state.send_replace(State::Restarting { failures: self.failures });
+    }
 }
 
 /// Looks at the size of the server's log from time to time, for ever.
