@@ -27,8 +27,4 @@ pub mod agent;
 
 pub mod supervisor;
 
-pub mod http;
-
-pub mod app;
-
 pub mod cli;

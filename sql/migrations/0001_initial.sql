@@ -252,11 +252,11 @@ CREATE TRIGGER tasks_forget AFTER DELETE ON hostler.tasks
 REFERENCING OLD TABLE AS gone FOR EACH STATEMENT
 EXECUTE FUNCTION hostler.forget_deleted_tasks();
 
--- Puts back what the given hosts hold, without counting a failure: to pending, or to cancelled
+-- Puts back what the given hosts hold, but for what is kept, without counting a failure: to pending, or to cancelled
 -- where somebody has asked for that. Used by every way in which a host can go. Being volatile it
 -- looks with a snapshot of its own, taken after its caller has locked the rows of the hosts: what
 -- a claim committed in the meantime is seen, and no later claim gets past the lock.
-CREATE FUNCTION hostler.put_back(lost_hosts uuid[], why text)
+CREATE FUNCTION hostler.put_back(lost_hosts uuid[], why text, keep uuid[] DEFAULT '{}')
 RETURNS TABLE (
     put_back_task uuid, put_back_queue text, put_back_attempt integer,
     put_back_state hostler.task_state
@@ -266,6 +266,7 @@ LANGUAGE sql VOLATILE AS $$
         SELECT id, host_id, agent, started_at
         FROM hostler.tasks
         WHERE state IN ('running', 'awaiting_input') AND host_id = ANY (lost_hosts)
+            AND id <> ALL (keep)
         ORDER BY id
         FOR UPDATE
     ), returned AS (

@@ -6,16 +6,16 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use serde_json::Value;
 use slog::{Logger, info, o, warn};
-use tokio::sync::mpsc;
 
 use super::{
     AgentReport, AgentStatus, Surroundings,
+    conversation::Worker,
     log::AgentLog,
-    messages::{FromProcess, Order, Silent, StartError, Started, Timer, What},
+    messages::{StartError, Timer},
     spawn::Start,
     stdio,
     tombstone::{Tombstone, when_ended},
-    work::{CalledOff, Work},
+    work::Work,
 };
 use crate::{
     domain::{
@@ -31,11 +31,7 @@ use crate::{
     },
     heartbeat::Vitals,
     process::{Ended, Exit, ProcessId, Spawned},
-    protocol::{
-        frame::LineReader,
-        worker::{Identity, Received, WorkerSession},
-    },
-    queue::{FromAgent, ToAgent},
+    queue::FromAgent,
     telemetry::Chain,
 };
 
@@ -74,7 +70,12 @@ impl AgentActor {
     ) -> Self {
         let kind = if fleet.protocol.is_resident() { Kind::Resident } else { Kind::PerTask };
         let log = around.log.new(o!("agent" => status.agent.to_string()));
-        let own_log = AgentLog::open(&around.log_path(&status.agent), around.log_rotate_size);
+        let path = around.log_path(&status.agent);
+        let own_log = AgentLog::open(&path, around.log_rotate_size).unwrap_or_else(|error| {
+            warn!(log, "an agent's log can't be opened"; "error" => %error,
+                "path" => %path.display());
+            AgentLog::nowhere()
+        });
         Self {
             log,
             rules: Rules { kind, restart: fleet.restart },

@@ -60,7 +60,8 @@ impl AttemptFiles {
     pub(super) fn make(&self, fleet: &Fleet, assignment: &Assignment) -> io::Result<()> {
         private_dir(&self.dir)?;
         if fleet.stdin == StdinMode::Task {
-            private_file(&self.stdin())?.write_all(&exec::stdin(assignment))?;
+            let timeout = assignment.timeout.or(fleet.task_timeout);
+            private_file(&self.stdin())?.write_all(&exec::stdin(assignment, timeout)?)?;
         }
         Ok(())
     }

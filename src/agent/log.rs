@@ -2,16 +2,18 @@
 //! `task/log`. A file that begins anew at a size, with one old one kept.
 
 use std::{
-    io::{self, Write},
+    io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
-use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
+
+use crate::telemetry::{RotatingFile, Rotation};
 
 /// How many old files are kept beside the newest.
-const KEEP: usize = 1;
+const KEEP: u32 = 1;
 /// How much of the end of stderr is kept in memory for error messages, in bytes.
 const TAIL: usize = 2048;
 
@@ -20,17 +22,25 @@ const TAIL: usize = 2048;
 pub(super) struct AgentLog(Arc<Mutex<Inner>>);
 
 struct Inner {
-    file: FileRotate<AppendCount>,
+    file: Option<RotatingFile>,
     tail: Vec<u8>,
 }
 
 impl AgentLog {
     /// Opens (or makes) the log at `path`, which begins anew at `rotate_size` bytes.
-    pub(super) fn open(path: &Path, rotate_size: u64) -> Self {
-        let limit = ContentLimit::BytesSurpassed(usize::try_from(rotate_size).unwrap_or(usize::MAX));
-        let suffix = AppendCount::new(KEEP);
-        let file = FileRotate::new(path, suffix, limit, Compression::None, None);
-        Self(Arc::new(Mutex::new(Inner { file, tail: Vec::new() })))
+    ///
+    /// # Errors
+    ///
+    /// When it can't be made or written.
+    pub(super) fn open(path: &Path, rotate_size: u64) -> io::Result<Self> {
+        let rotation = Rotation { size: rotate_size, age: None, keep: KEEP };
+        let file = RotatingFile::open(path, rotation, SystemTime::now())?;
+        Ok(Self(Arc::new(Mutex::new(Inner { file: Some(file), tail: Vec::new() }))))
+    }
+
+    /// A log that keeps nothing but its tail, where the file can't be had.
+    pub(super) fn nowhere() -> Self {
+        Self(Arc::new(Mutex::new(Inner { file: None, tail: Vec::new() })))
     }
 
     /// Appends `chunk`, off the actors' thread.
@@ -43,8 +53,7 @@ impl AgentLog {
         let write = move || {
             let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.keep_tail(&chunk);
-            inner.file.write_all(&chunk)?;
-            inner.file.flush()
+            inner.file.as_mut().map_or(Ok(()), |file| file.write_line(&chunk, SystemTime::now()))
         };
         tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
     }
@@ -77,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn the_log_is_bounded_and_its_tail_is_at_hand() {
         let dir = tempfile::tempdir().unwrap();
-        let log = AgentLog::open(&dir.path().join("a.log"), 1000);
+        let log = AgentLog::open(&dir.path().join("a.log"), 1000).unwrap();
         for line in 0..200 {
             log.append(Bytes::from(format!("line {line:04} \u{fffd}\n"))).await.unwrap();
         }

@@ -17,7 +17,7 @@ pub(super) type WhenEnded = Shared<futures_util::future::BoxFuture<'static, Ende
 
 /// Makes the keeper's promise shareable.
 pub(super) fn when_ended(ended: oneshot::Receiver<Ended>) -> WhenEnded {
-    let lost = Ended { exit: Exit::Lost, usage: Usage::default(), swept: 0 };
+    let lost = Ended { exit: Exit::Lost, usage: Usage::default(), swept: 0, survived: 0 };
     async move { ended.await.unwrap_or(lost) }.boxed().shared()
 }
 

@@ -7,34 +7,30 @@ use std::{
 };
 
 use actix::prelude::*;
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, debug, info, warn};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use uuid::Uuid;
 
 use super::{
-    lease::{Due, Lease},
-    messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, ReportTo, Standing, TellWhenQuiet, ToAgent,
-        Wake,
-    },
+    lease::Lease,
+    messages::{QueueReport, ToAgent},
     settling::Settling,
 };
 use crate::{
     domain::{
-        AgentName, FleetName, HostId, QueueName, TaskId,
+        AgentName, FleetName, QueueName, TaskId,
         dispatch::{Claim, Dispatch, Handout},
         restart,
-        task::{Assignment, Outcome, RetryPolicy, Settlement, TaskEvent, TaskState},
+        task::{Assignment, Outcome, RetryPolicy},
     },
     events::EventsHandle,
     store::{
-        Recovery, Store, StoreError, hosts,
+        Store, StoreError, hosts,
         listen::Notice,
         notify,
-        tasks::{self, Promoted, Settled},
+        tasks::{self, Promoted},
     },
     telemetry::{Chain, metrics::Metrics},
 };
@@ -215,7 +211,7 @@ impl QueueActor {
         let store = self.store.clone();
         let send = async move {
             let db = store.client().await?;
-            tasks::put_back_strays(&db, host, &known).await
+            hosts::put_back_strays(&db, host, &known).await
         };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
             Ok(returned) => {

@@ -271,7 +271,7 @@ impl QueueHandle {
         reason: Option<String>,
     ) -> Result<QueueRecord, QueueError> {
         let db = self.store.client().await?;
-        if !queues::pause(&db, &queue, reason.as_deref()).await? {
+        if !queues::pause(&db, &queue, reason.as_deref().unwrap_or("an operator paused it")).await? {
             return Err(QueueError::UnknownQueue { queue });
         }
         drop(db);

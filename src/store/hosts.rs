@@ -45,6 +45,7 @@ const REGISTER: Sql = sql!("hosts/register");
 const RENEW: Sql = sql!("hosts/renew");
 const RETIRE: Sql = sql!("hosts/retire");
 const TAKE_OVER: Sql = sql!("hosts/take_over");
+const PUT_BACK_STRAYS: Sql = sql!("hosts/put_back_strays");
 
 /// Enters a host, and puts back at once what its predecessors on the same data directory held.
 ///
@@ -81,6 +82,18 @@ pub async fn retire(db: &impl GenericClient, host: HostId) -> Result<Vec<Returne
 pub async fn take_over(db: &impl GenericClient) -> Result<Vec<Returned>, StoreError> {
     let rows = TAKE_OVER.query(db, &[&"the host did not renew its lease"]).await?;
     returned(&TAKE_OVER, &rows)
+}
+
+/// Puts back what `host` holds and does not know of: all but the tasks `known`. No claim of that
+/// host may be under way.
+pub async fn put_back_strays(
+    db: &impl GenericClient,
+    host: HostId,
+    known: &[TaskId],
+) -> Result<Vec<Returned>, StoreError> {
+    let reason = "the answer to its claim was lost";
+    let rows = PUT_BACK_STRAYS.query(db, &[&host, &reason, &known]).await?;
+    returned(&PUT_BACK_STRAYS, &rows)
 }
 
 fn returned(statement: &Sql, rows: &[Row]) -> Result<Vec<Returned>, StoreError> {

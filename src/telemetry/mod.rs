@@ -15,6 +15,7 @@ mod chain;
 mod drains;
 pub mod keys;
 mod line;
+pub mod metrics;
 mod redact;
 mod rotate;
 #[cfg(test)]

@@ -1,7 +1,4 @@
 //! The one integration binary: a module per part, and `support` for all of them.
 
 mod embedded;
-mod examples;
 mod keeper;
-mod store;
-mod support;

@@ -37,6 +37,16 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    /// The word in an agent's own log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
     fn of(word: &str) -> Self {
         match word.to_ascii_lowercase().as_str() {
             "trace" | "debug" => Self::Debug,
