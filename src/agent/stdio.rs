@@ -6,7 +6,7 @@
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use slog::warn;
 use tokio::{
     io::AsyncWriteExt,
@@ -60,6 +60,22 @@ pub(super) struct Pump {
     pub(super) vitals: Arc<Vitals>,
 }
 
+/// What still is in the pipe of a process that has ended, a chunk at a time; at most `left` bytes.
+///
+/// Asks the kernel itself: tokio says that a pipe is readable only some time after it is.
+fn last_words(pipe: &pipe::Receiver, left: &mut usize) -> Option<Bytes> {
+    let mut chunk = vec![0; CHUNK.min(*left)];
+    match nix::unistd::read(pipe, &mut chunk) {
+        Ok(count @ 1..) => {
+            *left -= count;
+            chunk.truncate(count);
+            Some(Bytes::from(chunk))
+        }
+        // At its end, empty, or broken: there is no more.
+        Ok(_) | Err(_) => None,
+    }
+}
+
 enum Read {
     Some,
     Nothing,
@@ -91,8 +107,8 @@ impl Pump {
             }
         };
         let mut left = LAST_WORDS;
-        while left > 0 && matches!(self.forward(&stdout, &mut buffer).await, Read::Some) {
-            left = left.saturating_sub(CHUNK);
+        while let Some(words) = last_words(&stdout, &mut left) {
+            self.tell(What::Output(words)).await;
         }
         self.tell(What::Ended(end)).await;
     }
@@ -155,33 +171,43 @@ pub(super) async fn copy_to_log(
             return;
         }
     };
-    let (mut ended, mut dead, mut warned) = (ended, false, false);
-    let mut buffer = BytesMut::new();
-    let mut left = LAST_WORDS;
+    let mut sink = Sink { file, log, vitals, warned: false };
+    let (mut ended, mut buffer) = (ended, BytesMut::new());
+    // A descendant that escaped may hold the pipe open for ever: its end is not waited for.
     loop {
+        tokio::select! {
+            _ = &mut ended => break,
+            ready = pipe.readable() => if ready.is_err() { break },
+        }
         buffer.reserve(CHUNK);
         match pipe.try_read_buf(&mut buffer) {
             Ok(0) => return,
-            Ok(count) => {
-                vitals.touch();
-                // What can't be written is lost, but still read: a full disk must not stop agents.
-                let written = file.append(buffer.split().freeze()).await;
-                if let (Err(error), false) = (written, warned) {
-                    warn!(log, "an agent's log can't be written"; "error" => %error);
-                    warned = true;
-                }
-                left = if dead { left.saturating_sub(count) } else { left };
-            }
-            // A descendant that escaped may hold the pipe open for ever: it is not waited for.
-            Err(_) if dead => return,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::select! {
-                ready = pipe.readable() => if ready.is_err() { return },
-                _ = &mut ended => dead = true,
-            },
+            Ok(_) => sink.take(buffer.split().freeze()).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,
         }
-        if left == 0 {
-            return;
+    }
+    let mut left = LAST_WORDS;
+    while let Some(words) = last_words(&pipe, &mut left) {
+        sink.take(words).await;
+    }
+}
+
+/// Where copied output goes.
+struct Sink {
+    file: AgentLog,
+    log: slog::Logger,
+    vitals: Arc<Vitals>,
+    warned: bool,
+}
+
+impl Sink {
+    async fn take(&mut self, chunk: Bytes) {
+        self.vitals.touch();
+        // What can't be written is lost, but still read: a full disk must not stop agents.
+        if let (Err(error), false) = (self.file.append(chunk).await, self.warned) {
+            warn!(self.log, "an agent's log can't be written"; "error" => %error);
+            self.warned = true;
         }
     }
 }

@@ -54,6 +54,7 @@ pub(super) mod sample {
             kind: "review".into(),
             input,
             timeout: None,
+            waited: Duration::ZERO,
         }
     }
 
