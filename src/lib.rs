@@ -27,4 +27,8 @@ pub mod agent;
 
 pub mod supervisor;
 
+pub mod http;
+
+pub mod app;
+
 pub mod cli;

@@ -19,10 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heartbeat", &["domain", "settings", "telemetry"]),
     ("events", &["domain", "settings", "telemetry"]),
     ("queue", &["domain", "settings", "telemetry", "store", "events"]),
-    (
-        "agent",
-        &["domain", "settings", "telemetry", "protocol", "process", "heartbeat", "queue"],
-    ),
+    ("agent", &["domain", "settings", "telemetry", "protocol", "process", "heartbeat", "queue"]),
     ("supervisor", &["domain", "settings", "telemetry", "heartbeat", "queue", "agent"]),
     ("http", &["domain", "settings", "telemetry", "queue", "supervisor"]),
     (

@@ -2,7 +2,7 @@
 // A worker for Hostler (see docs/PROTOCOL.md) that knows the tasks echo, sleep and fail.
 import { appendFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
-const { HOSTLER_EFFECTS, HOSTLER_AGENT } = process.env;
+const { EFFECTS_FILE, HOSTLER_AGENT } = process.env;
 const send = (message) => process.stdout.write(JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n");
 
 async function work({ task_id, attempt, input }, signal) {
@@ -12,7 +12,7 @@ async function work({ task_id, attempt, input }, signal) {
       send({ method: "task/progress", params: { task_id, attempt, left_ms: left } });
       await wait(Math.min(left, beat), null, { signal });
     }
-  if (HOSTLER_EFFECTS) appendFileSync(HOSTLER_EFFECTS, `${task_id} ${attempt} ${HOSTLER_AGENT}\n`);
+  if (EFFECTS_FILE) appendFileSync(EFFECTS_FILE, `${task_id} ${attempt} ${HOSTLER_AGENT}\n`);
   return input.value ?? null;
 }
 

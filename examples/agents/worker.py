@@ -18,7 +18,7 @@ def work(task, op):
 def run(id, task, op):
     try:
         result = work(task, op)
-        if path := os.environ.get("HOSTLER_EFFECTS"):
+        if path := os.environ.get("EFFECTS_FILE"):
             with open(path, "a") as effects:
                 effects.write(f"{task['task_id']} {task['attempt']} {os.environ['HOSTLER_AGENT']}\n")
         send(id=id, result=result)

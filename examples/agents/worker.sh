@@ -19,7 +19,7 @@ run() {
     *) fail "$1" 1 '"no such op"'; return ;;
   esac
   trap '' TERM # It is done: too late to call it off.
-  [ -z "$HOSTLER_EFFECTS" ] || echo "$2 $3 $HOSTLER_AGENT" >>"$HOSTLER_EFFECTS"
+  [ -z "$EFFECTS_FILE" ] || echo "$2 $3 $HOSTLER_AGENT" >>"$EFFECTS_FILE"
   say "\"id\":$1,\"result\":$value"
 }
 call_off() { # Status 143: it was killed at work, and has not answered.

@@ -409,4 +409,3 @@ impl AgentActor {
         self.status.generation == generation
     }
 }
-

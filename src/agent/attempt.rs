@@ -34,9 +34,8 @@ pub(super) struct AttemptFiles {
 
 impl AttemptFiles {
     pub(super) fn of(attempts_dir: &Path, assignment: &Assignment) -> Self {
-        let dir = attempts_dir
-            .join(assignment.task.to_string())
-            .join(assignment.attempt.to_string());
+        let dir =
+            attempts_dir.join(assignment.task.to_string()).join(assignment.attempt.to_string());
         Self { dir }
     }
 

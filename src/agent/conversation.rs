@@ -5,11 +5,7 @@ use serde_json::Value;
 use slog::debug;
 use tokio::sync::mpsc;
 
-use super::{
-    actor::AgentActor,
-    messages::Timer,
-    work::CalledOff,
-};
+use super::{actor::AgentActor, messages::Timer, work::CalledOff};
 use crate::{
     domain::agent::{AgentEvent, Fault},
     protocol::{
@@ -58,7 +54,9 @@ impl AgentActor {
         while let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
             let received = match worker.lines.next_line(&mut chunk) {
                 Ok(None) => return,
-                Ok(Some(line)) => worker.session.receive(line.as_bytes()).map_err(|e| Chain(&e).to_string()),
+                Ok(Some(line)) => {
+                    worker.session.receive(line.as_bytes()).map_err(|e| Chain(&e).to_string())
+                }
                 Err(error) => Err(Chain(&error).to_string()),
             };
             match received {
@@ -138,5 +136,4 @@ impl AgentActor {
             }
         }
     }
-
 }

@@ -64,8 +64,7 @@ impl Start {
     }
 
     fn resident(&self) -> Spec {
-        let stdin =
-            if self.fleet.protocol == Protocol::Worker { Stdio::Pipe } else { Stdio::Null };
+        let stdin = if self.fleet.protocol == Protocol::Worker { Stdio::Pipe } else { Stdio::Null };
         Spec { stdin, stdout: Stdio::Pipe, stderr: Stdio::Pipe, ..self.common(None) }
     }
 

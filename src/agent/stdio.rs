@@ -8,11 +8,7 @@ use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
 use slog::warn;
-use tokio::{
-    io::AsyncWriteExt,
-    net::unix::pipe,
-    sync::mpsc,
-};
+use tokio::{io::AsyncWriteExt, net::unix::pipe, sync::mpsc};
 
 use super::{
     actor::AgentActor,

@@ -5,12 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use slog::warn;
 
-use super::{
-    actor::AgentActor,
-    attempt::AttemptFiles,
-    stdio::Pump,
-    tombstone::WhenEnded,
-};
+use super::{actor::AgentActor, attempt::AttemptFiles, stdio::Pump, tombstone::WhenEnded};
 use crate::{
     domain::{
         Attempt, TaskId,
@@ -50,7 +45,8 @@ impl Work {
         match (self.called_off, outcome) {
             (_, done @ Outcome::Completed { .. }) => done,
             (Some(CalledOff::Timeout), Outcome::Cancelled) => {
-                let message = "the attempt took longer than its limit, and let go when it was asked to";
+                let message =
+                    "the attempt took longer than its limit, and let go when it was asked to";
                 Outcome::failed(FailureClass::Timeout, message)
             }
             (Some(CalledOff::Cancel), Outcome::Failed { .. } | Outcome::Released { .. }) => {

@@ -20,7 +20,7 @@ use crate::{
     store::{Store, StoreError, hosts, listen::Listener, migrate, queues},
     supervisor::SupervisorHandle,
     telemetry::{
-        Component, component, dropped_lines,
+        Component, Drops, component,
         metrics::{Metrics, Scrape},
     },
 };
@@ -84,7 +84,7 @@ impl Running {
 
     /// Where the API is served over TCP.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.http.addresses()
+        self.http.addresses().to_vec()
     }
 
     /// The keeper's process.
@@ -107,6 +107,7 @@ pub async fn start(
     settings: Settings,
     env: BTreeMap<String, String>,
     log: Logger,
+    drops: Drops,
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
     let lock = DataDirLock::acquire(&settings.host.data_dir)?;
@@ -114,21 +115,27 @@ pub async fn start(
     for dir in [&log_dir, &settings.host.attempts_dir()] {
         make_dir(dir)?;
     }
-    let (postgres, store, config) = open_store(&settings, &log).await?;
+    let (postgres, store) = open_store(&settings, &log).await?;
     let host = new_host(&settings)?;
+    let info = http::HostInfo {
+        id: host.id,
+        name: host.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: jiff::Timestamp::now(),
+    };
     let registered = Instant::now();
-    let returned = hosts::register(&mut store.client().await?, &host).await?;
+    let returned = hosts::register(&store.client().await?, &host).await?;
     info!(log, "host registered"; "host" => %host.id, "count" => returned.len(),
         "version" => env!("CARGO_PKG_VERSION"));
     let keeper_log = component(&log, Component::Keeper);
     let exe = std::env::current_exe()
         .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
     let keeper =
-        Keeper::start(keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
+        Keeper::start(&keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
             .await?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
-    let listener = Listener::spawn(config, component(&log, Component::Store), notify);
+    let listener = Listener::spawn(&store, component(&log, Component::Store), notify);
     let queue = QueueHandle::start(Launch {
         log: component(&log, Component::Queue),
         store: store.clone(),
@@ -159,7 +166,7 @@ pub async fn start(
     );
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
-    let state = http_state(&settings, &log, &queue, &supervisor, metrics);
+    let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
     let http = http::Server::start(state, &settings.host.socket()).await?;
     Ok(Running { log, settings, queue, supervisor, http, keeper, listener, postgres, store, lock })
 }
@@ -182,24 +189,24 @@ fn make_dir(path: &PathBuf) -> Result<(), StartError> {
 async fn open_store(
     settings: &Settings,
     log: &Logger,
-) -> Result<(Option<Postgres>, Store, tokio_postgres::Config), StartError> {
+) -> Result<(Option<Postgres>, Store), StartError> {
     let (postgres, config) = match &settings.database.url {
         Some(url) => (None, Store::parse_url(url)?),
         None => {
-            let log = component(log, Component::Postgres);
+            let log = component(log, Component::Embedded);
             let dir = settings.host.postgres_dir();
             let postgres = Postgres::start(&log, &settings.database.embedded, &dir).await?;
             let config = postgres.config();
             (Some(postgres), config)
         }
     };
-    let store = Store::new(&settings.database, config.clone())?;
+    let store = Store::new(&settings.database, config)?;
     let report = migrate::run(&store).await?;
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
     queues::ensure(&store.client().await?, &wanted).await?;
-    Ok((postgres, store, config))
+    Ok((postgres, store))
 }
 
 /// A new host id, and the slot: the identity of the data directory, by which the next host on it
@@ -232,28 +239,30 @@ fn http_state(
     queue: &QueueHandle,
     supervisor: &SupervisorHandle,
     metrics: Arc<Metrics>,
+    drops: Drops,
+    host: http::HostInfo,
 ) -> http::State {
     let (for_queue, for_supervisor) = (queue.clone(), supervisor.clone());
-    http::State {
-        queue: queue.clone(),
-        supervisor: supervisor.clone(),
-        settings: settings.http.clone(),
-        tasks: settings.tasks.clone(),
-        name: settings.host.name.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        metrics: Arc::new(move || {
-            let (queue, supervisor, metrics) =
-                (for_queue.clone(), for_supervisor.clone(), metrics.clone());
-            Box::pin(async move {
-                let scrape = Scrape {
-                    // What can't be looked up now is left out of this scrape.
-                    queues: queue.queues().await.unwrap_or_default(),
-                    agents: supervisor.agents().await.unwrap_or_default(),
-                    dropped_lines: dropped_lines(),
-                };
-                metrics.render(&scrape)
-            })
-        }),
-        log: component(log, Component::Http),
-    }
+    let render: http::RenderMetrics = Arc::new(move || {
+        let (queue, supervisor) = (for_queue.clone(), for_supervisor.clone());
+        let (metrics, drops) = (metrics.clone(), drops.clone());
+        Box::pin(async move {
+            let scrape = Scrape {
+                // What can't be looked up now is left out of this scrape.
+                queues: queue.queues().await.unwrap_or_default(),
+                agents: supervisor.agents().await.unwrap_or_default(),
+                dropped_lines: drops.dropped_lines(),
+            };
+            metrics.render(&scrape)
+        })
+    });
+    http::State::new(
+        queue.clone(),
+        supervisor.clone(),
+        settings.http.clone(),
+        settings.tasks.clone(),
+        host,
+        render,
+        component(log, Component::Http),
+    )
 }

@@ -39,7 +39,7 @@ impl Running {
         if !written {
             warn!(self.log, "outcomes could not be written; their tasks will run again");
         }
-        self.http.stop().await;
+        self.http.stop(true).await;
         self.keeper.shutdown().await;
         drop(self.listener);
         self.store.close();

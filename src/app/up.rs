@@ -9,7 +9,10 @@ use super::{
     start::{Running, start},
     stop::Stop,
 };
-use crate::{settings::Settings, telemetry::Chain};
+use crate::{
+    settings::Settings,
+    telemetry::{Chain, Drops},
+};
 
 /// How often the host looks whether its own actors are still there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,6 +26,7 @@ pub async fn up(
     settings: Settings,
     env: BTreeMap<String, String>,
     log: Logger,
+    drops: Drops,
     ready: impl FnOnce(&Running),
 ) -> ExitCode {
     // Signals that come during the start are kept, not lost.
@@ -34,7 +38,7 @@ pub async fn up(
         }
     };
     let started = tokio::select! {
-        started = start(settings, env, log.clone()) => started,
+        started = start(settings, env, log.clone(), drops) => started,
         () = asked.next() => return ExitCode::SUCCESS,
     };
     let running = match started {

@@ -181,7 +181,12 @@ impl QueueActor {
         self.settle(assignment, Outcome::Released { reason }, ctx);
     }
 
-    pub(super) fn claim_failed(&mut self, fleet: &FleetName, error: &StoreError, ctx: &mut Context<Self>) {
+    pub(super) fn claim_failed(
+        &mut self,
+        fleet: &FleetName,
+        error: &StoreError,
+        ctx: &mut Context<Self>,
+    ) {
         warn!(self.log, "claim failed"; "fleet" => %fleet, "error" => %Chain(error));
         self.dispatch.claim_failed(fleet);
         self.uncertain = true;
@@ -307,4 +312,3 @@ impl QueueActor {
         }
     }
 }
-

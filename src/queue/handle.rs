@@ -7,7 +7,10 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     actor::{Launch, QueueActor},
-    messages::{CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, ReportTo, Standing, TellWhenQuiet, Wake},
+    messages::{
+        CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, ReportTo, Standing, TellWhenQuiet,
+        Wake,
+    },
 };
 use crate::{
     domain::{
@@ -271,7 +274,8 @@ impl QueueHandle {
         reason: Option<String>,
     ) -> Result<QueueRecord, QueueError> {
         let db = self.store.client().await?;
-        if !queues::pause(&db, &queue, reason.as_deref().unwrap_or("an operator paused it")).await? {
+        if !queues::pause(&db, &queue, reason.as_deref().unwrap_or("an operator paused it")).await?
+        {
             return Err(QueueError::UnknownQueue { queue });
         }
         drop(db);

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::{
-    domain::{
-        AgentName, Attempt, FleetName, QueueName, TaskId,
-        task::{Assignment, Outcome},
-    },
+use crate::domain::{
+    AgentName, Attempt, FleetName, QueueName, TaskId,
+    task::{Assignment, Outcome},
 };
 
 /// What agents tell the queue.

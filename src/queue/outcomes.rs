@@ -17,7 +17,12 @@ use crate::{
 };
 
 impl QueueActor {
-    pub(super) fn settle(&mut self, assignment: &Assignment, outcome: Outcome, ctx: &mut Context<Self>) {
+    pub(super) fn settle(
+        &mut self,
+        assignment: &Assignment,
+        outcome: Outcome,
+        ctx: &mut Context<Self>,
+    ) {
         self.settling.push(Settlement::of(assignment, outcome, &self.retry, fastrand::f64()));
         self.flush(ctx);
     }
@@ -42,7 +47,12 @@ impl QueueActor {
         }));
     }
 
-    pub(super) fn settled(&mut self, settled: Vec<Settled>, started: Instant, ctx: &mut Context<Self>) {
+    pub(super) fn settled(
+        &mut self,
+        settled: Vec<Settled>,
+        started: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         self.failures = 0;
         let written = self.settling.written();
         self.metrics.settled(written.len(), started.elapsed());
@@ -63,7 +73,12 @@ impl QueueActor {
         self.claim(ctx);
     }
 
-    pub(super) fn tell_settled(&mut self, settlement: &Settlement, state: TaskState, ctx: &mut Context<Self>) {
+    pub(super) fn tell_settled(
+        &mut self,
+        settlement: &Settlement,
+        state: TaskState,
+        ctx: &mut Context<Self>,
+    ) {
         self.metrics.attempt_ended(&settlement.outcome);
         debug!(self.log, "attempt settled"; "task" => %settlement.task,
             "attempt" => settlement.attempt.0, "event" => settlement.outcome.as_str(), "to" => %state);

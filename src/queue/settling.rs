@@ -68,10 +68,8 @@ impl Settling {
         }
         let settlement = self.under_way.pop()?;
         let task = settlement.task;
-        let replaced = matches!(
-            settlement.outcome,
-            Outcome::Failed { class: FailureClass::Internal, .. }
-        );
+        let replaced =
+            matches!(settlement.outcome, Outcome::Failed { class: FailureClass::Internal, .. });
         if !replaced {
             let message = format!("the outcome of the attempt could not be stored: {why}");
             self.waiting.push_front(Settlement {

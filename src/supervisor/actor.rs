@@ -52,8 +52,7 @@ impl SupervisorActor {
     fn watch_fleet(&mut self, fleet: &Fleet, ctx: &mut Context<Self>) {
         let owner = ctx.address().recipient();
         let clock = self.around.clock;
-        let handle =
-            HeartbeatHandle::start(fleet.name.clone(), fleet.heartbeat, clock, owner);
+        let handle = HeartbeatHandle::start(fleet.name.clone(), fleet.heartbeat, clock, owner);
         for entry in self.agents.iter().filter(|entry| entry.fleet.name == fleet.name) {
             if let Some(agent) = &entry.handle {
                 let status = &entry.status;

@@ -5,25 +5,22 @@ mod faults;
 mod report;
 mod stage;
 
-use std::{
-    collections::BTreeMap,
-    io::IsTerminal,
-    process::ExitCode,
-    time::{Duration, Instant as Wall},
-};
+use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use slog::Logger;
+use tokio::time::Instant;
 
 use self::{
     report::Report,
     stage::{Stage, StageError},
 };
-use super::{Running, start::StartError, start, stop::Stop};
+use super::{Running, start, start::StartError, stop::Stop};
 use crate::{
     domain::{TaskId, record::TaskRecord},
     queue::QueueError,
     settings::Settings,
+    telemetry::{Chain, Drops},
 };
 
 /// How long the whole may take before it is given up.
@@ -62,15 +59,19 @@ pub async fn demo(
     options: DemoOptions,
     env: BTreeMap<String, String>,
     log: Logger,
+    drops: Drops,
     settings: impl FnOnce(&std::path::Path, &std::path::Path) -> Result<Settings, String>,
 ) -> ExitCode {
-    match play(options, env, log, settings).await {
+    match play(options, env, log, drops, settings).await {
         Ok(report) => {
-            println!("{}", if options.json { report.to_json() } else { report.to_text(options.colour) });
+            println!(
+                "{}",
+                if options.json { report.to_json() } else { report.to_text(options.colour) }
+            );
             if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            eprintln!("error: {}", crate::telemetry::Chain(&error));
+            eprintln!("error: {}", Chain(&error));
             ExitCode::FAILURE
         }
     }
@@ -80,13 +81,13 @@ async fn play(
     options: DemoOptions,
     env: BTreeMap<String, String>,
     log: Logger,
+    drops: Drops,
     settings: impl FnOnce(&std::path::Path, &std::path::Path) -> Result<Settings, String>,
 ) -> Result<Report, DemoError> {
     let stage = Stage::set(&env)?;
     say(options, &format!("a host in {}, with a Postgres of its own", stage.data_dir().display()));
-    let settings =
-        settings(&stage.config_file(), &stage.data_dir()).map_err(StageError::Config)?;
-    let running = start(settings, env, log).await?;
+    let settings = settings(&stage.config_file(), &stage.data_dir()).map_err(StageError::Config)?;
+    let running = start(settings, env, log, drops).await?;
     let played = perform(options, &running, &stage).await;
     let stopped = running.stop(Stop::Now, std::future::pending()).await;
     let mut report = played?;
@@ -100,7 +101,7 @@ async fn perform(
     running: &Running,
     stage: &Stage,
 ) -> Result<Report, DemoError> {
-    let began = Wall::now();
+    let began = Instant::now();
     let bar = bar(options);
     let (submitting, faults) = (submit(running), faults::make(running));
     let (ids, faults) = tokio::join!(submitting, faults);
@@ -130,7 +131,7 @@ async fn wait_for_all(
     running: &Running,
     ids: &[TaskId],
     bar: &ProgressBar,
-    began: Wall,
+    began: Instant,
 ) -> Result<Vec<TaskRecord>, DemoError> {
     let mut ended = Vec::with_capacity(ids.len());
     for id in ids {

@@ -107,7 +107,7 @@ impl Report {
 
     pub(super) fn to_text(&self, colour: bool) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         let mut row = |what: &str, value: String| {
             table.add_row([what.to_owned(), value]);
         };

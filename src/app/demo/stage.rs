@@ -25,13 +25,15 @@ const AGENTS: [(&str, &str); 4] = [
     ("worker.py", include_str!("../../../examples/agents/worker.py")),
     ("worker.sh", include_str!("../../../examples/agents/worker.sh")),
     ("flaky.sh", include_str!("../../../examples/agents/flaky.sh")),
-    ("exec_task.sh", include_str!("../../../examples/agents/exec_task.sh")),
+    ("exec_flaky.sh", include_str!("../../../examples/agents/exec_flaky.sh")),
 ];
 
 /// Why there is no stage.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StageError {
-    #[error("no temporary directory can be made in {dir}: {source}; set TMPDIR to one that you can write to")]
+    #[error(
+        "no temporary directory can be made in {dir}: {source}; set TMPDIR to one that you can write to"
+    )]
     Directory {
         dir: PathBuf,
         #[source]
@@ -89,7 +91,7 @@ impl Stage {
         let fleet = |name: &str, command: &str, queue: &str, more: &str| {
             format!(
                 "[fleets.{name}]\ncommand = {command}\ncwd = \"agents\"\nqueues = [\"{queue}\"]\n\
-                 env = {{ HOSTLER_EFFECTS = \"{}\" }}\n{more}\n",
+                 env = {{ EFFECTS_FILE = \"{}\" }}\n{more}\n",
                 effects.display()
             )
         };
@@ -98,12 +100,11 @@ impl Stage {
             restart = { backoff_min = \"50ms\" }\nstop_grace = \"500ms\"";
         let exec = "protocol = \"exec\"\ncount = 2\noutput = \"json\"";
         [
-            "[tasks]\nmax_attempts = 5\nretry_backoff_min = \"50ms\"\n".to_owned(),
+            "[tasks]\nmax_attempts = 5\nretry = { backoff_min = \"50ms\" }\n".to_owned(),
             "[http]\nbind = \"off\"\n".to_owned(),
-            fleet("steady", first, "steady", worker),
-            fleet("simple", r#"["sh", "worker.sh"]"#, "simple", worker),
+            fleet("steady", first, "steady", &format!("count = 2\n{worker}")),
             fleet("flaky", r#"["sh", "flaky.sh"]"#, "simple", worker),
-            fleet("once", r#"["sh", "exec_task.sh", "{{ input.fail_times }}"]"#, "once", exec),
+            fleet("once", r#"["sh", "exec_flaky.sh", "{{ input.fail_times }}"]"#, "once", exec),
         ]
         .join("\n")
     }

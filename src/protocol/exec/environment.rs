@@ -152,7 +152,7 @@ mod tests {
                 ("LANG", "de"),
                 ("CLAUDECODE", "0"),
                 ("HOSTLER_AGENT", "liar"),
-                ("HOSTLER_EFFECTS", "f"),
+                ("EFFECTS_FILE", "f"),
             ]),
             ..fleet()
         };
@@ -163,7 +163,7 @@ mod tests {
             ("CLAUDE_CODE_X", "1"),
             ("LANG", "de"),
             ("CLAUDECODE", "0"),
-            ("HOSTLER_EFFECTS", "f"),
+            ("EFFECTS_FILE", "f"),
             ("HOSTLER_TASK_ID", "tsk_00000000000000000000000000000007"),
             ("HOSTLER_ATTEMPT", "2"),
         ]));
