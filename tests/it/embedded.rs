@@ -1,6 +1,8 @@
 //! The private Postgres, with real processes. Needs an installed PostgreSQL; as root also the
 //! account `postgres`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of the functions of tests")]
+
 use std::{
     fs::{self, Permissions},
     future::{Future, pending},
@@ -253,15 +255,24 @@ async fn a_half_made_cluster_is_made_anew_and_a_dropped_one_shuts_down() {
     eventually("no process", || world.processes().is_empty()).await;
 }
 
-/// A process of the account that Postgres runs as, which is not Postgres.
-fn stranger() -> Child {
+/// A process of the account that Postgres runs as, which is not Postgres. Ends with the test.
+struct Stranger(Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn stranger() -> Stranger {
     let mut command = Command::new("sleep");
     command.arg("600").current_dir("/").stdin(Stdio::null());
     if geteuid().is_root() {
         let user = User::from_name("postgres").unwrap().unwrap();
         command.gid(user.gid.as_raw()).uid(user.uid.as_raw());
     }
-    command.spawn().unwrap()
+    Stranger(command.stdout(Stdio::null()).spawn().unwrap())
 }
 
 #[tokio::test]
@@ -272,7 +283,7 @@ async fn stale_pid_files_do_not_hinder_a_start() {
     let mut gone = Command::new("true").spawn().unwrap();
     gone.wait().unwrap();
 
-    for pid in [stranger.id(), gone.id()] {
+    for pid in [stranger.0.id(), gone.id()] {
         let data = world.dir().join("cluster");
         let content = format!("{pid}\n{}\n1700000000\n5432\n", data.display());
         for file in [data.join("postmaster.pid"), world.dir().join(".s.PGSQL.5432.lock")] {
@@ -283,9 +294,7 @@ async fn stale_pid_files_do_not_hinder_a_start() {
         let postgres = world.start().await.unwrap();
         within(postgres.stop()).await.unwrap();
     }
-    assert_eq!(stranger.try_wait().unwrap(), None, "the stranger was left alone");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    assert_eq!(stranger.0.try_wait().unwrap(), None, "the stranger was left alone");
 }
 
 #[tokio::test]
