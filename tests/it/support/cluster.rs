@@ -35,7 +35,7 @@ rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 "#;
 
 /// The running server.
-pub struct Cluster {
+pub(crate) struct Cluster {
     directory: PathBuf,
     /// Open for as long as this program lives.
     _lifeline: ChildStdin,
@@ -43,7 +43,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// The server of this test program, started by whoever asks first.
-    pub fn get() -> &'static Self {
+    pub(crate) fn get() -> &'static Self {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
         CLUSTER.get_or_init(|| {
             // A thread of its own: whoever asks may be inside a runtime.
@@ -52,14 +52,14 @@ impl Cluster {
     }
 
     /// How to connect to `database` as the superuser.
-    pub fn config(&self, database: &str) -> Config {
+    pub(crate) fn config(&self, database: &str) -> Config {
         let mut config = Config::new();
         config.host_path(&self.directory).user(SUPERUSER).dbname(database);
         config
     }
 
     /// The same as a URL.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         let host = self.directory.to_str().expect("the temporary directory has a plain name");
         format!("postgres://{SUPERUSER}@/{database}?host={host}")
     }
@@ -111,7 +111,7 @@ impl Cluster {
     }
 
     /// Runs `statements` in `database`, one by one, outside of any transaction.
-    pub fn execute(&self, database: &str, statements: &[&str]) {
+    pub(crate) fn execute(&self, database: &str, statements: &[&str]) {
         let config = self.config(database);
         on_a_runtime(async {
             let (client, connection) = config.connect(NoTls).await.expect("the server answers");
@@ -139,7 +139,7 @@ impl Cluster {
 }
 
 /// Runs `work` to its end on a runtime that is made for it. Not from within another one.
-pub fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(work)
 }

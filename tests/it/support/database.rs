@@ -20,14 +20,14 @@ use super::cluster::{Cluster, on_a_runtime};
 const TEMPLATE: &str = "migrated";
 
 /// A database of one test's own, dropped with this value.
-pub struct TestDatabase {
+pub(crate) struct TestDatabase {
     cluster: &'static Cluster,
     name: String,
 }
 
 impl TestDatabase {
     /// A migrated database without a row: a copy of a template, which is quick.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         tokio::task::spawn_blocking(|| {
             static MIGRATED: OnceLock<()> = OnceLock::new();
             let cluster = Cluster::get();
@@ -42,23 +42,23 @@ impl TestDatabase {
     }
 
     /// A database in which no migration has run.
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         let made = tokio::task::spawn_blocking(|| Self::create(Cluster::get(), ""));
         made.await.expect("a database")
     }
 
     /// How to connect to it, as its superuser.
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         self.cluster.config(&self.name)
     }
 
     /// The same as a URL: `postgres://hostler@/name?host=/directory/of/the/socket`.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.cluster.url(&self.name)
     }
 
     /// A pool on it, for eight users.
-    pub async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Store {
         let store = store(self.config());
         store.ping().await.expect("the server answers");
         store

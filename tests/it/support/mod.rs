@@ -9,7 +9,7 @@
 //! The server is started by the first test that asks, is shared by all tests of the program, and is
 //! gone when the program is, whichever way it ends: see `cluster`.
 
-pub mod cluster;
+pub(crate) mod cluster;
 mod database;
 
-pub use database::TestDatabase;
+pub(crate) use database::TestDatabase;
