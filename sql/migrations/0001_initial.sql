@@ -101,7 +101,7 @@ CREATE INDEX tasks_pending ON hostler.tasks (queue, priority DESC, id) INCLUDE (
 -- What waits for its time, in the order of the times.
 CREATE INDEX tasks_scheduled ON hostler.tasks (run_at) WHERE state = 'scheduled';
 -- What each host holds.
-CREATE INDEX tasks_held ON hostler.tasks (host_id)
+CREATE INDEX tasks_held ON hostler.tasks (host_id, id)
     WHERE state IN ('running', 'awaiting_input');
 -- Listings newest first, and the depth of queues, whatever number of tasks has finished.
 CREATE INDEX tasks_listed ON hostler.tasks (queue, state, id);
@@ -240,10 +240,10 @@ EXECUTE FUNCTION hostler.record_task_steps();
 CREATE FUNCTION hostler.forget_deleted_tasks() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM hostler.task_inputs USING gone WHERE task_id = gone.id;
-    DELETE FROM hostler.task_results USING gone WHERE task_id = gone.id;
-    DELETE FROM hostler.attempts USING gone WHERE task_id = gone.id;
-    DELETE FROM hostler.task_events USING gone WHERE task_id = gone.id;
+    DELETE FROM hostler.task_inputs WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.task_results WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.attempts WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.task_events WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
     RETURN NULL;
 END
 $$;
@@ -263,7 +263,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql VOLATILE AS $$
     WITH held AS MATERIALIZED (
-        SELECT id, host_id, agent, started_at
+        SELECT id, queue, attempt, host_id, agent, started_at, cancel_requested
         FROM hostler.tasks
         WHERE state IN ('running', 'awaiting_input') AND host_id = ANY (lost_hosts)
             AND id <> ALL (keep)
@@ -271,20 +271,20 @@ LANGUAGE sql VOLATILE AS $$
         FOR UPDATE
     ), returned AS (
         UPDATE hostler.tasks
-        SET state = CASE WHEN tasks.cancel_requested THEN 'cancelled' ELSE 'pending' END
+        SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'pending' END
                 ::hostler.task_state,
-            finished_at = CASE WHEN tasks.cancel_requested THEN now() END,
-            version = tasks.version + 1,
+            finished_at = CASE WHEN cancel_requested THEN now() END,
+            version = version + 1,
             host_id = NULL, agent = NULL, started_at = NULL, cancel_requested = false
-        FROM held
-        WHERE tasks.id = held.id
-        RETURNING tasks.id, tasks.queue, tasks.attempt, tasks.state,
-            held.host_id, held.agent, held.started_at
+        WHERE id = ANY (ARRAY(SELECT held.id FROM held))
     ), history AS (
         INSERT INTO hostler.attempts
             (task_id, attempt, outcome, class, reason, host_id, agent, started_at)
         SELECT id, attempt, 'released', 'host_lost', why, host_id, agent, started_at
-        FROM returned
+        FROM held
     )
-    SELECT id, queue, attempt, state FROM returned ORDER BY id
+    SELECT id, queue, attempt,
+        CASE WHEN cancel_requested THEN 'cancelled' ELSE 'pending' END::hostler.task_state
+    FROM held
+    ORDER BY id
 $$;

@@ -5,7 +5,7 @@
 
 use std::{error::Error as StdError, fmt, io};
 
-use deadpool_postgres::{PoolError, TimeoutType};
+use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
 use crate::domain::{QueueName, task::TaskEvent};
 
@@ -136,7 +136,9 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Timeout(TimeoutType::Wait) => Self::PoolExhausted,
-            PoolError::Backend(source) => Self::Unavailable { source: Some(Cause(source)) },
+            PoolError::Backend(source) | PoolError::PostCreateHook(HookError::Backend(source)) => {
+                Self::Unavailable { source: Some(Cause(source)) }
+            }
             PoolError::Timeout(_)
             | PoolError::Closed
             | PoolError::NoRuntimeSpecified

@@ -32,14 +32,19 @@ pub mod queues;
 mod statement;
 pub mod tasks;
 
-use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+};
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use error::{Cause, Recovery, StoreError};
 
 use crate::settings;
-use statement::sql;
+use statement::{Sql, sql};
+
+const SESSION: Sql = sql!("schema/session");
+const PING: Sql = sql!("schema/ping");
 
 /// A pool of connections to one database. Clones share it.
 #[derive(Clone)]
@@ -78,6 +83,12 @@ impl Store {
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(settings.connect_timeout))
             .create_timeout(Some(settings.connect_timeout))
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    let set = client.batch_execute(SESSION.text).await;
+                    set.map_err(HookError::Backend)
+                })
+            }))
             .build()
             .map_err(|_| StoreError::Unavailable { source: None })?;
         Ok(Self { pool, config, tls })
@@ -109,7 +120,7 @@ impl Store {
     ///
     /// As [`Store::client`], and [`StoreError::Statement`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sql!("schema/ping").query(&self.client().await?, &[]).await?;
+        PING.query(&self.client().await?, &[]).await?;
         Ok(())
     }
 

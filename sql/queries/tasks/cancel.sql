@@ -7,13 +7,12 @@ WITH found AS MATERIALIZED (
     SELECT id, state, host_id, agent, attempt FROM hostler.tasks WHERE id = $1 FOR UPDATE
 ), changed AS (
     UPDATE hostler.tasks
-    SET state = CASE WHEN found.host_id IS NULL THEN 'cancelled' ELSE found.state END,
-        finished_at = CASE WHEN found.host_id IS NULL THEN now() END,
-        version = tasks.version + (found.host_id IS NULL)::integer,
-        cancel_requested = found.host_id IS NOT NULL
-    FROM found
-    WHERE tasks.id = found.id
-        AND found.state NOT IN ('completed', 'failed', 'cancelled')
-        AND NOT tasks.cancel_requested
+    SET state = CASE WHEN host_id IS NULL THEN 'cancelled' ELSE state END,
+        finished_at = CASE WHEN host_id IS NULL THEN now() END,
+        version = version + (host_id IS NULL)::integer,
+        cancel_requested = host_id IS NOT NULL
+    WHERE id = (SELECT found.id FROM found)
+        AND state NOT IN ('completed', 'failed', 'cancelled')
+        AND NOT cancel_requested
 )
 SELECT state, host_id, agent, attempt FROM found;

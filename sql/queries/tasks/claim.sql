@@ -4,12 +4,14 @@
 -- Locks: the host's row, shared, and only while its lease holds: a take-over waits for this claim,
 --     and a claim that waited for a take-over finds no host. SKIP LOCKED on the tasks, so that
 --     claimers never wait for each other; each queue gives $4 candidates more than are wanted, to
---     make up for those that others hold just now.
--- Index: tasks_pending, once per queue, in its order: nothing else in the table costs anything.
+--     make up for those that others hold just now. No more are locked than are claimed.
+-- Index: tasks_pending, once per queue, in its order; then tasks_pkey, by lists of ids. There is
+--     no join to plan, so that a plan made for an empty table is as good for a full one; IS NOT
+--     DISTINCT FROM, because `=` would make tasks_pending look fit for finding an id.
 WITH host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $1 AND lease_ends_at > now() FOR KEY SHARE
 ), candidate AS MATERIALIZED (
-    SELECT best.id, best.priority
+    SELECT best.id
     FROM host
     CROSS JOIN hostler.queues
     CROSS JOIN LATERAL (
@@ -22,26 +24,27 @@ WITH host AS MATERIALIZED (
     WHERE queues.name = ANY ($2::text[]) AND NOT queues.paused
     ORDER BY best.priority DESC, best.id
 ), due AS MATERIALIZED (
-    SELECT tasks.id, candidate.priority
-    FROM candidate
-    JOIN hostler.tasks ON tasks.id = candidate.id
-    WHERE tasks.state = 'pending'
-    ORDER BY candidate.priority DESC, candidate.id
+    SELECT locked.id, ranked.place
+    FROM unnest(ARRAY(SELECT id FROM candidate)) WITH ORDINALITY AS ranked (id, place)
+    CROSS JOIN LATERAL (
+        SELECT tasks.id
+        FROM hostler.tasks
+        WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+    ORDER BY ranked.place
     LIMIT cardinality($3::text[])
-    FOR UPDATE OF tasks SKIP LOCKED
-), place AS (
-    SELECT id, row_number() OVER (ORDER BY priority DESC, id) AS number FROM due
 ), claimed AS (
     UPDATE hostler.tasks
-    SET state = 'running', version = tasks.version + 1, attempt = tasks.attempt + 1,
-        host_id = $1, agent = ($3::text[])[place.number], started_at = now()
-    FROM place
-    WHERE tasks.id = place.id
-    RETURNING place.number, tasks.id, tasks.attempt, tasks.failures, tasks.max_attempts,
-        tasks.agent, tasks.queue, tasks.kind, tasks.timeout_ms
+    SET state = 'running', version = version + 1, attempt = attempt + 1, host_id = $1,
+        agent = ($3::text[])[
+            array_position((SELECT array_agg(due.id ORDER BY due.place) FROM due), id)
+        ],
+        started_at = now()
+    WHERE id = ANY (ARRAY(SELECT due.id FROM due))
+    RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms,
+        (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input
 )
-SELECT claimed.id, claimed.attempt, claimed.failures, claimed.max_attempts, claimed.agent,
-    claimed.queue, claimed.kind, claimed.timeout_ms, task_inputs.input
+SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, input
 FROM claimed
-JOIN hostler.task_inputs ON task_inputs.task_id = claimed.id
-ORDER BY claimed.number;
+ORDER BY array_position($3::text[], agent);

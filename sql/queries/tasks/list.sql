@@ -27,8 +27,7 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.idempotency_key, tasks.host_id,
     tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at
-FROM shown
-JOIN hostler.tasks ON tasks.id = shown.id
+FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
 LEFT JOIN hostler.task_results ON task_results.task_id = tasks.id
 LEFT JOIN hostler.attempts AS newest
@@ -40,4 +39,5 @@ LEFT JOIN LATERAL (
     ORDER BY attempts.attempt DESC
     LIMIT 1
 ) AS failure ON true
+WHERE tasks.id = ANY (ARRAY(SELECT shown.id FROM shown))
 ORDER BY tasks.id DESC;

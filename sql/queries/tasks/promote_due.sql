@@ -2,7 +2,7 @@
 --     that got work, and the milliseconds until the next task is due, 0 if there may be more now.
 -- State: scheduled -> pending, which is `step(Scheduled, Due)`.
 -- Locks: SKIP LOCKED, so that hosts never wait for each other.
--- Index: tasks_scheduled.
+-- Index: tasks_scheduled, then tasks_pkey by the list of ids.
 WITH due AS MATERIALIZED (
     SELECT id
     FROM hostler.tasks
@@ -12,10 +12,9 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), promoted AS (
     UPDATE hostler.tasks
-    SET state = 'pending', version = tasks.version + 1
-    FROM due
-    WHERE tasks.id = due.id
-    RETURNING tasks.queue
+    SET state = 'pending', version = version + 1
+    WHERE id = ANY (ARRAY(SELECT due.id FROM due))
+    RETURNING queue
 ), next AS (
     SELECT min(run_at) AS run_at FROM hostler.tasks WHERE state = 'scheduled' AND run_at > now()
 )

@@ -7,9 +7,7 @@ WITH found AS MATERIALIZED (
     SELECT id, state, queue FROM hostler.tasks WHERE id = $1 FOR UPDATE
 ), changed AS (
     UPDATE hostler.tasks
-    SET state = 'pending', version = tasks.version + 1, failures = 0, run_at = now(),
-        finished_at = NULL
-    FROM found
-    WHERE tasks.id = found.id AND found.state IN ('failed', 'cancelled')
+    SET state = 'pending', version = version + 1, failures = 0, run_at = now(), finished_at = NULL
+    WHERE id = (SELECT found.id FROM found) AND state IN ('failed', 'cancelled')
 )
 SELECT state, queue FROM found;

@@ -37,9 +37,10 @@ WITH given AS MATERIALIZED (
     RETURNING tasks.id, tasks.state, tasks.idempotency_key, tasks.xmax = 0 AS created
 ), inputs AS (
     INSERT INTO hostler.task_inputs (task_id, input)
-    SELECT made.id, given.input
-    FROM made JOIN given ON given.id = made.id
-    WHERE made.created
+    SELECT given.id, given.input
+    FROM given
+    -- IS TRUE keeps this from becoming a join, which would be planned for a batch of ten.
+    WHERE (given.id IN (SELECT made.id FROM made WHERE made.created)) IS TRUE
 )
 SELECT id, state, idempotency_key, created, NULL AS unknown_queue FROM made
 UNION ALL

@@ -1,0 +1,121 @@
+//! Cancel, retry, and what is told.
+
+use hostler::{
+    domain::{
+        TaskId,
+        record::TaskFilter,
+        task::{TaskEvent, TaskState},
+    },
+    store::tasks::{self, CancelAnswer, RetryAnswer},
+};
+use uuid::Uuid;
+
+use super::{World, end, ensure, states::put_in, task};
+
+#[tokio::test]
+async fn cancel_in_every_state() {
+    let world = World::new().await;
+    for state in TaskState::ALL {
+        let task = put_in(&world, state).await;
+        let answer = tasks::cancel(&world.db, task).await.unwrap();
+        let record = tasks::get(&world.db, task).await.unwrap().unwrap();
+        if state.is_final() {
+            assert_eq!(answer, CancelAnswer::AlreadyFinal(state));
+            assert_eq!(record.state, state);
+        } else if state.is_held() {
+            let CancelAnswer::Requested { host, attempt, .. } = &answer else {
+                panic!("{state}: {answer:?}")
+            };
+            assert_eq!((*host, *attempt), (world.host, record.attempt));
+            assert_eq!((record.state, record.cancel_requested), (state, true));
+            assert_eq!(tasks::cancel(&world.db, task).await.unwrap(), answer, "asked twice");
+            let held = tasks::cancelled_while_held(&world.db, world.host).await.unwrap();
+            assert!(held.contains(&(task, record.attempt)));
+        } else {
+            assert_eq!(answer, CancelAnswer::Cancelled);
+            assert_eq!(record.state, TaskState::Cancelled);
+        }
+        world.check_events(task).await;
+    }
+    let unknown = TaskId::from_uuid(Uuid::now_v7());
+    assert_eq!(tasks::cancel(&world.db, unknown).await.unwrap(), CancelAnswer::Unknown);
+}
+
+#[tokio::test]
+async fn a_task_that_was_called_off_is_not_tried_again() {
+    let world = World::new().await;
+    let rows = [
+        (TaskEvent::FailedForNow, TaskState::Cancelled),
+        (TaskEvent::Released, TaskState::Cancelled),
+        (TaskEvent::Cancelled, TaskState::Cancelled),
+        (TaskEvent::Completed, TaskState::Completed),
+        (TaskEvent::FailedForGood, TaskState::Failed),
+    ];
+    for (event, state) in rows {
+        let given = world.running().await;
+        tasks::cancel(&world.db, given.task).await.unwrap();
+        let settled = world.settle(&[end(&given, event)]).await;
+        assert_eq!(settled[0].state, state, "{event:?}");
+        let record = tasks::get(&world.db, given.task).await.unwrap().unwrap();
+        assert!(!record.cancel_requested && record.finished_at.is_some());
+    }
+    assert_eq!(tasks::cancelled_while_held(&world.db, world.host).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_retry_begins_a_new_round_of_attempts() {
+    let world = World::new().await;
+    let given = world.running().await;
+    world.settle(&[end(&given, TaskEvent::FailedForGood)]).await;
+    let answer = tasks::retry(&world.db, given.task).await.unwrap();
+    assert_eq!(answer, RetryAnswer::Retried { queue: world.queue.clone() });
+    let again = world.claim(1).await.pop().unwrap();
+    assert_eq!((again.task, again.attempt.0, again.failures), (given.task, 2, 0));
+    let answer = tasks::retry(&world.db, given.task).await.unwrap();
+    assert_eq!(answer, RetryAnswer::Refused(TaskState::Running));
+    world.settle(&[end(&again, TaskEvent::Completed)]).await;
+    let answer = tasks::retry(&world.db, given.task).await.unwrap();
+    assert_eq!(answer, RetryAnswer::Refused(TaskState::Completed));
+    let unknown = TaskId::from_uuid(Uuid::now_v7());
+    assert_eq!(tasks::retry(&world.db, unknown).await.unwrap(), RetryAnswer::Unknown);
+    assert_eq!(world.check_events(given.task).await.len(), 6);
+}
+
+#[tokio::test]
+async fn listings_are_newest_first_and_filtered() {
+    let world = World::new().await;
+    let other = ensure(&world.db, "other").await;
+    let mut batch: Vec<_> = (0..6).map(|_| task(&world.queue)).collect();
+    batch[4].queue = other.clone();
+    batch[5].kind = "special".to_owned();
+    tasks::submit(&world.db, &batch).await.unwrap();
+    let given = world.claim(1).await.pop().unwrap();
+    world.settle(&[end(&given, TaskEvent::FailedForGood)]).await;
+    let ids: Vec<TaskId> = batch.iter().map(|task| task.id).collect();
+
+    let all = TaskFilter { limit: 50, ..TaskFilter::default() };
+    let rows = [
+        (all.clone(), vec![5, 4, 3, 2, 1, 0]),
+        (TaskFilter { limit: 2, ..all.clone() }, vec![5, 4]),
+        (TaskFilter { before: Some(ids[4]), limit: 2, ..all.clone() }, vec![3, 2]),
+        (TaskFilter { queue: Some(other), ..all.clone() }, vec![4]),
+        (TaskFilter { kind: Some("special".to_owned()), ..all.clone() }, vec![5]),
+        (TaskFilter { states: vec![TaskState::Failed], ..all.clone() }, vec![0]),
+        (
+            TaskFilter {
+                states: vec![TaskState::Failed, TaskState::Pending],
+                before: Some(ids[2]),
+                ..all
+            },
+            vec![1, 0],
+        ),
+    ];
+    for (filter, expected) in rows {
+        let listed = tasks::list(&world.db, &filter).await.unwrap();
+        let listed: Vec<_> = listed.iter().map(|record| record.id).collect();
+        let expected: Vec<_> = expected.into_iter().map(|index: usize| ids[index]).collect();
+        assert_eq!(listed, expected, "{filter:?}");
+    }
+    let ended = tasks::final_states(&world.db, &ids).await.unwrap();
+    assert_eq!(ended, [(ids[0], TaskState::Failed)]);
+}

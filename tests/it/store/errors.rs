@@ -1,0 +1,122 @@
+//! Errors say what to do, and show no secret.
+
+use std::{error::Error, time::Duration};
+
+use hostler::{
+    settings::{Database, Embedded, Secret},
+    store::{Recovery, Store, StoreError, tasks},
+};
+use tokio_postgres::Config;
+
+use super::{World, task};
+
+fn settings(pool_size: u32, connect_timeout: Duration) -> Database {
+    let embedded = Embedded { bin_dir: None, user: "nobody".to_owned(), shared_buffers: 0 };
+    Database { url: None, pool_size, connect_timeout, embedded }
+}
+
+/// An error with all its causes, in both forms in which it could be written.
+fn shown(error: &StoreError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(" {error} {error:?}");
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_password_is_in_no_error() {
+    let world = World::new().await;
+    let url = world.database.url().replace("hostler@", "nobody:hunter2@");
+    let config = Store::parse_url(&Secret::new(url)).unwrap();
+    let store = Store::new(&settings(1, Duration::from_secs(5)), config).unwrap();
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert_eq!(error.recovery(), Recovery::GiveUp, "no such user: that does not pass");
+    assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
+    assert!(shown(&error).contains("SQLSTATE 28000"), "{}", shown(&error));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_may_come_back() {
+    let mut config = Config::new();
+    config.host_path("/nonexistent").user("u").password("hunter2").dbname("d");
+    let store = Store::new(&settings(1, Duration::from_secs(2)), config).unwrap();
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert_eq!(error.recovery(), Recovery::RetryLater);
+    assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
+}
+
+#[tokio::test]
+async fn a_full_pool_says_so() {
+    let world = World::new().await;
+    let short = settings(1, Duration::from_millis(50));
+    let store = Store::new(&short, world.database.config()).unwrap();
+    let taken = store.client().await.unwrap();
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, StoreError::PoolExhausted), "{error:?}");
+    assert_eq!(error.recovery(), Recovery::RetryLater);
+    let status = store.pool_status();
+    assert_eq!((status.max, status.open, status.idle), (1, 1, 0));
+    drop(taken);
+    store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_a_row_is_left_out() {
+    let world = World::new().await;
+    let mut first = task(&world.queue);
+    first.kind = "secret-kind".to_owned();
+    tasks::submit(&world.db, std::slice::from_ref(&first)).await.unwrap();
+    let error = tasks::submit(&world.db, std::slice::from_ref(&first)).await.unwrap_err();
+    let text = shown(&error);
+    assert!(text.contains("tasks/submit") && text.contains("SQLSTATE 23505"), "{text}");
+    let id = first.id.as_uuid().to_string();
+    assert!(!text.contains(&id) && !text.contains("secret-kind"), "{text}");
+    assert_eq!(error.recovery(), Recovery::GiveUp);
+}
+
+#[tokio::test]
+async fn a_statement_whose_connection_was_cut_may_be_tried_again() {
+    let world = World::new().await;
+    let other = world.store.client().await.unwrap();
+    let pid: i32 = other.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    world.db.execute("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
+    let error = loop {
+        if let Err(error) = tasks::promote_due(&other).await {
+            break error;
+        }
+    };
+    assert_eq!(error.recovery(), Recovery::RetryLater, "{}", shown(&error));
+    drop(other);
+    // The pool does not give the broken one out again.
+    world.store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_value_from_a_newer_schema_is_an_error() {
+    let world = World::new().await;
+    world
+        .db
+        .batch_execute("ALTER TYPE hostler.task_state ADD VALUE 'frozen' BEFORE 'pending'")
+        .await
+        .unwrap();
+    let later = world.store.client().await.unwrap();
+    later
+        .execute(
+            "INSERT INTO hostler.task_events (task_id, number, state, attempt)
+             VALUES (gen_random_uuid(), 1, 'frozen', 0)",
+            &[],
+        )
+        .await
+        .unwrap();
+    let id: uuid::Uuid =
+        later.query_one("SELECT task_id FROM hostler.task_events", &[]).await.unwrap().get(0);
+    let id = hostler::domain::TaskId::from_uuid(id);
+    let error = tasks::events(&later, id).await.unwrap_err();
+    assert!(matches!(error, StoreError::UnknownValue { column: "state", .. }), "{error:?}");
+    assert_eq!(error.recovery(), Recovery::GiveUp);
+}

@@ -1,0 +1,126 @@
+//! Hosts that come, renew, and go in every way.
+
+use std::time::Duration;
+
+use hostler::{
+    domain::task::{TaskEvent, TaskState},
+    store::{hosts, tasks},
+};
+use uuid::Uuid;
+
+use super::{World, agents, end, new_host};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_host_takes_its_predecessors_tasks_back_at_once() {
+    let world = World::new().await;
+    let slot = Uuid::new_v4();
+    let old = new_host(slot, LEASE);
+    assert_eq!(hosts::register(&world.db, &old).await.unwrap(), []);
+    world.submit(3).await;
+    let queues = [world.queue.clone()];
+    let given = tasks::claim(&world.db, old.id, &queues, &agents(2)).await.unwrap();
+    let bystander = world.claim(1).await.pop().unwrap();
+    tasks::cancel(&world.db, given[1].task).await.unwrap();
+
+    let new = new_host(slot, LEASE);
+    let returned = hosts::register(&world.db, &new).await.unwrap();
+    let told: Vec<_> = returned.iter().map(|back| (back.task, back.attempt, back.state)).collect();
+    assert_eq!(
+        told,
+        [
+            (given[0].task, given[0].attempt, TaskState::Pending),
+            (given[1].task, given[1].attempt, TaskState::Cancelled)
+        ]
+    );
+    let record = tasks::get(&world.db, given[0].task).await.unwrap().unwrap();
+    assert_eq!((record.failures, record.attempt.0, record.host), (0, 1, None));
+    let attempts = tasks::attempts(&world.db, given[0].task).await.unwrap();
+    assert_eq!((attempts[0].outcome.as_str(), &attempts[0].error), ("released", &None));
+    assert_eq!(attempts[0].host, Some(old.id));
+    assert!(attempts[0].reason.as_ref().unwrap().contains("same data directory"));
+    for given in &given {
+        world.check_events(given.task).await;
+    }
+    assert_eq!(world.state(bystander.task).await, TaskState::Running);
+
+    assert!(!hosts::renew(&world.db, old.id, LEASE).await.unwrap());
+    assert!(hosts::renew(&world.db, new.id, LEASE).await.unwrap());
+    assert_eq!(tasks::claim(&world.db, old.id, &queues, &agents(1)).await.unwrap(), []);
+    // Attempts go on from where they were: the old number can never count again.
+    let again = tasks::claim(&world.db, new.id, &queues, &agents(1)).await.unwrap();
+    assert_eq!((again[0].task, again[0].attempt.0), (given[0].task, 2));
+}
+
+#[tokio::test]
+async fn a_host_that_registers_anew_gives_up_what_it_held() {
+    let world = World::new().await;
+    let host = new_host(Uuid::new_v4(), LEASE);
+    hosts::register(&world.db, &host).await.unwrap();
+    world.submit(1).await;
+    let queues = [world.queue.clone()];
+    tasks::claim(&world.db, host.id, &queues, &agents(1)).await.unwrap();
+    assert_eq!(hosts::register(&world.db, &host).await.unwrap().len(), 1);
+    assert_eq!(hosts::register(&world.db, &host).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_host_is_taken_over_only_after_its_lease() {
+    let world = World::new().await;
+    let given = world.running().await;
+    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
+    assert!(hosts::renew(&world.db, world.host, Duration::ZERO).await.unwrap());
+    let returned = hosts::take_over(&world.db).await.unwrap();
+    assert_eq!(returned.len(), 1);
+    assert_eq!((returned[0].task, returned[0].queue.as_str()), (given.task, "default"));
+    assert!(!hosts::renew(&world.db, world.host, LEASE).await.unwrap());
+    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
+    let record = tasks::get(&world.db, given.task).await.unwrap().unwrap();
+    assert_eq!((record.state, record.failures), (TaskState::Pending, 0));
+    assert_eq!(world.settle(&[end(&given, TaskEvent::Completed)]).await, []);
+}
+
+#[tokio::test]
+async fn a_lease_that_has_ended_cannot_be_renewed() {
+    let world = World::new().await;
+    let host = new_host(Uuid::new_v4(), Duration::ZERO);
+    hosts::register(&world.db, &host).await.unwrap();
+    assert!(!hosts::renew(&world.db, host.id, LEASE).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_host_that_retires_leaves_nothing_behind() {
+    let world = World::new().await;
+    let given = world.running().await;
+    let returned = hosts::retire(&world.db, world.host).await.unwrap();
+    assert_eq!(returned.len(), 1);
+    assert_eq!(hosts::retire(&world.db, world.host).await.unwrap(), []);
+    let attempts = tasks::attempts(&world.db, given.task).await.unwrap();
+    assert_eq!(attempts[0].reason.as_deref(), Some("the host stopped"));
+    let hosts = world.db.query("SELECT FROM hostler.hosts", &[]).await.unwrap();
+    assert_eq!(hosts.len(), 0);
+}
+
+/// A claim that is under way when its host is taken over is either seen by the take-over or finds
+/// that it has no host; and tasks of a host without a row do not stay with it.
+#[tokio::test]
+async fn no_task_stays_with_a_host_that_is_gone() {
+    let world = World::new().await;
+    world.submit(2).await;
+    let mut other = world.store.client().await.unwrap();
+    let claiming = other.transaction().await.unwrap();
+    let queues = [world.queue.clone()];
+    let given = tasks::claim(&claiming, world.host, &queues, &agents(1)).await.unwrap();
+    assert!(hosts::renew(&world.db, world.host, Duration::ZERO).await.unwrap());
+    // The host is claiming: it is left alone.
+    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
+    claiming.commit().await.unwrap();
+    assert_eq!(hosts::take_over(&world.db).await.unwrap()[0].task, given[0].task);
+
+    let host = new_host(Uuid::new_v4(), LEASE);
+    hosts::register(&world.db, &host).await.unwrap();
+    tasks::claim(&world.db, host.id, &queues, &agents(2)).await.unwrap();
+    world.db.execute("DELETE FROM hostler.hosts", &[]).await.unwrap();
+    assert_eq!(hosts::take_over(&world.db).await.unwrap().len(), 2);
+}

@@ -1,0 +1,15 @@
+//! What the integration tests share: a private Postgres, and a database per test in it.
+//!
+//! ```ignore
+//! let database = TestDatabase::new().await;      // migrated, empty, this test's own
+//! let store = database.store().await;            // a pool on it
+//! let url = database.url();                      // for a program that is given a URL
+//! ```
+//!
+//! The server is started by the first test that asks, is shared by all tests of the program, and is
+//! gone when the program is, whichever way it ends: see `cluster`.
+
+pub(crate) mod cluster;
+mod database;
+
+pub(crate) use database::TestDatabase;
