@@ -6,7 +6,7 @@ const { EFFECTS_FILE, HOSTLER_AGENT } = process.env;
 const send = (message) => process.stdout.write(JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n");
 
 async function work({ task_id, attempt, input }, signal) {
-  if (input.op === "fail") throw new Error(input.message);
+  if (!["echo", "sleep"].includes(input.op)) throw new Error(input.message ?? "no such op");
   if (input.op === "sleep")
     for (let left = input.ms; left > 0; left -= beat) {
       send({ method: "task/progress", params: { task_id, attempt, left_ms: left } });

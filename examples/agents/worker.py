@@ -7,8 +7,8 @@ def send(**message):
     print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
 
 def work(task, op):
-    if op["op"] == "fail":
-        raise ValueError(op["message"])
+    if op["op"] not in ("echo", "sleep"):
+        raise ValueError(op.get("message", "no such op"))
     for left in range(op["ms"] if op["op"] == "sleep" else 0, 0, -beat):
         send(method="task/progress", params={**task, "left_ms": left})
         if called_off.wait(min(left, beat) / 1000):

@@ -1,21 +1,21 @@
 #!/bin/sh
 # A worker for Hostler (see docs/PROTOCOL.md) in POSIX sh. It knows the tasks {"op":"echo","value":…},
-# {"op":"sleep","ms":…} and {"op":"fail","message":…}: members in this order, sleep in whole seconds.
+# {"op":"sleep","ms":…} in whole seconds, and {"op":"fail","message":…}; with no other members.
 say() { printf '{"jsonrpc":"2.0",%s}\n' "$1"; }
 fail() { say "\"id\":$1,\"error\":{\"code\":$2,\"message\":$3}"; }
-
 # Runs in the background, so that the loop below goes on reading. $1 id, $2 task, $3 attempt, $4 input
 run() {
-  value=${4#*,\"*\":} value=${value%\}} second=0
   case $4 in
-    '{"op":"echo",'*) ;; # The value is the result.
-    '{"op":"sleep",'*)
+    '{"op":"echo",'*) value=${4#*\"value\":} value=${value%\}} ;;
+    '{"op":"sleep",'* | *',"op":"sleep"}')
+      value=${4#*\"ms\":} value=${value%%[,\}]*} second=0
       while [ $((second += 1)) -le $((value / 1000)) ]; do
         say "\"method\":\"task/progress\",\"params\":{\"task_id\":\"$2\",\"attempt\":$3,\"second\":$second}"
         sleep 1
       done
       value=null ;;
-    '{"op":"fail",'*) fail "$1" 1 "$value"; return ;;
+    '{"op":"fail",'* | *',"op":"fail"}') value=${4#*\"message\":} value=${value%\}}
+      fail "$1" 1 "${value%,\"op\":\"fail\"}"; return ;;
     *) fail "$1" 1 '"no such op"'; return ;;
   esac
   trap '' TERM # It is done: too late to call it off.

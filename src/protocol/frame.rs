@@ -12,6 +12,14 @@ use super::excerpt::excerpt;
 /// The longest line, where a fleet does not say otherwise: 10 MiB.
 pub const MAX_LINE: usize = 10 * 1024 * 1024;
 
+/// The longest line of a worker whose results may have `max_output` bytes: [`MAX_LINE`], or what
+/// such a result needs with its envelope.
+pub fn line_limit(max_output: u64) -> usize {
+    const ENVELOPE: usize = 64 * 1024;
+    usize::try_from(max_output)
+        .map_or(usize::MAX, |most| most.saturating_add(ENVELOPE).max(MAX_LINE))
+}
+
 /// How much of an overlong line its error shows, in bytes.
 const SHOWN: usize = 80;
 
@@ -260,6 +268,13 @@ mod tests {
         let mut rest = &b"whole\nha"[..];
         let line = LineReader::new(100).next_line(&mut rest).unwrap().unwrap();
         assert!(matches!(line, Cow::Borrowed("whole")));
+    }
+
+    #[test]
+    fn a_line_has_room_for_the_largest_result() {
+        assert_eq!(line_limit(8 * 1024 * 1024), MAX_LINE);
+        assert_eq!(line_limit(10 * 1024 * 1024), MAX_LINE + 64 * 1024);
+        assert_eq!(line_limit(u64::MAX), usize::MAX);
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::domain::{AgentName, Attempt, Generation, TaskId, fleet::Fleet};
 
-/// What every agent gets of the host's own environment; `LC_*` too. Anything else of it, the
-/// host's secrets and the marks of a coding agent that the host itself runs in (`CLAUDECODE`,
-/// `CLAUDE_CODE_*`) above all, stays out unless the fleet's `env_pass` or `env` names it.
+/// What every agent gets of the host's own environment; `LC_*` too.
+///
+/// Anything else of it stays out unless the fleet's `env_pass` or `env` names it: the host's
+/// secrets above all, and the marks of a coding agent that the host itself may run in
+/// (`CLAUDECODE`, `CLAUDE_CODE_*`).
 pub const INHERITED: [&str; 9] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"];
 
