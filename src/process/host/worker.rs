@@ -298,7 +298,7 @@ impl Worker {
                 // The agent's actor may be gone.
                 live.ended.send(Ended { exit, usage, swept, survived }).ok();
             }
-            Notice::Refused { reason } => error!(self.log, "keeper refuses"; "error" => reason),
+            Notice::Refused { reason, .. } => error!(self.log, "keeper refuses"; "error" => reason),
             Notice::Hello { .. } => {}
         }
     }
