@@ -114,7 +114,7 @@ pub(crate) enum Step {
     Stdio,
     /// Making a process.
     Fork,
-    /// Making its session.
+    /// Making its session, with no signal blocked.
     Session,
     /// Setting its limits.
     Limits,

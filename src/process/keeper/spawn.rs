@@ -1,7 +1,7 @@
 //! Starting one process: what the keeper opens for it, and what the child does between fork and exec.
 //!
-//! `std` makes the fork, tells an exec that failed, and clears the child's signal mask; which signals
-//! are ignored the keeper cleared for itself and its children when it began.
+//! `std` makes the fork, tells an exec that failed, and hears SIGPIPE again; the hook clears the mask of
+//! signals that the keeper's own loop needs. What was ignored the keeper cleared when it began.
 
 use std::{
     ffi::CString,
@@ -21,7 +21,7 @@ use nix::{
     sys::{
         prctl::set_pdeathsig,
         resource::{Resource, getrlimit, rlim_t, setrlimit},
-        signal::Signal,
+        signal::{SigSet, Signal},
     },
     unistd::{
         Gid, Pid, Uid, User, chdir, geteuid, getgrouplist, getpid, getppid, pipe2, setgid,
@@ -222,7 +222,7 @@ impl Child {
     /// Runs in the child. Allocates nothing.
     fn prepare(&self) -> Result<(), (Step, Errno)> {
         let at = |step| move |errno| (step, errno);
-        setsid().map_err(at(Step::Session))?;
+        setsid().and_then(|_| SigSet::empty().thread_set_mask()).map_err(at(Step::Session))?;
         for &(resource, soft, hard) in &self.limits {
             setrlimit(resource, soft, hard).map_err(at(Step::Limits))?;
         }

@@ -1,0 +1,188 @@
+//! The keeper program without the host's handle: what it says on its socket, byte by byte.
+
+use std::{
+    io::{Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::world::{HOSTLER, PATIENCE, WORLD, alive};
+
+struct Raw {
+    dir: TempDir,
+    child: Child,
+}
+
+impl Raw {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("keeper.sock")).unwrap();
+        let child = Command::new(HOSTLER)
+            .args(["keeper", &Uuid::new_v4().to_string()])
+            .stdin(OwnedFd::from(listener))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { dir, child }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(self.dir.path().join("keeper.sock")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn connect_as_host(&self) -> UnixStream {
+        let mut stream = self.connect();
+        tell(&mut stream, &json!({ "type": "hello", "version": 1 }));
+        let hello = hear(&mut stream).unwrap();
+        assert_eq!(hello["type"], "hello", "{hello}");
+        stream
+    }
+
+    /// Waits for the keeper's own end.
+    fn ends_well(mut self) {
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+fn tell(stream: &mut UnixStream, message: &Value) {
+    let text = message.to_string();
+    stream.write_all(&u32::try_from(text.len()).unwrap().to_le_bytes()).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+}
+
+/// The next message; `None` at the end of the connection.
+fn hear(stream: &mut UnixStream) -> Option<Value> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).ok()?;
+    let mut text = vec![0; u32::from_le_bytes(length) as usize];
+    stream.read_exact(&mut text).ok()?;
+    Some(serde_json::from_slice(&text).unwrap())
+}
+
+fn order(id: u64, world: &str, script: &str) -> Value {
+    json!({
+        "type": "spawn", "id": id, "argv": ["/bin/sh", "-c", script],
+        "env": { WORLD: world, "PATH": "/usr/bin:/bin" },
+        "cwd": "/", "user": null, "limits": {}, "note": "",
+        "stdin": "null", "stdout": "null", "stderr": "null",
+    })
+}
+
+#[track_caller]
+fn is_refused(stream: &mut UnixStream, reason: &str) {
+    let refused = hear(stream).expect("an answer");
+    assert_eq!(refused["type"], "refused", "{refused}");
+    assert!(refused["reason"].as_str().unwrap().contains(reason), "{refused}");
+    assert_eq!(hear(stream), None);
+}
+
+#[test]
+fn another_version_or_no_hello_is_refused_and_the_next_may_try() {
+    let keeper = Raw::new();
+    let mut stream = keeper.connect();
+    tell(&mut stream, &json!({ "type": "hello", "version": 99 }));
+    is_refused(&mut stream, "protocol version 1, not 99");
+
+    let mut stream = keeper.connect();
+    tell(&mut stream, &json!({ "type": "kill", "id": 1 }));
+    is_refused(&mut stream, "must be a hello");
+
+    let mut stream = keeper.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    is_refused(&mut stream, "the limit is");
+
+    let mut stream = keeper.connect();
+    tell(&mut stream, &json!("what?"));
+    is_refused(&mut stream, "no message of protocol version 1");
+
+    drop(keeper.connect_as_host());
+    keeper.ends_well();
+}
+
+#[test]
+fn garbage_from_the_host_ends_everything() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let mut host = keeper.connect_as_host();
+    tell(&mut host, &order(1, &world, "sleep 1000"));
+    assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    tell(&mut host, &json!({ "type": "dance" }));
+    is_refused(&mut host, "no message");
+    keeper.ends_well();
+    assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+#[test]
+fn a_second_host_is_refused_while_the_first_is_there() {
+    let keeper = Raw::new();
+    let host = keeper.connect_as_host();
+    let mut second = keeper.connect();
+    is_refused(&mut second, "serves another host");
+    drop(host);
+    keeper.ends_well();
+}
+
+#[test]
+fn the_end_of_the_connection_is_the_end_of_all_agents_and_of_the_keeper() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let mut host = keeper.connect_as_host();
+    // One that ignores what can be ignored, one that daemonises, one that also hides its mark.
+    let ready = |name: &str| format!("{}/{name}", keeper.dir.path().display());
+    let scripts = [
+        format!("trap '' TERM HUP INT; echo > {}; sleep 1000", ready("a")),
+        format!("setsid sh -c 'echo > {}; exec sleep 1000' & wait", ready("b")),
+        format!(
+            "setsid env -i {WORLD}=$HOSTLER_TEST_WORLD sh -c 'echo $$ > {}; exec sleep 1000' & wait",
+            ready("c")
+        ),
+    ];
+    for name in ["a", "b", "c"] {
+        nix::unistd::mkfifo(Path::new(&ready(name)), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    for (script, id) in scripts.iter().zip(1..) {
+        tell(&mut host, &order(id, &world, script));
+        assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    }
+    // Opening a FIFO waits for the writer.
+    for name in ["a", "b", "c"] {
+        std::fs::read(ready(name)).unwrap();
+    }
+    assert!(alive(&world).len() >= 5);
+    drop(host);
+    keeper.ends_well();
+    assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+#[test]
+fn ids_are_not_taken_twice() {
+    let keeper = Raw::new();
+    let mut host = keeper.connect_as_host();
+    tell(&mut host, &order(7, "", "exit 0"));
+    assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    assert_eq!(hear(&mut host).unwrap()["exit"], json!({ "code": 0 }));
+    tell(&mut host, &order(7, "", "exit 0"));
+    let answer = hear(&mut host).unwrap();
+    assert_eq!(answer["failure"]["subject"], "its id is not new", "{answer}");
+    tell(&mut host, &json!({ "type": "shutdown" }));
+    assert_eq!(hear(&mut host), None);
+    keeper.ends_well();
+}
+
+#[test]
+fn a_person_who_runs_it_is_told_what_to_run() {
+    let output = Command::new(HOSTLER).arg("keeper").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("hostler up"));
+}
