@@ -133,7 +133,7 @@ impl Supervisor {
                 Err(Failed::Error(problem)) => {
                     self.failed();
                     error!(self.log, "postgres could not be started again";
-                        "error" => problem.with_causes(), "failures" => self.failures);
+                        "error" => problem.with_causes(), "count" => self.failures);
                 }
             }
         }

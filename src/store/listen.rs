@@ -78,7 +78,7 @@ async fn listen(store: Store, log: Logger, sender: mpsc::Sender<Notice>) {
         let (least, most) = BACKOFF;
         let wait = restart::jittered(restart::backoff(least, most, failures), fastrand::f64());
         warn!(log, "not listening for notices";
-            "error" => causes(&error), "failures" => failures, "wait_ms" => wait.as_millis());
+            "error" => causes(&error), "count" => failures, "wait_ms" => wait.as_millis());
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = sender.closed() => return,
@@ -144,7 +144,7 @@ async fn pass_on(
         Some(Ok(AsyncMessage::Notification(said))) => match read(&said) {
             Some(notice) => sender.send(notice).await.map_err(|_| End::Unwanted),
             None => {
-                debug!(log, "notice not understood"; "channel" => said.channel());
+                debug!(log, "notice not understood"; "address" => said.channel());
                 Ok(())
             }
         },

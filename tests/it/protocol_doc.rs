@@ -53,6 +53,7 @@ fn assignment(params: &Value) -> Assignment {
         kind: text("kind").into(),
         input: params["input"].clone(),
         timeout: None,
+        waited: std::time::Duration::ZERO,
     }
 }
 

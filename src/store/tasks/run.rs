@@ -76,7 +76,7 @@ pub async fn claim(
                 kind: fields.get("kind")?,
                 input: fields.get("input")?,
                 timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
-                waited: Duration::ZERO,
+                waited: Duration::from_millis(fields.count("waited_ms")?),
             })
         })
         .collect()

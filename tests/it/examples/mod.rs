@@ -49,6 +49,7 @@ fn assignment(number: u128, input: Value) -> Assignment {
         kind: "with \"input\": in it".into(),
         input,
         timeout: None,
+        waited: std::time::Duration::ZERO,
     }
 }
 
@@ -108,7 +109,7 @@ fn the_examples_leave_one_effect_for_each_task_they_finish() {
     let dir = tempfile::tempdir().unwrap();
     for (interpreter, script) in WORKERS {
         let effects = dir.path().join(interpreter);
-        let env = [("HOSTLER_EFFECTS", effects.to_str().unwrap())];
+        let env = [("EFFECTS_FILE", effects.to_str().unwrap())];
         let Some(mut worker) = Worker::ready(interpreter, script, &env) else { continue };
         let tasks = [1, 2, 3].map(|n| assignment(n, json!({"op": "echo", "value": 0})));
         for task in &tasks {

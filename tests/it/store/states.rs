@@ -113,6 +113,7 @@ fn held(task: TaskId, attempt: Attempt) -> Assignment {
         kind: String::new(),
         input: serde_json::Value::Null,
         timeout: None,
+        waited: std::time::Duration::ZERO,
     }
 }
 
