@@ -103,9 +103,11 @@ impl Worker {
 
     /// Serves keepers until a shutdown, or until the last handle is gone.
     pub(super) async fn run(mut self, first: Started) {
+        let mut instance = first.instance;
         let mut keeper = Some(first);
         let mut wait = FIRST_WAIT;
         while let Some(started) = keeper.take() {
+            instance = started.instance;
             let born = Instant::now();
             self.serve(started).await;
             if self.leaving.is_some() {
@@ -119,7 +121,7 @@ impl Worker {
             }
             keeper = self.restart().await;
         }
-        self.places.clear();
+        self.places.clear(instance);
         self.inbox.close();
         for done in self.leaving.into_iter().flatten() {
             // Whoever asked may have stopped waiting.
