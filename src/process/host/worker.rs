@@ -189,7 +189,9 @@ impl Worker {
         if !leaves && let Err(problem) = child.start_kill() {
             warn!(self.log, "keeper can't be killed"; "pid" => pid, "error" => %problem);
         }
-        match child.wait().await {
+        let exit = child.wait().await;
+        let leaves = leaves && exit.as_ref().is_ok_and(|exit| exit.success());
+        match exit {
             Ok(exit) if leaves => info!(self.log, "keeper ended"; "pid" => pid, "exit" => %exit),
             Ok(exit) => {
                 let why = broken.map_or_else(|| "no answer in time".to_owned(), |b| b.to_string());

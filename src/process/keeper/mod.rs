@@ -129,9 +129,12 @@ impl Keeper {
             if let Some(peer) = &mut self.peer {
                 peer.flush();
             }
-            self.peer.take_if(|peer| peer.is_gone()).filter(|peer| peer.is_host).inspect(|_| {
+            if let Some(peer) = self.peer.take_if(|peer| peer.is_gone())
+                && peer.is_host
+            {
                 info!(self.log, "host is gone");
-            });
+            }
+            // There was a host, as nobody waits for a hello any more.
             let host_left = self.peer.is_none() && self.limit.is_none();
             if host_left || signalled {
                 self.end();
