@@ -105,14 +105,14 @@ pub(super) async fn clear_the_way(log: &Logger, places: &Places) -> Result<(), K
         }
     }
     if let Some(instance) = read_instance(&places.instance_file()) {
-        sweep_after(log, instance).await;
+        sweep_after(log, instance, Vec::new()).await;
     }
     Ok(())
 }
 
 /// Ends what a dead keeper left behind, and logs what was found.
-pub(super) async fn sweep_after(log: &Logger, instance: Uuid) {
-    match tokio::task::spawn_blocking(move || sweep(instance)).await {
+pub(super) async fn sweep_after(log: &Logger, instance: Uuid, leaders: Vec<u32>) {
+    match tokio::task::spawn_blocking(move || sweep(instance, &leaders)).await {
         Ok(Ok(swept)) if swept.survived > 0 => {
             warn!(log, "processes of a dead keeper do not end"; "count" => swept.survived);
         }

@@ -203,7 +203,8 @@ impl Worker {
             }
         }
         if !leaves || !self.live.is_empty() {
-            start::sweep_after(&self.log, instance).await;
+            let leaders = self.live.values().map(|live| live.pid).collect();
+            start::sweep_after(&self.log, instance, leaders).await;
         }
         self.lose_all();
     }
