@@ -100,7 +100,7 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// A process that was started.
+/// A process that was started. It goes on when this is dropped; [`Processes::kill`] ends it.
 #[derive(Debug)]
 pub struct Spawned {
     /// What to name it by.

@@ -23,19 +23,22 @@ pub(crate) struct Swept {
     pub(crate) survived: u32,
 }
 
-/// Kills every process that bears the mark of `instance` until a look finds none. Blocks.
+/// Kills every process that bears the mark of `instance` until a look finds none, and waits for
+/// `leaders`, the pids of those that the kernel kills by itself. Blocks.
 ///
 /// # Errors
 ///
 /// `/proc` can't be read, or the kernel has no pidfds (before Linux 5.3).
-pub(crate) fn sweep(instance: Uuid) -> io::Result<Swept> {
+pub(crate) fn sweep(instance: Uuid, leaders: &[u32]) -> io::Result<Swept> {
     let deadline = Instant::now() + LIMIT;
+    // Before the first look: a process that is ending loses its environment before its files.
+    let ending = ending(instance, leaders)?;
     let mut swept = Swept::default();
     loop {
         let marked = marked(instance)?;
         swept.survived = count(marked.len());
         if marked.is_empty() || Instant::now() >= deadline {
-            return Ok(swept);
+            break;
         }
         for process in &marked {
             // One that may not be signalled is seen again at the next look, and counted at last.
@@ -47,6 +50,24 @@ pub(crate) fn sweep(instance: Uuid) -> io::Result<Swept> {
             wait_for(process, deadline)?;
         }
     }
+    for process in &ending {
+        wait_for(process, deadline)?;
+    }
+    Ok(swept)
+}
+
+/// Handles to those of `leaders` that have not ended. A pid may be another's by
+/// now: it is only waited for, and not even that where it bears another mark.
+fn ending(instance: Uuid, leaders: &[u32]) -> io::Result<Vec<PidFd>> {
+    let mut found = Vec::new();
+    for pid in leaders.iter().filter_map(|pid| i32::try_from(*pid).ok()) {
+        if let Some(process) = PidFd::open(pid)?
+            && Mark::of(pid).is_none_or(|mark| mark.instance == instance)
+        {
+            found.push(process);
+        }
+    }
+    Ok(found)
 }
 
 fn count(length: usize) -> u32 {

@@ -56,13 +56,20 @@ impl Places {
         self.socket.with_extension("instance")
     }
 
-    /// Removes what is of no use without a keeper.
-    pub(super) fn clear(&self) {
-        for path in [&self.socket, &self.instance_file()] {
-            // A file that stays does no harm: the next start replaces it.
-            fs::remove_file(path).ok();
+    /// Removes what is of no use without the keeper `instance`, unless another took its place.
+    pub(super) fn clear(&self, instance: Uuid) {
+        let file = self.instance_file();
+        if read_instance(&file) == Some(instance) {
+            for path in [&self.socket, &file] {
+                // A file that stays does no harm: the next start replaces it.
+                fs::remove_file(path).ok();
+            }
         }
     }
+}
+
+fn read_instance(file: &Path) -> Option<Uuid> {
+    Uuid::try_parse(fs::read_to_string(file).ok()?.trim()).ok()
 }
 
 /// A keeper that runs and said hello.
@@ -97,17 +104,15 @@ pub(super) async fn clear_the_way(log: &Logger, places: &Places) -> Result<(), K
             return Err(in_use());
         }
     }
-    let file = places.instance_file();
-    let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
-    if let Ok(instance) = Uuid::try_parse(text.trim()) {
-        sweep_after(log, instance).await;
+    if let Some(instance) = read_instance(&places.instance_file()) {
+        sweep_after(log, instance, Vec::new()).await;
     }
     Ok(())
 }
 
 /// Ends what a dead keeper left behind, and logs what was found.
-pub(super) async fn sweep_after(log: &Logger, instance: Uuid) {
-    match tokio::task::spawn_blocking(move || sweep(instance)).await {
+pub(super) async fn sweep_after(log: &Logger, instance: Uuid, leaders: Vec<u32>) {
+    match tokio::task::spawn_blocking(move || sweep(instance, &leaders)).await {
         Ok(Ok(swept)) if swept.survived > 0 => {
             warn!(log, "processes of a dead keeper do not end"; "count" => swept.survived);
         }
@@ -133,7 +138,6 @@ pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
         .stdin(listener)
         .stdout(Stdio::null())
         .stderr(log)
-        .kill_on_drop(true)
         .spawn()
         .map_err(|source| KeeperError::Program { exe: places.exe.clone(), source })?;
     let no_answer = |what: String| KeeperError::NoAnswer { what, log: places.log_file() };
@@ -151,17 +155,20 @@ pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
             return Err(no_answer(format!("it ended at once ({status})")));
         }
     };
-    match answer {
+    let what = match answer {
         Ok(Ok((link, Notice::Hello { version: VERSION, instance: theirs, pid, last_id, .. })))
             if theirs == instance =>
         {
-            Ok(Started { child, link, pid, instance, last_id })
+            return Ok(Started { child, link, pid, instance, last_id });
         }
-        Ok(Ok((_, Notice::Refused { reason, .. }))) => Err(no_answer(format!("it said: {reason}"))),
-        Ok(Ok(_)) => Err(no_answer("it answered as another keeper".to_owned())),
-        Ok(Err(broken)) => Err(no_answer(broken.to_string())),
-        Err(_) => Err(no_answer(format!("no hello within {} s", HELLO_LIMIT.as_secs()))),
-    }
+        Ok(Ok((_, Notice::Refused { reason, .. }))) => format!("it said: {reason}"),
+        Ok(Ok(_)) => "it answered as another keeper".to_owned(),
+        Ok(Err(broken)) => broken.to_string(),
+        Err(_) => format!("no hello within {} s", HELLO_LIMIT.as_secs()),
+    };
+    // It keeps nothing yet. Where killing it fails, it ends by itself for want of a host.
+    child.kill().await.ok();
+    Err(no_answer(what))
 }
 
 /// Makes the directories and files of a keeper; gives the file of its log.

@@ -103,9 +103,11 @@ impl Worker {
 
     /// Serves keepers until a shutdown, or until the last handle is gone.
     pub(super) async fn run(mut self, first: Started) {
+        let mut instance = first.instance;
         let mut keeper = Some(first);
         let mut wait = FIRST_WAIT;
         while let Some(started) = keeper.take() {
+            instance = started.instance;
             let born = Instant::now();
             self.serve(started).await;
             if self.leaving.is_some() {
@@ -119,7 +121,7 @@ impl Worker {
             }
             keeper = self.restart().await;
         }
-        self.places.clear();
+        self.places.clear(instance);
         self.inbox.close();
         for done in self.leaving.into_iter().flatten() {
             // Whoever asked may have stopped waiting.
@@ -187,7 +189,9 @@ impl Worker {
         if !leaves && let Err(problem) = child.start_kill() {
             warn!(self.log, "keeper can't be killed"; "pid" => pid, "error" => %problem);
         }
-        match child.wait().await {
+        let exit = child.wait().await;
+        let leaves = leaves && exit.as_ref().is_ok_and(|exit| exit.success());
+        match exit {
             Ok(exit) if leaves => info!(self.log, "keeper ended"; "pid" => pid, "exit" => %exit),
             Ok(exit) => {
                 let why = broken.map_or_else(|| "no answer in time".to_owned(), |b| b.to_string());
@@ -199,7 +203,8 @@ impl Worker {
             }
         }
         if !leaves || !self.live.is_empty() {
-            start::sweep_after(&self.log, instance).await;
+            let leaders = self.live.values().map(|live| live.pid).collect();
+            start::sweep_after(&self.log, instance, leaders).await;
         }
         self.lose_all();
     }

@@ -123,19 +123,22 @@ impl Keeper {
         loop {
             self.wait()?;
             let signalled = self.take_signals()?;
-            self.accept()?;
             self.serve();
             self.tend()?;
             if let Some(peer) = &mut self.peer {
                 peer.flush();
             }
-            self.peer.take_if(|peer| peer.is_gone()).filter(|peer| peer.is_host).inspect(|_| {
+            if let Some(peer) = self.peer.take_if(|peer| peer.is_gone())
+                && peer.is_host
+            {
                 info!(self.log, "host is gone");
-            });
+            }
+            // There was a host, as nobody waits for a hello any more.
             let host_left = self.peer.is_none() && self.limit.is_none();
             if host_left || signalled {
                 self.end();
             }
+            self.accept()?;
             if self.is_over()? {
                 info!(self.log, "keeper ended");
                 return Ok(());
@@ -156,7 +159,7 @@ impl Keeper {
             let millis = due.saturating_duration_since(now).as_micros().div_ceil(1000);
             u16::try_from(millis).map_or(PollTimeout::from(u16::MAX), PollTimeout::from)
         });
-        let listen = if self.is_deaf { PollFlags::empty() } else { PollFlags::POLLIN };
+        let listen = if self.listens() { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), listen),
@@ -179,9 +182,15 @@ impl Keeper {
         Ok(end)
     }
 
+    /// Whether connections are taken. Once the host is gone none is: the next host's waits, unseen,
+    /// until the keeper has ended, and so learns when it has.
+    fn listens(&self) -> bool {
+        !self.is_deaf && !self.ending && !self.peer.as_ref().is_some_and(Peer::has_hung_up)
+    }
+
     /// Takes a connection where there is none; refuses it where there is one.
     fn accept(&mut self) -> io::Result<()> {
-        while !self.is_deaf {
+        while self.listens() {
             let mut peer = match self.listener.accept() {
                 Ok((stream, _)) => Peer::new(stream)?,
                 Err(error) => match error.kind() {
@@ -196,14 +205,10 @@ impl Keeper {
                     }
                 },
             };
-            if self.peer.is_none() && !self.ending {
+            if self.peer.is_none() {
                 self.peer = Some(peer);
             } else {
-                if self.ending {
-                    peer.refuse("this keeper is ending");
-                } else {
-                    peer.refuse_second();
-                }
+                peer.refuse_second();
                 peer.flush();
             }
         }

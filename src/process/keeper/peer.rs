@@ -12,7 +12,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    poll::PollFlags,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
         ControlMessage, MsgFlags, UnixAddr, getsockopt, sendmsg, sockopt::PeerCredentials,
     },
@@ -81,6 +81,12 @@ impl Peer {
     /// Whether the connection is over.
     pub(super) fn is_gone(&self) -> bool {
         self.gone || (self.closing && self.waiting.is_empty())
+    }
+
+    /// Whether the other end is closed, though bytes from before may still be there to read.
+    pub(super) fn has_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Whether something waits to be written.

@@ -79,7 +79,10 @@ pub(super) fn start(order: &Order, mark: Mark) -> Result<Started, Failure> {
     drop(process);
     match spawned {
         Ok(child) => Ok(Started { pid: pid_of(&child), pipes }),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+        // `std` refused it before any system call: EINVAL has the same kind, but a number too.
+        Err(error)
+            if error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none() =>
+        {
             Err(bad_order("its command, arguments or environment hold a NUL byte"))
         }
         Err(error) => {

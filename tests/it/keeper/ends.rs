@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs};
 use futures_util::{FutureExt, future::join_all};
 use hostler::{
     domain::fleet::StopSignal,
-    process::{Exit, Keeper, Processes, SpawnError, Stdio},
+    process::{Exit, Keeper, Processes, SpawnError},
 };
 use slog::{Discard, Logger, o};
 
@@ -51,10 +51,10 @@ async fn a_daemonised_grandchild_is_gone_when_the_end_is_told() {
 #[tokio::test]
 async fn a_tree_of_daemons_is_swept_to_its_leaves() {
     let world = World::new().await;
-    let script = "setsid sh -c 'setsid sh -c \"setsid sh -c \\\"echo \\\\\\$\\\\\\$; read x\\\" & read x\" & read x' & read x";
-    let mut spec = world.sh(script);
-    spec.stdin = Stdio::Pipe;
-    let mut agent = world.spawn(spec).await;
+    let script = world.path("tree");
+    let text = "[ $1 = 0 ] && echo $$ && exec sleep 1000; setsid sh $0 $(($1 - 1)) & wait";
+    fs::write(&script, text).unwrap();
+    let mut agent = world.spawn(world.sh(&format!("sh {} 4", script.display()))).await;
     let leaf = agent.number().await;
     assert!(runs(leaf));
     world.keeper.kill(agent.spawned.id);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::world::{HOSTLER, PATIENCE, WORLD, alive};
+use super::world::{HOSTLER, PATIENCE, WORLD, alive, in_time, start};
 
 struct Raw {
     dir: TempDir,
@@ -163,6 +163,22 @@ fn the_end_of_the_connection_is_the_end_of_all_agents_and_of_the_keeper() {
     drop(host);
     keeper.ends_well();
     assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+#[tokio::test]
+async fn the_next_host_waits_for_the_keeper_of_one_that_died() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let mut host = keeper.connect_as_host();
+    for id in 1..=50 {
+        tell(&mut host, &order(id, &world, "trap '' TERM; setsid sleep 1000 & sleep 1000"));
+        assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    }
+    drop(host);
+    let next = start(keeper.dir.path()).await;
+    assert_eq!(alive(&world), Vec::<u32>::new());
+    in_time(next.shutdown()).await;
+    keeper.ends_well();
 }
 
 #[test]
