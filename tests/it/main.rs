@@ -1,4 +1,5 @@
 //! The one integration binary: a module per part, and `support` for all of them.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails; helpers are tests, too")]
 
 mod embedded;
 mod examples;
