@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{World, agents, end, is_legal, task};
 
-/// A new task of the world's queue in `state`. Every other pending one must have been taken.
+/// A new task of the world's queue in `state`.
 pub(super) async fn put_in(world: &World, state: TaskState) -> TaskId {
     use TaskEvent as E;
     match state {
@@ -35,12 +35,10 @@ pub(super) async fn put_in(world: &World, state: TaskState) -> TaskId {
         }
         TaskState::Pending => world.submit(1).await[0],
         _ => {
-            // Above all others, so that it is the one that is claimed.
-            let mut urgent = task(&world.queue);
-            urgent.priority = i16::MAX;
-            tasks::submit(&world.db, std::slice::from_ref(&urgent)).await.unwrap();
+            let id = world.submit(1).await[0];
+            put_first(world, id).await;
             let given = world.claim(1).await.pop().unwrap();
-            assert_eq!(given.task, urgent.id);
+            assert_eq!(given.task, id);
             match state {
                 TaskState::AwaitingInput => apply(world, given.task, E::InputAsked).await,
                 TaskState::Completed => apply(world, given.task, E::Completed).await,
@@ -52,6 +50,12 @@ pub(super) async fn put_in(world: &World, state: TaskState) -> TaskId {
             given.task
         }
     }
+}
+
+/// Makes a task the one that is claimed next, if it can be claimed at all.
+async fn put_first(world: &World, id: TaskId) {
+    let first = "UPDATE hostler.tasks SET priority = (id = $1)::integer WHERE queue = 'default'";
+    world.db.execute(first, &[id.as_uuid()]).await.unwrap();
 }
 
 /// Lets `event` happen to a task, whatever state it is in, by the statement there is for it.
@@ -80,10 +84,8 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
             tasks::promote_due(&world.db).await.unwrap();
         }
         TaskEvent::Claimed => {
-            let first = "UPDATE hostler.tasks SET priority = $2 WHERE id = $1";
-            world.db.execute(first, &[id.as_uuid(), &i16::MAX]).await.unwrap();
-            let count = usize::from(record.state == TaskState::Pending);
-            world.claim(count).await;
+            put_first(world, id).await;
+            world.claim(1).await;
         }
         TaskEvent::Retried => {
             tasks::retry(&world.db, id).await.unwrap();

@@ -64,6 +64,7 @@ impl Cluster {
         format!("postgres://{SUPERUSER}@/{database}?host={host}")
     }
 
+    #[expect(clippy::zombie_processes, reason = "it outlives this program, on purpose")]
     fn start() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("hostler-test-")
@@ -144,6 +145,7 @@ pub(crate) fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(work)
 }
 
+#[expect(clippy::zombie_processes, reason = "it outlives this program, on purpose")]
 fn start_reaper(directory: &Path) -> ChildStdin {
     let mut reaper = Command::new("sh")
         .args(["-c", REAPER, "reaper"])
