@@ -162,7 +162,7 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION hostler.put_back(lost_hosts uuid[], why text)
+CREATE OR REPLACE FUNCTION hostler.put_back(lost_hosts uuid[], why text, keep uuid[] DEFAULT '{}'::uuid[])
  RETURNS TABLE(put_back_task uuid, put_back_queue text, put_back_attempt integer, put_back_state task_state)
  LANGUAGE sql
 AS $function$
@@ -170,6 +170,7 @@ AS $function$
         SELECT id, queue, attempt, host_id, agent, started_at, cancel_requested
         FROM hostler.tasks
         WHERE state IN ('running', 'awaiting_input') AND host_id = ANY (lost_hosts)
+            AND id <> ALL (keep)
         ORDER BY id
         FOR UPDATE
     ), returned AS (
