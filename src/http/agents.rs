@@ -1,0 +1,62 @@
+//! Fleets and agents.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{Data, Payload},
+};
+
+use super::{Answer, State, api::Listing, body, error::ApiError, fields, logs, ok, query};
+use crate::{domain::AgentName, supervisor::Command};
+
+pub(super) async fn fleets(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    Ok(ok(&Listing { items: state.supervisor.fleets().await? }))
+}
+
+pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    Ok(ok(&Listing { items: state.supervisor.agents().await? }))
+}
+
+pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    let name = query::path(&request, "name")?;
+    Ok(ok(&state.supervisor.agent(name).await?))
+}
+
+pub(super) async fn start(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Start).await
+}
+
+pub(super) async fn stop(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Stop).await
+}
+
+pub(super) async fn restart(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Restart).await
+}
+
+async fn command(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    command: Command,
+) -> Answer {
+    query::none(request)?;
+    let name = query::path(request, "name")?;
+    let body = body::object(request, payload, state.settings.max_body).await?;
+    fields::nothing(body).map_err(ApiError::invalid)?;
+    Ok(ok(&state.supervisor.command(name, command).await?))
+}
+
+pub(super) async fn logs(state: Data<State>, request: HttpRequest) -> Answer {
+    let tail = query::tail(request.query_string())?;
+    let name: AgentName = query::path(&request, "name")?;
+    let agent = state.supervisor.agent(name).await?;
+    let path = state.supervisor.log_path(&agent.name);
+    let stream = logs::stream(path, tail, state.closing.clone());
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
+        .streaming(stream))
+}

@@ -1,0 +1,256 @@
+//! Reading a JSON object field by field, so that every mistake in it is named at once. Pure.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::api::FieldError;
+use crate::settings::parse_duration;
+
+/// The most mistakes that are named; a batch of thousands may have as many.
+const MAX_ERRORS: usize = 100;
+
+/// The deepest nesting of an input. Readers of JSON give up at 128, and an input is shown inside
+/// other objects.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// What is wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Errors(Vec<FieldError>);
+
+impl Errors {
+    /// Notes that `field` is wrong.
+    pub(super) fn add(&mut self, field: impl Into<String>, detail: impl Into<String>) {
+        if self.0.len() < MAX_ERRORS {
+            self.0.push(FieldError { field: field.into(), detail: detail.into() });
+        }
+    }
+
+    /// `value`, or what is wrong.
+    pub(super) fn or<T>(self, value: T) -> Result<T, Vec<FieldError>> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+    }
+}
+
+/// One object whose fields are taken out one after another.
+///
+/// A field that is `null` counts as absent, as in the answers of the API.
+pub(super) struct Fields<'a> {
+    at: String,
+    object: Map<String, Value>,
+    known: Vec<&'static str>,
+    errors: &'a mut Errors,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads `object`, which stands at `at`: empty for the body itself, else `tasks[3]`.
+    pub(super) fn new(at: String, object: Map<String, Value>, errors: &'a mut Errors) -> Self {
+        Self { at, object, known: Vec::new(), errors }
+    }
+
+    /// The full name of a field.
+    pub(super) fn path(&self, name: &str) -> String {
+        if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
+    }
+
+    /// Notes that the field is wrong.
+    pub(super) fn wrong(&mut self, name: &str, detail: impl Into<String>) {
+        self.errors.add(self.path(name), detail);
+    }
+
+    /// Takes the field as it is.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.object.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn string(&mut self, name: &'static str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            other => {
+                self.wrong(name, format!("must be a string, not {}", kind_of(&other)));
+                None
+            }
+        }
+    }
+
+    /// Takes a text of 1 to `max` characters, none of them a control character.
+    pub(super) fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
+        let text = self.string(name)?;
+        match check_text(&text, max) {
+            Ok(()) => Some(text),
+            Err(detail) => {
+                self.wrong(name, detail);
+                None
+            }
+        }
+    }
+
+    /// Takes a text that parses.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.string(name)?;
+        text.parse().map_err(|error: T::Err| self.wrong(name, error.to_string())).ok()
+    }
+
+    /// Takes a time.
+    pub(super) fn time(&mut self, name: &'static str) -> Option<Timestamp> {
+        let text = self.string(name)?;
+        let detail = "must be a time with its offset after RFC 3339, as in `2030-01-31T08:00:00Z`";
+        text.parse().map_err(|_| self.wrong(name, detail)).ok()
+    }
+
+    /// Takes a duration of at most `max`; one of nothing only where `zero` is allowed.
+    pub(super) fn duration(
+        &mut self,
+        name: &'static str,
+        zero: bool,
+        max: Duration,
+    ) -> Option<Duration> {
+        let text = self.string(name)?;
+        match parse_duration(&text) {
+            Ok(value) if value > max => {
+                let days = max.as_secs() / 86_400;
+                self.wrong(name, format!("must not be longer than {days} days"));
+            }
+            Ok(value) if value.as_millis() == 0 && !zero => {
+                self.wrong(name, "must be at least 1ms");
+            }
+            Ok(value) => return Some(value),
+            Err(detail) => self.wrong(name, detail),
+        }
+        None
+    }
+
+    /// Takes a whole number of this range.
+    pub(super) fn integer(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let value = self.take(name)?;
+        let found = value.as_i64().filter(|number| range.contains(number));
+        if found.is_none() {
+            let (first, last) = range.into_inner();
+            let got = match value {
+                Value::Number(number) => number.to_string(),
+                other => kind_of(&other).to_owned(),
+            };
+            self.wrong(name, format!("must be a whole number from {first} to {last}, not {got}"));
+        }
+        found
+    }
+
+    /// Takes any JSON that can be stored, of at most `max` bytes.
+    pub(super) fn json(&mut self, name: &'static str, max: u64) -> Value {
+        let Some(value) = self.take(name) else { return Value::Null };
+        let path = self.path(name);
+        if let Err((at, detail)) = storable(&value, path, MAX_DEPTH) {
+            self.errors.add(at, detail);
+        } else {
+            let size = json_size(&value);
+            if size > max {
+                self.wrong(name, format!("is {size} bytes of JSON; at most {max} are taken"));
+            }
+        }
+        value
+    }
+
+    /// Everything was taken: what is left has no meaning.
+    pub(super) fn finish(self) {
+        let known = self.known.join(", ");
+        for name in self.object.keys() {
+            let detail = format!("is no field of this object; the fields are {known}");
+            self.errors.add(self.path(&shown(name)), detail);
+        }
+    }
+}
+
+/// Refuses any field: for requests that say everything by their path.
+pub(super) fn nothing(object: Map<String, Value>) -> Result<(), Vec<FieldError>> {
+    let mut errors = Errors::default();
+    for name in object.keys() {
+        errors.add(shown(name), "has no meaning here: this request takes no fields");
+    }
+    errors.or(())
+}
+
+/// The name of a field that the caller made up, as it may be repeated.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+/// Whether `text` has 1 to `max` characters, none of them a control character.
+pub(super) fn check_text(text: &str, max: usize) -> Result<(), String> {
+    let count = text.chars().count();
+    if count == 0 {
+        return Err("must not be empty".to_owned());
+    }
+    if count > max {
+        return Err(format!("has {count} characters; at most {max} are taken"));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(control) => {
+            Err(format!("must not have control characters, as U+{:04X} is", u32::from(control)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The JSON type of a value, in words.
+pub(super) const fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// What is said of a U+0000.
+const NO_NUL: &str = "has the character U+0000, which Postgres can't store";
+
+/// Whether Postgres can store the value: it has no U+0000, and is not nested too deep.
+fn storable(value: &Value, at: String, depth: usize) -> Result<(), (String, String)> {
+    let inside = match value {
+        Value::Array(_) | Value::Object(_) => depth
+            .checked_sub(1)
+            .ok_or_else(|| (at.clone(), format!("is nested deeper than {MAX_DEPTH} levels")))?,
+        _ => depth,
+    };
+    match value {
+        Value::String(text) if text.contains('\0') => Err((at, NO_NUL.to_owned())),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(nth, item)| storable(item, format!("{at}[{nth}]"), inside)),
+        Value::Object(fields) => fields.iter().try_for_each(|(name, field)| {
+            if name.contains('\0') {
+                return Err((at.clone(), format!("has a field whose name {NO_NUL}")));
+            }
+            storable(field, format!("{at}.{name}"), inside)
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// How long the value is as compact JSON.
+fn json_size(value: &Value) -> u64 {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    match serde_json::to_writer(&mut count, value) {
+        Ok(()) => count.0,
+        Err(_) => u64::MAX,
+    }
+}

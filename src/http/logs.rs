@@ -1,0 +1,240 @@
+//! An agent's log as a stream of bytes: its last lines and, if asked, what comes after them.
+//!
+//! One block is held in memory at a time, whatever the size of the file or the patience of the
+//! reader. The log begins anew now and then (its file is renamed and a new one made): the rest of
+//! the old file is read first, then the new one from its beginning.
+
+use std::{
+    io::{self, ErrorKind, SeekFrom},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use tokio::{
+    fs::{self, File},
+    io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt},
+    time::sleep,
+};
+
+use super::{query::Tail, server::Closing};
+
+/// How much is read at once.
+const BLOCK: usize = 64 * 1024;
+
+/// How often a log that is followed is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Streams the log at `path`. One that is not there yet is empty, or waited for if it is followed.
+/// A stream that follows ends when the server does.
+pub(super) fn stream(
+    path: PathBuf,
+    tail: Tail,
+    closing: Closing,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let follower = Follower { path, tail, closing, log: None, begun: false };
+    stream::try_unfold(follower, |mut follower| async move {
+        Ok(follower.next().await?.map(|block| (block, follower)))
+    })
+}
+
+struct Follower {
+    path: PathBuf,
+    tail: Tail,
+    closing: Closing,
+    log: Option<Log>,
+    /// Whether a file was open before: the next one is read from its beginning.
+    begun: bool,
+}
+
+struct Log {
+    file: File,
+    inode: u64,
+    at: u64,
+    /// Where to stop, if the log is not followed: an agent that floods would never let it end.
+    until: Option<u64>,
+}
+
+impl Follower {
+    /// The next block; `None` at the end.
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            if self.log.is_none() {
+                self.log = self.open().await?;
+            }
+            if let Some(log) = &mut self.log
+                && let Some(block) = log.read().await?
+            {
+                return Ok(Some(block));
+            }
+            if !self.tail.follow {
+                return Ok(None);
+            }
+            if self.changed().await? {
+                continue;
+            }
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                () = self.closing.closed() => return Ok(None),
+            }
+        }
+    }
+
+    async fn open(&mut self) -> io::Result<Option<Log>> {
+        let mut file = match File::open(&self.path).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let found = file.metadata().await?;
+        let length = found.len();
+        let at =
+            if self.begun { 0 } else { last_lines(&mut file, length, self.tail.lines).await? };
+        file.seek(SeekFrom::Start(at)).await?;
+        self.begun = true;
+        let until = (!self.tail.follow).then_some(length);
+        Ok(Some(Log { file, inode: found.ino(), at, until }))
+    }
+
+    /// Looks whether the log began anew, and goes on with the new file if the old one is read to
+    /// its end. Says whether there may be something to read now.
+    async fn changed(&mut self) -> io::Result<bool> {
+        let Some(log) = &mut self.log else { return Ok(false) };
+        let found = match fs::metadata(&self.path).await {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if found.ino() != log.inode {
+            // What was written between the last read and the rename is still to come.
+            let rest = log.file.metadata().await?.len() > log.at;
+            if !rest {
+                self.log = None;
+            }
+            return Ok(true);
+        }
+        if found.len() < log.at {
+            log.at = log.file.seek(SeekFrom::Start(0)).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+impl Log {
+    async fn read(&mut self) -> io::Result<Option<Bytes>> {
+        let left = self.until.map_or(u64::MAX, |until| until.saturating_sub(self.at));
+        let size = BLOCK.min(usize::try_from(left).unwrap_or(BLOCK));
+        let mut block = vec![0; size];
+        let count = self.file.read(&mut block).await?;
+        block.truncate(count);
+        self.at += count as u64;
+        Ok((count > 0).then(|| Bytes::from(block)))
+    }
+}
+
+/// Where the last `lines` lines of `length` bytes begin. A line that has not ended counts.
+async fn last_lines(
+    file: &mut (impl AsyncRead + AsyncSeek + Unpin),
+    length: u64,
+    lines: u32,
+) -> io::Result<u64> {
+    if lines == 0 {
+        return Ok(length);
+    }
+    let mut block = vec![0; BLOCK];
+    let (mut end, mut left) = (length, lines);
+    while end > 0 {
+        let begin = end.saturating_sub(BLOCK as u64);
+        let size = usize::try_from(end - begin).unwrap_or(BLOCK);
+        file.seek(SeekFrom::Start(begin)).await?;
+        file.read_exact(&mut block[..size]).await?;
+        for (nth, byte) in block[..size].iter().enumerate().rev() {
+            let after = begin + nth as u64 + 1;
+            if *byte == b'\n' && after != length {
+                left -= 1;
+                if left == 0 {
+                    return Ok(after);
+                }
+            }
+        }
+        end = begin;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Cursor, Write},
+        path::Path,
+    };
+
+    use futures_util::TryStreamExt;
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn the_last_lines_are_found() {
+        let long = format!("{}\nb\n", "a".repeat(BLOCK + 5));
+        let rows: [(&str, u32, u64); 10] = [
+            ("", 5, 0),
+            ("a\nb\nc\n", 0, 6),
+            ("a\nb\nc\n", 1, 4),
+            ("a\nb\nc\n", 2, 2),
+            ("a\nb\nc\n", 3, 0),
+            ("a\nb\nc\n", 9, 0),
+            ("a\nb\nc", 1, 4),
+            ("\n\n", 1, 1),
+            (&long, 1, BLOCK as u64 + 6),
+            (&long, 2, 0),
+        ];
+        for (text, lines, start) in rows {
+            let found = last_lines(&mut Cursor::new(text), text.len() as u64, lines).await.unwrap();
+            assert_eq!(found, start, "{lines} of {} bytes", text.len());
+        }
+    }
+
+    async fn all(path: &Path, lines: u32) -> String {
+        let tail = Tail { lines, follow: false };
+        let blocks: Vec<_> =
+            stream(path.to_owned(), tail, Closing::default()).try_collect().await.unwrap();
+        String::from_utf8(blocks.concat()).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_log_that_is_not_followed_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        assert_eq!(all(&path, 5).await, "", "not there yet");
+        std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
+        assert_eq!(all(&path, 2).await, "two\nthree\n");
+        let big = "0123456789\n".repeat(20_000);
+        std::fs::write(&path, &big).unwrap();
+        assert_eq!(all(&path, 100_000).await, big);
+    }
+
+    #[actix_web::test]
+    async fn a_log_is_followed_through_its_rotation_until_the_server_stops() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let (closing, closed) = watch::channel(false);
+        let tail = Tail { lines: 1, follow: true };
+        let stream = stream(path.clone(), tail, Closing::of(closed));
+        let mut stream = std::pin::pin!(stream);
+        std::fs::write(&path, "old\nlast\n").unwrap();
+        assert_eq!(stream.try_next().await.unwrap().unwrap(), "last\n");
+        let mut old = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        std::fs::rename(&path, dir.path().join("a.log.1")).unwrap();
+        old.write_all(b"rest\n").unwrap();
+        std::fs::write(&path, "new\n").unwrap();
+        assert_eq!(stream.try_next().await.unwrap().unwrap(), "rest\n");
+        assert_eq!(stream.try_next().await.unwrap().unwrap(), "new\n");
+        std::fs::write(&path, "").unwrap();
+        closing.send_replace(true);
+        assert_eq!(stream.try_next().await.unwrap(), None);
+    }
+}

@@ -1,0 +1,208 @@
+//! HTTP: the same resources for people, programs and the command line, under `/api/v1`.
+//!
+//! A handler parses, asks a handle, and answers; it never touches a process or the database. What
+//! goes over the wire is in [`api`] and [`crate::domain::record`], and `docs/HTTP.md` describes it.
+//!
+//! - The unix socket in the data directory is always served, for its own user; TCP where
+//!   `http.bind` says so. `guard` decides who may ask.
+//! - Every error is a problem document (RFC 9457); `error` is the only place that makes a status
+//!   from an error. Causes go to the log, under the request's id.
+//! - Nothing grows without a bound: bodies, pages, waits and what is read of a log have limits.
+
+mod agents;
+pub mod api;
+mod body;
+mod error;
+mod fields;
+mod guard;
+mod health;
+mod layers;
+mod logs;
+mod query;
+mod queues;
+mod server;
+mod socket;
+mod submit;
+mod tasks;
+
+use std::{fmt, sync::Arc};
+
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse, Responder, Route, guard as when,
+    http::Method,
+    web::{self, ServiceConfig},
+};
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde::Serialize;
+use slog::Logger;
+
+use crate::{domain::HostId, queue::QueueHandle, settings, supervisor::SupervisorHandle};
+use error::{ApiError, Kind};
+use server::Closing;
+
+pub use server::{HttpError, Server};
+pub use socket::MAX_SOCKET_PATH;
+
+/// Writes the metrics in the text format of Prometheus.
+pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
+/// What the host is, for `GET /api/v1/host`.
+#[derive(Debug, Clone)]
+pub struct HostInfo {
+    /// Its id.
+    pub id: HostId,
+    /// Its name in listings.
+    pub name: String,
+    /// The version of Hostler.
+    pub version: &'static str,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// Everything that handlers use.
+#[derive(Clone)]
+pub struct State {
+    queue: QueueHandle,
+    supervisor: SupervisorHandle,
+    settings: settings::Http,
+    tasks: settings::Tasks,
+    host: HostInfo,
+    metrics: RenderMetrics,
+    log: Logger,
+    closing: Closing,
+}
+
+impl State {
+    /// What a server answers from.
+    pub fn new(
+        queue: QueueHandle,
+        supervisor: SupervisorHandle,
+        settings: settings::Http,
+        tasks: settings::Tasks,
+        host: HostInfo,
+        metrics: RenderMetrics,
+        log: Logger,
+    ) -> Self {
+        let closing = Closing::default();
+        Self { queue, supervisor, settings, tasks, host, metrics, log, closing }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What a handler gives.
+type Answer = Result<HttpResponse, ApiError>;
+
+/// One path and the methods that it has.
+type Row = (&'static str, Vec<(Method, Route)>);
+
+/// Every route.
+fn routes() -> Vec<Row> {
+    vec![
+        ("/livez", vec![get(health::livez)]),
+        ("/readyz", vec![get(health::readyz)]),
+        ("/metrics", vec![get(health::metrics)]),
+        ("/api/v1/host", vec![get(health::host)]),
+        ("/api/v1/fleets", vec![get(agents::fleets)]),
+        ("/api/v1/agents", vec![get(agents::list)]),
+        ("/api/v1/agents/{name}", vec![get(agents::show)]),
+        ("/api/v1/agents/{name}/start", vec![post(agents::start)]),
+        ("/api/v1/agents/{name}/stop", vec![post(agents::stop)]),
+        ("/api/v1/agents/{name}/restart", vec![post(agents::restart)]),
+        ("/api/v1/agents/{name}/logs", vec![get(agents::logs)]),
+        ("/api/v1/tasks", vec![get(tasks::list), post(tasks::submit)]),
+        ("/api/v1/tasks/{id}", vec![get(tasks::show)]),
+        ("/api/v1/tasks/{id}/attempts", vec![get(tasks::attempts)]),
+        ("/api/v1/tasks/{id}/events", vec![get(tasks::events)]),
+        ("/api/v1/tasks/{id}/cancel", vec![post(tasks::cancel)]),
+        ("/api/v1/tasks/{id}/retry", vec![post(tasks::retry)]),
+        ("/api/v1/queues", vec![get(queues::list)]),
+        ("/api/v1/queues/{name}/pause", vec![post(queues::pause)]),
+        ("/api/v1/queues/{name}/resume", vec![post(queues::resume)]),
+    ]
+}
+
+fn get<F, Args>(handler: F) -> (Method, Route)
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let methods = when::Any(when::Get()).or(when::Head());
+    (Method::GET, Route::new().guard(methods).to(handler))
+}
+
+fn post<F, Args>(handler: F) -> (Method, Route)
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    (Method::POST, Route::new().guard(when::Post()).to(handler))
+}
+
+/// Puts the table of routes into an application.
+fn configure(config: &mut ServiceConfig) {
+    for (path, methods) in routes() {
+        let allow = allowed(methods.iter().map(|(method, _)| method));
+        let mut resource = web::resource(path);
+        for (_, route) in methods {
+            resource = resource.route(route);
+        }
+        let no_method = move |request: HttpRequest| {
+            let error = ApiError::no_method(request.method().as_str(), &allow);
+            async move { Err::<HttpResponse, _>(error) }
+        };
+        config.service(resource.default_service(web::route().to(no_method)));
+    }
+}
+
+/// The value of `Allow`. What can be got can be asked for by `HEAD` too.
+fn allowed<'a>(methods: impl Iterator<Item = &'a Method>) -> String {
+    let words: Vec<_> = methods
+        .map(|method| if method == Method::GET { "GET, HEAD" } else { method.as_str() })
+        .collect();
+    words.join(", ")
+}
+
+/// Answers a path that is not in the table.
+async fn no_route(request: HttpRequest) -> Answer {
+    let shown: String = request.path().chars().filter(|c| !c.is_control()).take(128).collect();
+    Err(ApiError::new(Kind::NoRoute, format!("there is nothing at `{shown}`")))
+}
+
+/// 200 with a JSON body.
+fn ok(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().json(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_path_is_in_the_table_once_and_in_the_document() {
+        let document = include_str!("../../docs/HTTP.md");
+        let mut seen = BTreeSet::new();
+        for (path, methods) in routes() {
+            assert!(seen.insert(path), "{path} is there twice");
+            for (method, _) in methods {
+                let line = format!("`{method} {path}");
+                assert!(document.contains(&line), "docs/HTTP.md lacks {line}`");
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_got_can_be_headed() {
+        assert_eq!(allowed([&Method::GET, &Method::POST].into_iter()), "GET, HEAD, POST");
+        assert_eq!(allowed([&Method::POST].into_iter()), "POST");
+    }
+}

@@ -1,0 +1,247 @@
+//! Reading paths, queries and headers. A parameter that is not known is an error, not ignored: a
+//! misspelt filter would show the wrong tasks.
+
+use std::{fmt::Display, str::FromStr, time::Duration};
+
+use actix_web::{HttpRequest, http::header::HeaderMap, web};
+
+use super::{
+    api::IDEMPOTENCY_KEY,
+    error::{ApiError, Kind},
+    fields::check_text,
+    submit::{MAX_KEY, MAX_KIND},
+};
+use crate::{
+    domain::{TaskId, record::TaskFilter, task::TaskState},
+    settings::parse_duration,
+};
+
+/// How many tasks a page holds where the caller does not say.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// The most tasks on a page.
+const MAX_LIMIT: u32 = 500;
+
+/// How many lines of a log are shown where the caller does not say.
+const DEFAULT_TAIL: u32 = 100;
+
+/// The most lines of a log that are looked for.
+const MAX_TAIL: u32 = 100_000;
+
+/// Reads a part of the path.
+pub(super) fn path<T: FromStr<Err: Display>>(
+    request: &HttpRequest,
+    name: &str,
+) -> Result<T, ApiError> {
+    let text = request.match_info().get(name).unwrap_or_default();
+    text.parse().map_err(|error: T::Err| ApiError::new(Kind::BadPath, error.to_string()))
+}
+
+/// The parameters of one query, each taken once.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads the query of a request whose route knows the parameters `known`.
+    pub(super) fn read(query: &str, known: &[&str]) -> Result<Self, ApiError> {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(query)
+            .map_err(|error| ApiError::new(Kind::BadQuery, error.to_string()))?
+            .into_inner();
+        for (nth, (name, _)) in pairs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let detail = match known {
+                    [] => format!("`{}` is not known here; no parameter is", plain(name)),
+                    known => format!("`{}` is not one of {}", plain(name), known.join(", ")),
+                };
+                return Err(ApiError::new(Kind::BadQuery, detail));
+            }
+            if pairs[..nth].iter().any(|(before, _)| before == name) {
+                return Err(ApiError::new(Kind::BadQuery, format!("`{name}` is given twice")));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_str())
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+        self.get(name).map(|text| text.parse().map_err(|e: T::Err| bad(name, &e))).transpose()
+    }
+
+    fn number(&self, name: &str, default: u32, least: u32, most: u32) -> Result<u32, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        text.parse()
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| bad(name, &format!("must be a whole number from {least} to {most}")))
+    }
+}
+
+fn bad(name: &str, detail: &dyn Display) -> ApiError {
+    ApiError::new(Kind::BadQuery, format!("`{name}`: {detail}"))
+}
+
+/// What may be repeated to the caller of a word that the caller chose.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+/// Refuses any parameter.
+pub(super) fn none(request: &HttpRequest) -> Result<(), ApiError> {
+    Query::read(request.query_string(), &[]).map(|_| ())
+}
+
+/// Reads `?wait=`. A wait longer than `max` is cut to it.
+pub(super) fn wait(query: &str, max: Duration) -> Result<Option<Duration>, ApiError> {
+    let query = Query::read(query, &["wait"])?;
+    let wait = query.get("wait").map(|text| parse_duration(text).map_err(|e| bad("wait", &e)));
+    Ok(wait.transpose()?.map(|wait| wait.min(max)))
+}
+
+/// Reads the filter of a listing of tasks.
+pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
+    let query = Query::read(query, &["state", "queue", "kind", "limit", "cursor"])?;
+    let states = match query.get("state") {
+        None => Vec::new(),
+        Some(words) => words
+            .split(',')
+            .map(|word| word.parse::<TaskState>().map_err(|error| bad("state", &error)))
+            .collect::<Result<_, _>>()?,
+    };
+    let kind = query.get("kind").map(str::to_owned);
+    if let Some(kind) = &kind {
+        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
+    }
+    let before = query.get("cursor").map(|text| {
+        let detail = "is no cursor; send the `next_cursor` of the page before";
+        text.parse::<TaskId>().map_err(|_| bad("cursor", &detail))
+    });
+    Ok(TaskFilter {
+        states,
+        queue: query.parsed("queue")?,
+        kind,
+        limit: query.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?,
+        before: before.transpose()?,
+    })
+}
+
+/// How much of a log is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// Begin so many lines before the end.
+    pub(super) lines: u32,
+    /// Go on with what is written later.
+    pub(super) follow: bool,
+}
+
+/// Reads `?tail=` and `?follow=`.
+pub(super) fn tail(query: &str) -> Result<Tail, ApiError> {
+    let query = Query::read(query, &["tail", "follow"])?;
+    let follow = match query.get("follow") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(bad("follow", &"must be `true` or `false`")),
+    };
+    Ok(Tail { lines: query.number("tail", DEFAULT_TAIL, 0, MAX_TAIL)?, follow })
+}
+
+/// Reads the `Idempotency-Key` header.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let bad =
+        |detail: String| ApiError::new(Kind::BadHeader, format!("`Idempotency-Key` {detail}"));
+    let key = value.to_str().map_err(|_| bad("must be plain ASCII".to_owned()))?;
+    check_text(key, MAX_KEY).map_err(bad)?;
+    Ok(Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn detail<T>(result: Result<T, ApiError>) -> String {
+        result.err().map(|error| error.problem().detail).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_filter_is_read() {
+        let id = "tsk_00000000000000000000000000000007";
+        let query = format!("state=pending,running&queue=gpu&kind=a%20b&limit=7&cursor={id}");
+        let expected = TaskFilter {
+            states: vec![TaskState::Pending, TaskState::Running],
+            queue: Some("gpu".parse().unwrap()),
+            kind: Some("a b".to_owned()),
+            limit: 7,
+            before: Some(id.parse().unwrap()),
+        };
+        assert_eq!(filter(&query).unwrap(), expected);
+        let default = TaskFilter { limit: DEFAULT_LIMIT, ..TaskFilter::default() };
+        assert_eq!(filter("").unwrap(), default);
+    }
+
+    #[test]
+    fn broken_filters_are_named() {
+        let rows = [
+            ("state=done", "`state`"),
+            ("state=", "`state`"),
+            ("state=pending,", "`state`"),
+            ("queue=G", "`queue`"),
+            ("queue=", "`queue`"),
+            ("kind=", "`kind`"),
+            ("kind=a%00b", "`kind`"),
+            ("limit=0", "`limit`"),
+            ("limit=501", "`limit`"),
+            ("limit=-1", "`limit`"),
+            ("limit=ten", "`limit`"),
+            ("limit=4294967297", "`limit`"),
+            ("cursor=7", "`cursor`"),
+            ("cursor=hst_00000000000000000000000000000007", "`cursor`"),
+            ("cursor=%00", "`cursor`"),
+            ("limit=1&limit=2", "twice"),
+            ("page=2", "`page`"),
+            ("Limit=2", "`Limit`"),
+            ("%00%1b[31m=1", "`[31m`"),
+        ];
+        for (query, word) in rows {
+            let detail = detail(filter(query));
+            assert!(detail.contains(word), "{query}: {detail}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_cut_to_the_longest() {
+        let max = Duration::from_secs(60);
+        assert_eq!(wait("", max).unwrap(), None);
+        assert_eq!(wait("wait=500ms", max).unwrap(), Some(Duration::from_millis(500)));
+        assert_eq!(wait("wait=2h", max).unwrap(), Some(max));
+        for query in ["wait=", "wait=-1s", "wait=30", "wait=soon", "wiat=1s", "wait=1s&wait=1s"] {
+            assert!(!detail(wait(query, max)).is_empty(), "{query}");
+        }
+    }
+
+    #[test]
+    fn tails_are_read() {
+        assert_eq!(tail("").unwrap(), Tail { lines: DEFAULT_TAIL, follow: false });
+        assert_eq!(tail("tail=0&follow=true").unwrap(), Tail { lines: 0, follow: true });
+        for query in ["tail=-1", "tail=x", "tail=100001", "follow=yes", "follow", "lines=3"] {
+            assert!(!detail(tail(query)).is_empty(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_header_is_plain() {
+        let read = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            let name = HeaderName::from_static(IDEMPOTENCY_KEY);
+            headers.insert(name, HeaderValue::from_bytes(value).unwrap());
+            idempotency_key(&headers).map(|key| key.map(str::to_owned))
+        };
+        assert_eq!(read(b"a-1").unwrap().as_deref(), Some("a-1"));
+        for bad in [b"".as_slice(), b"\xe4", &[b'x'; 256]] {
+            assert!(detail(read(bad)).contains("Idempotency-Key"), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The server: where it listens, and how it starts and ends.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    middleware::from_fn,
+    web::{Data, route},
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    State, configure, layers, no_route,
+    socket::{self, SocketFile},
+};
+
+/// Threads that answer, for each place that is listened on. The work is done by the actors.
+const WORKERS: usize = 2;
+
+/// How long a connection may be idle between requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take to send the head of a request.
+const HEAD_ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a client may take to close a connection that is over.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long requests under way may take once the server stops.
+const STOPS_WITHIN_SECS: u64 = 5;
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The path of the socket does not fit into what the kernel has room for.
+    #[error(
+        "the path of the socket {} needs {length} bytes, and the system takes {}: use a shorter data directory",
+        path.display(), socket::MAX_SOCKET_PATH
+    )]
+    SocketPathTooLong {
+        /// The path.
+        path: PathBuf,
+        /// How long it is, or how long the path is that it is made at.
+        length: usize,
+    },
+    /// Something else is where the socket belongs.
+    #[error("{} is there and is not a socket: move it away", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another host answers on the socket.
+    #[error("another host already listens on {}", path.display())]
+    SocketInUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The socket can't be made.
+    #[error("cannot listen on {}", path.display())]
+    Socket {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The address can be reached from other machines, and there is no key.
+    #[error(
+        "`http.bind` is {address}, which other machines can reach: set `http.api_key`, or bind to 127.0.0.1"
+    )]
+    KeyNeeded {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address can't be listened on.
+    #[error("cannot listen on {address} (`http.bind`)")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The running server. Dropping it without [`Server::stop`] leaves it running until the process
+/// ends.
+#[derive(Debug)]
+pub struct Server {
+    handle: ServerHandle,
+    addresses: Vec<SocketAddr>,
+    socket: SocketFile,
+    closing: watch::Sender<bool>,
+    running: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Listens on the unix socket `socket`, and on `settings.bind` if it is set, and answers from
+    /// then on. Must be called within a tokio runtime; the requests are answered on threads of
+    /// their own.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`], whose text says what to do. Nothing is left listening.
+    pub async fn start(state: State, socket: &Path) -> Result<Self, HttpError> {
+        let tcp = state.settings.bind.map(|address| bind(address, &state)).transpose()?;
+        let addresses: Vec<_> =
+            tcp.as_ref().and_then(|listener| listener.local_addr().ok()).into_iter().collect();
+        let (unix, file) = socket::listen(socket)?;
+        let (closing, closed) = watch::channel(false);
+        let state = Data::new(State { closing: Closing::of(closed), ..state });
+        let log = state.log.clone();
+        let mut server = HttpServer::new(move || {
+            App::new()
+                .app_data(state.clone())
+                .configure(configure)
+                .default_service(route().to(no_route))
+                .wrap(from_fn(layers::around))
+        })
+        .workers(WORKERS)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_ARRIVES_WITHIN)
+        .client_disconnect_timeout(CLOSES_WITHIN)
+        .shutdown_timeout(STOPS_WITHIN_SECS)
+        .disable_signals()
+        .on_connect(layers::mark)
+        .listen_uds(unix)
+        .map_err(|source| HttpError::Socket { path: socket.to_owned(), source })?;
+        if let (Some(listener), Some(address)) = (tcp, addresses.first().copied()) {
+            server =
+                server.listen(listener).map_err(|source| HttpError::Bind { address, source })?;
+        }
+        let server = server.run();
+        let handle = server.handle();
+        let running = tokio::spawn(server);
+        slog::info!(log, "api listening"; "socket" => socket.display().to_string(),
+            "address" => addresses.first().map(ToString::to_string));
+        Ok(Self { handle, addresses, socket: file, closing, running })
+    }
+
+    /// The TCP addresses that are listened on, with their real ports; empty where there are none.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops listening and removes the socket. Requests that wait for a task, and logs that are
+    /// followed, end at once; if `graceful`, others under way are answered first, for some seconds
+    /// at the most.
+    pub async fn stop(self, graceful: bool) {
+        let Self { handle, socket, closing, running, .. } = self;
+        drop(socket);
+        closing.send_replace(true);
+        handle.stop(graceful).await;
+        // It ends by the stop above; how its threads ended is of no consequence any more.
+        drop(running.await);
+    }
+}
+
+fn bind(address: SocketAddr, state: &State) -> Result<TcpListener, HttpError> {
+    if !address.ip().is_loopback() && state.settings.api_key.is_none() {
+        return Err(HttpError::KeyNeeded { address });
+    }
+    TcpListener::bind(address).map_err(|source| HttpError::Bind { address, source })
+}
+
+/// Tells the requests that take long that the server stops.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Closing(Option<watch::Receiver<bool>>);
+
+impl Closing {
+    /// Says that the server stops once `closed` holds true, or its sender is gone.
+    pub(super) const fn of(closed: watch::Receiver<bool>) -> Self {
+        Self(Some(closed))
+    }
+
+    /// Returns once the server stops.
+    pub(super) async fn closed(&self) {
+        match &self.0 {
+            // An error means that the server is gone: it has stopped just as well.
+            Some(closed) => drop(closed.clone().wait_for(|stops| *stops).await),
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! From the body of a submit to new tasks. Pure: time and ids come from outside.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{
+    api::FieldError,
+    fields::{Errors, Fields, kind_of},
+};
+use crate::{
+    domain::{TaskId, task::NewTask},
+    settings,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The longest kind, in characters; the schema's limit.
+pub(super) const MAX_KIND: usize = 255;
+
+/// The longest idempotency key, in characters; the schema's limit.
+pub(super) const MAX_KEY: usize = 255;
+
+/// The most attempts that a task may ask for.
+const MAX_ATTEMPTS: i64 = 1000;
+
+/// The longest delay and time limit.
+const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
+
+/// The queue of a task that names none.
+const DEFAULT_QUEUE: &str = "default";
+
+/// The kind of a task that names none.
+const DEFAULT_KIND: &str = "task";
+
+/// What a body is read by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// Limits and defaults.
+    pub(super) tasks: &'a settings::Tasks,
+    /// Now, for delays.
+    pub(super) now: Timestamp,
+    /// The `Idempotency-Key` header: the key of a single task.
+    pub(super) header_key: Option<&'a str>,
+}
+
+/// What a body asks for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Submission {
+    /// One task, as an object.
+    One(Box<NewTask>),
+    /// `{"tasks": […]}`.
+    Many(Vec<NewTask>),
+}
+
+/// Reads a body; `new_id` makes the id of each task.
+///
+/// # Errors
+///
+/// Every mistake, each with its field.
+pub(super) fn read(
+    body: Value,
+    rules: &Rules<'_>,
+    mut new_id: impl FnMut() -> TaskId,
+) -> Result<Submission, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let submission = match body {
+        Value::Object(object) if object.contains_key("tasks") => {
+            many(object, rules, &mut new_id, &mut errors).map(Submission::Many)
+        }
+        Value::Object(object) => one(String::new(), object, rules, &mut new_id, &mut errors)
+            .map(|task| Submission::One(Box::new(task))),
+        other => {
+            errors.add("body", format!("must be an object, not {}", kind_of(&other)));
+            None
+        }
+    };
+    match errors.or(submission)? {
+        Some(submission) => Ok(submission),
+        None => Err(Vec::new()),
+    }
+}
+
+fn many(
+    object: Map<String, Value>,
+    rules: &Rules<'_>,
+    new_id: &mut impl FnMut() -> TaskId,
+    errors: &mut Errors,
+) -> Option<Vec<NewTask>> {
+    let mut body = Fields::new(String::new(), object, errors);
+    let tasks = body.take("tasks");
+    if rules.header_key.is_some() {
+        body.wrong(
+            "tasks",
+            "the header `Idempotency-Key` is for one task; give each its own `idempotency_key`",
+        );
+    }
+    let tasks = match tasks {
+        Some(Value::Array(tasks)) => {
+            let max = rules.tasks.max_batch;
+            if tasks.is_empty() {
+                body.wrong("tasks", "must hold at least one task");
+            } else if u32::try_from(tasks.len()).is_ok_and(|count| count <= max) {
+                body.finish();
+                return all(tasks, rules, new_id, errors);
+            } else {
+                let count = tasks.len();
+                body.wrong(
+                    "tasks",
+                    format!("holds {count} tasks; at most {max} are taken at once"),
+                );
+            }
+            None
+        }
+        other => {
+            let got = other.as_ref().map_or("null", kind_of);
+            body.wrong("tasks", format!("must be an array of tasks, not {got}"));
+            None
+        }
+    };
+    body.finish();
+    tasks
+}
+
+fn all(
+    tasks: Vec<Value>,
+    rules: &Rules<'_>,
+    new_id: &mut impl FnMut() -> TaskId,
+    errors: &mut Errors,
+) -> Option<Vec<NewTask>> {
+    let mut read = Vec::with_capacity(tasks.len());
+    for (nth, task) in tasks.into_iter().enumerate() {
+        let at = format!("tasks[{nth}]");
+        match task {
+            Value::Object(object) => read.extend(one(at, object, rules, new_id, errors)),
+            other => errors.add(at, format!("must be an object, not {}", kind_of(&other))),
+        }
+    }
+    keys_differ(&read, errors);
+    Some(read)
+}
+
+/// Two tasks with one key in one submit are a mistake: only one of them could be made.
+fn keys_differ(tasks: &[NewTask], errors: &mut Errors) {
+    let mut seen = HashMap::new();
+    for (nth, task) in tasks.iter().enumerate() {
+        let Some(key) = task.idempotency_key.as_deref() else { continue };
+        match seen.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(nth);
+            }
+            Entry::Occupied(first) => errors.add(
+                format!("tasks[{nth}].idempotency_key"),
+                format!("is the key of tasks[{}] too", first.get()),
+            ),
+        }
+    }
+}
+
+/// Reads one task. Where a mistake is noted, what is returned has no meaning.
+fn one(
+    at: String,
+    object: Map<String, Value>,
+    rules: &Rules<'_>,
+    new_id: &mut impl FnMut() -> TaskId,
+    errors: &mut Errors,
+) -> Option<NewTask> {
+    let mut task = Fields::new(at, object, errors);
+    let queue = task.parsed("queue").or_else(|| DEFAULT_QUEUE.parse().ok());
+    let kind = task.text("kind", MAX_KIND).unwrap_or_else(|| DEFAULT_KIND.to_owned());
+    let input = task.json("input", rules.tasks.max_input);
+    let priority = task.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
+    let run_at = run_at(&mut task, rules.now);
+    let max_attempts = task.integer("max_attempts", 1..=MAX_ATTEMPTS);
+    let timeout = task.duration("timeout", false, MAX_DURATION);
+    let idempotency_key = key(&mut task, rules.header_key);
+    task.finish();
+    Some(NewTask {
+        id: new_id(),
+        queue: queue?,
+        kind,
+        input,
+        priority: priority.and_then(|number| i16::try_from(number).ok()).unwrap_or(0),
+        run_at,
+        max_attempts: max_attempts
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(rules.tasks.max_attempts),
+        timeout,
+        idempotency_key,
+    })
+}
+
+fn run_at(task: &mut Fields<'_>, now: Timestamp) -> Option<Timestamp> {
+    let run_at = task.time("run_at");
+    let Some(delay) = task.duration("delay", true, MAX_DURATION) else { return run_at };
+    if run_at.is_some() {
+        task.wrong("delay", "give either `run_at` or `delay`");
+        return None;
+    }
+    let due = now.checked_add(delay).ok();
+    if due.is_none() {
+        task.wrong("delay", "ends after the last time that can be written");
+    }
+    due
+}
+
+fn key(task: &mut Fields<'_>, header: Option<&str>) -> Option<String> {
+    let key = task.text("idempotency_key", MAX_KEY);
+    match (key, header) {
+        (Some(key), Some(header)) if key != header => {
+            task.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
+            None
+        }
+        (key, header) => key.or_else(|| header.map(str::to_owned)),
+    }
+}

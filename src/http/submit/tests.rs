@@ -1,0 +1,241 @@
+//! Good and broken bodies of a submit.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+use crate::{domain::task::RetryPolicy, http::fields::MAX_DEPTH};
+
+const TASKS: settings::Tasks = settings::Tasks {
+    max_attempts: 3,
+    retry: RetryPolicy {
+        backoff_min: Duration::from_secs(1),
+        backoff_max: Duration::from_secs(60),
+    },
+    max_input: 200,
+    max_batch: 3,
+    poll: Duration::from_secs(1),
+    settle_buffer: 10,
+};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn read_with(body: Value, header_key: Option<&str>) -> Result<Submission, Vec<FieldError>> {
+    let mut count = 0;
+    read(body, &Rules { tasks: &TASKS, now: NOW, header_key }, || {
+        count += 1;
+        TaskId::from_uuid(Uuid::from_u128(count))
+    })
+}
+
+fn plain(number: u128) -> NewTask {
+    NewTask {
+        id: TaskId::from_uuid(Uuid::from_u128(number)),
+        queue: "default".parse().unwrap(),
+        kind: "task".to_owned(),
+        input: Value::Null,
+        priority: 0,
+        run_at: None,
+        max_attempts: 3,
+        timeout: None,
+        idempotency_key: None,
+    }
+}
+
+#[test]
+fn an_empty_object_is_a_task() {
+    assert_eq!(read_with(json!({}), None), Ok(Submission::One(Box::new(plain(1)))));
+    let nulls = json!({"queue": null, "kind": null, "input": null, "priority": null, "run_at": null,
+        "delay": null, "max_attempts": null, "timeout": null, "idempotency_key": null});
+    assert_eq!(read_with(nulls, None), Ok(Submission::One(Box::new(plain(1)))));
+}
+
+#[test]
+fn every_field_is_read() {
+    let body = json!({"queue": "gpu", "kind": "big job", "input": {"a": [1]}, "priority": -3,
+        "run_at": "2030-01-31T08:00:00+01:00", "max_attempts": 9, "timeout": "1m 30s",
+        "idempotency_key": "k1"});
+    let task = NewTask {
+        queue: "gpu".parse().unwrap(),
+        kind: "big job".to_owned(),
+        input: json!({"a": [1]}),
+        priority: -3,
+        run_at: Some("2030-01-31T07:00:00Z".parse().unwrap()),
+        max_attempts: 9,
+        timeout: Some(Duration::from_secs(90)),
+        idempotency_key: Some("k1".to_owned()),
+        ..plain(1)
+    };
+    assert_eq!(read_with(body, Some("k1")), Ok(Submission::One(Box::new(task))));
+}
+
+#[test]
+fn a_delay_counts_from_now_and_a_header_is_the_key() {
+    let task = NewTask {
+        run_at: Some(Timestamp::from_second(90).unwrap()),
+        idempotency_key: Some("h".to_owned()),
+        ..plain(1)
+    };
+    let read = read_with(json!({"delay": "90s"}), Some("h"));
+    assert_eq!(read, Ok(Submission::One(Box::new(task))));
+}
+
+#[test]
+fn many_tasks_keep_their_order() {
+    let read = read_with(json!({"tasks": [{}, {}]}), None);
+    assert_eq!(read, Ok(Submission::Many(vec![plain(1), plain(2)])));
+}
+
+#[test]
+fn an_input_may_be_as_deep_and_as_large_as_the_limits() {
+    let deepest = (0..MAX_DEPTH).fold(json!(1), |inside, _| json!([inside]));
+    assert!(read_with(json!({ "input": deepest }), None).is_ok());
+    let largest = "x".repeat(198);
+    assert!(read_with(json!({ "input": largest }), None).is_ok());
+}
+
+#[test]
+fn all_mistakes_are_named_at_once_and_a_flood_is_cut() {
+    let body = json!({"tasks": [{"priority": "x", "kind": ""}, {}, {"queue": 1, "extra": 2}]});
+    let errors = read_with(body, None).unwrap_err();
+    let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["tasks[0].kind", "tasks[0].priority", "tasks[2].queue", "tasks[2].extra"]);
+    let flood: Map<_, _> = (0..1000).map(|n| (format!("f{n}"), Value::Null)).collect();
+    assert_eq!(read_with(Value::Object(flood), None).unwrap_err().len(), 100);
+}
+
+/// A broken body, the field that is named, and a word of what is said.
+type Broken = (Value, &'static str, &'static str);
+
+fn broken_shapes() -> Vec<Broken> {
+    let tasks = |count: usize| json!({ "tasks": vec![json!({}); count] });
+    vec![
+        (json!(null), "body", "must be an object, not null"),
+        (json!(true), "body", "not a boolean"),
+        (json!(7), "body", "not a number"),
+        (json!("task"), "body", "not a string"),
+        (json!([]), "body", "not an array"),
+        (json!([{}]), "body", "not an array"),
+        (json!({"tasks": null}), "tasks", "not null"),
+        (json!({"tasks": {}}), "tasks", "not an object"),
+        (json!({"tasks": "x"}), "tasks", "not a string"),
+        (tasks(0), "tasks", "at least one"),
+        (tasks(4), "tasks", "at most 3"),
+        (json!({"tasks": [{}], "queue": "gpu"}), "queue", "no field"),
+        (json!({"tasks": [1]}), "tasks[0]", "not a number"),
+        (json!({"tasks": [{}, null]}), "tasks[1]", "not null"),
+        (json!({"tasks": [{}, [{}]]}), "tasks[1]", "not an array"),
+        (json!({"tasks": [{"tasks": []}]}), "tasks[0].tasks", "no field"),
+        (json!({"taks": []}), "taks", "no field"),
+        (json!({"id": "tsk_1"}), "id", "no field"),
+        (json!({"state": "completed"}), "state", "no field"),
+        (json!({"Queue": "gpu"}), "Queue", "no field"),
+        (json!({"a\u{0}b": 1}), "ab", "no field"),
+        (
+            json!({"tasks": [{"idempotency_key": "a"}, {}, {"idempotency_key": "a"}]}),
+            "tasks[2].idempotency_key",
+            "tasks[0]",
+        ),
+    ]
+}
+
+fn broken_words() -> Vec<Broken> {
+    let long = "x".repeat(256);
+    vec![
+        (json!({"queue": 1}), "queue", "must be a string"),
+        (json!({"queue": ""}), "queue", "is not a queue name"),
+        (json!({"queue": "GPU"}), "queue", "is not a queue name"),
+        (json!({"queue": "a b"}), "queue", "is not a queue name"),
+        (json!({"queue": "a/../b"}), "queue", "is not a queue name"),
+        (json!({"queue": "a\u{0}"}), "queue", "is not a queue name"),
+        (json!({"queue": "x".repeat(64)}), "queue", "is not a queue name"),
+        (json!({"queue": ["gpu"]}), "queue", "not an array"),
+        (json!({"kind": 1}), "kind", "must be a string"),
+        (json!({"kind": ""}), "kind", "must not be empty"),
+        (json!({"kind": long}), "kind", "at most 255"),
+        (json!({"kind": "ä".repeat(256)}), "kind", "at most 255"),
+        (json!({"kind": "a\u{0}b"}), "kind", "U+0000"),
+        (json!({"kind": "a\u{1b}[31m"}), "kind", "U+001B"),
+        (json!({"kind": "a\nb"}), "kind", "U+000A"),
+        (json!({"idempotency_key": 1}), "idempotency_key", "must be a string"),
+        (json!({"idempotency_key": ""}), "idempotency_key", "must not be empty"),
+        (json!({"idempotency_key": "x".repeat(256)}), "idempotency_key", "at most 255"),
+        (json!({"idempotency_key": "\u{0}"}), "idempotency_key", "U+0000"),
+    ]
+}
+
+fn broken_numbers_and_times() -> Vec<Broken> {
+    vec![
+        (json!({"priority": 32768}), "priority", "not 32768"),
+        (json!({"priority": -32769}), "priority", "not -32769"),
+        (json!({"priority": 1.0}), "priority", "not 1.0"),
+        (json!({"priority": 1e300}), "priority", "whole number"),
+        (json!({"priority": u64::MAX}), "priority", "whole number"),
+        (json!({"priority": "1"}), "priority", "not a string"),
+        (json!({"priority": true}), "priority", "not a boolean"),
+        (json!({"max_attempts": 0}), "max_attempts", "from 1 to 1000"),
+        (json!({"max_attempts": -1}), "max_attempts", "from 1 to 1000"),
+        (json!({"max_attempts": 1001}), "max_attempts", "from 1 to 1000"),
+        (json!({"max_attempts": 2.5}), "max_attempts", "not 2.5"),
+        (json!({"timeout": 30}), "timeout", "must be a string"),
+        (json!({"timeout": ""}), "timeout", ""),
+        (json!({"timeout": "30"}), "timeout", ""),
+        (json!({"timeout": "0s"}), "timeout", "at least 1ms"),
+        (json!({"timeout": "10ns"}), "timeout", "at least 1ms"),
+        (json!({"timeout": "-5s"}), "timeout", ""),
+        (json!({"timeout": "5 parsecs"}), "timeout", ""),
+        (json!({"timeout": "20years"}), "timeout", "3650 days"),
+        (json!({"delay": 5}), "delay", "must be a string"),
+        (json!({"delay": "soon"}), "delay", ""),
+        (json!({"delay": "20years"}), "delay", "3650 days"),
+        (json!({"run_at": 5}), "run_at", "must be a string"),
+        (json!({"run_at": "tomorrow"}), "run_at", "RFC 3339"),
+        (json!({"run_at": "2030-01-31"}), "run_at", "RFC 3339"),
+        (json!({"run_at": "2030-01-31T08:00:00"}), "run_at", "RFC 3339"),
+        (json!({"run_at": "2030-02-31T08:00:00Z"}), "run_at", "RFC 3339"),
+        (json!({"run_at": "99999-01-01T00:00:00Z"}), "run_at", "RFC 3339"),
+        (json!({"run_at": "2030-01-31T08:00:00Z", "delay": "1s"}), "delay", "either"),
+    ]
+}
+
+fn broken_inputs() -> Vec<Broken> {
+    let deep = (0..=MAX_DEPTH).fold(json!(1), |inside, _| json!([inside]));
+    vec![
+        (json!({"input": "a\u{0}"}), "input", "U+0000"),
+        (json!({"input": {"a": [1, {"b": "\u{0}"}]}}), "input.a[1].b", "U+0000"),
+        (json!({"input": {"a": {"\u{0}": 1}}}), "input.a", "U+0000"),
+        (json!({"input": "x".repeat(199)}), "input", "201 bytes"),
+        (json!({"input": ["\u{1}".repeat(40)]}), "input", "at most 200"),
+        (json!({ "input": deep }), &DEEP, "deeper than 64"),
+        (json!({"tasks": [{}, {"input": "\u{0}"}]}), "tasks[1].input", "U+0000"),
+    ]
+}
+
+static DEEP: std::sync::LazyLock<String> =
+    std::sync::LazyLock::new(|| format!("input{}", "[0]".repeat(MAX_DEPTH)));
+
+#[test]
+fn every_broken_body_is_refused_by_the_name_of_its_field() {
+    let rows = [broken_shapes(), broken_words(), broken_numbers_and_times(), broken_inputs()];
+    let rows = rows.concat();
+    assert!(rows.len() >= 50, "only {}", rows.len());
+    for (body, field, word) in rows {
+        let shown = body.to_string();
+        let errors = read_with(body, None).expect_err(&shown);
+        assert_eq!(errors.len(), 1, "{shown}: {errors:?}");
+        assert_eq!(errors[0].field, field, "{shown}: {errors:?}");
+        assert!(errors[0].detail.contains(word), "{shown}: {errors:?}");
+        assert!(!errors[0].detail.is_empty(), "{shown}");
+    }
+}
+
+#[test]
+fn the_header_key_fits_one_task_and_no_other_key() {
+    let rows = [
+        (json!({"tasks": [{}]}), "tasks"),
+        (json!({"idempotency_key": "other"}), "idempotency_key"),
+    ];
+    for (body, field) in rows {
+        assert_eq!(read_with(body, Some("key")).unwrap_err()[0].field, field);
+    }
+}
