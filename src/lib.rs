@@ -3,6 +3,10 @@
 //! The modules in the order they are built on each other; `tests/architecture.rs` holds the table
 //! of who may import whom, and `docs/ARCHITECTURE.md` walks through three operations.
 
+pub mod app;
 pub mod cli;
 pub mod domain;
+pub mod http;
+pub mod queue;
 pub mod settings;
+pub mod supervisor;

@@ -1,0 +1,1 @@
+//! LOCAL STAND-IN, thrown away at the merge: the composition root.
