@@ -6,7 +6,10 @@
 pub mod app;
 pub mod cli;
 pub mod domain;
+pub mod embedded;
 pub mod http;
 pub mod queue;
 pub mod settings;
+pub mod store;
 pub mod supervisor;
+pub mod telemetry;

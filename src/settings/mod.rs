@@ -1,15 +1,51 @@
 //! Typed settings, checked once at the start.
 //!
-//! Sources, later ones win: `config/default.toml` (built in), the user's files in the order given,
-//! the environment (`HOSTLER__SECTION__FIELD`), flags. Values are read raw, every problem is found
-//! (not the first alone) and named with its file, line and field, and what comes out is typed:
-//! nothing behind this module parses a duration or a size again.
+//! Sources, later ones win: `config/default.toml` (built in, the one place of every default), the
+//! user's files in the order given, the environment (`HOSTLER__SECTION__FIELD`), flags. Values are
+//! read raw, every problem is found (not the first alone) and named with its file, line and field,
+//! and what comes out is typed: nothing behind this module parses a duration or a size again.
+//!
+//! The way of a value: `layers` reads each source and remembers where every value is written;
+//! `shape` takes out keys that the defaults do not have; the `config` crate merges; one module per
+//! section reads typed values through `reader`; `check` holds rules about more than one field.
+//! `docs/CONFIG.md` is this for people.
 
+mod check;
+mod command;
+mod component;
+mod context;
+mod database;
+mod fleets;
+mod host;
+mod http;
+mod layers;
+mod load;
+mod log;
+mod mask;
+mod policies;
+mod problem;
+mod queues;
+mod reader;
 mod secret;
+mod secrets;
+mod shape;
+mod show;
+mod sources;
+mod suggest;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod units;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use component::Component;
+pub use load::load;
+pub use problem::{Origin, Problem, Problems};
 pub use secret::Secret;
+pub use show::{show, to_json};
+pub use sources::{Machine, Sources, default_file};
+pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 use crate::domain::{QueueName, fleet::Fleet, task::RetryPolicy};
 
@@ -30,6 +66,8 @@ pub struct Settings {
     pub queues: BTreeMap<QueueName, Queue>,
     /// `[fleets.NAME]`, in the order of their names.
     pub fleets: Vec<Fleet>,
+    /// Where each field is written, by its dotted name: `show` tells it, nothing else looks.
+    pub provenance: BTreeMap<String, Origin>,
 }
 
 /// `[host]`: this host as a whole.
@@ -56,7 +94,7 @@ pub struct Database {
     pub pool_size: u32,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
-    /// `[database]`, the part about the private cluster.
+    /// `[database.embedded]`: the private cluster.
     pub embedded: Embedded,
 }
 

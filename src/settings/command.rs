@@ -1,0 +1,99 @@
+//! The program of a fleet: that it is there, and where.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::reader::Section;
+use crate::domain::fleet::Protocol;
+
+/// Where programs are searched when the environment has no PATH.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// What templates begin with.
+const TEMPLATE_SIGNS: [&str; 3] = ["{{", "{%", "{#"];
+
+/// Reads `command` of a fleet. The program becomes an absolute path, so that what is checked here
+/// is what will run.
+pub(super) fn read(
+    section: &Section<'_>,
+    protocol: Option<Protocol>,
+    fleet_env: Option<&BTreeMap<String, String>>,
+) -> Option<Vec<String>> {
+    let mut command = section.texts("command")?;
+    let Some(program) = command.first() else {
+        section
+            .missing("command", "is missing: name a program, such as [\"python3\", \"worker.py\"]");
+        return None;
+    };
+    let path = match find(section, program, fleet_env) {
+        Ok(path) => Some(path),
+        Err(message) => {
+            section.wrong_item("command", 0, message);
+            None
+        }
+    };
+    if let Some(at) = command.iter().position(|word| word.contains('\0')) {
+        section.wrong_item("command", at, "must not hold a NUL character: remove it".to_owned());
+        return None;
+    }
+    if protocol == Some(Protocol::Exec)
+        && let Err(message) = (section.context.sources.check_template)(&command)
+    {
+        section.problem("command", message);
+    }
+    command[0] = path?;
+    Some(command)
+}
+
+fn find(
+    section: &Section<'_>,
+    program: &str,
+    fleet_env: Option<&BTreeMap<String, String>>,
+) -> Result<String, String> {
+    if program.is_empty() {
+        return Err("must not be empty: name a program".to_owned());
+    }
+    if TEMPLATE_SIGNS.iter().any(|sign| program.contains(sign)) {
+        return Err(
+            "must not be a template: name the program, and put templates into the words after it"
+                .to_owned(),
+        );
+    }
+    let path = if program.contains('/') {
+        let path = section.base("command").join(program);
+        runnable(&path).map_err(|why| format!("{} {why}", path.display()))?;
+        path
+    } else {
+        let own = fleet_env.and_then(|env| env.get("PATH"));
+        let path = own.or_else(|| section.context.sources.env.get("PATH"));
+        let path = path.map_or(USUAL_PATH, String::as_str);
+        search(program, path, &section.context.sources.machine.cwd).ok_or_else(|| {
+            format!("`{program}` is not a program in PATH: install it, or write its path (./{program} is next to this file)")
+        })?
+    };
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| format!("{} is not UTF-8: move the program", Path::new(&path).display()))
+}
+
+fn search(program: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
+    path.split(':')
+        .filter(|dir| !dir.is_empty())
+        .map(|dir| cwd.join(dir).join(program))
+        .find(|path| runnable(path).is_ok())
+}
+
+fn runnable(path: &Path) -> Result<(), &'static str> {
+    let metadata = fs::metadata(path).map_err(|_| "is not there: check the path")?;
+    if !metadata.is_file() {
+        return Err("is not a file: name a program");
+    }
+    if metadata.permissions().mode() & 0o111 == 0 {
+        return Err("may not be executed: run `chmod +x` on it");
+    }
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! `[fleets.NAME]`, over `[fleet_defaults]`.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use config::{Map, Value, ValueKind};
+
+use super::{check, command, context::Context, policies, reader::Section};
+use crate::domain::{
+    FleetName, MAX_NAME, QueueName,
+    fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
+};
+
+/// The most agents of one fleet.
+const MAX_COUNT: u16 = 1000;
+
+/// The longest name of a fleet: with `-1000` it must still be the name of an agent.
+const MAX_FLEET_NAME: usize = MAX_NAME - "-1000".len();
+
+/// Variables that the host sets for its agents.
+const RESERVED_ENV: &str = "HOSTLER_";
+
+/// The words of `protocol`.
+const PROTOCOLS: [(&str, Protocol); 3] = [
+    (Protocol::Exec.as_str(), Protocol::Exec),
+    (Protocol::Worker.as_str(), Protocol::Worker),
+    (Protocol::Service.as_str(), Protocol::Service),
+];
+
+/// The words of `stdin`.
+pub(super) const STDIN: [(&str, StdinMode); 2] =
+    [("task", StdinMode::Task), ("null", StdinMode::Null)];
+
+/// The words of `output`.
+pub(super) const OUTPUTS: [(&str, OutputFormat); 3] =
+    [("text", OutputFormat::Text), ("json", OutputFormat::Json), ("jsonl", OutputFormat::Jsonl)];
+
+/// The words of `stop_signal`.
+pub(super) const SIGNALS: [(&str, StopSignal); 4] = [
+    ("SIGTERM", StopSignal::Sigterm),
+    ("SIGINT", StopSignal::Sigint),
+    ("SIGHUP", StopSignal::Sighup),
+    ("SIGQUIT", StopSignal::Sigquit),
+];
+
+/// Reads every fleet, and the defaults even where there is none; and whether all could be read.
+pub(super) fn read(context: &Context<'_>, root: &Map<String, Value>) -> (Vec<Fleet>, bool) {
+    if let Some(ValueKind::Table(table)) = root.get("fleet_defaults").map(|value| &value.kind) {
+        let section = Section::new(context, "fleet_defaults".to_owned(), table);
+        check_defaults(&section);
+    }
+    let named = check::named_tables(root, "fleets", "fleet_defaults");
+    let count = named.len();
+    let fleets: Vec<Fleet> = named
+        .iter()
+        .filter_map(|(name, path, value)| match &value.kind {
+            ValueKind::Table(table) => fleet(name, &Section::new(context, path.clone(), table)),
+            _ => None,
+        })
+        .collect();
+    let complete = fleets.len() == count;
+    (fleets, complete)
+}
+
+/// Reads the defaults for the problems in them, which would go unseen where there is no fleet.
+fn check_defaults(section: &Section<'_>) {
+    fields(section);
+    section.texts("queues");
+    section.texts("command");
+    if section.text("protocol").is_some_and(|text| !text.is_empty()) {
+        section.word("protocol", &PROTOCOLS);
+    }
+}
+
+/// The fields that can be read of a fleet and of the defaults alike.
+struct Fields {
+    count: Option<u16>,
+    env: Option<BTreeMap<String, String>>,
+    env_pass: Option<Vec<String>>,
+    cwd: Option<Option<PathBuf>>,
+    user: Option<Option<String>>,
+    stdin: Option<StdinMode>,
+    output: Option<OutputFormat>,
+    max_output: Option<u64>,
+    task_timeout: Option<Option<Duration>>,
+    start_timeout: Option<Duration>,
+    stop_signal: Option<StopSignal>,
+    stop_grace: Option<Duration>,
+    policies: Option<policies::Policies>,
+}
+
+fn fields(section: &Section<'_>) -> Fields {
+    let ms = Duration::from_millis;
+    let hour = Duration::from_secs(60 * 60);
+    Fields {
+        count: section.number("count", 1..=MAX_COUNT),
+        env: env(section),
+        env_pass: env_pass(section),
+        cwd: cwd(section),
+        user: user(section),
+        stdin: section.word("stdin", &STDIN),
+        output: section.word("output", &OUTPUTS),
+        max_output: section.size("max_output", 1 << 10..=256 << 20),
+        task_timeout: section.duration_or_off("task_timeout", ms(100)..=hour * 24 * 365),
+        start_timeout: section.duration("start_timeout", ms(10)..=hour),
+        stop_signal: section.word("stop_signal", &SIGNALS),
+        stop_grace: section.duration("stop_grace", Duration::ZERO..=hour / 6),
+        policies: policies::read(section),
+    }
+}
+
+fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
+    let name = fleet_name(name, section);
+    let protocol = protocol(section);
+    let fields = fields(section);
+    let queues = queues(section, protocol);
+    let command = command::read(section, protocol, fields.env.as_ref());
+    if let Some(protocol) = protocol {
+        refuse_what_does_nothing(section, protocol);
+    }
+    let policies = fields.policies?;
+    Some(Fleet {
+        name: name?,
+        protocol: protocol?,
+        command: command?,
+        count: fields.count?,
+        queues: queues?,
+        cwd: fields.cwd?.unwrap_or_else(|| section.context.base(&section.origin())),
+        env: fields.env?,
+        env_pass: fields.env_pass?,
+        user: fields.user?,
+        limits: policies.limits,
+        stdin: fields.stdin?,
+        output: fields.output?,
+        max_output: fields.max_output?,
+        task_timeout: fields.task_timeout?,
+        start_timeout: fields.start_timeout?,
+        stop_signal: fields.stop_signal?,
+        stop_grace: fields.stop_grace?,
+        restart: policies.restart,
+        heartbeat: policies.heartbeat,
+    })
+}
+
+fn fleet_name(name: &str, section: &Section<'_>) -> Option<FleetName> {
+    let parsed =
+        name.parse::<FleetName>().map_err(|error| section.wrong(error.to_string())).ok()?;
+    if name.len() > MAX_FLEET_NAME {
+        let message = format!("is too long: use at most {MAX_FLEET_NAME} characters");
+        section.wrong(message);
+        return None;
+    }
+    let number = name.rsplit_once('-').map(|(_, number)| number);
+    if number.is_some_and(|text| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit())) {
+        let message = "looks like the name of an agent: do not end it in `-` and a number";
+        section.wrong(message.to_owned());
+        return None;
+    }
+    Some(parsed)
+}
+
+fn protocol(section: &Section<'_>) -> Option<Protocol> {
+    if section.text("protocol").is_some_and(|text| text.is_empty()) {
+        let message = "is missing: write \"exec\", \"worker\" or \"service\"";
+        if section.is_own("protocol") {
+            section.problem("protocol", message.to_owned());
+        } else {
+            section.missing("protocol", message);
+        }
+        return None;
+    }
+    section.word("protocol", &PROTOCOLS)
+}
+
+fn queues(section: &Section<'_>, protocol: Option<Protocol>) -> Option<Vec<QueueName>> {
+    let texts = section.texts("queues")?;
+    if protocol == Some(Protocol::Service) {
+        if section.is_own("queues") && !texts.is_empty() {
+            let message = "a service takes no tasks: remove it, or choose another protocol";
+            section.problem("queues", message.to_owned());
+            return None;
+        }
+        return Some(Vec::new());
+    }
+    if texts.is_empty() {
+        let message = "is empty: name a queue, or make the fleet a service";
+        section.problem("queues", message.to_owned());
+        return None;
+    }
+    let mut queues = Vec::with_capacity(texts.len());
+    let mut sound = true;
+    for (at, text) in texts.iter().enumerate() {
+        let wrong = match text.parse::<QueueName>() {
+            Ok(name) if queues.contains(&name) => {
+                format!("\"{text}\" is named twice: remove one of them")
+            }
+            Ok(name) => {
+                queues.push(name);
+                continue;
+            }
+            Err(error) => error.to_string(),
+        };
+        sound = false;
+        section.wrong_item("queues", at, wrong);
+    }
+    sound.then_some(queues)
+}
+
+/// A field that is set but does nothing is a misunderstanding.
+fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
+    let rules: [(&[&str], bool, &str); 3] = [
+        (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
+        (&["start_timeout"], protocol == Protocol::Worker, "a worker fleet"),
+        (&["task_timeout", "max_output"], protocol.takes_tasks(), "a fleet that takes tasks"),
+    ];
+    for (keys, applies, whose) in rules {
+        for key in keys.iter().filter(|key| !applies && section.is_own(key)) {
+            let message =
+                format!("means something only for {whose}, and this is a {protocol}: remove it");
+            section.problem(key, message);
+        }
+    }
+}
+
+fn cwd(section: &Section<'_>) -> Option<Option<PathBuf>> {
+    let cwd = section.path_or_none("cwd")?;
+    if let Some(dir) = cwd.as_deref().filter(|dir| !dir.is_dir()) {
+        let message = format!("{} is not a directory: make it, or name another", dir.display());
+        section.problem("cwd", message);
+        return None;
+    }
+    Some(cwd)
+}
+
+fn user(section: &Section<'_>) -> Option<Option<String>> {
+    let Some(name) = section.text_or_none("user")? else {
+        return Some(None);
+    };
+    let message = match nix::unistd::User::from_name(&name) {
+        Ok(Some(user)) if user.uid == nix::unistd::geteuid() => return Some(Some(name)),
+        Ok(Some(_)) if section.context.sources.machine.is_root => return Some(Some(name)),
+        Ok(Some(_)) => format!("only a host of root can run agents as `{name}`: remove it"),
+        Ok(None) => format!("there is no user `{name}`: make it, or name another"),
+        Err(error) => format!("cannot look up the user `{name}` ({error}): name another"),
+    };
+    section.problem("user", message);
+    None
+}
+
+fn env(section: &Section<'_>) -> Option<BTreeMap<String, String>> {
+    let env = section.named_texts("env")?;
+    let names = section.section("env")?;
+    let mut sound = true;
+    for (name, value) in &env {
+        if let Some(wrong) = wrong_variable(name) {
+            names.problem(name, wrong.to_owned());
+            sound = false;
+        } else if value.contains('\0') {
+            names.problem(name, "must not hold a NUL character: remove it".to_owned());
+            sound = false;
+        }
+    }
+    sound.then_some(env)
+}
+
+fn env_pass(section: &Section<'_>) -> Option<Vec<String>> {
+    let names = section.texts("env_pass")?;
+    let mut sound = true;
+    for (at, name) in names.iter().enumerate() {
+        if let Some(wrong) = wrong_variable(name) {
+            section.wrong_item("env_pass", at, wrong.to_owned());
+            sound = false;
+        }
+    }
+    sound.then_some(names)
+}
+
+/// What is wrong with the name of a variable.
+fn wrong_variable(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Some("is not the name of a variable: it must not be empty and hold no `=` or NUL");
+    }
+    name.starts_with(RESERVED_ENV)
+        .then_some("names that begin with HOSTLER_ are the host's own: choose another")
+}

@@ -1,0 +1,31 @@
+//! `[host]`.
+
+use std::time::Duration;
+
+use super::{Host, reader::Section};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads the section.
+pub(super) fn read(section: &Section<'_>) -> Option<Host> {
+    let machine = &section.context.sources.machine;
+    let data_dir = section.path_or_none("data_dir");
+    let name = section.text_or_none("name");
+    let lease = section.duration("lease", SECOND..=SECOND * 3600);
+    let drain_grace = section.duration("drain_grace", Duration::ZERO..=DAY);
+    let keep_attempts = section.duration("keep_attempts", Duration::ZERO..=DAY * 3660);
+
+    let data_dir = data_dir?.or_else(|| machine.data_dir.clone());
+    if data_dir.is_none() {
+        let message = "has no default, because neither HOME nor XDG_DATA_HOME is set: set it";
+        section.problem("data_dir", message.to_owned());
+    }
+    Some(Host {
+        data_dir: data_dir?,
+        name: name?.unwrap_or_else(|| machine.host_name.clone()),
+        lease: lease?,
+        drain_grace: drain_grace?,
+        keep_attempts: keep_attempts?,
+    })
+}

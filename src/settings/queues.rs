@@ -1,0 +1,47 @@
+//! `[queues.NAME]`.
+
+use std::collections::BTreeMap;
+
+use config::{Map, Value};
+
+use super::{Queue, check, context::Context, reader::Section};
+use crate::domain::{QueueName, fleet::Fleet};
+
+/// Reads every queue: those that fleets serve, and what their tables say. `complete` says that
+/// every fleet could be read, so that a queue which none of them serves is known to have none.
+pub(super) fn read(
+    context: &Context<'_>,
+    root: &Map<String, Value>,
+    fleets: &[Fleet],
+    complete: bool,
+) -> BTreeMap<QueueName, Queue> {
+    let like = root.get("queue_defaults");
+    let defaults = like.and_then(|like| queue(context, "queue_defaults", like));
+    let mut queues: BTreeMap<QueueName, Queue> = fleets
+        .iter()
+        .flat_map(|fleet| &fleet.queues)
+        .map(|name| (name.clone(), defaults.clone().unwrap_or_default()))
+        .collect();
+    for (name, path, value) in check::named_tables(root, "queues", "queue_defaults") {
+        let read = queue(context, &path, &value);
+        let table = Map::new();
+        let section = Section::new(context, path, &table);
+        match name.parse::<QueueName>() {
+            Err(error) => section.wrong(error.to_string()),
+            Ok(name) if complete && !queues.contains_key(&name) => section.wrong(format!(
+                "no fleet serves this queue: put \"{name}\" into the `queues` of a fleet, or remove the table"
+            )),
+            Ok(name) => _ = queues.insert(name, read.unwrap_or_default()),
+        }
+    }
+    queues
+}
+
+fn queue(context: &Context<'_>, path: &str, value: &Value) -> Option<Queue> {
+    let config::ValueKind::Table(table) = &value.kind else {
+        return None;
+    };
+    let section = Section::new(context, path.to_owned(), table);
+    let (paused, description) = (section.bool("paused"), section.text("description"));
+    Some(Queue { paused: paused?, description: description? })
+}

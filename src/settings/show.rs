@@ -1,0 +1,212 @@
+//! The effective settings, for people and for programs; secrets are masked.
+
+use std::{fmt::Write, path::Path, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Settings, fleets,
+    layers::join,
+    log::{format_word, level_word},
+    mask,
+    policies::WHEN,
+    reader::OFF,
+    units::{format_duration, format_size},
+};
+use crate::domain::{fleet::Fleet, task::RetryPolicy};
+
+/// The effective settings as TOML, secrets masked; each field says where it is written.
+pub fn show(settings: &Settings) -> String {
+    let mut toml = String::new();
+    if let Value::Object(root) = to_json(settings) {
+        table(&mut toml, settings, "", &root);
+    }
+    toml
+}
+
+/// The effective settings as JSON, in the words of the config file; secrets masked.
+pub fn to_json(settings: &Settings) -> Value {
+    let (host, database, http) = (&settings.host, &settings.database, &settings.http);
+    let queues = settings.queues.iter().map(|(name, queue)| {
+        let queue = json!({ "paused": queue.paused, "description": queue.description });
+        (name.to_string(), queue)
+    });
+    let fleets = settings.fleets.iter().map(|it| (it.name.to_string(), fleet(it)));
+    json!({
+        "host": {
+            "data_dir": path(&host.data_dir),
+            "name": host.name,
+            "lease": format_duration(host.lease),
+            "drain_grace": format_duration(host.drain_grace),
+            "keep_attempts": format_duration(host.keep_attempts),
+        },
+        "database": {
+            "url": database.url.as_ref().map_or_else(String::new, |url| mask::urls(url.reveal()).into_owned()),
+            "pool_size": database.pool_size,
+            "connect_timeout": format_duration(database.connect_timeout),
+            "embedded": {
+                "bin_dir": database.embedded.bin_dir.as_deref().map_or_else(String::new, path),
+                "user": database.embedded.user,
+                "shared_buffers": format_size(database.embedded.shared_buffers),
+            },
+        },
+        "http": {
+            "bind": http.bind.map_or_else(|| OFF.to_owned(), |bind| bind.to_string()),
+            "api_key": if http.api_key.is_some() { mask::MASK } else { "" },
+            "max_body": format_size(http.max_body),
+            "max_wait": format_duration(http.max_wait),
+        },
+        "log": log(settings),
+        "tasks": tasks(settings),
+        "queues": queues.collect::<Map<_, _>>(),
+        "fleets": fleets.collect::<Map<_, _>>(),
+    })
+}
+
+fn log(settings: &Settings) -> Value {
+    let log = &settings.log;
+    let components =
+        log.components.iter().map(|(name, level)| (name.clone(), json!(level_word(*level))));
+    json!({
+        "level": level_word(log.level),
+        "format": format_word(log.format),
+        "rotate_size": format_size(log.rotate_size),
+        "rotate_age": format_duration(log.rotate_age),
+        "keep_files": log.keep_files,
+        "buffer": log.buffer,
+        "agent_rotate_size": format_size(log.agent_rotate_size),
+        "components": components.collect::<Map<_, _>>(),
+    })
+}
+
+fn tasks(settings: &Settings) -> Value {
+    let tasks = &settings.tasks;
+    let RetryPolicy { backoff_min, backoff_max } = tasks.retry;
+    json!({
+        "max_attempts": tasks.max_attempts,
+        "max_input": format_size(tasks.max_input),
+        "max_batch": tasks.max_batch,
+        "poll": format_duration(tasks.poll),
+        "settle_buffer": tasks.settle_buffer,
+        "retry": {
+            "backoff_min": format_duration(backoff_min),
+            "backoff_max": format_duration(backoff_max),
+        },
+    })
+}
+
+fn fleet(fleet: &Fleet) -> Value {
+    let env = fleet.env.iter().map(|(name, value)| {
+        let shown = if mask::is_secret_name(name) { mask::MASK.into() } else { mask::urls(value) };
+        (name.clone(), json!(shown))
+    });
+    let mut shown = json!({
+        "protocol": fleet.protocol.as_str(),
+        "command": fleet.command.iter().map(|word| mask::urls(word)).collect::<Vec<_>>(),
+        "count": fleet.count,
+        "queues": fleet.queues,
+        "cwd": path(&fleet.cwd),
+        "env": env.collect::<Map<_, _>>(),
+        "env_pass": fleet.env_pass,
+        "user": fleet.user.as_deref().unwrap_or_default(),
+        "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),
+        "stop_grace": format_duration(fleet.stop_grace),
+    });
+    for (name, value) in policies(fleet).into_iter().chain(of_protocol(fleet)) {
+        shown[name] = value;
+    }
+    shown
+}
+
+/// The fields that mean something only to some protocols.
+fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
+    let mut fields = Vec::new();
+    if fleet.protocol.takes_tasks() {
+        fields.push(("max_output", json!(format_size(fleet.max_output))));
+        fields.push(("task_timeout", duration_or_off(fleet.task_timeout)));
+    }
+    match fleet.protocol {
+        crate::domain::fleet::Protocol::Exec => {
+            fields.push(("stdin", word(&fleets::STDIN, &fleet.stdin)));
+            fields.push(("output", word(&fleets::OUTPUTS, &fleet.output)));
+        }
+        crate::domain::fleet::Protocol::Worker => {
+            fields.push(("start_timeout", json!(format_duration(fleet.start_timeout))));
+        }
+        crate::domain::fleet::Protocol::Service => {}
+    }
+    fields
+}
+
+fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {
+    let (limits, restart, heartbeat) = (&fleet.limits, &fleet.restart, &fleet.heartbeat);
+    let size_or_off = |size: Option<u64>| size.map_or_else(|| OFF.to_owned(), format_size);
+    let number_or_off =
+        |number: Option<u64>| number.map_or_else(|| json!(OFF), |number| json!(number));
+    let limits = json!({
+        "memory": size_or_off(limits.memory),
+        "open_files": number_or_off(limits.open_files),
+        "processes": number_or_off(limits.processes),
+        "cpu": duration_or_off(limits.cpu),
+        "file_size": size_or_off(limits.file_size),
+    });
+    let restart = json!({
+        "when": word(&WHEN, &restart.when),
+        "backoff_min": format_duration(restart.backoff_min),
+        "backoff_max": format_duration(restart.backoff_max),
+        "max_restarts": restart.max_restarts,
+        "window": format_duration(restart.window),
+        "stable_after": format_duration(restart.stable_after),
+    });
+    let heartbeat = json!({
+        "every": format_duration(heartbeat.every),
+        "stale_after": duration_or_off(heartbeat.stale_after),
+    });
+    vec![("limits", limits), ("restart", restart), ("heartbeat", heartbeat)]
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn duration_or_off(duration: Option<Duration>) -> Value {
+    json!(duration.map_or_else(|| OFF.to_owned(), format_duration))
+}
+
+/// The word of the config file that means `value`.
+fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> Value {
+    words.iter().find(|(_, known)| known == value).map_or(Value::Null, |(word, _)| json!(word))
+}
+
+/// Writes a table: its own fields first, then the tables in it.
+fn table(toml: &mut String, settings: &Settings, name: &str, fields: &Map<String, Value>) {
+    let is_table = |value: &Value| value.is_object();
+    if !name.is_empty() && (fields.is_empty() || fields.values().any(|value| !is_table(value))) {
+        line(toml, format_args!("\n[{name}]"));
+    }
+    for (key, value) in fields.iter().filter(|(_, value)| !is_table(value)) {
+        let origin = settings.provenance.get(&join(name, key));
+        let origin = origin.map(|origin| format!(" # {origin}").replace('\n', " "));
+        line(
+            toml,
+            format_args!("{} = {}{}", join("", key), literal(value), origin.unwrap_or_default()),
+        );
+    }
+    for (key, value) in fields {
+        if let Value::Object(inner) = value {
+            table(toml, settings, &join(name, key), inner);
+        }
+    }
+}
+
+fn line(toml: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    if writeln!(toml, "{line}").is_err() {
+        toml.push('\n');
+    }
+}
+
+/// A value as TOML. JSON's texts, numbers and lists are TOML's, but for DEL, which TOML escapes.
+fn literal(value: &Value) -> String {
+    value.to_string().replace('\u{7f}', "\\u007F")
+}
