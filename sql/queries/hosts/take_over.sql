@@ -1,0 +1,22 @@
+-- hosts/take_over: take out the hosts whose lease has ended, and put back what they hold, with
+--     reason $1. Returns what was put back.
+-- State: running, awaiting_input -> pending, which is `step(_, Released)`; -> cancelled where asked.
+-- Locks: SKIP LOCKED on the hosts, so that two never wait for each other and a host that is
+--     claiming or renewing just now is left for the next time; then the held tasks, in the order
+--     of their ids. Tasks of a host that has no row are put back too: nobody else would.
+-- Index: hosts is small; tasks_held.
+WITH lost AS MATERIALIZED (
+    SELECT id FROM hostler.hosts WHERE lease_ends_at < now() ORDER BY id FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM hostler.hosts USING lost WHERE hosts.id = lost.id
+), unknown AS (
+    SELECT DISTINCT tasks.host_id AS id
+    FROM hostler.tasks
+    WHERE tasks.state IN ('running', 'awaiting_input')
+        AND NOT EXISTS (SELECT FROM hostler.hosts WHERE hosts.id = tasks.host_id)
+)
+SELECT put_back_task AS task_id, put_back_queue AS queue, put_back_attempt AS attempt,
+    put_back_state AS state
+FROM hostler.put_back(
+    ARRAY(SELECT id FROM lost UNION ALL SELECT id FROM unknown), $1
+);

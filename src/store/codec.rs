@@ -1,0 +1,241 @@
+//! Domain types as parameters and columns. A value that a type does not know is an error.
+
+use std::{borrow::Cow, error::Error, str, time::Duration};
+
+use bytes::BytesMut;
+use serde_json::Value;
+use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_checked};
+use uuid::Uuid;
+
+use crate::domain::{
+    AgentName, Attempt, HostId, QueueName, TaskId,
+    task::{FailureClass, Outcome, TaskState},
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Sync + Send>>;
+
+/// Ids are `uuid`.
+macro_rules! id_columns {
+    ($($name:ident),*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+                self.as_uuid().to_sql(ty, out)
+            }
+
+            fn accepts(ty: &Type) -> bool {
+                <Uuid as ToSql>::accepts(ty)
+            }
+
+            to_sql_checked!();
+        }
+
+        impl<'a> FromSql<'a> for $name {
+            fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self> {
+                Uuid::from_sql(ty, raw).map(Self::from_uuid)
+            }
+
+            fn accepts(ty: &Type) -> bool {
+                <Uuid as FromSql>::accepts(ty)
+            }
+        }
+    )*};
+}
+id_columns!(TaskId, HostId);
+
+/// Names are `text`.
+macro_rules! name_columns {
+    ($($name:ident),*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+                self.as_str().to_sql(ty, out)
+            }
+
+            fn accepts(ty: &Type) -> bool {
+                <&str as ToSql>::accepts(ty)
+            }
+
+            to_sql_checked!();
+        }
+
+        impl<'a> FromSql<'a> for $name {
+            fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self> {
+                Ok(<&str>::from_sql(ty, raw)?.parse()?)
+            }
+
+            fn accepts(ty: &Type) -> bool {
+                <&str as FromSql>::accepts(ty)
+            }
+        }
+    )*};
+}
+name_columns!(QueueName, AgentName);
+
+/// Enums are enums, with the same words.
+macro_rules! enum_columns {
+    ($($name:ident as $sql:literal),*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull> {
+                out.extend_from_slice(self.as_str().as_bytes());
+                Ok(IsNull::No)
+            }
+
+            fn accepts(ty: &Type) -> bool {
+                matches!(ty.kind(), Kind::Enum(_)) && ty.name() == $sql
+            }
+
+            to_sql_checked!();
+        }
+
+        impl<'a> FromSql<'a> for $name {
+            fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self> {
+                let word = str::from_utf8(raw)?;
+                let known = Self::ALL.into_iter().find(|known| known.as_str() == word);
+                known.ok_or_else(|| concat!("no word of ", $sql).into())
+            }
+
+            fn accepts(ty: &Type) -> bool {
+                <Self as ToSql>::accepts(ty)
+            }
+        }
+    )*};
+}
+enum_columns!(
+    TaskState as "task_state",
+    FailureClass as "failure_class",
+    OutcomeWord as "attempt_outcome"
+);
+
+/// The word for how an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutcomeWord(&'static str);
+
+impl OutcomeWord {
+    /// An attempt that failed: the one whose row has a class and a message.
+    pub(super) const FAILED: Self = Self("failed");
+    const ALL: [Self; 4] = [Self("completed"), Self::FAILED, Self("released"), Self("cancelled")];
+
+    pub(super) const fn of(outcome: &Outcome) -> Self {
+        Self(outcome.as_str())
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl ToSql for Attempt {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        int4(self.0).to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <i32 as ToSql>::accepts(ty)
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Attempt {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self> {
+        Ok(Self(i32::from_sql(ty, raw)?.try_into()?))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <i32 as FromSql>::accepts(ty)
+    }
+}
+
+/// A JSON document as `jsonb` keeps it: it has no place for the character NUL, which becomes
+/// U+FFFD here. One agent's odd output must not keep a batch from being written.
+#[derive(Debug)]
+pub(super) struct Document<'a>(pub(super) &'a Value);
+
+impl ToSql for Document<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        if has_nul(self.0) {
+            Json(without_nul(self.0)).to_sql(ty, out)
+        } else {
+            Json(self.0).to_sql(ty, out)
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <Json<&Value> as ToSql>::accepts(ty)
+    }
+
+    to_sql_checked!();
+}
+
+/// Whether a text in `value` has a NUL.
+pub(super) fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => {
+            fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn without_nul(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(plain_text(text).into_owned()),
+        Value::Array(items) => Value::Array(items.iter().map(without_nul).collect()),
+        Value::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(name, value)| (plain_text(name).into_owned(), without_nul(value)))
+                .collect(),
+        ),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+/// A text as `text` keeps it, with U+FFFD for every NUL.
+pub(super) fn plain_text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A count as `integer`; one that is too large becomes the largest.
+pub(super) fn int4(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// A duration as `bigint` milliseconds; one that is too long becomes a hundred years, which can
+/// still be added to a time.
+pub(super) fn milliseconds(duration: Duration) -> i64 {
+    const CENTURY: i64 = 100 * 365 * 24 * 3_600_000;
+    i64::try_from(duration.as_millis()).map_or(CENTURY, |ms| ms.min(CENTURY))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_nul_is_replaced_wherever_it_stands() {
+        let dirty = json!({"a\0": ["x\0y", 1, null, {"k": "\\u0000"}]});
+        assert!(has_nul(&dirty));
+        let clean = without_nul(&dirty);
+        assert_eq!(clean, json!({"a\u{fffd}": ["x\u{fffd}y", 1, null, {"k": "\\u0000"}]}));
+        assert!(!has_nul(&clean));
+    }
+
+    #[test]
+    fn the_words_of_outcomes_are_those_of_the_domain() {
+        let outcomes = [
+            Outcome::Completed { output: Value::Null },
+            Outcome::failed(FailureClass::Exit, ""),
+            Outcome::Released { reason: String::new() },
+            Outcome::Cancelled,
+        ];
+        assert_eq!(outcomes.each_ref().map(OutcomeWord::of), OutcomeWord::ALL);
+    }
+}

@@ -1,0 +1,214 @@
+//! What can go wrong in the store, and what the caller may do about it.
+//!
+//! No error here shows a value: not a password, not an input, not a key. What the server says of a
+//! failing row (its DETAIL) is left out for the same reason.
+
+use std::{error::Error as StdError, fmt, io};
+
+use deadpool_postgres::{PoolError, TimeoutType};
+
+use crate::domain::{QueueName, task::TaskEvent};
+
+/// An error from the store. Variants name what the caller can act on, not which library failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL of the database cannot be used. The URL is not shown: it may hold a password.
+    #[error("the database URL {problem}")]
+    Url {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
+    /// Certificates cannot be checked, and the URL asks for that.
+    #[error("TLS cannot be set up: {problem}")]
+    Tls {
+        /// What is missing.
+        problem: &'static str,
+    },
+
+    /// Every connection was busy for the whole configured wait.
+    #[error("no database connection became free in time")]
+    PoolExhausted,
+
+    /// No connection could be made: the server is away, or turned us down.
+    #[error("the database cannot be reached")]
+    Unavailable {
+        /// What the server or the link said; absent where it said nothing for too long.
+        source: Option<Cause>,
+    },
+
+    /// The server or the link failed while a statement ran.
+    #[error("statement `{statement}` failed")]
+    Statement {
+        /// The name of the statement: its path below `sql/queries`.
+        statement: &'static str,
+        /// What the server or the link said.
+        source: Cause,
+    },
+
+    /// A row held a value that this build does not know. Usually a newer schema.
+    #[error("statement `{statement}` returned a `{column}` that this version does not know")]
+    UnknownValue {
+        /// The name of the statement.
+        statement: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+
+    /// A task was submitted to a queue that is not there. Nothing of its batch was inserted.
+    #[error("there is no queue `{queue}`")]
+    UnknownQueue {
+        /// The queue.
+        queue: QueueName,
+    },
+
+    /// A task cannot be kept as it is. Nothing of its batch was inserted.
+    #[error("task {position} of the batch: `{field}` {problem}")]
+    Unstorable {
+        /// Which task of the batch, counted from 0.
+        position: usize,
+        /// Which of its fields.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
+    /// A settlement says something that ends no attempt. Nothing of its batch was written.
+    #[error("{event:?} does not end an attempt")]
+    NotAnEnd {
+        /// What it says.
+        event: TaskEvent,
+    },
+
+    /// The schema was changed by a newer version in a way that this one cannot work with.
+    #[error(
+        "the database has schema version {found} and this program knows {known}: version {found} breaks older programs, because {reason}; upgrade this host"
+    )]
+    SchemaTooNew {
+        /// The newest breaking version in the database.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+        /// What the migration says.
+        reason: String,
+    },
+
+    /// A migration could not be run. Those before it stay.
+    #[error("the database schema cannot be brought up to date: {problem}")]
+    Migration {
+        /// Which step failed, and what the server or the link said.
+        problem: String,
+        /// Whether it passes by itself.
+        passes: bool,
+    },
+}
+
+/// What a caller may do with a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// The same call may work soon. Back off and try again.
+    RetryLater,
+    /// Trying again cannot help; give the work up.
+    GiveUp,
+}
+
+impl StoreError {
+    /// The one place that knows which failures pass by themselves.
+    pub fn recovery(&self) -> Recovery {
+        let passes = match self {
+            Self::PoolExhausted => true,
+            Self::Unavailable { source } => source.as_ref().is_none_or(Cause::passes),
+            Self::Statement { source, .. } => source.passes(),
+            Self::Migration { passes, .. } => *passes,
+            Self::Url { .. }
+            | Self::Tls { .. }
+            | Self::UnknownValue { .. }
+            | Self::UnknownQueue { .. }
+            | Self::Unstorable { .. }
+            | Self::NotAnEnd { .. }
+            | Self::SchemaTooNew { .. } => false,
+        };
+        if passes { Recovery::RetryLater } else { Recovery::GiveUp }
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => Self::PoolExhausted,
+            PoolError::Backend(source) => Self::Unavailable { source: Some(Cause(source)) },
+            PoolError::Timeout(_)
+            | PoolError::Closed
+            | PoolError::NoRuntimeSpecified
+            | PoolError::PostCreateHook(_) => Self::Unavailable { source: None },
+        }
+    }
+}
+
+/// What the server or the link said, without the values that it says it of.
+pub struct Cause(tokio_postgres::Error);
+
+impl Cause {
+    /// The five characters by which the server names an error, if the server answered.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.0.code().map(tokio_postgres::error::SqlState::code)
+    }
+
+    fn passes(&self) -> bool {
+        passes(&self.0)
+    }
+}
+
+/// Whether what the server or the link said passes by itself.
+pub(super) fn passes(error: &tokio_postgres::Error) -> bool {
+    let Some(code) = error.code().map(tokio_postgres::error::SqlState::code) else {
+        // The link broke, or nobody answered. Anything else that has no SQLSTATE is a value that
+        // could not be written or read.
+        return error.source().is_none_or(|source| source.is::<io::Error>());
+    };
+    // Connection trouble; conflict with another transaction, such as a deadlock; a resource that
+    // ran out; an operator at work. See the appendix on error codes in PostgreSQL's manual.
+    let class = code.get(..2).unwrap_or_default();
+    matches!(class, "08" | "40" | "53" | "57")
+        // A lock was not free; the server is a standby, as for a moment after a switch-over.
+        || matches!(code, "55P03" | "25006")
+}
+
+/// What the server or the link said, without the values that it says it of.
+pub(super) fn said(error: &tokio_postgres::Error) -> String {
+    let Some(db) = error.as_db_error() else {
+        return error.to_string();
+    };
+    let code = db.code().code();
+    // What is said of wrong data quotes the data.
+    if code.starts_with("22") {
+        format!("SQLSTATE {code}")
+    } else {
+        format!("SQLSTATE {code}: {}", db.message())
+    }
+}
+
+impl From<tokio_postgres::Error> for Cause {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&said(&self.0))
+    }
+}
+
+// Debug prints like Display: what is inside would show values.
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source().filter(|source| source.is::<io::Error>())
+    }
+}

@@ -1,0 +1,180 @@
+//! Hearing from the other hosts, by `LISTEN`, on a connection of its own.
+//!
+//! The connection is made again whenever it is lost, after a wait that grows. Notices said in
+//! between are gone, so [`Notice::Reconnected`] comes each time listening begins: whoever gets it
+//! looks at the tables once.
+
+use std::{error::Error, fmt::Write as _, time::Duration};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use slog::{Logger, debug, info, warn};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_postgres::{AsyncMessage, Connection, Notification};
+
+use super::{
+    Cause, Store, StoreError,
+    notify::{CANCEL_CHANNEL, WAKE_CHANNEL},
+    statement::{Sql, sql},
+};
+use crate::domain::{QueueName, TaskId, restart};
+
+const LISTEN: [Sql; 2] = [sql!("notify/listen_wake"), sql!("notify/listen_cancel")];
+
+/// The shortest and the longest wait before the connection is made again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What is heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A queue got work.
+    Woken(QueueName),
+    /// A running task was called off.
+    Cancelled(TaskId),
+    /// Listening begins, the first time or again. What was said before was not heard.
+    Reconnected,
+}
+
+/// Listens until it is dropped, or until nobody takes the notices any more.
+#[derive(Debug)]
+pub struct Listener {
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Begins to listen on the database of `store`, beside its pool. Must be called on a runtime.
+    ///
+    /// A receiver that falls behind holds the listener up, and the server keeps what comes.
+    pub fn spawn(store: &Store, log: Logger, sender: mpsc::Sender<Notice>) -> Self {
+        Self { task: tokio::spawn(listen(store.clone(), log, sender)) }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Why a session ended.
+enum End {
+    /// Nobody takes the notices.
+    Unwanted,
+    /// The connection was lost.
+    Lost(StoreError),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+async fn listen(store: Store, log: Logger, sender: mpsc::Sender<Notice>) {
+    let mut failures = 0;
+    loop {
+        let Err(end) = session(&store, &log, &sender, &mut failures).await;
+        let End::Lost(error) = end else { return };
+        failures += 1;
+        let (least, most) = BACKOFF;
+        let wait = restart::jittered(restart::backoff(least, most, failures), fastrand::f64());
+        warn!(log, "not listening for notices";
+            "error" => causes(&error), "failures" => failures, "wait_ms" => wait.as_millis());
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = sender.closed() => return,
+        }
+    }
+}
+
+/// Connects and passes notices on until the connection is lost.
+async fn session(
+    store: &Store,
+    log: &Logger,
+    sender: &mpsc::Sender<Notice>,
+    failures: &mut u32,
+) -> Result<std::convert::Infallible, End> {
+    let connected = store.config.connect(store.tls.clone()).await;
+    let (client, connection) = connected
+        .map_err(|source| StoreError::Unavailable { source: Some(Cause::from(source)) })?;
+    let mut messages = std::pin::pin!(messages(connection));
+    for statement in LISTEN {
+        let listening = client.batch_execute(statement.text);
+        tokio::pin!(listening);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut listening => {
+                    done.map_err(|source| statement.failed(source))?;
+                    break;
+                }
+                message = messages.next() => pass_on(message, log, sender).await?,
+            }
+        }
+    }
+    info!(log, "listening for notices");
+    *failures = 0;
+    sender.send(Notice::Reconnected).await.map_err(|_| End::Unwanted)?;
+    loop {
+        tokio::select! {
+            message = messages.next() => pass_on(message, log, sender).await?,
+            () = sender.closed() => return Err(End::Unwanted),
+        }
+    }
+}
+
+type Message = Result<AsyncMessage, tokio_postgres::Error>;
+
+/// What the server sends on its own. Polling this is what drives the connection.
+fn messages<S, T>(mut connection: Connection<S, T>) -> impl Stream<Item = Message>
+where
+    Connection<S, T>: Send,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    stream::poll_fn(move |context| connection.poll_message(context))
+}
+
+async fn pass_on(
+    message: Option<Message>,
+    log: &Logger,
+    sender: &mpsc::Sender<Notice>,
+) -> Result<(), End> {
+    let lost = |source| End::Lost(StoreError::Unavailable { source });
+    match message {
+        Some(Ok(AsyncMessage::Notification(said))) => match read(&said) {
+            Some(notice) => sender.send(notice).await.map_err(|_| End::Unwanted),
+            None => {
+                debug!(log, "notice not understood"; "channel" => said.channel());
+                Ok(())
+            }
+        },
+        Some(Ok(_)) => Ok(()),
+        Some(Err(source)) => Err(lost(Some(Cause::from(source)))),
+        None => Err(lost(None)),
+    }
+}
+
+/// Anybody who may connect can say anything.
+fn read(said: &Notification) -> Option<Notice> {
+    match said.channel() {
+        WAKE_CHANNEL => said.payload().parse().ok().map(Notice::Woken),
+        CANCEL_CHANNEL => uuid::Uuid::try_parse(said.payload())
+            .ok()
+            .map(|raw| Notice::Cancelled(TaskId::from_uuid(raw))),
+        _ => None,
+    }
+}
+
+/// An error and all its causes on one line.
+fn causes(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        if write!(text, ": {error}").is_err() {
+            break;
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,193 @@
+//! Bringing the schema up to date, and refusing one that is too new.
+//!
+//! Migrations go forward only, one transaction each, and each says in its first line whether it
+//! breaks the programs before it. Any number of hosts may start at once: they take turns by an
+//! advisory lock on a connection of their own, so that the lock ends with whoever holds it.
+
+use refinery::{Migration, Runner, error::Kind};
+use tokio_postgres::Client;
+
+use super::{
+    Store, StoreError,
+    error::{passes, said},
+    statement::{Sql, sql},
+};
+
+/// One migration.
+struct File {
+    /// Its version and its name, as the library wants them.
+    name: &'static str,
+    text: &'static str,
+}
+
+/// Every migration, in its order. A file is never changed once it has been released.
+const FILES: &[File] = &[File {
+    name: "V1__initial",
+    text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
+}];
+
+/// The newest version that this program knows.
+#[expect(clippy::cast_possible_truncation, reason = "there are not four billion migrations")]
+pub const KNOWN: u32 = FILES.len() as u32;
+
+/// The library's own table.
+const HISTORY: &str = "hostler.schema_history";
+
+/// What the advisory lock goes by: any number that nobody else uses ("hostler" in ASCII).
+const LOCK: i64 = 0x0068_6f73_746c_6572;
+
+const LOCK_SCHEMA: Sql = sql!("schema/lock");
+const EXISTS: Sql = sql!("schema/exists");
+const VERSIONS: Sql = sql!("schema/versions");
+const MAKE: Sql = sql!("schema/make");
+
+/// What a migration run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The version before; 0 for an empty database.
+    pub from: u32,
+    /// The version now.
+    pub to: u32,
+    /// The names of the migrations that ran.
+    pub applied: Vec<String>,
+}
+
+/// How the schema of a database compares with this program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The version of the database; 0 for an empty one.
+    pub found: u32,
+    /// The newest version that this program knows.
+    pub known: u32,
+    /// The names of the migrations that have still to run.
+    pub pending: Vec<String>,
+    /// The newest version that breaks this program, and why it does.
+    pub broken_by: Option<(u32, String)>,
+}
+
+/// Brings the schema up to date. With nothing to do it needs no right to change the schema.
+///
+/// # Errors
+///
+/// [`StoreError::SchemaTooNew`] where a newer program changed the schema in a way that this one
+/// cannot work with; one that only added to it is accepted. [`StoreError::Migration`] where a
+/// migration failed: those before it stay, and it left nothing behind.
+pub async fn run(store: &Store) -> Result<Report, StoreError> {
+    // Taken out of the pool, so that the lock ends when this connection does: on return, on an
+    // error, and when the caller stops waiting.
+    let mut client = deadpool_postgres::Client::take(store.client().await?);
+    let locked = client.query_one(LOCK_SCHEMA.text, &[&LOCK]).await;
+    locked.map_err(|source| LOCK_SCHEMA.failed(source))?;
+
+    let before = look(&client).await?;
+    if let Some((found, reason)) = before.broken_by {
+        return Err(StoreError::SchemaTooNew { found, known: KNOWN, reason });
+    }
+    if before.pending.is_empty() {
+        return Ok(Report { from: before.found, to: before.found, applied: Vec::new() });
+    }
+    apply(&mut client).await?;
+    Ok(Report { from: before.found, to: KNOWN, applied: before.pending })
+}
+
+/// Looks at the schema and changes nothing.
+pub async fn status(store: &Store) -> Result<Status, StoreError> {
+    look(&*store.client().await?).await
+}
+
+async fn look(client: &Client) -> Result<Status, StoreError> {
+    let mut status = Status { found: 0, known: KNOWN, pending: Vec::new(), broken_by: None };
+    let failed = |source| EXISTS.failed(source);
+    let exists = client.query_one(EXISTS.text, &[]).await.map_err(failed)?;
+    if EXISTS.fields(&exists).get("migrated")? {
+        let failed = |source| VERSIONS.failed(source);
+        for row in client.query(VERSIONS.text, &[]).await.map_err(failed)? {
+            let fields = VERSIONS.fields(&row);
+            status.found = fields.count("version")?;
+            if status.found > KNOWN && fields.get("breaking")? {
+                let reason: Option<String> = fields.get("reason")?;
+                status.broken_by = Some((status.found, reason.unwrap_or_default()));
+            }
+        }
+    }
+    let done = usize::try_from(status.found).unwrap_or(usize::MAX);
+    status.pending = FILES.iter().skip(done).map(|file| file.name.to_owned()).collect();
+    Ok(status)
+}
+
+async fn apply(client: &mut Client) -> Result<(), StoreError> {
+    let failed = |source| EXISTS.failed(source);
+    let exists = client.query_one(EXISTS.text, &[]).await.map_err(failed)?;
+    if !EXISTS.fields(&exists).get::<bool>("made")? {
+        client.batch_execute(MAKE.text).await.map_err(|source| MAKE.failed(source))?;
+    }
+    let migrations =
+        FILES.iter().map(migration).collect::<Result<Vec<_>, _>>().map_err(migration_error)?;
+    let mut runner = Runner::new(&migrations);
+    runner.set_migration_table_name(HISTORY);
+    runner.run_async(client).await.map_err(migration_error)?;
+    Ok(())
+}
+
+/// The migration with what it says of itself written down, in its own transaction.
+fn migration(file: &File) -> Result<Migration, refinery::Error> {
+    let version = Migration::unapplied(file.name, file.text)?.version();
+    let reason = match broken(file.text) {
+        Some(reason) => format!("true, '{}'", reason.replace('\'', "''")),
+        None => "false, NULL".to_owned(),
+    };
+    let text = format!(
+        "{}\nINSERT INTO hostler.schema_versions (version, breaking, reason) VALUES ({version}, {reason});\n",
+        file.text
+    );
+    Migration::unapplied(file.name, &text)
+}
+
+/// Why a migration breaks the programs before it, if it does. Its first line says so:
+/// `-- breaking: no` or `-- breaking: yes, because ...`. A line of another form breaks them too.
+fn broken(text: &str) -> Option<&str> {
+    let line = text.lines().next().unwrap_or_default();
+    match line.strip_prefix("-- breaking: ") {
+        Some("no") => None,
+        Some(rest) => Some(rest.strip_prefix("yes, because ").unwrap_or(rest)),
+        None => Some("it does not say whether it does"),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn migration_error(error: refinery::Error) -> StoreError {
+    let Kind::Connection(step, cause) = error.kind() else {
+        return StoreError::Migration { problem: error.to_string(), passes: false };
+    };
+    let cause = cause.downcast_ref::<tokio_postgres::Error>();
+    StoreError::Migration {
+        problem: cause.map_or_else(|| step.clone(), |cause| format!("{step}: {}", said(cause))),
+        passes: cause.is_some_and(passes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_numbered_without_a_gap_and_say_whether_they_break() {
+        for (file, version) in FILES.iter().zip(1..) {
+            let migration = migration(file).unwrap();
+            assert_eq!(migration.version(), version, "{}", file.name);
+            let first = file.text.lines().next().unwrap();
+            assert!(
+                first == "-- breaking: no" || first.starts_with("-- breaking: yes, because "),
+                "{}: {first}",
+                file.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_break_is_read_with_its_reason() {
+        assert_eq!(broken("-- breaking: no\nSELECT 1"), None);
+        assert_eq!(broken("-- breaking: yes, because x is gone\n"), Some("x is gone"));
+        assert_eq!(broken("SELECT 1"), Some("it does not say whether it does"));
+    }
+}

@@ -1,0 +1,132 @@
+//! Postgres: the only module that speaks SQL.
+//!
+//! One module per table, one function per statement in `sql/queries`. A function takes any client,
+//! so its caller decides whether it runs alone or inside a transaction; it is prepared and cached,
+//! takes one round trip, and does not retry, sleep or log. [`StoreError::recovery`] says whether
+//! the same call may work later.
+//!
+//! # Guarantees
+//!
+//! - The database refuses what [`crate::domain::task::step`] refuses, whoever writes: CHECKs tie
+//!   columns to states, triggers hold the table of legal steps, and every change of state is an
+//!   event with the next number.
+//! - An end of an attempt counts only for the newest attempt, and only from the host that holds it.
+//! - A host whose lease has ended claims nothing, and what it held is put back once.
+//! - Times are the server's: hosts whose clocks differ agree on what is due and what is lost.
+//!
+//! # Failures
+//!
+//! A statement whose connection broke may have been committed or not. All of them may be sent
+//! again: what has been settled, promoted or put back is then no longer in the state that the
+//! statement names, and a submit with a key finds its task. A claim that was committed unheard is
+//! held by a host that does not know of it, until its next `hosts::register`.
+
+mod codec;
+mod connect;
+mod error;
+pub mod hosts;
+pub mod listen;
+pub mod migrate;
+pub mod notify;
+pub mod queues;
+mod statement;
+pub mod tasks;
+
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::Config;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use error::{Cause, Recovery, StoreError};
+
+use crate::settings;
+use statement::sql;
+
+/// A pool of connections to one database. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+/// How busy the pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// The most connections it makes.
+    pub max: usize,
+    /// How many it has.
+    pub open: usize,
+    /// How many of those wait for somebody to use them.
+    pub idle: usize,
+    /// How many callers wait for a connection.
+    pub waiting: usize,
+}
+
+impl Store {
+    /// Makes a pool. No connection is made before one is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Tls`] where certificates must be checked and the system has no roots.
+    pub fn new(settings: &settings::Database, mut config: Config) -> Result<Self, StoreError> {
+        connect::complete(&mut config, settings.connect_timeout);
+        let tls = connect::tls(config.get_ssl_mode())?;
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
+        let pool = Pool::builder(manager)
+            .max_size(usize::try_from(settings.pool_size).unwrap_or(usize::MAX).max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(settings.connect_timeout))
+            .create_timeout(Some(settings.connect_timeout))
+            .build()
+            .map_err(|_| StoreError::Unavailable { source: None })?;
+        Ok(Self { pool, config, tls })
+    }
+
+    /// Reads a `postgres://` URL. TLS is as the table in `connect.rs` says: with `sslmode=require`
+    /// and stricter, certificates are checked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Url`], which shows nothing of the URL.
+    pub fn parse_url(url: &settings::Secret) -> Result<Config, StoreError> {
+        connect::parse_url(url)
+    }
+
+    /// A connection of the pool. It goes back when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::PoolExhausted`] when all were busy for too long, [`StoreError::Unavailable`]
+    /// when none could be made.
+    pub async fn client(&self) -> Result<Client, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Asks the server for an answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::client`], and [`StoreError::Statement`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sql!("schema/ping").query(&self.client().await?, &[]).await?;
+        Ok(())
+    }
+
+    /// How busy the pool is.
+    pub fn pool_status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        PoolStatus {
+            max: status.max_size,
+            open: status.size,
+            idle: status.available,
+            waiting: status.waiting,
+        }
+    }
+
+    /// Closes the pool: its idle connections now, the others when they come back. Nobody gets one
+    /// any more.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}

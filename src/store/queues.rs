@@ -1,0 +1,74 @@
+//! Statements on the `queues` table.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::GenericClient;
+
+use super::{
+    StoreError,
+    statement::{Sql, sql},
+};
+use crate::{
+    domain::{QueueName, record::QueueRecord, task::TaskState},
+    settings,
+};
+
+const ENSURE: Sql = sql!("queues/ensure");
+const LIST: Sql = sql!("queues/list");
+const PAUSE: Sql = sql!("queues/pause");
+const RESUME: Sql = sql!("queues/resume");
+
+/// Makes the queues that are not there yet. One that is gets its new description; whether it is
+/// paused stays as operators left it.
+pub async fn ensure(
+    db: &impl GenericClient,
+    queues: &[(QueueName, settings::Queue)],
+) -> Result<(), StoreError> {
+    // The last word on a name is the one that counts.
+    let queues: BTreeMap<&QueueName, &settings::Queue> =
+        queues.iter().map(|(name, queue)| (name, queue)).collect();
+    let names: Vec<&QueueName> = queues.keys().copied().collect();
+    let descriptions: Vec<&str> = queues.values().map(|queue| &*queue.description).collect();
+    let paused: Vec<bool> = queues.values().map(|queue| queue.paused).collect();
+    ENSURE.query(db, &[&names, &descriptions, &paused]).await?;
+    Ok(())
+}
+
+/// Every queue, with how deep it is, in the order of their names.
+pub async fn list(db: &impl GenericClient) -> Result<Vec<QueueRecord>, StoreError> {
+    let mut queues: Vec<QueueRecord> = Vec::new();
+    for row in LIST.query(db, &[]).await? {
+        let fields = LIST.fields(&row);
+        let name: QueueName = fields.get("name")?;
+        if queues.last().is_none_or(|last| last.name != name) {
+            queues.push(QueueRecord {
+                name,
+                description: fields.get("description")?,
+                paused: fields.get("paused")?,
+                paused_reason: fields.get("paused_reason")?,
+                depth: BTreeMap::new(),
+                oldest_pending_ms: fields.count_opt("waited_ms")?,
+            });
+        }
+        if let (Some(queue), Some(state)) =
+            (queues.last_mut(), fields.get::<Option<TaskState>>("state")?)
+        {
+            queue.depth.insert(state, fields.count("tasks")?);
+        }
+    }
+    Ok(queues)
+}
+
+/// Holds the tasks of a queue back; what runs goes on. False if there is no such queue.
+pub async fn pause(
+    db: &impl GenericClient,
+    queue: &QueueName,
+    reason: &str,
+) -> Result<bool, StoreError> {
+    Ok(PAUSE.query_opt(db, &[queue, &reason]).await?.is_some())
+}
+
+/// Lets the tasks of a queue run again. False if there is no such queue.
+pub async fn resume(db: &impl GenericClient, queue: &QueueName) -> Result<bool, StoreError> {
+    Ok(RESUME.query_opt(db, &[queue]).await?.is_some())
+}

@@ -1,0 +1,18 @@
+//! Statements on the `tasks` table and what hangs on it: a task from its submit to its end.
+//!
+//! | file | statements |
+//! | --- | --- |
+//! | `submit.rs` | new tasks |
+//! | `run.rs` | what hosts do all the time: claim, settle, promote |
+//! | `control.rs` | what people do: cancel, retry |
+//! | `read.rs` | what is told |
+
+mod control;
+mod read;
+mod run;
+mod submit;
+
+pub use control::{CancelAnswer, RetryAnswer, cancel, cancelled_while_held, retry};
+pub use read::{attempts, events, final_states, get, list};
+pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -1,0 +1,131 @@
+//! What is told of tasks.
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
+
+use crate::{
+    domain::{
+        TaskId,
+        record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord},
+        task::{FailureClass, TaskState},
+    },
+    store::{
+        StoreError,
+        codec::OutcomeWord,
+        statement::{Fields, Sql, sql},
+    },
+};
+
+const GET: Sql = sql!("tasks/get");
+const LIST: Sql = sql!("tasks/list");
+const ATTEMPTS: Sql = sql!("tasks/attempts");
+const EVENTS: Sql = sql!("tasks/events");
+const FINAL_STATES: Sql = sql!("tasks/final_states");
+
+/// One task, or none if it is unknown.
+pub async fn get(db: &impl GenericClient, task: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+    let row = GET.query_opt(db, &[&task]).await?;
+    row.map(|row| record(&GET.fields(&row))).transpose()
+}
+
+/// The tasks that a filter lets through, newest first, at most as many as it says. A caller that
+/// wants to know whether there are more asks for one more than it shows.
+pub async fn list(
+    db: &impl GenericClient,
+    filter: &TaskFilter,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let states = if filter.states.is_empty() { &TaskState::ALL } else { &*filter.states };
+    let limit = i64::from(filter.limit);
+    let rows =
+        LIST.query(db, &[&states, &filter.queue, &filter.kind, &filter.before, &limit]).await?;
+    rows.iter().map(|row| record(&LIST.fields(row))).collect()
+}
+
+/// The ended attempts of a task, in their order.
+pub async fn attempts(
+    db: &impl GenericClient,
+    task: TaskId,
+) -> Result<Vec<AttemptRecord>, StoreError> {
+    let rows = ATTEMPTS.query(db, &[&task]).await?;
+    rows.iter().map(attempt_record).collect()
+}
+
+/// What became of a task, step by step.
+pub async fn events(db: &impl GenericClient, task: TaskId) -> Result<Vec<EventRecord>, StoreError> {
+    let rows = EVENTS.query(db, &[&task]).await?;
+    rows.iter()
+        .map(|row| {
+            let fields = EVENTS.fields(row);
+            Ok(EventRecord {
+                number: fields.count("number")?,
+                state: fields.get("state")?,
+                attempt: fields.get("attempt")?,
+                at: fields.get("at")?,
+            })
+        })
+        .collect()
+}
+
+/// Those of the tasks that have ended, and how: for those who wait for them.
+pub async fn final_states(
+    db: &impl GenericClient,
+    tasks: &[TaskId],
+) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
+    let rows = FINAL_STATES.query(db, &[&tasks]).await?;
+    rows.iter()
+        .map(|row| {
+            let fields = FINAL_STATES.fields(row);
+            Ok((fields.get("id")?, fields.get("state")?))
+        })
+        .collect()
+}
+
+fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
+    let class: Option<FailureClass> = fields.get("class")?;
+    Ok(TaskRecord {
+        id: fields.get("id")?,
+        queue: fields.get("queue")?,
+        kind: fields.get("kind")?,
+        state: fields.get("state")?,
+        priority: fields.get("priority")?,
+        input: fields.get("input")?,
+        output: fields.get("output")?,
+        error: class.map(|class| task_error(fields, class)).transpose()?,
+        attempt: fields.get("attempt")?,
+        failures: fields.count("failures")?,
+        max_attempts: fields.count("max_attempts")?,
+        timeout_ms: fields.count_opt("timeout_ms")?,
+        idempotency_key: fields.get("idempotency_key")?,
+        host: fields.get("host_id")?,
+        agent: fields.get("agent")?,
+        cancel_requested: fields.get("cancel_requested")?,
+        created_at: fields.get("created_at")?,
+        run_at: fields.get("run_at")?,
+        started_at: fields.get("started_at")?,
+        finished_at: fields.get("finished_at")?,
+    })
+}
+
+fn attempt_record(row: &Row) -> Result<AttemptRecord, StoreError> {
+    let fields = ATTEMPTS.fields(row);
+    let outcome: OutcomeWord = fields.get("outcome")?;
+    let error = if outcome == OutcomeWord::FAILED {
+        Some(task_error(&fields, fields.get("class")?)?)
+    } else {
+        None
+    };
+    Ok(AttemptRecord {
+        attempt: fields.get("attempt")?,
+        outcome: outcome.as_str().to_owned(),
+        error,
+        reason: fields.get("reason")?,
+        host: fields.get("host_id")?,
+        agent: fields.get("agent")?,
+        started_at: fields.get("started_at")?,
+        ended_at: fields.get("ended_at")?,
+    })
+}
+
+fn task_error(fields: &Fields<'_>, class: FailureClass) -> Result<TaskError, StoreError> {
+    Ok(TaskError { class, message: fields.get("message")?, detail: fields.get("detail")? })
+}
