@@ -17,7 +17,7 @@ use super::{
     api::{FieldError, PROBLEM_JSON, Problem},
     guard::Refusal,
 };
-use crate::{queue::QueueError, supervisor::SupervisorError};
+use crate::{queue::QueueError, supervisor::SupervisorError, telemetry::Chain};
 
 /// The kinds of error; the word of each is the end of its `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,12 +125,12 @@ impl ApiError {
     /// A fault of our own: the caller learns nothing of `cause`.
     fn internal(cause: &(dyn StdError + 'static)) -> Self {
         let detail = "the host could not answer; its log says why, under this request's id";
-        Self { cause: Some(chain(cause)), ..Self::new(Kind::Internal, detail) }
+        Self { cause: Some(Chain(cause).to_string()), ..Self::new(Kind::Internal, detail) }
     }
 
     fn unavailable(cause: &(dyn StdError + 'static)) -> Self {
         let detail = "the database can't be reached just now; nothing was changed, try again";
-        Self { cause: Some(chain(cause)), ..Self::new(Kind::Unavailable, detail) }
+        Self { cause: Some(Chain(cause).to_string()), ..Self::new(Kind::Unavailable, detail) }
     }
 
     /// What went wrong behind the public text, for the log.
@@ -206,18 +206,6 @@ impl From<Refusal> for ApiError {
         };
         Self::new(kind, refusal.to_string())
     }
-}
-
-/// An error and its causes on one line, for the log.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -100,10 +100,10 @@ fn tell(log: &Logger, id: &HeaderValue, began: Instant, answer: &ServiceResponse
     let request = answer.request();
     let cause = answer.response().error().and_then(|error| error.as_error::<ApiError>());
     if let Some(cause) = cause.and_then(ApiError::cause) {
-        slog::error!(log, "request failed"; "request_id" => id, "error" => cause);
+        slog::error!(log, "request failed"; "request" => id, "error" => cause);
     }
     slog::debug!(log, "request answered";
-        "request_id" => id,
+        "request" => id,
         "method" => request.method().as_str(),
         "path" => request.path(),
         "status" => answer.status().as_u16(),

@@ -139,7 +139,7 @@ impl Server {
         let server = server.run();
         let handle = server.handle();
         let running = tokio::spawn(server);
-        slog::info!(log, "api listening"; "socket" => socket.display().to_string(),
+        slog::info!(log, "api listening"; "path" => socket.display().to_string(),
             "address" => addresses.first().map(ToString::to_string));
         Ok(Self { handle, addresses, socket: file, closing, running })
     }

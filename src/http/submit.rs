@@ -1,9 +1,6 @@
 //! From the body of a submit to new tasks. Pure: time and ids come from outside.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    time::Duration,
-};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -141,25 +138,7 @@ fn all(
             other => errors.add(at, format!("must be an object, not {}", kind_of(&other))),
         }
     }
-    keys_differ(&read, errors);
     Some(read)
-}
-
-/// Two tasks with one key in one submit are a mistake: only one of them could be made.
-fn keys_differ(tasks: &[NewTask], errors: &mut Errors) {
-    let mut seen = HashMap::new();
-    for (nth, task) in tasks.iter().enumerate() {
-        let Some(key) = task.idempotency_key.as_deref() else { continue };
-        match seen.entry(key) {
-            Entry::Vacant(free) => {
-                free.insert(nth);
-            }
-            Entry::Occupied(first) => errors.add(
-                format!("tasks[{nth}].idempotency_key"),
-                format!("is the key of tasks[{}] too", first.get()),
-            ),
-        }
-    }
 }
 
 /// Reads one task. Where a mistake is noted, what is returned has no meaning.

@@ -69,6 +69,8 @@ keys! {
     METHOD = "method",
     /// The status of an HTTP response.
     STATUS = "status",
+    /// The id of an HTTP request: its `x-request-id`.
+    REQUEST = "request",
 }
 
 /// The names that every line has, and that no field may take.
