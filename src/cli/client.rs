@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Method, Request, Response,
     body::Incoming,
     client::conn::http1,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
@@ -53,16 +53,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// An answer that is not an error.
 pub(super) struct Reply {
-    status: StatusCode,
     body: Bytes,
 }
 
 impl Reply {
-    /// The status.
-    pub(super) const fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// The body as `T`.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Outcome<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -148,10 +142,9 @@ impl Client {
     }
 
     async fn collect(&self, answer: Response<Incoming>) -> Outcome<Reply> {
-        let status = answer.status();
         let body = timeout(ANSWERS_WITHIN, Limited::new(answer.into_body(), MAX_ANSWER).collect());
         match body.await {
-            Ok(Ok(body)) => Ok(Reply { status, body: body.to_bytes() }),
+            Ok(Ok(body)) => Ok(Reply { body: body.to_bytes() }),
             Ok(Err(_)) => Err(self.broke_off()),
             Err(_) => Err(self.too_late()),
         }

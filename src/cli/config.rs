@@ -48,8 +48,9 @@ impl Config {
 }
 
 fn check(files: Vec<PathBuf>, global: &Global) -> Outcome {
-    let all = global.config.iter().cloned().chain(files).collect();
-    let found = settings::load(&Global { config: all, ..global.clone() }.sources(&[]));
+    let mut sources = global.sources(&[]);
+    sources.files = global.config.iter().cloned().chain(files).collect();
+    let found = settings::load(&sources);
     let problems = found.err();
     let verdict = verdict(problems.as_ref());
     global.output().show(&verdict, |_| match &problems {

@@ -115,7 +115,7 @@ impl Table {
     /// A table with these heads.
     pub(super) fn new(heads: &[&str]) -> Self {
         let mut grid = Grid::new();
-        grid.load_preset(NOTHING).set_header(heads.to_vec());
+        grid.load_style(NOTHING).set_header(heads.to_vec());
         for column in grid.column_iter_mut() {
             column.set_padding((0, 2));
         }

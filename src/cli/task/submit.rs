@@ -29,7 +29,7 @@ use crate::{
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
     hostler task submit --jsonl tasks.jsonl")]
-pub(super) struct Submit {
+pub(in crate::cli) struct Submit {
     /// The queue [default: default]
     #[arg(short, long)]
     queue: Option<QueueName>,

@@ -32,7 +32,7 @@ const NO_ROUND: Duration = Duration::from_millis(100);
     the time was up first.\n\nExamples:\n  hostler task wait tsk_0198c1d2…\n  \
     hostler task wait tsk_0198c1d2… tsk_0198c1d3… --timeout 10m"
 )]
-pub(super) struct Wait {
+pub(in crate::cli) struct Wait {
     /// The tasks
     #[arg(required = true)]
     tasks: Vec<TaskId>,
