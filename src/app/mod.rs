@@ -9,4 +9,16 @@ mod up;
 
 pub use demo::{DemoOptions, demo};
 pub use start::{Running, StartError, start};
-pub use up::up;
+pub use stop::Stop;
+pub use up::{UpError, up};
+
+use crate::protocol::exec::Template;
+
+/// Checks the templates of an argv, for whoever reads settings.
+///
+/// # Errors
+///
+/// A sentence that names the word.
+pub fn check_template(argv: &[String]) -> Result<(), String> {
+    Template::parse(argv).map(drop).map_err(|error| error.to_string())
+}

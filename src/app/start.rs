@@ -98,7 +98,8 @@ impl Running {
     }
 }
 
-/// Starts a host. Must be called within an actix system; `env` is the environment of the process.
+/// Starts a host on the data directory that `lock` holds. Must be called within an actix system;
+/// `env` is the environment of the process.
 ///
 /// # Errors
 ///
@@ -108,9 +109,9 @@ pub async fn start(
     env: BTreeMap<String, String>,
     log: Logger,
     drops: Drops,
+    lock: DataDirLock,
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
-    let lock = DataDirLock::acquire(&settings.host.data_dir)?;
     let log_dir = settings.host.log_dir().join("agents");
     for dir in [&log_dir, &settings.host.attempts_dir()] {
         make_dir(dir)?;

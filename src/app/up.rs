@@ -2,53 +2,77 @@
 
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
-use slog::{Logger, error};
+use slog::{Logger, error, info};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    start::{Running, start},
+    start::{Running, StartError, start},
     stop::Stop,
 };
 use crate::{
+    embedded::{DataDirLock, EmbeddedError},
     settings::Settings,
-    telemetry::{Chain, Drops},
+    telemetry::{self, Drops, TelemetryError, Terminal},
 };
 
 /// How often the host looks whether its own actors are still there.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Runs a host until SIGTERM or SIGINT, and stops it in order; `ready` is called once it serves.
-/// A second signal makes it stop at once.
+/// Why a host does not even begin.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// The data directory can't be used, or is another host's.
+    #[error(transparent)]
+    Directory(#[from] EmbeddedError),
+    /// The log can't be written.
+    #[error(transparent)]
+    Log(#[from] TelemetryError),
+    /// Signals can't be heard.
+    #[error("signals can't be heard")]
+    Signals(#[source] std::io::Error),
+    /// A part of it could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Runs a host until SIGTERM or SIGINT, and stops it in order; a second signal makes it stop at
+/// once. `env` is the environment of the process. Blocks.
 ///
-/// Returns 0 after a clean stop, 1 if the host could not start, lost one of its own actors, or
-/// could not write every outcome.
-pub async fn up(
+/// Returns 0 after a clean stop, 1 if the host lost one of its own actors or could not write every
+/// outcome.
+///
+/// # Errors
+///
+/// [`UpError`] if the host could not be started.
+pub fn up(
+    settings: Settings,
+    env: BTreeMap<String, String>,
+    terminal: Terminal,
+) -> Result<ExitCode, UpError> {
+    // The lock comes first: two hosts must not even write into one log.
+    let lock = DataDirLock::acquire(&settings.host.data_dir)?;
+    let (log, guard) = telemetry::start(&settings.log, Some(&settings.host.log_dir()), terminal)?;
+    guard.redactor().hide_secrets_of(&settings);
+    let result = actix::System::new().block_on(serve(settings, env, log, guard.drops(), lock));
+    drop(guard);
+    result
+}
+
+async fn serve(
     settings: Settings,
     env: BTreeMap<String, String>,
     log: Logger,
     drops: Drops,
-    ready: impl FnOnce(&Running),
-) -> ExitCode {
+    lock: DataDirLock,
+) -> Result<ExitCode, UpError> {
     // Signals that come during the start are kept, not lost.
-    let mut asked = match Asked::new() {
-        Ok(asked) => asked,
-        Err(error) => {
-            error!(log, "signals can't be heard"; "error" => %error);
-            return ExitCode::FAILURE;
-        }
+    let mut asked = Asked::new().map_err(UpError::Signals)?;
+    let running = tokio::select! {
+        started = start(settings, env, log.clone(), drops, lock) => started?,
+        () = asked.next() => return Ok(ExitCode::SUCCESS),
     };
-    let started = tokio::select! {
-        started = start(settings, env, log.clone(), drops) => started,
-        () = asked.next() => return ExitCode::SUCCESS,
-    };
-    let running = match started {
-        Ok(running) => running,
-        Err(error) => {
-            error!(log, "host could not start"; "error" => %Chain(&error));
-            return ExitCode::FAILURE;
-        }
-    };
-    ready(&running);
+    info!(log, "host ready"; "path" => %running.settings.host.socket().display(),
+        "address" => running.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
     let stop = tokio::select! {
         () = asked.next() => Stop::Drain,
         () = lost_actor(&running) => {
@@ -57,7 +81,7 @@ pub async fn up(
         }
     };
     let clean = running.stop(stop, asked.next()).await;
-    if clean && stop == Stop::Drain { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if clean && stop == Stop::Drain { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The signals that ask a host to stop.

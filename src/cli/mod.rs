@@ -1,53 +1,129 @@
-//! The command line.
+//! The command line: one file per family of commands.
+//!
+//! Commands that speak with a host do so by its API, as every other program does; [`client`] is
+//! the client. `up`, `demo` and `db` are the host itself. `docs/CLI.md` has the exit codes.
 
-use std::{collections::BTreeMap, env, process::ExitCode};
+mod address;
+mod agent;
+mod client;
+mod completions;
+mod config;
+mod db;
+mod doctor;
+mod exit;
+mod fleet;
+mod global;
+mod host;
+mod output;
+mod queue;
+mod task;
 
-use crate::{app, process, settings, telemetry};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{CliError, Exit, Outcome};
+use global::Global;
+
+use crate::process;
+
+/// Keeps fleets of agent processes working: starts them, hands them tasks from Postgres, restarts
+/// what crashes or hangs, and keeps every result
+#[derive(Debug, Parser)]
+#[command(name = "hostler", version, about, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:\n  hostler demo\n  hostler up -c fleets.toml\n  \
+    hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait\n  hostler agent list\n\n\
+    Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no host answers, 4 not found,\n\
+    5 not in this state, 6 not allowed, 124 not in time.")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(host::Up),
+    Demo(host::Demo),
+    Doctor(doctor::Doctor),
+    #[command(subcommand)]
+    Config(config::Config),
+    #[command(subcommand)]
+    Fleet(fleet::Fleet),
+    #[command(subcommand)]
+    Agent(agent::Agent),
+    #[command(subcommand)]
+    Task(task::Task),
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    #[command(subcommand)]
+    Db(db::Db),
+    Completions(completions::Completions),
+}
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let mut words = env::args_os().skip(1);
-    // First of all: the keeper must not have a second thread.
-    let first = words.next();
-    if first.as_ref().is_some_and(|word| word == "keeper") {
+    // `hostler keeper` is for the host alone, and comes first of all: a process that forks must not
+    // have a second thread, nor anything else that is set up below.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "keeper") {
         return process::keeper::main(words);
     }
-    let env: BTreeMap<String, String> = env::vars().collect();
-    let load = |file: &std::path::Path, data: Option<&std::path::Path>| {
-        let mut flags = Vec::new();
-        if let Some(data) = data {
-            flags.push(("host.data_dir".to_owned(), data.display().to_string()));
-        }
-        settings::load(&settings::Sources {
-            files: vec![file.to_owned()],
-            env: env::vars().collect(),
-            flags,
-            machine: settings::Machine::detect(&env::vars().collect()),
-            check_template: |words| {
-                crate::protocol::exec::Template::parse(words).map(drop).map_err(|e| e.to_string())
-            },
-        })
-        .map_err(|problems| problems.to_string())
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
     };
-    let system = actix::System::new();
-    system.block_on(async {
-        if first.is_some_and(|word| word == "demo") {
-            let options = app::DemoOptions { json: false, colour: true };
-            let s = load(std::path::Path::new("examples/fleets/quickstart.toml"), None).unwrap();
-            let (log, guard) =
-                telemetry::start(&s.log, None, telemetry::Terminal::Human { colour: true })
-                    .unwrap();
-            app::demo(options, env, log, guard.drops(), |file, data| load(file, Some(data))).await
-        } else {
-            let s = load(
-                std::path::Path::new(&words.next().unwrap()),
-                Some(std::path::Path::new("/tmp/hd")),
-            )
-            .unwrap();
-            let (log, guard) =
-                telemetry::start(&s.log, None, telemetry::Terminal::Human { colour: true })
-                    .unwrap();
-            app::up(s, env, log, guard.drops(), |_| {}).await
+    if cli.global.no_color {
+        anstream::ColorChoice::Never.write_global();
+    }
+    match cli.command.run(&cli.global) {
+        Ok(code) => code,
+        // The reader of the output has had enough.
+        Err(error) if error.exit == Exit::Done => ExitCode::SUCCESS,
+        Err(error) => {
+            error.tell(cli.global.json);
+            error.exit.into()
         }
-    })
+    }
 }
+
+/// Shows what clap says: help and versions on stdout, mistakes on stderr.
+fn usage(error: &clap::Error) -> ExitCode {
+    // There is nobody to tell if that can't be printed.
+    drop(error.print());
+    if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
+}
+
+impl Command {
+    fn run(self, global: &Global) -> Outcome<ExitCode> {
+        let exit = match self {
+            Self::Up(up) => return up.run(global),
+            Self::Demo(demo) => return demo.run(global),
+            Self::Doctor(doctor) => doctor.run(global),
+            Self::Config(config) => config.run(global),
+            Self::Fleet(fleet) => asked(fleet.run(global)),
+            Self::Agent(agent) => asked(agent.run(global)),
+            Self::Task(task) => asked(task.run(global)),
+            Self::Queue(queue) => asked(queue.run(global)),
+            Self::Db(db) => asked(db.run(global)),
+            Self::Completions(completions) => completions.run(),
+        };
+        exit.map(ExitCode::from)
+    }
+}
+
+/// Runs what a command asks of a host, on this thread.
+fn asked<T>(question: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Failed, format!("cannot start: {error}")))?;
+    let answer = runtime.block_on(question);
+    // A name that is still being looked up must not keep the command from ending.
+    runtime.shutdown_background();
+    answer
+}
+
+#[cfg(test)]
+mod tests;

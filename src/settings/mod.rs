@@ -37,7 +37,12 @@ mod tasks;
 mod tests;
 mod units;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub use component::Component;
 pub use load::load;
@@ -182,7 +187,12 @@ pub struct Queue {
 impl Host {
     /// The unix socket of the API.
     pub fn socket(&self) -> PathBuf {
-        self.data_dir.join("hostler.sock")
+        Self::socket_in(&self.data_dir)
+    }
+
+    /// The unix socket of the API of the host in `data_dir`.
+    pub fn socket_in(data_dir: &Path) -> PathBuf {
+        data_dir.join("hostler.sock")
     }
 
     /// The unix socket of the keeper.

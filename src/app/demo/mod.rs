@@ -5,10 +5,9 @@ mod faults;
 mod report;
 mod stage;
 
-use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal, path::Path, process::ExitCode, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use slog::Logger;
 use tokio::time::Instant;
 
 use self::{
@@ -18,9 +17,10 @@ use self::{
 use super::{Running, start, start::StartError, stop::Stop};
 use crate::{
     domain::{TaskId, record::TaskRecord},
+    embedded::DataDirLock,
     queue::QueueError,
     settings::Settings,
-    telemetry::{Chain, Drops},
+    telemetry::{self, Chain, TelemetryError, Terminal},
 };
 
 /// How long the whole may take before it is given up.
@@ -42,6 +42,8 @@ pub struct DemoOptions {
 pub(super) enum DemoError {
     #[error(transparent)]
     Stage(#[from] StageError),
+    #[error(transparent)]
+    Log(#[from] TelemetryError),
     #[error("the demo's host could not start")]
     Start(#[from] StartError),
     #[error("the demo's queue failed")]
@@ -52,22 +54,19 @@ pub(super) enum DemoError {
     TooSlow { left: usize },
 }
 
-/// Plays the demo. Must be called within an actix system.
+/// Plays the demo, and prints what it counted. Blocks. `env` is the environment of the process;
+/// `load` reads settings from a file, for a data directory: the caller knows how.
 ///
-/// `settings` reads the demo's config file; the caller knows how.
-pub async fn demo(
+/// Returns 0 only if nothing was lost.
+pub fn demo(
     options: DemoOptions,
     env: BTreeMap<String, String>,
-    log: Logger,
-    drops: Drops,
-    settings: impl FnOnce(&std::path::Path, &std::path::Path) -> Result<Settings, String>,
+    load: impl FnOnce(&Path, &Path) -> Result<Settings, String>,
 ) -> ExitCode {
-    match play(options, env, log, drops, settings).await {
+    match play(options, env, load) {
         Ok(report) => {
-            println!(
-                "{}",
-                if options.json { report.to_json() } else { report.to_text(options.colour) }
-            );
+            let text = if options.json { report.to_json() } else { report.to_text(options.colour) };
+            println!("{text}");
             if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
@@ -77,22 +76,27 @@ pub async fn demo(
     }
 }
 
-async fn play(
+fn play(
     options: DemoOptions,
     env: BTreeMap<String, String>,
-    log: Logger,
-    drops: Drops,
-    settings: impl FnOnce(&std::path::Path, &std::path::Path) -> Result<Settings, String>,
+    load: impl FnOnce(&Path, &Path) -> Result<Settings, String>,
 ) -> Result<Report, DemoError> {
     let stage = Stage::set(&env)?;
     say(options, &format!("a host in {}, with a Postgres of its own", stage.data_dir().display()));
-    let settings = settings(&stage.config_file(), &stage.data_dir()).map_err(StageError::Config)?;
-    let running = start(settings, env, log, drops).await?;
-    let played = perform(options, &running, &stage).await;
-    let stopped = running.stop(Stop::Now, std::future::pending()).await;
-    let mut report = played?;
-    report.clean_stop = stopped;
-    Ok(report)
+    let settings = load(&stage.config_file(), &stage.data_dir()).map_err(StageError::Config)?;
+    let lock = DataDirLock::acquire(&settings.host.data_dir).map_err(StartError::from)?;
+    let log_dir = settings.host.log_dir();
+    let (log, guard) = telemetry::start(&settings.log, Some(&log_dir), Terminal::Off)?;
+    let result = actix::System::new().block_on(async {
+        let running = start(settings, env, log, guard.drops(), lock).await?;
+        let played = perform(options, &running, &stage).await;
+        let clean_stop = running.stop(Stop::Now, std::future::pending()).await;
+        let mut report = played?;
+        report.clean_stop = clean_stop;
+        Ok(report)
+    });
+    drop(guard);
+    result
 }
 
 /// Submits the tasks, makes the faults, waits for the ends and counts.

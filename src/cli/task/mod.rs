@@ -1,0 +1,149 @@
+//! `hostler task`.
+
+mod batch;
+mod render;
+mod submit;
+mod wait;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    address::with_query,
+    client::Client,
+    exit::{Exit, Outcome},
+    global::Global,
+    output::Output,
+};
+use crate::{
+    domain::{
+        QueueName, TaskId,
+        record::{AttemptRecord, EventRecord, Page, TaskRecord},
+        task::TaskState,
+    },
+    http::api::Listing,
+};
+
+/// The most tasks that are asked for at once.
+const PAGE: u32 = 500;
+
+/// Submit tasks, look at them, wait for them, call them off
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    Submit(Box<submit::Submit>),
+    List(List),
+    /// Show one task with its attempts
+    #[command(after_help = "Examples:\n  hostler task show tsk_0198c1d2…\n  \
+        hostler task show tsk_0198c1d2… --json | jq .task.output")]
+    Show {
+        /// The task
+        task: TaskId,
+    },
+    Wait(wait::Wait),
+    /// Call tasks off; one that runs ends as soon as its agent has let go of it
+    #[command(after_help = "Examples:\n  hostler task cancel tsk_0198c1d2…")]
+    Cancel {
+        /// The tasks
+        #[arg(required = true)]
+        tasks: Vec<TaskId>,
+    },
+    /// Give failed or cancelled tasks another try
+    #[command(after_help = "Examples:\n  hostler task retry tsk_0198c1d2…")]
+    Retry {
+        /// The tasks
+        #[arg(required = true)]
+        tasks: Vec<TaskId>,
+    },
+}
+
+/// List tasks, newest first
+#[derive(Debug, Args)]
+#[command(
+    visible_alias = "ls",
+    after_help = "Examples:\n  hostler task list --state failed --limit 500\n  \
+    hostler task list --queue gpu --state pending,running --json"
+)]
+pub(super) struct List {
+    /// In one of these states; with commas, or given several times
+    #[arg(long, value_delimiter = ',')]
+    state: Vec<TaskState>,
+    /// In this queue
+    #[arg(short, long)]
+    queue: Option<QueueName>,
+    /// Of this kind
+    #[arg(short, long)]
+    kind: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Go on after a listing: its `next_cursor`
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+impl Task {
+    pub(super) async fn run(self, global: &Global) -> Outcome {
+        let (client, output) = (global.client()?, global.output());
+        match self {
+            Self::Submit(submit) => submit.run(&client, output).await,
+            Self::List(list) => list.run(&client, output).await,
+            Self::Show { task } => show(&client, output, task).await,
+            Self::Wait(wait) => wait.run(&client, output).await,
+            Self::Cancel { tasks } => command(&client, output, &tasks, "cancel").await,
+            Self::Retry { tasks } => command(&client, output, &tasks, "retry").await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self, client: &Client, output: Output) -> Outcome {
+        let states: Vec<_> = self.state.iter().map(|state| state.as_str()).collect();
+        let mut page = Page { items: Vec::new(), next_cursor: self.cursor };
+        loop {
+            let have = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+            let pairs = [
+                ("state", (!states.is_empty()).then(|| states.join(","))),
+                ("queue", self.queue.as_ref().map(ToString::to_string)),
+                ("kind", self.kind.clone()),
+                ("limit", Some((self.limit - have).min(PAGE).to_string())),
+                ("cursor", page.next_cursor.take()),
+            ];
+            let next: Page<TaskRecord> = client.get(&with_query("/api/v1/tasks", &pairs)).await?;
+            page.items.extend(next.items);
+            page.next_cursor = next.next_cursor;
+            if page.next_cursor.is_none() || page.items.len() >= self.limit as usize {
+                break;
+            }
+        }
+        output.show(&page, |page| render::table(page, Timestamp::now()))?;
+        Ok(Exit::Done)
+    }
+}
+
+async fn show(client: &Client, output: Output, id: TaskId) -> Outcome {
+    let path = format!("/api/v1/tasks/{id}");
+    let task: TaskRecord = client.get(&path).await?;
+    let attempts: Listing<AttemptRecord> = client.get(&format!("{path}/attempts")).await?;
+    let events: Listing<EventRecord> = client.get(&format!("{path}/events")).await?;
+    let (attempts, events) = (attempts.items, events.items);
+    let whole = json!({ "task": task, "attempts": attempts, "events": events });
+    output.show(&whole, |_| render::sheet(&task, &attempts, Timestamp::now()))?;
+    Ok(Exit::Done)
+}
+
+async fn command(client: &Client, output: Output, tasks: &[TaskId], verb: &str) -> Outcome {
+    let mut items = Vec::with_capacity(tasks.len());
+    for id in tasks {
+        let task: TaskRecord = client.command(&format!("/api/v1/tasks/{id}/{verb}")).await?;
+        if !output.json {
+            let soon = if task.cancel_requested { ", and will be cancelled" } else { "" };
+            output.text(&format!("{id} is {}{soon}", task.state))?;
+        }
+        items.push(task);
+    }
+    if output.json {
+        output.show(&Listing { items }, |_| String::new())?;
+    }
+    Ok(Exit::Done)
+}

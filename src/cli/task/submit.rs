@@ -1,0 +1,213 @@
+//! `hostler task submit`.
+
+use std::{fs, io, io::Read, time::Duration};
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        client::Client,
+        exit::{CliError, Exit, Outcome},
+        output::Output,
+    },
+    batch::{Batches, Source, submit_lines},
+    render, wait,
+};
+use crate::{
+    domain::{QueueName, record::Submitted},
+    http::api::TaskBody,
+    settings::parse_duration,
+};
+
+/// Submit a task, or many
+#[derive(Debug, Args)]
+#[command(after_help = "With --wait the exit code is that of the task: 0 completed, 1 failed or \
+    cancelled, 124 not in time.\nA line of --jsonl is a task as the API takes it: \
+    {\"queue\": …, \"kind\": …, \"input\": …}.\n\nExamples:\n  \
+    hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
+    hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
+    hostler task submit --jsonl tasks.jsonl")]
+pub(in crate::cli) struct Submit {
+    /// The queue [default: default]
+    #[arg(short, long)]
+    queue: Option<QueueName>,
+    /// What kind of task it is, for its agents [default: task]
+    #[arg(short, long)]
+    kind: Option<String>,
+    /// The input: JSON, @FILE that holds JSON, or - for JSON on stdin
+    #[arg(short, long, value_name = "JSON|@FILE|-")]
+    input: Option<String>,
+    /// Higher runs first [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i16>,
+    /// Not before this time, as in 2030-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
+    run_at: Option<Timestamp>,
+    /// Not before so much time has passed, as in 90s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    delay: Option<Duration>,
+    /// How many attempts may fail before the task does [setting: tasks.max_attempts]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_attempts: Option<u32>,
+    /// How long one attempt may run [default: the fleet's limit]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// A second submit with the same key is the same task
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Wait until the task is final, or for so long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
+          value_parser = parse_duration)]
+    wait: Option<Option<Duration>>,
+    /// Submit so many such tasks
+    #[arg(long, value_name = "N", conflicts_with_all = ["key", "wait"],
+          value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Submit each line of this file, or of stdin (-)
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
+          "run_at", "delay", "max_attempts", "timeout", "key", "wait", "count"])]
+    jsonl: Option<String>,
+}
+
+impl Submit {
+    pub(super) async fn run(self, client: &Client, output: Output) -> Outcome {
+        match (&self.jsonl, self.count) {
+            (Some(from), _) => {
+                let totals = submit_lines(client, output, from).await?;
+                output.show(&totals, |totals| totals.to_string())?;
+                Ok(Exit::Done)
+            }
+            (None, Some(count)) => {
+                let task = self.object()?;
+                let mut batches = Batches::new(client, output, Source::Copies, Some(count));
+                for nth in 1..=count {
+                    batches.push(task.clone(), nth).await?;
+                }
+                let totals = batches.finish().await?;
+                output.show(&totals, |totals| totals.to_string())?;
+                Ok(Exit::Done)
+            }
+            (None, None) => self.one(client, output).await,
+        }
+    }
+
+    async fn one(self, client: &Client, output: Output) -> Outcome {
+        let body = self.object()?;
+        let submitted: Submitted = client.post("/api/v1/tasks", &body).await?.json()?;
+        let Some(limit) = self.wait else {
+            output.show(&submitted, |task| {
+                let was = if task.created { "submitted" } else { "was there already" };
+                format!("{} {was}, {}", task.id, task.state)
+            })?;
+            return Ok(Exit::Done);
+        };
+        let task = wait::until_final(client, submitted.id, wait::deadline(limit)).await?;
+        let exit = wait::verdict([task.state].into_iter());
+        output.show(&task, render::result)?;
+        Ok(exit)
+    }
+
+    /// The task as the API takes it.
+    fn object(&self) -> Outcome<Map<String, Value>> {
+        let millis = |duration: Duration| format!("{}ms", duration.as_millis());
+        let body = TaskBody {
+            queue: self.queue.as_ref().map(ToString::to_string),
+            kind: self.kind.clone(),
+            input: self.input.as_deref().map(input).transpose()?.unwrap_or_default(),
+            priority: self.priority,
+            run_at: self.run_at,
+            delay: self.delay.map(millis),
+            max_attempts: self.max_attempts,
+            timeout: self.timeout.map(millis),
+            idempotency_key: self.key.clone(),
+        };
+        match serde_json::to_value(body).map_err(io::Error::from)? {
+            Value::Object(object) => Ok(object),
+            _ => Ok(Map::new()),
+        }
+    }
+}
+
+/// Reads `--input`.
+fn input(from: &str) -> Outcome<Value> {
+    let wrong = |why: String| CliError::new(Exit::Usage, why);
+    let (text, place) = match from.strip_prefix('@') {
+        Some(path) => {
+            let read = fs::read_to_string(path);
+            (read.map_err(|error| wrong(format!("--input {path}: {error}")))?, path)
+        }
+        None if from == "-" => {
+            let mut text = String::new();
+            let read = io::stdin().lock().read_to_string(&mut text);
+            read.map_err(|error| wrong(format!("--input: stdin: {error}")))?;
+            (text, "stdin")
+        }
+        None => (from.to_owned(), "its value"),
+    };
+    serde_json::from_str(&text).map_err(|error| {
+        wrong(format!("--input: {place} is not JSON: {error}"))
+            .help("text is JSON in quotes: --input '\"hello\"'; a file is --input @FILE")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        submit: Submit,
+    }
+
+    fn object(line: &[&str]) -> Value {
+        let words = ["submit"].iter().chain(line);
+        Value::Object(Line::try_parse_from(words).unwrap().submit.object().unwrap())
+    }
+
+    #[test]
+    fn flags_become_a_task() {
+        assert_eq!(object(&[]), json!({}));
+        let line = [
+            "-q",
+            "gpu",
+            "-k",
+            "big",
+            "-i",
+            "[1]",
+            "--priority",
+            "-3",
+            "--delay",
+            "1m 30s",
+            "--max-attempts",
+            "4",
+            "--timeout",
+            "2s",
+            "--key",
+            "k",
+        ];
+        let expected = json!({"queue": "gpu", "kind": "big", "input": [1], "priority": -3,
+            "delay": "90000ms", "max_attempts": 4, "timeout": "2000ms", "idempotency_key": "k"});
+        assert_eq!(object(&line), expected);
+        let at = object(&["--run-at", "2030-01-31T08:00:00+01:00"]);
+        assert_eq!(at, json!({"run_at": "2030-01-31T07:00:00Z"}));
+    }
+
+    #[test]
+    fn inputs_are_read_from_where_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in.json");
+        fs::write(&path, "{\"a\": 1}\n").unwrap();
+        assert_eq!(input(&format!("@{}", path.display())).unwrap(), json!({"a": 1}));
+        assert_eq!(input("7").unwrap(), json!(7));
+        let error = input("hello").unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+        assert!(error.help.unwrap().contains("quotes"));
+        assert!(input("@/nowhere/x.json").unwrap_err().what.contains("/nowhere/x.json"));
+    }
+}

@@ -1,0 +1,152 @@
+//! The shape of the command line.
+
+use clap::{CommandFactory, Parser};
+
+use super::Cli;
+
+/// Every command that a person can type.
+const COMMANDS: &[&str] = &[
+    "up",
+    "demo",
+    "doctor",
+    "config check",
+    "config show",
+    "fleet list",
+    "agent list",
+    "agent show",
+    "agent start",
+    "agent stop",
+    "agent restart",
+    "agent logs",
+    "task submit",
+    "task list",
+    "task show",
+    "task wait",
+    "task cancel",
+    "task retry",
+    "queue list",
+    "queue pause",
+    "queue resume",
+    "db migrate",
+    "db status",
+    "completions",
+];
+
+fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        let path = format!("{path} {}", inner.get_name()).trim().to_owned();
+        if inner.has_subcommands() {
+            leaves(inner, &path, found);
+        } else {
+            found.push((path, inner.clone()));
+        }
+    }
+}
+
+fn all() -> Vec<(String, clap::Command)> {
+    let mut found = Vec::new();
+    leaves(&Cli::command(), "", &mut found);
+    found
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_commands_are_these() {
+    let names: Vec<_> = all().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, COMMANDS);
+}
+
+#[test]
+fn every_command_says_what_it_does_and_has_an_example() {
+    for (name, mut command) in all() {
+        assert!(command.get_about().is_some(), "{name}");
+        let help = command.render_help().to_string();
+        assert!(help.contains(&format!("  hostler {name}")), "{name} has no example:\n{help}");
+    }
+}
+
+#[test]
+fn every_command_and_every_exit_code_is_in_the_document() {
+    let document = include_str!("../../docs/CLI.md");
+    for name in COMMANDS {
+        assert!(document.contains(&format!("`hostler {name}")), "docs/CLI.md lacks {name}");
+    }
+    for code in ["| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 5 |", "| 6 |", "| 124 |"] {
+        assert!(document.contains(code), "docs/CLI.md lacks {code}");
+    }
+}
+
+#[test]
+fn good_lines_parse() {
+    let id = "tsk_00000000000000000000000000000007";
+    let lines = [
+        "up -c a.toml -c b.toml --set host.name=x --set http.bind=127.0.0.1:0".to_owned(),
+        "--json demo".to_owned(),
+        "agent logs echo-1 -f --tail 5".to_owned(),
+        "task submit --queue q --kind k --input {} --priority -5 --delay 5s --timeout 1m"
+            .to_owned(),
+        "task submit --wait".to_owned(),
+        "task submit --wait=30s --key k".to_owned(),
+        "task submit --count 5".to_owned(),
+        "task submit --jsonl -".to_owned(),
+        format!("task wait {id} {id} --timeout 5m"),
+        "task list --state pending,running --state failed --limit 7".to_owned(),
+        "queue pause default --reason upkeep".to_owned(),
+        "fleet list --url http://127.0.0.1:7070 --api-key k".to_owned(),
+        "completions zsh".to_owned(),
+    ];
+    for line in lines {
+        let words = ["hostler"].into_iter().chain(line.split(' '));
+        if let Err(error) = Cli::try_parse_from(words) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn broken_lines_are_refused() {
+    let lines = [
+        "",
+        "frobnicate",
+        "up --set",
+        "up --set host.name",
+        "agent show",
+        "agent show UPPER",
+        "agent logs a-1 --tail x",
+        "task show 7",
+        "task wait",
+        "task submit --queue UPPER",
+        "task submit --priority 40000",
+        "task submit --max-attempts 0",
+        "task submit --delay soon",
+        "task submit --timeout 30",
+        "task submit --run-at tomorrow",
+        "task submit --run-at 2030-01-31T08:00:00Z --delay 5s",
+        "task submit --count 0",
+        "task submit --count 2 --key k",
+        "task submit --count 2 --wait",
+        "task submit --jsonl - --input 1",
+        "task submit --jsonl - --wait",
+        "task list --state done",
+        "task list --limit 0",
+        "queue pause",
+        "fleet list --url localhost",
+        "fleet list --url http://u:p@h",
+        "completions tcsh",
+    ];
+    for line in lines {
+        let words = ["hostler"].into_iter().chain(line.split_whitespace());
+        assert!(Cli::try_parse_from(words).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn a_key_is_not_shown_by_debug() {
+    let words = "hostler fleet list --url http://h --api-key hunter2".split(' ');
+    let cli = Cli::try_parse_from(words).unwrap();
+    assert!(!format!("{cli:?}").contains("hunter2"));
+}
