@@ -41,10 +41,10 @@ pub enum QueueError {
     },
     /// The database is away.
     #[error("the database does not answer")]
-    Unavailable,
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A fault.
     #[error("internal")]
-    Internal,
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 #[derive(Default)]

@@ -41,7 +41,7 @@ pub enum SupervisorError {
     },
     /// A fault.
     #[error("internal")]
-    Internal,
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The handle.
