@@ -102,7 +102,7 @@ impl AgentActor {
                 ended = ended => ended,
                 () = grown => unreachable!("watching never ends by itself"),
             };
-            let (read, end) = (files.clone(), ended.clone());
+            let (read, end) = (files.clone(), ended);
             let outcome = tokio::task::spawn_blocking(move || read.outcome(&fleet, &end)).await;
             let outcome = outcome.unwrap_or_else(|_| {
                 Outcome::failed(FailureClass::Internal, "reading the attempt's output panicked")

@@ -308,7 +308,7 @@ mod tests {
                 [b"SSH-2.0\r\n", b"HTTP/1.1 502 Bad\r\ncontent-length: 0\r\n\r\n"];
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                stream.read(&mut [0; 1024]).await.unwrap();
+                assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
                 stream.write_all(answer).await.unwrap();
             }
         });

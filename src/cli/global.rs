@@ -23,7 +23,7 @@ pub(super) struct Global {
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(super) config: Vec<PathBuf>,
 
-    /// The data directory of the host [setting: host.data_dir]
+    /// The data directory of the host [setting: `host.data_dir`]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
 
@@ -45,7 +45,7 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) json: bool,
 
-    /// No colours; so does NO_COLOR in the environment, and any output that is no terminal
+    /// No colours; so does `NO_COLOR` in the environment, and any output that is no terminal
     #[arg(long, global = true)]
     pub(super) no_color: bool,
 }

@@ -7,10 +7,7 @@ use std::{error::Error as StdError, fmt};
 
 use actix_web::{
     HttpResponse, ResponseError,
-    http::{
-        StatusCode,
-        header::{self, HeaderName, HeaderValue},
-    },
+    http::{StatusCode, header},
 };
 
 use super::{
@@ -91,19 +88,14 @@ pub(super) struct ApiError {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
-    header: Option<(HeaderName, HeaderValue)>,
+    allow: Option<String>,
     cause: Option<String>,
 }
 
 impl ApiError {
     /// An error of `kind`; `detail` is shown to the caller.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let header = match kind {
-            Kind::NoKey => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Kind::Unavailable => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            _ => None,
-        };
-        Self { kind, detail: detail.into(), errors: Vec::new(), header, cause: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), allow: None, cause: None }
     }
 
     /// The input has these mistakes.
@@ -118,14 +110,17 @@ impl ApiError {
     /// The path is there, the method is not; `allow` are those that are.
     pub(super) fn no_method(method: &str, allow: &str) -> Self {
         let detail = format!("this path has no {method}; it has {allow}");
-        let value = HeaderValue::from_str(allow).ok();
-        Self { header: value.map(|v| (header::ALLOW, v)), ..Self::new(Kind::NoMethod, detail) }
+        Self { allow: Some(allow.to_owned()), ..Self::new(Kind::NoMethod, detail) }
     }
 
     /// A fault of our own: the caller learns nothing of `cause`.
-    pub(super) fn internal(cause: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn fault(cause: impl Into<String>) -> Self {
         let detail = "the host could not answer; its log says why, under this request's id";
-        Self { cause: Some(Chain(cause).to_string()), ..Self::new(Kind::Internal, detail) }
+        Self { cause: Some(cause.into()), ..Self::new(Kind::Internal, detail) }
+    }
+
+    fn internal(cause: &(dyn StdError + 'static)) -> Self {
+        Self::fault(Chain(cause).to_string())
     }
 
     fn unavailable(cause: &(dyn StdError + 'static)) -> Self {
@@ -165,8 +160,13 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status_code());
         answer.content_type(PROBLEM_JSON);
-        if let Some(header) = &self.header {
-            answer.insert_header(header.clone());
+        match self.kind {
+            Kind::NoKey => answer.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
+            Kind::Unavailable => answer.insert_header((header::RETRY_AFTER, "1")),
+            _ => &mut answer,
+        };
+        if let Some(allow) = &self.allow {
+            answer.insert_header((header::ALLOW, allow.as_str()));
         }
         match serde_json::to_vec(&self.problem()) {
             Ok(body) => answer.body(body),

@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn a_key_is_asked_for_and_compared() {
         let key = Secret::new("s3cret".to_owned());
-        let rows: [(Option<&[u8]>, Option<&[u8]>, Result<(), Refusal>); 11] = [
+        type Header = Option<&'static [u8]>;
+        let rows: [(Header, Header, Result<(), Refusal>); 11] = [
             (None, None, Err(Refusal::NoKey)),
             (Some(b"Bearer s3cret"), None, Ok(())),
             (Some(b"bearer  s3cret "), None, Ok(())),

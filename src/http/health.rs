@@ -14,7 +14,7 @@ use super::{
 /// A part that has not said by then whether it is ready is not.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
-/// The text format of Prometheus and OpenMetrics.
+/// The text format that Prometheus reads.
 const METRICS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn livez(request: HttpRequest) -> Answer {

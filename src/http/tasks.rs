@@ -43,15 +43,10 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     }
 }
 
-/// The queue took a task and said nothing of it.
-#[derive(Debug, thiserror::Error)]
-#[error("a submit of one task was answered with none")]
-struct NoAnswer;
-
 async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
     let submitted = accept(state, vec![task], |_| "queue".to_owned()).await?.into_iter().next();
     let Some(submitted) = submitted else {
-        return Err(ApiError::internal(&NoAnswer));
+        return Err(ApiError::fault("the queue answered a submit of one task with none"));
     };
     let mut answer = created(submitted.created);
     answer.insert_header((LOCATION, format!("/api/v1/tasks/{}", submitted.id)));

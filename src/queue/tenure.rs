@@ -73,8 +73,8 @@ impl QueueActor {
         host.id = HostId::from_uuid(Uuid::now_v7());
         let (store, sent) = (self.store.clone(), Instant::now());
         let send = async move {
-            let mut db = store.client().await?;
-            hosts::register(&mut db, &host).await.map(|returned| (host, returned))
+            let db = store.client().await?;
+            hosts::register(&db, &host).await.map(|returned| (host, returned))
         };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok((host, returned)) => {

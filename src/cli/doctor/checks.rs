@@ -111,7 +111,7 @@ pub(super) fn sockets(paths: [PathBuf; 2]) -> Check {
 pub(super) fn disk(data_dir: &Path) -> Check {
     let there = standing(data_dir);
     match statvfs(there) {
-        Ok(found) => space(u64::from(found.blocks_available()) * u64::from(found.fragment_size())),
+        Ok(found) => space(found.blocks_available().saturating_mul(found.fragment_size())),
         Err(error) => {
             let detail = format!("{} can't be asked: {}", there.display(), error.desc());
             Check::warn("disk", detail, "look at it by hand: df")

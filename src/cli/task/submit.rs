@@ -48,7 +48,7 @@ pub(in crate::cli) struct Submit {
     /// Not before so much time has passed, as in 90s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     delay: Option<Duration>,
-    /// How many attempts may fail before the task does [setting: tasks.max_attempts]
+    /// How many attempts may fail before the task does [setting: `tasks.max_attempts`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
     /// How long one attempt may run [default: the fleet's limit]
