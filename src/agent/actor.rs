@@ -31,6 +31,7 @@ use crate::{
     },
     heartbeat::Vitals,
     process::{Ended, Exit, ProcessId, Spawned},
+    protocol::frame::FrameError,
     queue::FromAgent,
     telemetry::Chain,
 };
@@ -359,7 +360,8 @@ impl AgentActor {
 
     pub(super) fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
         self.tombstone.release();
-        self.process = None;
+        let worker = self.process.take().and_then(|process| process.worker);
+        let unfinished = worker.and_then(|mut worker| worker.lines.finish().err());
         if let Some(grace) = self.grace.take() {
             ctx.cancel_future(grace);
         }
@@ -379,17 +381,20 @@ impl AgentActor {
             return;
         }
         if self.agent.leaving.is_none() {
-            self.explain_end(ended);
+            self.explain_end(ended, unfinished.as_ref());
         }
         let clean = ended.exit == Exit::Code(0);
         self.observe(AgentEvent::Exited { clean }, ctx);
     }
 
     /// Keeps why a resident process is gone that nobody asked to leave.
-    fn explain_end(&mut self, ended: &Ended) {
+    fn explain_end(&mut self, ended: &Ended, unfinished: Option<&FrameError>) {
         let tail = self.own_log.tail();
         let at_work = if self.work.is_some() { " in the middle of a task" } else { "" };
         let mut reason = format!("the process {}{at_work}", ended.exit);
+        if let Some(error) = unfinished {
+            reason = format!("{reason}; {error}");
+        }
         if !tail.is_empty() {
             reason = format!("{reason}; the end of its stderr: {tail}");
         }

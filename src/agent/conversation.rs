@@ -9,7 +9,7 @@ use super::{actor::AgentActor, messages::Timer, work::CalledOff};
 use crate::{
     domain::agent::{AgentEvent, Fault},
     protocol::{
-        frame::{LineReader, MAX_LINE},
+        frame::{LineReader, line_limit},
         worker::{Received, Terms, WorkerSession},
     },
     telemetry::Chain,
@@ -35,7 +35,12 @@ impl AgentActor {
         });
         // The channel is new and empty.
         stdin.try_send(session.hello()).unwrap_or_default();
-        Worker { session, lines: LineReader::new(MAX_LINE), stdin, idle_heartbeat: false }
+        Worker {
+            session,
+            lines: LineReader::new(line_limit(self.fleet.max_output)),
+            stdin,
+            idle_heartbeat: false,
+        }
     }
 
     /// Writes a message to a worker's stdin.

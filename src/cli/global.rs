@@ -124,7 +124,7 @@ impl Global {
     }
 }
 
-/// Whether colours make sense there: a terminal, and nobody said NO_COLOR.
+/// Whether colours make sense there: a terminal, and nobody said `NO_COLOR`.
 fn takes_colours(stream: &impl anstream::stream::RawStream) -> bool {
     anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
 }
