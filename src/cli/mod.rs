@@ -1,6 +1,6 @@
 //! The command line: one file per family of commands.
 //!
-//! Commands that speak with a host do so by its API, as every other program does; [`client`] is
+//! Commands that speak with a host do so by its API, as every other program does; `client` is
 //! the client. `up`, `demo` and `db` are the host itself. `docs/CLI.md` has the exit codes.
 
 mod address;

@@ -127,6 +127,8 @@ impl Server {
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_ARRIVES_WITHIN)
         .client_disconnect_timeout(CLOSES_WITHIN)
+        // A client that hung up ends its request: an idle log that is followed would never notice.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(STOPS_WITHIN_SECS)
         .disable_signals()
         .on_connect(layers::mark)

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -77,8 +78,31 @@ fn standing(path: &Path) -> &Path {
     path.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("/"))
 }
 
-/// Whether the data directory is there, or can be made.
-pub(super) fn data_dir(path: &Path) -> Check {
+/// Whom the private Postgres runs as where that is not this process: its uid and its group.
+pub(super) fn postgres_account(settings: &Settings) -> Option<(u32, u32)> {
+    if settings.database.url.is_some() || !geteuid().is_root() {
+        return None;
+    }
+    let user = User::from_name(&settings.database.embedded.user).ok().flatten()?;
+    Some((user.uid.as_raw(), user.gid.as_raw()))
+}
+
+/// The first directory on the way to `path` that this account may not pass.
+fn closed_to(path: &Path, (uid, gid): (u32, u32)) -> Option<PathBuf> {
+    let may_pass = |found: &fs::Metadata| {
+        let bit = match (found.uid() == uid, found.gid() == gid) {
+            (true, _) => 0o100,
+            (false, true) => 0o010,
+            (false, false) => 0o001,
+        };
+        found.mode() & bit != 0
+    };
+    let closed = |dir: &&Path| fs::metadata(dir).is_ok_and(|found| !may_pass(&found));
+    path.ancestors().filter(closed).last().map(Path::to_owned)
+}
+
+/// Whether the data directory is there, or can be made, and `account` can get to it.
+pub(super) fn data_dir(path: &Path, account: Option<(u32, u32)>) -> Check {
     let name = "data directory";
     let shown = path.display();
     if path.exists() && !path.is_dir() {
@@ -90,6 +114,14 @@ pub(super) fn data_dir(path: &Path) -> Check {
     if let Err(error) = access(there, flags) {
         let detail = format!("{} can't be written to: {}", there.display(), error.desc());
         return Check::fail(name, detail, "set host.data_dir, or --data-dir");
+    }
+    if let Some(closed) = account.and_then(|account| closed_to(path, account)) {
+        let detail = format!("{}: the user that Postgres runs as can't pass", closed.display());
+        return Check::fail(
+            name,
+            detail,
+            format!("chmod o+x {}, or set host.data_dir", closed.display()),
+        );
     }
     match there == path {
         true => Check::ok(name, shown.to_string()),
@@ -261,13 +293,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert_eq!(data_dir(&file).status, Status::Fail);
-        assert_eq!(data_dir(dir.path()).status, Status::Ok);
-        assert!(data_dir(&dir.path().join("a/b")).detail.contains("first start"));
+        assert_eq!(data_dir(&file, None).status, Status::Fail);
+        assert_eq!(data_dir(dir.path(), None).status, Status::Ok);
+        assert!(data_dir(&dir.path().join("a/b"), None).detail.contains("first start"));
         let long = dir.path().join("x".repeat(200));
         assert_eq!(sockets([long.join("a"), long.join("b")]).status, Status::Fail);
         assert_eq!(sockets([file.clone(), file]).status, Status::Ok);
         assert_eq!(disk(&dir.path().join("a/b")).name, "disk");
+    }
+
+    #[test]
+    fn another_account_must_be_able_to_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner/data");
+        fs::create_dir_all(&inner).unwrap();
+        let set = |mode| fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let stranger = (65_533, 65_533);
+        set(0o700);
+        assert!(closed_to(&inner, stranger).is_some());
+        assert_eq!(data_dir(&inner, Some(stranger)).status, Status::Fail);
+        set(0o711);
+        assert_ne!(closed_to(&inner, stranger).as_deref(), Some(dir.path()));
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn look(settings: &settings::Settings, path: Option<&str>) -> Outcome<Vec<Check>
     let host = &settings.host;
     let mut found = vec![
         checks::user(settings),
-        checks::data_dir(&host.data_dir),
+        checks::data_dir(&host.data_dir, checks::postgres_account(settings)),
         checks::sockets([host.socket(), host.keeper_socket()]),
         checks::disk(&host.data_dir),
         checks::open_files(settings),

@@ -210,7 +210,7 @@ pub(super) async fn submit_lines(client: &Client, output: Output, from: &str) ->
 /// Reads one line.
 fn line(text: &[u8], number: u64) -> Outcome<Map<String, Value>> {
     let wrong = |why: String| CliError::new(Exit::Usage, format!("line {number}: {why}"));
-    match serde_json::from_slice(text) {
+    match serde_json::from_slice(text.trim_ascii_end()) {
         Ok(Value::Object(task)) if task.contains_key("tasks") => {
             Err(wrong("tasks: a line is one task, not several".to_owned()))
         }
