@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use jiff::Timestamp;
 use serde_json::Value;
-use slog::{Logger, info, o, warn};
+use slog::{Logger, debug, info, o, warn};
 
 use super::{
     AgentReport, AgentStatus, Surroundings,
@@ -104,9 +104,7 @@ impl AgentActor {
         let (next, effects) = step(&self.rules, &self.agent, event, self.around.clock.now())?;
         let before = std::mem::replace(&mut self.agent, next);
         if before.state != self.agent.state {
-            info!(self.log, "agent moved"; "from" => %before.state, "event" => ?event,
-                "to" => %self.agent.state, "generation" => self.status.generation.0,
-                "reason" => self.status.reason.as_deref().unwrap_or(""));
+            self.log_move(before.state, event);
             self.status.since = Timestamp::now();
             if matches!(self.agent.state, AgentState::Idle | AgentState::Starting) {
                 self.status.reason = None;
@@ -121,10 +119,23 @@ impl AgentActor {
         Ok(())
     }
 
+    /// The line of a change of state. From idle to busy and back is the ordinary course of tasks.
+    fn log_move(&self, from: AgentState, event: AgentEvent) {
+        let at_work = |state| matches!(state, AgentState::Idle | AgentState::Busy);
+        let (to, generation) = (self.agent.state, self.status.generation.0);
+        if at_work(from) && at_work(to) {
+            debug!(self.log, "agent moved"; "from" => %from, "event" => ?event, "to" => %to,
+                "generation" => generation);
+        } else {
+            info!(self.log, "agent moved"; "from" => %from, "event" => ?event, "to" => %to,
+                "generation" => generation, "reason" => self.status.reason.as_deref());
+        }
+    }
+
     /// As [`AgentActor::apply`], for events that may come too late to make sense.
     pub(super) fn observe(&mut self, event: AgentEvent, ctx: &mut Context<Self>) {
         if let Err(IllegalStep { state, event }) = self.apply(event, ctx) {
-            slog::debug!(self.log, "event ignored"; "from" => %state, "event" => ?event);
+            debug!(self.log, "event ignored"; "from" => %state, "event" => ?event);
         }
     }
 

@@ -86,7 +86,7 @@ typed_id!(
 /// A name that is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a {what} name: use 1 to {MAX_NAME} characters, a to z, 0 to 9, `_`, `.` and `-`, and begin with a letter or a digit"
+    "`{text}` can not be the name of {what}: use 1 to {MAX_NAME} characters, a to z, 0 to 9, `_`, `.` and `-`, and begin with a letter or a digit"
 )]
 pub struct ParseNameError {
     what: &'static str,
@@ -154,17 +154,17 @@ macro_rules! typed_name {
 typed_name!(
     /// Agents of one kind, as the config file names them.
     FleetName,
-    "fleet"
+    "a fleet"
 );
 typed_name!(
     /// A named stream of tasks.
     QueueName,
-    "queue"
+    "a queue"
 );
 typed_name!(
     /// One supervised slot of a fleet: `<fleet>-<number>`, counted from 1.
     AgentName,
-    "agent"
+    "an agent"
 );
 
 impl AgentName {
@@ -230,7 +230,7 @@ mod tests {
         let long = "x".repeat(MAX_NAME + 1);
         for bad in ["", "-a", "A", "a b", "ä", "a/b", long.as_str()] {
             let error = bad.parse::<QueueName>().unwrap_err().to_string();
-            assert!(error.contains("is not a queue name"), "{error}");
+            assert!(error.contains("can not be the name of a queue"), "{error}");
         }
     }
 

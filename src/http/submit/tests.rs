@@ -138,12 +138,12 @@ fn broken_words() -> Vec<Broken> {
     let long = "x".repeat(256);
     vec![
         (json!({"queue": 1}), "queue", "must be a string"),
-        (json!({"queue": ""}), "queue", "is not a queue name"),
-        (json!({"queue": "GPU"}), "queue", "is not a queue name"),
-        (json!({"queue": "a b"}), "queue", "is not a queue name"),
-        (json!({"queue": "a/../b"}), "queue", "is not a queue name"),
-        (json!({"queue": "a\u{0}"}), "queue", "is not a queue name"),
-        (json!({"queue": "x".repeat(64)}), "queue", "is not a queue name"),
+        (json!({"queue": ""}), "queue", "can not be the name of a queue"),
+        (json!({"queue": "GPU"}), "queue", "can not be the name of a queue"),
+        (json!({"queue": "a b"}), "queue", "can not be the name of a queue"),
+        (json!({"queue": "a/../b"}), "queue", "can not be the name of a queue"),
+        (json!({"queue": "a\u{0}"}), "queue", "can not be the name of a queue"),
+        (json!({"queue": "x".repeat(64)}), "queue", "can not be the name of a queue"),
         (json!({"queue": ["gpu"]}), "queue", "not an array"),
         (json!({"kind": 1}), "kind", "must be a string"),
         (json!({"kind": ""}), "kind", "must not be empty"),
