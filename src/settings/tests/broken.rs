@@ -234,7 +234,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "[fleets.A]\nprotocol = \"exec\"\ncommand = [\"agent\"]",
-        "hostler.toml:1: fleets.A: `A` is not a fleet name: use 1 to 63 characters, a to z, 0 to 9, `_`, `.` and `-`, and begin with a letter or a digit",
+        "hostler.toml:1: fleets.A: `A` can not be the name of a fleet: use 1 to 63 characters, a to z, 0 to 9, `_`, `.` and `-`, and begin with a letter or a digit",
     ),
     (
         "[fleets.a]\nprotocol = \"exec\"\ncommand = [\"agent\"]\n[fleets.a]",
