@@ -202,7 +202,7 @@ impl AgentActor {
         }
     }
 
-    /// Asks for a process; [`Started`] is the answer.
+    /// Asks for a process; [`Started`](super::messages::Started) is the answer.
     fn spawn(&mut self, ctx: &mut Context<Self>) {
         if let Some(backoff) = self.backoff.take() {
             ctx.cancel_future(backoff);

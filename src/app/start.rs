@@ -56,7 +56,7 @@ pub enum StartError {
     },
 }
 
-/// A host that runs. Ended by [`Running::stop`](super::stop); dropped, it leaves its agents to the
+/// A host that runs. Ended by [`Running::stop`]; dropped, it leaves its agents to the
 /// keeper, which ends them.
 pub struct Running {
     pub(super) log: Logger,

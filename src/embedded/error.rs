@@ -1,6 +1,6 @@
 //! What can go wrong with the private Postgres, in words that say what to do.
 
-use std::{error::Error, io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use super::find::{Installation, NEWEST_VERSION, OLDEST_VERSION};
 
@@ -217,18 +217,6 @@ impl EmbeddedError {
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
-    }
-
-    /// The message with those of all causes, `outer: middle: root`, for a log line.
-    pub(super) fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
     }
 }
 

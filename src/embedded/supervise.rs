@@ -21,7 +21,10 @@ use super::{
     ready::ready,
     spawner::Spawner,
 };
-use crate::domain::restart::{backoff, jittered};
+use crate::{
+    domain::restart::{backoff, jittered},
+    telemetry::Chain,
+};
 
 /// The wait before the first restart; it doubles with each further one in a row.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -133,7 +136,7 @@ impl Supervisor {
                 Err(Failed::Error(problem)) => {
                     self.failed();
                     error!(self.log, "postgres could not be started again";
-                        "error" => problem.with_causes(), "count" => self.failures);
+                        "error" => %Chain(&problem), "count" => self.failures);
                 }
             }
         }

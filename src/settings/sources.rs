@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Everything that [`load`](super::load) reads. Later sources win: the built-in defaults, the files
+/// Everything that [`load`](super::load()) reads. Later sources win: the built-in defaults, the files
 /// in their order, the environment, the flags.
 #[derive(Debug, Clone)]
 pub struct Sources {

@@ -4,7 +4,7 @@
 //! between are gone, so [`Notice::Reconnected`] comes each time listening begins: whoever gets it
 //! looks at the tables once.
 
-use std::{error::Error, fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use slog::{Logger, debug, info, warn};
@@ -16,7 +16,10 @@ use super::{
     notify::{CANCEL_CHANNEL, WAKE_CHANNEL},
     statement::{Sql, sql},
 };
-use crate::domain::{QueueName, TaskId, restart};
+use crate::{
+    domain::{QueueName, TaskId, restart},
+    telemetry::Chain,
+};
 
 const LISTEN: [Sql; 2] = [sql!("notify/listen_wake"), sql!("notify/listen_cancel")];
 
@@ -78,7 +81,7 @@ async fn listen(store: Store, log: Logger, sender: mpsc::Sender<Notice>) {
         let (least, most) = BACKOFF;
         let wait = restart::jittered(restart::backoff(least, most, failures), fastrand::f64());
         warn!(log, "not listening for notices";
-            "error" => causes(&error), "count" => failures, "wait_ms" => wait.as_millis());
+            "error" => %Chain(&error), "count" => failures, "wait_ms" => wait.as_millis());
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = sender.closed() => return,
@@ -163,18 +166,4 @@ fn read(said: &Notification) -> Option<Notice> {
             .map(|raw| Notice::Cancelled(TaskId::from_uuid(raw))),
         _ => None,
     }
-}
-
-/// An error and all its causes on one line.
-fn causes(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        if write!(text, ": {error}").is_err() {
-            break;
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -11,7 +11,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{fs::OpenOptionsExt, process::CommandExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio as ChildStdio},
 };
 
@@ -71,7 +71,11 @@ pub(super) fn start(order: &Order, mark: Mark) -> Result<Started, Failure> {
         keeper: getpid(),
     };
     let mut process = Command::new(command);
-    process.args(arguments).env_clear().envs(&order.env).env(VARIABLE, mark.to_string());
+    process.args(arguments).env_clear();
+    if let Some(identity) = &child.identity {
+        process.env("HOME", &identity.home);
+    }
+    process.envs(&order.env).env(VARIABLE, mark.to_string());
     process.stdin(stdin).stdout(stdout).stderr(stderr);
     hook(&mut process, child, tell);
     let spawned = process.spawn();
@@ -159,6 +163,7 @@ struct Identity {
     uid: Uid,
     gid: Gid,
     groups: Vec<Gid>,
+    home: PathBuf,
 }
 
 impl Identity {
@@ -172,7 +177,7 @@ impl Identity {
         }
         let name_c = CString::new(name).map_err(|_| failed(Step::User, name)(Errno::EINVAL))?;
         let groups = getgrouplist(&name_c, user.gid).map_err(failed(Step::User, name))?;
-        Ok(Some(Self { uid: user.uid, gid: user.gid, groups }))
+        Ok(Some(Self { uid: user.uid, gid: user.gid, groups, home: user.dir }))
     }
 }
 

@@ -210,11 +210,13 @@ async fn a_host_that_runs_as_root_can_start_as_another_user() {
         return;
     };
     let world = World::new().await;
-    let mut spec = world.sh("id -u; id -G; exec sleep 1000");
+    let mut spec = world.sh("id -u; id -G; echo $HOME; exec sleep 1000");
     spec.user = Some("nobody".to_owned());
     let mut agent = world.spawn(spec.clone()).await;
     assert_eq!(agent.line().await, Some(nobody.uid.to_string()));
     assert!(!agent.line().await.unwrap().split(' ').any(|group| group == "0"));
+    let home = nobody.dir.display().to_string();
+    assert_eq!(agent.line().await, Some(home), "its own, not the host's");
 
     // Its own rights decide where it may go.
     fs::set_permissions(world.dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
