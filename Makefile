@@ -11,11 +11,11 @@ setup: ## Finds Postgres, or installs it where that can be done without asking
 	@tests/setup.sh
 
 demo: setup ## A fleet at work on a private Postgres, with faults on the way
-	$(CARGO) build --release --bin hostler
-	$(CARGO) run --quiet --release --bin hostler -- demo
+	$(CARGO) build --bin hostler
+	$(CARGO) run --quiet --bin hostler -- demo
 
 test: setup ## All tests; leaves no process and no file behind
-	@tests/run.sh $(CARGO) test --all-targets --quiet
+	@tests/run.sh $(CARGO) test --lib --bins --tests --quiet
 	$(CARGO) test --doc --quiet
 
 lint: ## Format and lints

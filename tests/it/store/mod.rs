@@ -3,7 +3,6 @@
 mod claim;
 mod control;
 mod errors;
-mod figures;
 mod hosts;
 mod listen;
 mod migrate;
