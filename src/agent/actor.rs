@@ -8,18 +8,20 @@ use serde_json::Value;
 use slog::{Logger, debug, info, o, warn};
 
 use super::{
-    AgentReport, AgentStatus, Surroundings,
+    Adopted, AgentReport, AgentStatus, Surroundings,
     conversation::Worker,
     log::AgentLog,
+    memo::Memo,
     messages::{StartError, Timer},
     spawn::Start,
     stdio,
     tombstone::{Tombstone, when_ended},
-    work::Work,
+    work::{Work, when_written},
 };
 use crate::{
     domain::{
         Generation,
+        adoption::Standing,
         agent::{
             Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Kind, Rules, Rung, step,
         },
@@ -38,9 +40,17 @@ use crate::{
 
 /// A live process.
 pub(super) struct Process {
-    id: ProcessId,
+    pub(super) id: ProcessId,
     pid: u32,
     pub(super) worker: Option<Worker>,
+}
+
+/// How the conversation with the worker of a process begins.
+pub(super) enum Greeting {
+    /// With a hello.
+    Hello,
+    /// It goes on from there, with this host as the so manieth.
+    Known(Standing, u64),
 }
 
 pub(crate) struct AgentActor {
@@ -52,8 +62,13 @@ pub(crate) struct AgentActor {
     pub(super) around: Surroundings,
     pub(super) vitals: Arc<Vitals>,
     pub(super) own_log: AgentLog,
+    pub(super) memo: Memo,
+    /// A process to go on with, until the actor has started.
+    pub(super) adopted: Option<Adopted>,
     pub(super) process: Option<Process>,
     pub(super) work: Option<Work>,
+    /// The ended process of an `exec` attempt whose outcome is not settled yet.
+    unsettled: Option<ProcessId>,
     /// More about the fault that is being dealt with, for a program.
     detail: Value,
     grace: Option<SpawnHandle>,
@@ -68,6 +83,7 @@ impl AgentActor {
         around: Surroundings,
         vitals: Arc<Vitals>,
         watcher: Recipient<AgentReport>,
+        adopted: Option<Adopted>,
     ) -> Self {
         let kind = if fleet.protocol.is_resident() { Kind::Resident } else { Kind::PerTask };
         let log = around.log.new(o!("agent" => status.agent.to_string()));
@@ -83,12 +99,15 @@ impl AgentActor {
             fleet,
             agent: Agent::default(),
             tombstone: Tombstone::new(status.agent.clone(), watcher, around.processes.clone()),
+            memo: Memo::new(&around.standing_dir, &status.agent),
+            adopted,
             status: AgentStatus { state: AgentState::Stopped, pid: None, work: None, ..status },
             around,
             vitals,
             own_log,
             process: None,
             work: None,
+            unsettled: None,
             detail: Value::Null,
             grace: None,
             backoff: None,
@@ -139,7 +158,7 @@ impl AgentActor {
         }
     }
 
-    fn expectation(&self) -> Expect {
+    pub(super) fn expectation(&self) -> Expect {
         let beats = self.process.as_ref().and_then(|process| process.worker.as_ref());
         match self.agent.state {
             AgentState::Busy => Expect::Life,
@@ -232,15 +251,10 @@ impl AgentActor {
             ctx.notify_later(Timer::Attempt(task, attempt), timeout);
         }
         let assignment = work.assignment.clone();
-        match self.process.as_mut().and_then(|process| process.worker.as_mut()) {
-            None => self.spawn(ctx),
-            Some(worker) => match worker.session.run(&assignment, timeout) {
-                Ok(message) => self.say(message, ctx),
-                Err(error) => {
-                    let reason = Chain(&error).to_string();
-                    self.fault(Fault::Protocol, reason, Value::Null, ctx);
-                }
-            },
+        if self.process.as_ref().is_some_and(|process| process.worker.is_some()) {
+            self.hand_over(&assignment, timeout, ctx);
+        } else {
+            self.spawn(ctx);
         }
     }
 
@@ -285,8 +299,10 @@ impl AgentActor {
         self.vitals.set_progress(None);
         self.status.attempts_ended += 1;
         let (task, attempt) = work.key();
+        let outcome = work.judge(outcome);
+        let written = self.unsettled.take().map(|id| when_written(self.around.processes.clone(), id));
         // A report that must not be lost: it is the task's result.
-        self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome: work.judge(outcome) });
+        self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome, written });
     }
 
     fn climb(&mut self, rung: Rung, ctx: &mut Context<Self>) {
@@ -314,10 +330,29 @@ impl AgentActor {
     }
 
     pub(super) fn started(&mut self, spawned: Spawned, ctx: &mut Context<Self>) {
+        info!(self.log, "process started"; "pid" => spawned.pid,
+            "generation" => self.status.generation.0);
+        self.take_process(spawned, Greeting::Hello, ctx);
+        match self.agent.leaving {
+            Some(leaving) => self.climb(leaving.rung, ctx),
+            None if self.fleet.protocol == Protocol::Service => {
+                self.observe(AgentEvent::Ready, ctx);
+            }
+            None => {}
+        }
+        self.report();
+    }
+
+    /// Makes a process this agent's own: it is guarded, read, and written to.
+    pub(super) fn take_process(
+        &mut self,
+        spawned: Spawned,
+        greeting: Greeting,
+        ctx: &mut Context<Self>,
+    ) {
         let Spawned { id, pid, stdin, stdout, stderr, ended } = spawned;
         let (ended, generation) = (when_ended(ended), self.status.generation);
         self.tombstone.guard(id, ended.clone());
-        info!(self.log, "process started"; "pid" => pid, "generation" => generation.0);
         let (vitals, log) = (self.vitals.clone(), self.own_log.clone());
         let pump = stdio::Pump { actor: ctx.address(), generation, vitals: vitals.clone() };
         if let Some(stderr) = stderr {
@@ -329,7 +364,7 @@ impl AgentActor {
         match (self.fleet.protocol, stdin, stdout) {
             (Protocol::Worker, Some(stdin), Some(stdout)) => {
                 match stdio::write_stdin(stdin) {
-                    Ok(stdin) => worker = Some(self.greet(stdin)),
+                    Ok(stdin) => worker = Some(self.greet(stdin, greeting)),
                     Err(error) => warn!(self.log, "stdin can't be used"; "error" => %error),
                 }
                 actix::spawn(pump.worker(stdout, ended));
@@ -341,14 +376,6 @@ impl AgentActor {
         }
         self.process = Some(Process { id, pid, worker });
         self.vitals.expect(self.expectation());
-        match self.agent.leaving {
-            Some(leaving) => self.climb(leaving.rung, ctx),
-            None if self.fleet.protocol == Protocol::Service => {
-                self.observe(AgentEvent::Ready, ctx);
-            }
-            None => {}
-        }
-        self.report();
     }
 
     pub(super) fn start_failed(&mut self, error: &StartError, ctx: &mut Context<Self>) {
@@ -371,7 +398,9 @@ impl AgentActor {
 
     pub(super) fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
         self.tombstone.release();
-        let worker = self.process.take().and_then(|process| process.worker);
+        let process = self.process.take();
+        let id = process.as_ref().map(|process| process.id);
+        let worker = process.and_then(|process| process.worker);
         let unfinished = worker.and_then(|mut worker| worker.lines.finish().err());
         if let Some(grace) = self.grace.take() {
             ctx.cancel_future(grace);
@@ -379,6 +408,7 @@ impl AgentActor {
         info!(self.log, "process ended"; "generation" => self.status.generation.0,
             "exit" => %ended.exit, "count" => ended.swept);
         if let Some(outcome) = left {
+            self.unsettled = id;
             let leaving = self.agent.leaving.is_some();
             // Killed on our own word: then it is that word that counts, unless it had finished.
             if !leaving || matches!(outcome, Outcome::Completed { .. }) {
@@ -388,14 +418,24 @@ impl AgentActor {
             if leaving {
                 self.observe(AgentEvent::Exited { clean: false }, ctx);
             }
+            let settled = self.unsettled.take();
+            self.forget(settled);
             self.report();
             return;
         }
+        self.forget(id);
         if self.agent.leaving.is_none() {
             self.explain_end(ended, unfinished.as_ref());
         }
         let clean = ended.exit == Exit::Code(0);
         self.observe(AgentEvent::Exited { clean }, ctx);
+    }
+
+    /// No later host needs to hear of the end of that process.
+    fn forget(&self, id: Option<ProcessId>) {
+        if let Some(id) = id {
+            self.around.processes.forget(id);
+        }
     }
 
     /// Keeps why a resident process is gone that nobody asked to leave.

@@ -1,13 +1,23 @@
 //! The conversation with a worker, and how an attempt is called off in it.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use serde_json::Value;
-use slog::debug;
+use slog::{debug, warn};
 use tokio::sync::mpsc;
 
-use super::{actor::AgentActor, messages::Timer, work::CalledOff};
+use super::{
+    actor::{AgentActor, Greeting},
+    messages::Timer,
+    work::CalledOff,
+};
 use crate::{
-    domain::agent::{AgentEvent, Fault},
+    domain::{
+        adoption::Standing,
+        agent::{AgentEvent, Fault},
+        task::Assignment,
+    },
     protocol::{
         frame::{LineReader, line_limit},
         worker::{Received, Terms, WorkerSession},
@@ -21,25 +31,71 @@ pub(super) struct Worker {
     pub(super) lines: LineReader,
     pub(super) stdin: mpsc::Sender<Vec<u8>>,
     pub(super) idle_heartbeat: bool,
+    /// Nothing was read of it yet, and the beginning of its line may have been read by the host before.
+    mid_line: bool,
 }
 
 impl AgentActor {
-    /// Begins the conversation with a worker.
-    pub(super) fn greet(&self, stdin: mpsc::Sender<Vec<u8>>) -> Worker {
-        let mut session = WorkerSession::new(Terms {
+    /// Begins the conversation with a worker, or goes on with it. A worker that is known is told
+    /// nothing before there is a reason to: it has been greeted.
+    pub(super) fn greet(&self, stdin: mpsc::Sender<Vec<u8>>, greeting: Greeting) -> Worker {
+        let terms = Terms {
             agent: self.status.agent.clone(),
             fleet: self.fleet.name.clone(),
             generation: self.status.generation,
             heartbeat: self.fleet.heartbeat.every,
             max_output: self.fleet.max_output,
-        });
-        // The channel is new and empty.
-        stdin.try_send(session.hello()).unwrap_or_default();
-        Worker {
-            session,
-            lines: LineReader::new(line_limit(self.fleet.max_output)),
-            stdin,
-            idle_heartbeat: false,
+        };
+        let lines = LineReader::new(line_limit(self.fleet.max_output));
+        match greeting {
+            Greeting::Hello => {
+                let mut session = WorkerSession::new(terms);
+                // The channel is new and empty.
+                stdin.try_send(session.hello()).unwrap_or_default();
+                Worker { session, lines, stdin, idle_heartbeat: false, mid_line: false }
+            }
+            Greeting::Known(Standing { open, idle_heartbeat, .. }, epoch) => {
+                let session = WorkerSession::resume(terms, epoch, open);
+                Worker { session, lines, stdin, idle_heartbeat, mid_line: true }
+            }
+        }
+    }
+
+    /// Writes down how far the conversation is.
+    fn note_standing(&mut self) {
+        let Some(worker) = self.process.as_ref().and_then(|process| process.worker.as_ref()) else {
+            return;
+        };
+        let standing = Standing {
+            generation: self.status.generation,
+            idle_heartbeat: worker.idle_heartbeat,
+            open: worker.session.open(),
+        };
+        if let Err(error) = self.memo.write(&standing) {
+            warn!(self.log, "an agent's standing can't be written: it could not be taken over";
+                "error" => %error);
+        }
+    }
+
+    /// Gives the attempt to the worker. That is written down first: what was given but not written
+    /// down would run again beside it, once this host dies.
+    pub(super) fn hand_over(
+        &mut self,
+        assignment: &Assignment,
+        timeout: Option<Duration>,
+        ctx: &mut Context<Self>,
+    ) {
+        let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
+        let Some(worker) = worker else { return };
+        match worker.session.run(assignment, timeout) {
+            Ok(message) => {
+                self.note_standing();
+                self.say(message, ctx);
+            }
+            Err(error) => {
+                let reason = Chain(&error).to_string();
+                self.fault(Fault::Protocol, reason, Value::Null, ctx);
+            }
         }
     }
 
@@ -64,14 +120,20 @@ impl AgentActor {
                 }
                 Err(error) => Err(Chain(&error).to_string()),
             };
+            let mid_line = std::mem::take(&mut worker.mid_line);
             match received {
                 Ok(received) => self.received(received, ctx),
+                // The end of a line never reads as a message: its braces don't match.
+                Err(reason) if mid_line => {
+                    debug!(self.log, "the end of a line ignored"; "reason" => reason);
+                }
                 Err(reason) => {
                     let reason = format!("it broke the protocol: {reason}");
                     self.fault(Fault::Protocol, reason, Value::Null, ctx);
                     // Nothing it says from here on can be trusted.
                     if let Some(process) = &mut self.process {
                         process.worker = None;
+                        self.around.processes.close_stdin(process.id);
                     }
                     return;
                 }
@@ -87,9 +149,11 @@ impl AgentActor {
                 if let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
                     worker.idle_heartbeat = idle_heartbeat;
                 }
+                self.note_standing();
                 self.observe(AgentEvent::Ready, ctx);
             }
             Received::Finished { outcome } => {
+                self.note_standing();
                 self.settle(outcome);
                 self.observe(AgentEvent::Done, ctx);
             }

@@ -20,7 +20,10 @@ impl Actor for AgentActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(64);
-        self.report();
+        match self.adopted.take() {
+            Some(adopted) => self.adopt(adopted, ctx),
+            None => self.report(),
+        }
     }
 }
 
@@ -53,7 +56,12 @@ impl Handler<ToAgent> for AgentActor {
                 let reason = format!("its agent is {}", self.agent.state);
                 let (task, attempt) = (assignment.task, assignment.attempt);
                 let outcome = Outcome::Released { reason };
-                self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome });
+                self.around.queue.do_send(FromAgent::Ended {
+                    task,
+                    attempt,
+                    outcome,
+                    written: None,
+                });
             }
             ToAgent::Cancel { task, attempt } if self.is_at((task, attempt)) => {
                 self.call_off(CalledOff::Cancel, ctx);

@@ -15,6 +15,8 @@
 //! - What a process wrote before it died counts: its stdout is read to the end of what is there
 //!   before its death is acted upon.
 //! - Messages about an older process are dropped by generation.
+//! - A host that comes after this one died can go on with the process: what it must know of it is in
+//!   the keeper's note, in the files of the attempt, and in the record of [`read_standing`].
 //!
 //! # Failures
 //!
@@ -22,10 +24,12 @@
 //! is done; the owner ends the attempt and starts a new actor.
 
 mod actor;
+mod adopt;
 mod attempt;
 mod conversation;
 mod handlers;
 mod log;
+mod memo;
 mod messages;
 mod spawn;
 mod stdio;
@@ -36,6 +40,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use actix::prelude::*;
 
+pub use adopt::{Adopted, left_outcome};
+pub use memo::read_standing;
 pub use messages::{AgentReport, AgentStatus};
 
 use crate::{
@@ -62,6 +68,8 @@ pub struct Surroundings {
     pub env: Arc<BTreeMap<String, String>>,
     /// Where the files of attempts go.
     pub attempts_dir: PathBuf,
+    /// Where agents write down how far the conversations with their workers are.
+    pub standing_dir: PathBuf,
     /// Where agents' own logs go.
     pub log_dir: PathBuf,
     /// An agent's log begins anew at this size, in bytes.
@@ -90,15 +98,18 @@ pub struct AgentHandle {
 
 impl AgentHandle {
     /// Starts an actor for slot `name` of `fleet` in the current arbiter. `status` is that of the
-    /// actor before it, if there was one. The agent is stopped until it is told to start.
+    /// actor before it, if there was one. The agent is stopped until it is told to start, unless it
+    /// goes on with a process that was `adopted`.
     pub fn launch(
         fleet: Arc<Fleet>,
         status: AgentStatus,
         around: Surroundings,
         watcher: Recipient<AgentReport>,
+        adopted: Option<Adopted>,
     ) -> Self {
         let vitals = Arc::new(Vitals::new(around.clock));
-        let actor = actor::AgentActor::new(fleet, status, around, vitals.clone(), watcher).start();
+        let actor = actor::AgentActor::new(fleet, status, around, vitals.clone(), watcher, adopted);
+        let actor = actor.start();
         Self { actor, vitals }
     }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{
         AgentName, Generation,
+        adoption::{Hold, Note, fingerprint},
         fleet::{Fleet, Protocol, StdinMode},
         task::Assignment,
     },
@@ -86,6 +87,13 @@ impl Start {
 
     fn common(&self, assignment: Option<&Assignment>) -> Spec {
         let fleet = &*self.fleet;
+        let note = Note {
+            agent: self.agent.clone(),
+            fleet: fleet.name.clone(),
+            generation: self.generation,
+            fingerprint: fingerprint(fleet),
+            hold: assignment.map(|one| Hold { task: one.task, attempt: one.attempt }),
+        };
         Spec {
             agent: self.agent.clone(),
             generation: self.generation,
@@ -105,7 +113,8 @@ impl Start {
             stdin: Stdio::Null,
             stdout: Stdio::Null,
             stderr: Stdio::Null,
-            note: String::new(),
+            note: note.write(),
+            keep_pipes: fleet.protocol.is_resident(),
         }
     }
 }

@@ -89,6 +89,7 @@ impl Fake {
 pub(crate) struct FakeProcesses {
     started: mpsc::UnboundedSender<Fake>,
     told: mpsc::UnboundedSender<(ProcessId, Told)>,
+    forgotten: mpsc::UnboundedSender<ProcessId>,
     next: Mutex<u64>,
 }
 
@@ -124,6 +125,13 @@ impl Processes for FakeProcesses {
     fn kill(&self, id: ProcessId) {
         self.told.send((id, Told::Kill)).unwrap();
     }
+
+    fn close_stdin(&self, _: ProcessId) {}
+
+    fn forget(&self, id: ProcessId) {
+        // The test may be over.
+        self.forgotten.send(id).ok();
+    }
 }
 
 /// Collects what an actor is told.
@@ -153,6 +161,7 @@ pub(crate) struct World {
     pub(crate) around: Surroundings,
     pub(crate) started: mpsc::UnboundedReceiver<Fake>,
     pub(crate) told: mpsc::UnboundedReceiver<(ProcessId, Told)>,
+    pub(crate) forgotten: mpsc::UnboundedReceiver<ProcessId>,
     pub(crate) queue: mpsc::UnboundedReceiver<FromAgent>,
     _dir: tempfile::TempDir,
 }
@@ -161,19 +170,26 @@ pub(crate) fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
     let (start, started) = mpsc::unbounded_channel();
     let (tell, told) = mpsc::unbounded_channel();
+    let (forget, forgotten) = mpsc::unbounded_channel();
     let (to_queue, queue) = collect();
     let around = Surroundings {
-        processes: Arc::new(FakeProcesses { started: start, told: tell, next: Mutex::new(0) }),
+        processes: Arc::new(FakeProcesses {
+            started: start,
+            told: tell,
+            forgotten: forget,
+            next: Mutex::new(0),
+        }),
         queue: to_queue,
         env: Arc::new(BTreeMap::new()),
         attempts_dir: dir.path().join("attempts"),
+        standing_dir: dir.path().to_owned(),
         log_dir: dir.path().to_owned(),
         log_rotate_size: 1 << 20,
         clock: Clock::start(),
         metrics: Arc::new(Metrics::new("test")),
         log: slog::Logger::root(slog::Discard, slog::o!()),
     };
-    World { around, started, told, queue, _dir: dir }
+    World { around, started, told, forgotten, queue, _dir: dir }
 }
 
 pub(crate) fn fleet(protocol: Protocol) -> Fleet {
@@ -218,7 +234,13 @@ impl Subject {
         let world = world();
         let (watcher, reports) = collect();
         let status = AgentStatus::new("f-1".parse().unwrap());
-        let handle = AgentHandle::launch(Arc::new(fleet), status, world.around.clone(), watcher);
+        let handle = AgentHandle::launch(
+            Arc::new(fleet),
+            status,
+            world.around.clone(),
+            watcher,
+            None,
+        );
         handle.tell(AgentEvent::Start, None);
         Self { handle, world, reports }
     }

@@ -62,9 +62,10 @@ impl Drop for Tombstone {
         };
         // The attempt must not run elsewhere before this process is gone.
         self.processes.kill(id);
-        let watcher = self.watcher.clone();
+        let (watcher, processes) = (self.watcher.clone(), self.processes.clone());
         actix::spawn(async move {
             ended.await;
+            processes.forget(id);
             watcher.do_send(gone);
         });
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use slog::warn;
+use tokio::sync::oneshot;
 
 use super::{actor::AgentActor, attempt::AttemptFiles, stdio::Pump, tombstone::WhenEnded};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         fleet::Protocol,
         task::{Assignment, FailureClass, Outcome},
     },
+    process::{ProcessId, Processes},
     protocol::worker::{Artifact, ArtifactBody},
 };
 
@@ -55,6 +57,22 @@ impl Work {
             (_, outcome) => outcome,
         }
     }
+}
+
+/// To be told when the outcome that the ended process `id` left is written: then no later host needs to
+/// read it again.
+pub(super) fn when_written(
+    processes: Arc<dyn Processes>,
+    id: ProcessId,
+) -> oneshot::Sender<()> {
+    let (tell, written) = oneshot::channel();
+    actix::spawn(async move {
+        // Not told, it may not be written: the next host settles it, or finds that it is.
+        if written.await.is_ok() {
+            processes.forget(id);
+        }
+    });
+    tell
 }
 
 impl AgentActor {

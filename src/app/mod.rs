@@ -1,6 +1,7 @@
 //! The composition root: the only place that knows everyone. Builds a host from the bottom up, and
 //! takes it down from the top.
 
+mod adopt;
 mod demo;
 mod housekeeping;
 mod start;

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use slog::{Logger, info};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::housekeeping;
+use super::{adopt::adopt, housekeeping};
 use crate::{
     agent::Surroundings,
     domain::{HostId, fleet::Fleet},
@@ -15,7 +15,7 @@ use crate::{
     heartbeat::Clock,
     http,
     process::{Keeper, KeeperError},
-    queue::{Launch, QueueHandle},
+    queue::{Launch, OnLease, QueueHandle},
     settings::Settings,
     store::{Store, StoreError, hosts, listen::Listener, migrate, queues},
     supervisor::SupervisorHandle,
@@ -56,8 +56,8 @@ pub enum StartError {
     },
 }
 
-/// A host that runs. Ended by [`Running::stop`]; dropped, it leaves its agents to the
-/// keeper, which ends them.
+/// A host that runs. Ended by [`Running::stop`]. A process that dies without it leaves its agents to the
+/// keeper, which ends them with the lease, unless the next host takes them back before that.
 pub struct Running {
     pub(super) log: Logger,
     pub(super) settings: Arc<Settings>,
@@ -113,7 +113,7 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
     let log_dir = settings.host.log_dir().join("agents");
-    for dir in [&log_dir, &settings.host.attempts_dir()] {
+    for dir in [&log_dir, &settings.host.attempts_dir(), &settings.host.standing_dir()] {
         make_dir(dir)?;
     }
     let (postgres, store) = open_store(&settings, &log).await?;
@@ -124,16 +124,13 @@ pub async fn start(
         version: env!("CARGO_PKG_VERSION"),
         started_at: jiff::Timestamp::now(),
     };
-    let registered = Instant::now();
-    let returned = hosts::register(&store.client().await?, &host).await?;
-    info!(log, "host registered"; "host" => %host.id, "count" => returned.len(),
-        "version" => env!("CARGO_PKG_VERSION"));
     let keeper_log = component(&log, Component::Keeper);
     let exe = std::env::current_exe()
         .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
-    let keeper =
+    let (keeper, found) =
         Keeper::start(&keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
             .await?;
+    let mut adoption = adopt(&settings, &log, &keeper, found, &store, &host).await?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
     let listener = Listener::spawn(&store, component(&log, Component::Store), notify);
@@ -141,7 +138,9 @@ pub async fn start(
         log: component(&log, Component::Queue),
         store: store.clone(),
         host,
-        registered,
+        registered: adoption.registered,
+        resumed: std::mem::take(&mut adoption.resumed),
+        on_lease: keep_agents(&keeper),
         fleets: settings.fleets.iter().filter(|f| f.protocol.takes_tasks()).map(serves).collect(),
         retry: settings.tasks.retry,
         poll: settings.tasks.poll,
@@ -158,18 +157,27 @@ pub async fn start(
             queue: queue.for_agents(),
             env: Arc::new(env),
             attempts_dir: settings.host.attempts_dir(),
+            standing_dir: settings.host.standing_dir(),
             log_dir,
             log_rotate_size: settings.log.agent_rotate_size,
             clock: Clock::start(),
             metrics: metrics.clone(),
             log: component(&log, Component::Agent),
         },
+        std::mem::take(&mut adoption.agents),
     );
+    adoption.settle(&settings.host.attempts_dir(), &keeper, &queue);
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
     let http = http::Server::start(state, &settings.host.socket()).await?;
     Ok(Running { log, settings, queue, supervisor, http, keeper, listener, postgres, store, lock })
+}
+
+/// Should this host die, the keeper keeps the agents for the next one, for as long as the lease allows.
+fn keep_agents(keeper: &Keeper) -> OnLease {
+    let keeper = keeper.clone();
+    Box::new(move |until| keeper.keep_until(until))
 }
 
 fn serves(fleet: &Fleet) -> (crate::domain::FleetName, Vec<crate::domain::QueueName>) {

@@ -186,6 +186,11 @@ pub enum Fault {
 pub enum AgentEvent {
     /// An operator, or the supervisor, wants it to run.
     Start,
+    /// A process that a host before this one started goes on.
+    Adopted {
+        /// Whether it is at work on an attempt.
+        busy: bool,
+    },
     /// Its process said hello.
     Ready,
     /// The queue handed it an attempt.

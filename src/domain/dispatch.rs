@@ -150,6 +150,12 @@ impl Dispatch {
         }
     }
 
+    /// This host holds an attempt that a host before it gave out.
+    pub fn resume(&mut self, assignment: &Assignment) {
+        let held = Held { agent: assignment.agent.clone(), attempt: assignment.attempt };
+        self.held.insert(assignment.task, held);
+    }
+
     /// The attempt ended. Returns whether this host held it.
     pub fn ended(&mut self, task: TaskId, attempt: Attempt) -> bool {
         let held = self.held.get(&task).is_some_and(|held| held.attempt == attempt);

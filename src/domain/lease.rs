@@ -24,12 +24,16 @@ pub fn renew_every(lease: Duration) -> Duration {
     lease / 4
 }
 
+/// How long after the sending of a renewal the agents may run at the most, with or without their host:
+/// the last eighth of the lease is kept for stopping them.
+pub fn safe(lease: Duration) -> Duration {
+    lease - lease / 8
+}
+
 /// Judges a lease of length `lease` that was last renewed by a request sent at `renewed`.
-///
-/// The last eighth of the lease is kept for stopping the agents.
 pub fn judge(lease: Duration, renewed: Millis, now: Millis) -> Standing {
     let age = now.saturating_sub(renewed);
-    if age >= millis(lease - lease / 8) {
+    if age >= millis(safe(lease)) {
         Standing::Lost
     } else if age >= millis(renew_every(lease)) {
         Standing::Due

@@ -17,6 +17,7 @@
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
 //! effects out. `docs/LIFECYCLES.md` has the drawings; the tables in the tests are the authority.
 
+pub mod adoption;
 pub mod agent;
 pub mod dispatch;
 pub mod fleet;

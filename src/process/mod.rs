@@ -11,7 +11,10 @@
 //!   over, so is everything that it forked: its group is killed before its leader is reaped, and
 //!   what escaped by `setsid` or a double fork is found as an orphan of the keeper (a child
 //!   subreaper) by its session or the mark `HOSTLER_MARK` in its environment.
-//! - When the host's connection ends, the keeper ends everything and itself. When the keeper dies,
+//! - When the host's connection ends, the keeper keeps everything for the next host until the time
+//!   that [`Keeper::keep_until`] told, then ends it all and itself; at once if none was told. The next
+//!   host's [`Keeper::start`] finds every process with its pipes, its note and its end, until the
+//!   end is told to be forgotten. After [`Keeper::shutdown`] nothing is left. When the keeper dies,
 //!   the kernel kills the processes with it (`PR_SET_PDEATHSIG`), the host sweeps what they had
 //!   forked, reports [`Exit::Lost`] only then, and starts another keeper.
 //! - A signal never goes to a pid that could have been reused: the keeper signals only processes
@@ -88,6 +91,9 @@ pub struct Spec {
     pub stderr: Stdio,
     /// A note that the keeper keeps with the process for a host that comes later.
     pub note: String,
+    /// Whether the keeper keeps the host's pipe ends, too, for a host that comes later. Then stdin is
+    /// at its end only after [`Processes::close_stdin`], and nobody gets SIGPIPE.
+    pub keep_pipes: bool,
 }
 
 /// One process. Never used again, not for the processes of a later keeper of this host either.
@@ -117,8 +123,28 @@ pub struct Spawned {
     pub ended: oneshot::Receiver<Ended>,
 }
 
+/// A process that a host before this one started.
+#[derive(Debug)]
+pub struct Kept {
+    /// The process, as if it had just been started; its pipes as far as they were kept.
+    pub process: Spawned,
+    /// The note of its [`Spec`].
+    pub note: String,
+    /// Whether it has ended: then `ended` of the process is resolved.
+    pub is_over: bool,
+}
+
+/// What a keeper had when this host came to it.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The number of this host among those that the keeper served, from 1.
+    pub epoch: u64,
+    /// In the order of their starts. What is not wanted must be killed, and forgotten when it is over.
+    pub processes: Vec<Kept>,
+}
+
 /// How a process was, when it was over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// How it ended.
     pub exit: Exit,
@@ -183,6 +209,13 @@ pub trait Processes: Send + Sync {
 
     /// Ends the process group by SIGKILL. Does nothing to a process that has ended.
     fn kill(&self, id: ProcessId);
+
+    /// Lets go of the kept copy of the process's stdin: it is at its end once the caller's is closed.
+    fn close_stdin(&self, id: ProcessId);
+
+    /// Says that all that follows from the end of this process is done: no later host needs to hear
+    /// of it. Must be said once of every process that has ended.
+    fn forget(&self, id: ProcessId);
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 
 use std::{
     io, mem,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
 };
+
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{Exit, Usage};
 
@@ -221,6 +223,23 @@ impl PidFd {
             libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, no_info, flags)
         };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl PidFd {
+    /// The handle, to be waited for on tokio's reactor: readable when the process has ended.
+    #[expect(unsafe_code, reason = "tokio can't see that the descriptor stays open")]
+    pub(crate) fn watch(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the descriptor is owned by the handle, which never gives it up or closes it before
+        // its own end, and which the AsyncFd owns.
+        let watched = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
+        Ok(watched?)
+    }
+}
+
+impl AsRawFd for PidFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

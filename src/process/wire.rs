@@ -2,20 +2,24 @@
 //! bytes, little end first, over a unix stream socket.
 //!
 //! The host begins with [`Request::Hello`]; any other beginning, another version or a frame that
-//! can't be read is answered with [`Notice::Refused`] and the end of the connection. Requests are not
-//! answered in step: an answer names the process that it is about, by the id that the host chose.
-//! The frame of a [`Notice::Spawned`] carries the host's pipe ends as `SCM_RIGHTS`.
+//! can't be read is answered with [`Notice::Refused`] and the end of the connection. The hello's answer
+//! is followed by one [`Notice::Kept`] for each process that the keeper has. Requests are not answered
+//! in step: an answer names the process that it is about, by the id that the host chose. The frames of
+//! [`Notice::Spawned`] and [`Notice::Kept`] carry the host's pipe ends as `SCM_RIGHTS`.
+//!
+//! No version may change what two of different versions need to part: how a hello begins, what a
+//! refusal looks like, and [`Request::Shutdown`], which is also taken in place of a hello.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Exit, Stdio, Usage};
+use super::{Ended, Stdio};
 use crate::domain::fleet::StopSignal;
 
 /// The version of everything in this file.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The longest frame, without its length: above what the kernel takes as argv and environment.
 pub(crate) const MAX_FRAME: usize = 4 << 20;
@@ -26,12 +30,20 @@ pub(crate) const MAX_FRAME: usize = 4 << 20;
 pub(crate) enum Request {
     /// Must come first.
     Hello { version: u32 },
+    /// Should this connection end, keep all processes so long from now for the next host. Without
+    /// it the end of the connection ends them; so does the end of the time that an earlier host
+    /// gave, until this host says another.
+    Keep { ms: u64 },
     /// Start a process.
     Spawn(Box<Order>),
     /// Signal the process group.
     Signal { id: u64, signal: StopSignal },
     /// SIGKILL the process group.
     Kill { id: u64 },
+    /// Close the kept copy of the write end of its stdin: it is at its end once the host's is closed.
+    CloseStdin { id: u64 },
+    /// The end of this process need not be told to another host.
+    Forget { id: u64 },
     /// End all processes, then yourself.
     Shutdown,
 }
@@ -49,6 +61,8 @@ pub(crate) struct Order {
     pub(crate) stdout: Stdio,
     pub(crate) stderr: Stdio,
     pub(crate) note: String,
+    /// Whether copies of the host's pipe ends are kept for the next host.
+    pub(crate) keep_pipes: bool,
 }
 
 /// `domain::fleet::Limits` on the wire.
@@ -65,24 +79,20 @@ pub(crate) struct Limits {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Notice {
-    /// The answer to a hello: who the keeper is and what it keeps.
-    Hello { version: u32, instance: Uuid, pid: u32, last_id: u64, processes: Vec<Running> },
+    /// The answer to a hello: who the keeper is, the number of this host among those that it served,
+    /// and of how many processes it tells next.
+    Hello { version: u32, instance: Uuid, pid: u32, last_id: u64, hosts: u64, kept: u64 },
+    /// A process that a host before this started; with how it ended, where it has.
+    Kept { id: u64, pid: u32, note: String, pipes: Vec<Stream>, ended: Option<Ended> },
     /// The connection ends, and why; `in_use` where another host has the keeper.
     Refused { reason: String, in_use: bool },
     /// Started; `pipes` names the descriptors that come with this frame, in order.
     Spawned { id: u64, pid: u32, pipes: Vec<Stream> },
     /// Not started; nothing of it is left.
     SpawnFailed { id: u64, failure: Failure },
-    /// The process is over and reaped, and so is what it had forked away.
-    Exited { id: u64, exit: Exit, usage: Usage, swept: u32, survived: u32 },
-}
-
-/// A live process, as a hello tells it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Running {
-    pub(crate) id: u64,
-    pub(crate) pid: u32,
-    pub(crate) note: String,
+    /// The process is over and reaped, and so is what it had forked away. The keeper knows it until
+    /// it is told to forget it.
+    Exited { id: u64, ended: Ended },
 }
 
 /// One of the three standard streams.

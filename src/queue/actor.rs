@@ -1,7 +1,7 @@
 //! The shell: carries out what `domain::dispatch`, `settling` and `lease` decide.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
-        AgentName, FleetName, QueueName, TaskId,
+        AgentName, Attempt, FleetName, QueueName, TaskId,
         dispatch::{Claim, Dispatch, Handout},
         restart,
         task::{Assignment, Outcome, RetryPolicy},
@@ -43,12 +43,19 @@ const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 /// The waits between tries while Postgres is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// Hears until when the agents of this host may run.
+pub(crate) type OnLease = Box<dyn Fn(Instant)>;
+
 /// What the actor is started with.
 pub(crate) struct Launch {
     pub(crate) log: Logger,
     pub(crate) store: Store,
     pub(crate) host: hosts::NewHost,
     pub(crate) registered: Instant,
+    /// What it goes on with of its predecessors' attempts.
+    pub(crate) resumed: Vec<Assignment>,
+    /// Told until when the agents may run, whenever that changes.
+    pub(crate) on_lease: OnLease,
     pub(crate) fleets: Vec<(FleetName, Vec<QueueName>)>,
     pub(crate) retry: RetryPolicy,
     pub(crate) poll: Duration,
@@ -67,6 +74,9 @@ pub(crate) struct QueueActor {
     pub(super) agents: BTreeMap<AgentName, Recipient<ToAgent>>,
     pub(super) running: BTreeMap<TaskId, Arc<Assignment>>,
     pub(super) settling: Settling,
+    /// Who waits for the outcomes in `settling` to be written.
+    pub(super) told_when_written: HashMap<(TaskId, Attempt), oneshot::Sender<()>>,
+    pub(super) on_lease: OnLease,
     pub(super) retry: RetryPolicy,
     pub(super) poll: Duration,
     pub(super) settle_buffer: usize,
@@ -89,15 +99,23 @@ pub(crate) struct QueueActor {
 impl QueueActor {
     pub(super) fn new(launch: Launch) -> Self {
         let lease = Lease::new(launch.host.id, launch.host.lease, launch.registered);
+        let mut dispatch = Dispatch::new(launch.fleets);
+        for assignment in &launch.resumed {
+            dispatch.resume(assignment);
+        }
+        let running = launch.resumed.into_iter().map(|one| (one.task, Arc::new(one))).collect();
+        (launch.on_lease)(lease.safe_until());
         Self {
             log: launch.log,
             store: launch.store,
             host: launch.host,
             lease,
-            dispatch: Dispatch::new(launch.fleets),
+            dispatch,
             agents: BTreeMap::new(),
-            running: BTreeMap::new(),
+            running,
             settling: Settling::default(),
+            told_when_written: HashMap::new(),
+            on_lease: launch.on_lease,
             retry: launch.retry,
             poll: launch.poll,
             settle_buffer: launch.settle_buffer,

@@ -55,10 +55,16 @@ impl Handler<FromAgent> for QueueActor {
                 self.claim(ctx);
             }
             FromAgent::Withdraw { fleet, agent } => self.dispatch.withdraw(&fleet, &agent),
-            FromAgent::Ended { task, attempt, outcome } => {
+            FromAgent::Ended { task, attempt, outcome, written } => {
                 if self.dispatch.ended(task, attempt) {
+                    if let Some(written) = written {
+                        self.told_when_written.insert((task, attempt), written);
+                    }
                     self.ended(task, outcome, ctx);
                 }
+            }
+            FromAgent::Resumed { agent, to } => {
+                self.agents.insert(agent, to);
             }
             FromAgent::Gone { fleet, agent, outcome } => {
                 self.dispatch.withdraw(&fleet, &agent);

@@ -43,6 +43,11 @@ impl Lease {
         self.length
     }
 
+    /// Until when the agents may run, by the newest renewal.
+    pub(super) fn safe_until(&self) -> Instant {
+        self.renewed + lease::safe(self.length)
+    }
+
     /// How often to ask [`Lease::due`].
     pub(super) fn look_every(&self) -> Duration {
         lease::renew_every(self.length) / 4

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
 use crate::domain::{
     AgentName, Attempt, FleetName, QueueName, TaskId,
@@ -37,6 +38,15 @@ pub enum FromAgent {
         attempt: Attempt,
         /// How.
         outcome: Outcome,
+        /// Told once the outcome is written, or can't count any more.
+        written: Option<oneshot::Sender<()>>,
+    },
+    /// The agent goes on with an attempt that a host before this gave it.
+    Resumed {
+        /// The agent.
+        agent: AgentName,
+        /// Where its tasks go.
+        to: Recipient<ToAgent>,
     },
     /// The agent's actor is gone, and its process with it. Whatever it held ends like this.
     Gone {
@@ -101,7 +111,7 @@ pub(super) struct Close;
 /// Resolves when nothing is held and every outcome is settled.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct TellWhenQuiet(pub(super) tokio::sync::oneshot::Sender<()>);
+pub(super) struct TellWhenQuiet(pub(super) oneshot::Sender<()>);
 
 /// Ends the actor, its timers and statements with it; answers with the host id it had last.
 #[derive(Message)]

@@ -34,4 +34,4 @@ mod tenure;
 pub use handle::{QueueError, QueueHandle};
 pub use messages::{FromAgent, QueueReport, ToAgent};
 
-pub(crate) use actor::Launch;
+pub(crate) use actor::{Launch, OnLease};

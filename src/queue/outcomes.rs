@@ -60,6 +60,7 @@ impl QueueActor {
             settled.into_iter().map(|one| ((one.task, one.attempt), one.state)).collect();
         let mut changes = Vec::with_capacity(written.len());
         for settlement in written {
+            self.tell_written(&settlement);
             let Some(state) = states.get(&(settlement.task, settlement.attempt)) else {
                 warn!(self.log, "late outcome refused"; "task" => %settlement.task,
                     "attempt" => settlement.attempt.0, "reason" => "the attempt is no longer ours");
@@ -71,6 +72,15 @@ impl QueueActor {
         self.events.publish(changes);
         self.flush(ctx);
         self.claim(ctx);
+    }
+
+    /// The outcome is written, or never will be.
+    fn tell_written(&mut self, settlement: &Settlement) {
+        let key = (settlement.task, settlement.attempt);
+        if let Some(tell) = self.told_when_written.remove(&key) {
+            // Whoever asked may be gone.
+            tell.send(()).unwrap_or_default();
+        }
     }
 
     pub(super) fn tell_settled(

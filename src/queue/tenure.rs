@@ -41,6 +41,7 @@ impl QueueActor {
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok((true, taken, cancelled)) => {
                 this.lease.renewed(host, sent);
+                (this.on_lease)(this.lease.safe_until());
                 if !taken.is_empty() {
                     info!(this.log, "tasks of lost hosts put back"; "count" => taken.len());
                     this.dispatch.wake(None);
@@ -86,6 +87,7 @@ impl QueueActor {
                 info!(this.log, "lease registered anew"; "host" => %host.id,
                     "count" => returned.len());
                 this.lease.granted(host.id, sent);
+                (this.on_lease)(this.lease.safe_until());
                 this.host = host;
                 this.dispatch.wake(None);
                 this.claim(ctx);

@@ -210,6 +210,11 @@ impl Host {
         self.data_dir.join("attempts")
     }
 
+    /// The directory of the agents' records of how far the conversations with their workers are.
+    pub fn standing_dir(&self) -> PathBuf {
+        self.data_dir.join("standing")
+    }
+
     /// The directory of the private Postgres.
     pub fn postgres_dir(&self) -> PathBuf {
         self.data_dir.join("postgres")

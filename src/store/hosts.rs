@@ -9,9 +9,13 @@ use uuid::Uuid;
 use super::{
     StoreError,
     codec::milliseconds,
-    statement::{Sql, sql},
+    statement::{Fields, Sql, sql},
 };
-use crate::domain::{Attempt, HostId, QueueName, TaskId, task::TaskState};
+use crate::domain::{
+    Attempt, HostId, QueueName, TaskId,
+    adoption::Hold,
+    task::{Assignment, TaskState},
+};
 
 /// A host that starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,24 @@ pub struct Returned {
     pub state: TaskState,
 }
 
+/// An attempt that a host goes on with, which its predecessor began.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resumed {
+    /// The attempt, as it was given out.
+    pub assignment: Assignment,
+    /// How long it has run.
+    pub ran: Duration,
+}
+
+/// What became of the attempts of a host's predecessors.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Registered {
+    /// Those that it goes on with.
+    pub resumed: Vec<Resumed>,
+    /// Those that were put back.
+    pub returned: Vec<Returned>,
+}
+
 const REGISTER: Sql = sql!("hosts/register");
 const RENEW: Sql = sql!("hosts/renew");
 const RETIRE: Sql = sql!("hosts/retire");
@@ -54,12 +76,55 @@ pub async fn register(
     db: &impl GenericClient,
     host: &NewHost,
 ) -> Result<Vec<Returned>, StoreError> {
+    Ok(resume(db, host, &[]).await?.returned)
+}
+
+/// As [`register`], but goes on with those of the predecessors' attempts that are among `wanted`.
+/// They keep their numbers, and nothing happens to their tasks.
+pub async fn resume(
+    db: &impl GenericClient,
+    host: &NewHost,
+    wanted: &[Hold],
+) -> Result<Registered, StoreError> {
     let lease = milliseconds(host.lease);
     let reason = "the host started again on the same data directory";
+    let (tasks, attempts): (Vec<TaskId>, Vec<Attempt>) =
+        wanted.iter().map(|hold| (hold.task, hold.attempt)).unzip();
     let rows = REGISTER
-        .query(db, &[&host.id, &host.slot, &host.name, &host.version, &lease, &reason])
+        .query(
+            db,
+            &[
+                &host.id, &host.slot, &host.name, &host.version, &lease, &reason, &tasks,
+                &attempts,
+            ],
+        )
         .await?;
-    returned(&REGISTER, &rows)
+    let mut registered = Registered::default();
+    for row in &rows {
+        let fields = REGISTER.fields(row);
+        if fields.get("resumed")? {
+            registered.resumed.push(resumed(&fields)?);
+        } else {
+            registered.returned.push(returned_row(&fields)?);
+        }
+    }
+    Ok(registered)
+}
+
+fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
+    let assignment = Assignment {
+        task: fields.get("task_id")?,
+        attempt: fields.get("attempt")?,
+        failures: fields.count("failures")?,
+        max_attempts: fields.count("max_attempts")?,
+        agent: fields.get("agent")?,
+        queue: fields.get("queue")?,
+        kind: fields.get("kind")?,
+        input: fields.get("input")?,
+        timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
+        waited: Duration::ZERO,
+    };
+    Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })
 }
 
 /// Lets the lease of `host` end `lease` from now. False if it has ended, or the host was taken
@@ -97,15 +162,14 @@ pub async fn put_back_strays(
 }
 
 fn returned(statement: &Sql, rows: &[Row]) -> Result<Vec<Returned>, StoreError> {
-    rows.iter()
-        .map(|row| {
-            let fields = statement.fields(row);
-            Ok(Returned {
-                task: fields.get("task_id")?,
-                queue: fields.get("queue")?,
-                attempt: fields.get("attempt")?,
-                state: fields.get("state")?,
-            })
-        })
-        .collect()
+    rows.iter().map(|row| returned_row(&statement.fields(row))).collect()
+}
+
+fn returned_row(fields: &Fields<'_>) -> Result<Returned, StoreError> {
+    Ok(Returned {
+        task: fields.get("task_id")?,
+        queue: fields.get("queue")?,
+        attempt: fields.get("attempt")?,
+        state: fields.get("state")?,
+    })
 }

@@ -12,7 +12,7 @@ use super::{
     registry::{Entry, Registry},
 };
 use crate::{
-    agent::{AgentHandle, AgentReport, AgentStatus, Surroundings},
+    agent::{Adopted, AgentHandle, AgentReport, AgentStatus, Surroundings},
     domain::{
         AgentName, FleetName,
         agent::{AgentEvent, AgentState},
@@ -30,6 +30,8 @@ pub(super) struct SupervisorActor {
     fleets: Vec<Arc<Fleet>>,
     around: Surroundings,
     agents: Registry,
+    /// What agents go on with, until they are launched.
+    adopted: BTreeMap<AgentName, Adopted>,
     heartbeats: BTreeMap<FleetName, HeartbeatHandle>,
     /// The host is ending: nothing is started any more.
     closing: bool,
@@ -37,12 +39,18 @@ pub(super) struct SupervisorActor {
 }
 
 impl SupervisorActor {
-    pub(super) fn new(log: Logger, fleets: Vec<Fleet>, around: Surroundings) -> Self {
+    pub(super) fn new(
+        log: Logger,
+        fleets: Vec<Fleet>,
+        around: Surroundings,
+        adopted: BTreeMap<AgentName, Adopted>,
+    ) -> Self {
         Self {
             log,
             fleets: fleets.into_iter().map(Arc::new).collect(),
             around,
             agents: Registry::default(),
+            adopted,
             heartbeats: BTreeMap::new(),
             closing: false,
             resting: Vec::new(),
@@ -71,13 +79,14 @@ impl SupervisorActor {
         &self,
         fleet: &Arc<Fleet>,
         status: AgentStatus,
+        adopted: Option<Adopted>,
         ctx: &mut Context<Self>,
     ) -> AgentHandle {
         let around = Surroundings {
             log: self.around.log.new(o!("fleet" => fleet.name.to_string())),
             ..self.around.clone()
         };
-        AgentHandle::launch(fleet.clone(), status, around, ctx.address().recipient())
+        AgentHandle::launch(fleet.clone(), status, around, ctx.address().recipient(), adopted)
     }
 
     fn changed(&mut self, status: AgentStatus) {
@@ -140,7 +149,7 @@ impl SupervisorActor {
             return;
         }
         let (fleet, wanted) = (entry.fleet.clone(), entry.wanted);
-        let handle = self.launch(&fleet, entry.status.clone(), ctx);
+        let handle = self.launch(&fleet, entry.status.clone(), None, ctx);
         if wanted && !self.closing {
             handle.tell(AgentEvent::Start, None);
         }
@@ -180,9 +189,16 @@ impl Actor for SupervisorActor {
         ctx.set_mailbox_capacity(1024);
         for fleet in self.fleets.clone() {
             for number in 1..=fleet.count {
-                let status = AgentStatus::new(AgentName::of(&fleet.name, number));
-                let handle = self.launch(&fleet, status.clone(), ctx);
-                handle.tell(AgentEvent::Start, None);
+                let mut status = AgentStatus::new(AgentName::of(&fleet.name, number));
+                let adopted = self.adopted.remove(&status.agent);
+                let is_adopted = adopted.is_some();
+                if let Some(adopted) = &adopted {
+                    status.generation = adopted.generation;
+                }
+                let handle = self.launch(&fleet, status.clone(), adopted, ctx);
+                if !is_adopted {
+                    handle.tell(AgentEvent::Start, None);
+                }
                 self.agents.insert(Entry {
                     fleet: fleet.clone(),
                     handle: Some(handle),

@@ -1,6 +1,6 @@
 //! The others' side of the supervisor actor.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use actix::prelude::*;
 use slog::Logger;
@@ -10,7 +10,7 @@ use super::actor::{
     Drain, ListAgents, ListFleets, Operate, StopAll, SupervisorActor, TellWhenResting,
 };
 use crate::{
-    agent::Surroundings,
+    agent::{Adopted, Surroundings},
     domain::{
         AgentName,
         agent::{AgentEvent, AgentState},
@@ -92,10 +92,16 @@ pub struct SupervisorHandle {
 }
 
 impl SupervisorHandle {
-    /// Starts the actor, and with it the agents of `fleets`, in the current arbiter.
-    pub fn start(log: Logger, fleets: Vec<Fleet>, around: Surroundings) -> Self {
+    /// Starts the actor, and with it the agents of `fleets`, in the current arbiter. Those that have
+    /// something in `adopted` go on with it.
+    pub fn start(
+        log: Logger,
+        fleets: Vec<Fleet>,
+        around: Surroundings,
+        adopted: BTreeMap<AgentName, Adopted>,
+    ) -> Self {
         let log_dir = around.log_dir.clone();
-        Self { actor: SupervisorActor::new(log, fleets, around).start(), log_dir }
+        Self { actor: SupervisorActor::new(log, fleets, around, adopted).start(), log_dir }
     }
 
     /// Where the queue's reports go.

@@ -1,5 +1,7 @@
 //! Against fake processes.
 
+use std::collections::BTreeMap;
+
 use actix::prelude::*;
 
 use super::{actor::SupervisorActor, *};
@@ -19,7 +21,7 @@ fn supervise(protocol: Protocol, count: u16) -> (SupervisorHandle, World) {
     let world = world();
     let log = world.around.log.clone();
     let fleet = crate::domain::fleet::Fleet { count, ..fleet(protocol) };
-    let handle = SupervisorHandle::start(log, vec![fleet], world.around.clone());
+    let handle = SupervisorHandle::start(log, vec![fleet], world.around.clone(), BTreeMap::new());
     (handle, world)
 }
 

@@ -46,6 +46,16 @@ pub fn step(
             begin(rules, &mut next, now)
         }
 
+        (S::Stopped, E::Adopted { busy: true }) => {
+            next.started = now;
+            next.state = S::Busy;
+            vec![]
+        }
+        (S::Stopped, E::Adopted { busy: false }) if rules.kind == Kind::Resident => {
+            next.started = now;
+            next.state = S::Idle;
+            vec![F::Offer]
+        }
         (S::Starting, E::Ready) => {
             next.state = S::Idle;
             vec![F::Offer]

@@ -63,7 +63,8 @@ impl Link {
     pub(super) async fn next(&mut self) -> Result<Told, Broken> {
         loop {
             if let Some(notice) = self.decoder.next()? {
-                let has_fds = matches!(&notice, Notice::Spawned { pipes, .. } if !pipes.is_empty());
+                let has_fds = matches!(&notice,
+                    Notice::Spawned { pipes, .. } | Notice::Kept { pipes, .. } if !pipes.is_empty());
                 let batch = has_fds.then(|| self.batches.pop_front()).flatten();
                 return Ok(Told { notice, batch: batch.unwrap_or_default() });
             }

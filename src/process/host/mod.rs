@@ -2,6 +2,7 @@
 
 mod link;
 mod order;
+mod program;
 mod start;
 mod worker;
 
@@ -18,20 +19,21 @@ use futures_util::future::BoxFuture;
 use slog::{Logger, o};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use self::{
     start::Places,
     worker::{Command, Worker},
 };
-use super::{KeeperError, ProcessId, Processes, SpawnError, Spawned, Spec};
+use super::{Found, KeeperError, ProcessId, Processes, SpawnError, Spawned, Spec};
 use crate::domain::fleet::StopSignal;
 
 /// How long a spawn waits for a keeper that can carry it out.
 const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 
-/// The host's keeper. Clones share it; when the last is dropped, all agents and the keeper end.
+/// The host's keeper. Clones share it; when the last is dropped, all agents and the keeper end. When
+/// this process ends before that, they are kept as [`Keeper::keep_until`] said.
 #[derive(Debug, Clone)]
 pub struct Keeper {
     shared: Arc<Shared>,
@@ -48,8 +50,12 @@ struct Shared {
 }
 
 impl Keeper {
-    /// Starts a keeper: `exe keeper`, listening at `socket`, with its log in `log_dir`. Waits for the
-    /// end of one that a host before this left, and ends what it left.
+    /// Goes on with the keeper that a host before this left at `socket`, or starts one: `exe keeper`,
+    /// listening there, with its log in `log_dir`. One that is ending is waited for, one of another
+    /// version is ended, and what a dead one left is ended, too.
+    ///
+    /// What is found goes by the time that the host before this gave, until
+    /// [`Keeper::keep_until`] is called.
     ///
     /// Must be called on a tokio runtime with IO and time, on which a task then serves the keeper.
     ///
@@ -61,19 +67,31 @@ impl Keeper {
         exe: PathBuf,
         socket: PathBuf,
         log_dir: PathBuf,
-    ) -> Result<Self, KeeperError> {
+    ) -> Result<(Self, Found), KeeperError> {
         let log = log.new(o!("component" => "process"));
         let places = Places { exe, socket, log_dir };
-        start::clear_the_way(&log, &places).await?;
-        let started = start::start(&places).await?;
+        let mut started = match start::find(&log, &places).await? {
+            Some(found) => found,
+            None => start::start(&places).await?,
+        };
         let (commands, inbox) = mpsc::unbounded_channel();
         let pid = Arc::new(AtomicU32::new(0));
         let last_id = AtomicU64::new(started.last_id);
-        let worker = Worker::new(log, places, inbox, Arc::clone(&pid));
+        let mut worker = Worker::new(log, places, inbox, Arc::clone(&pid));
+        let kept = std::mem::take(&mut started.kept);
+        let processes = kept.into_iter().filter_map(|told| worker.take_over(told)).collect();
+        let found = Found { epoch: started.hosts, processes };
         pid.store(started.pid, Ordering::Relaxed);
         // Ends by itself: when told to shut down, or when the last handle is dropped.
         drop(tokio::spawn(worker.run(started)));
-        Ok(Self { shared: Arc::new(Shared { commands, last_id, pid }) })
+        Ok((Self { shared: Arc::new(Shared { commands, last_id, pid }) }, found))
+    }
+
+    /// Has the processes kept until `until`, should this process end without [`Keeper::shutdown`].
+    /// Later calls replace earlier ones.
+    pub fn keep_until(&self, until: Instant) {
+        // Without a worker there is nothing to keep.
+        self.shared.commands.send(Command::Keep(until)).ok();
     }
 
     /// The pid of the keeper, where one runs just now.
@@ -137,5 +155,15 @@ impl Processes for Keeper {
     fn kill(&self, id: ProcessId) {
         // Without a worker there is no process left to kill.
         self.shared.commands.send(Command::Kill(id)).ok();
+    }
+
+    fn close_stdin(&self, id: ProcessId) {
+        // Without a worker there is no process left.
+        self.shared.commands.send(Command::CloseStdin(id)).ok();
+    }
+
+    fn forget(&self, id: ProcessId) {
+        // Without a worker there is no keeper that could tell anyone.
+        self.shared.commands.send(Command::Forget(id)).ok();
     }
 }

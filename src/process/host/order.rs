@@ -43,7 +43,7 @@ fn file(stdio: &Stdio) -> Option<&Path> {
 
 /// A spec as the keeper takes it.
 pub(super) fn order(id: ProcessId, spec: Spec) -> Order {
-    let Spec { argv, env, cwd, user, limits, stdin, stdout, stderr, note, .. } = spec;
+    let Spec { argv, env, cwd, user, limits, stdin, stdout, stderr, note, keep_pipes, .. } = spec;
     // A part of a second counts as one, for the kernel counts whole ones.
     let cpu = limits.cpu.map(|cpu| (cpu.as_secs() + u64::from(cpu.subsec_nanos() > 0)).max(1));
     let limits = Limits {
@@ -53,5 +53,5 @@ pub(super) fn order(id: ProcessId, spec: Spec) -> Order {
         cpu_seconds: cpu,
         file_size: limits.file_size,
     };
-    Order { id: id.0, argv, env, cwd, user, limits, stdin, stdout, stderr, note }
+    Order { id: id.0, argv, env, cwd, user, limits, stdin, stdout, stderr, note, keep_pipes }
 }

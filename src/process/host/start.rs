@@ -18,8 +18,8 @@ use nix::sys::socket::{
 use slog::{Logger, info, warn};
 use tokio::{
     net::UnixStream,
-    process::{Child, Command},
-    time::timeout,
+    process::Command,
+    time::{Instant, sleep, timeout},
 };
 use uuid::Uuid;
 
@@ -30,10 +30,18 @@ use super::{
         wire::{Notice, Request, VERSION},
     },
     link::{Broken, Link, Told},
+    program::Program,
 };
 
 /// How long a keeper may take to answer the hello, or the keeper of a host that died to end.
 const HELLO_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a keeper may still serve a host that died: the kernel closes the files of a dead process one
+/// after another, the lock on the data directory perhaps before the connection.
+const CLOSING_LIMIT: Duration = Duration::from_secs(2);
+
+/// The wait before such a keeper is asked again.
+const CLOSING_LOOK: Duration = Duration::from_millis(20);
 
 /// The names of everything that a keeper needs.
 #[derive(Debug, Clone)]
@@ -75,39 +83,91 @@ fn read_instance(file: &Path) -> Option<Uuid> {
 /// A keeper that runs and said hello.
 #[derive(Debug)]
 pub(super) struct Started {
-    pub(super) child: Child,
+    pub(super) program: Program,
     pub(super) link: Link,
     pub(super) pid: u32,
     pub(super) instance: Uuid,
     /// The highest process id that it has seen.
     pub(super) last_id: u64,
+    /// The number of this host among those that it served.
+    pub(super) hosts: u64,
+    /// What it keeps: [`Notice::Kept`], each with its descriptors.
+    pub(super) kept: Vec<Told>,
 }
 
-/// Makes way for a keeper: waits for the end of one whose host died, and sweeps what it left.
-pub(super) async fn clear_the_way(log: &Logger, places: &Places) -> Result<(), KeeperError> {
-    if let Ok(stream) = UnixStream::connect(&places.socket).await {
-        info!(log, "waiting for the keeper of an earlier host to end");
-        let mut link = Link::new(stream);
-        let in_use = || KeeperError::InUse { path: places.socket.clone() };
-        let last = timeout(HELLO_LIMIT, async {
-            loop {
-                match link.next().await {
-                    Ok(Told { notice: Notice::Refused { in_use: true, .. }, .. }) => {
-                        return false;
-                    }
-                    Ok(_) => {}
-                    Err(_) => return true,
-                }
+/// What an earlier keeper answered to a hello.
+enum Answer {
+    /// It goes on with this host.
+    Welcome(Box<Started>),
+    /// It serves another host.
+    InUse,
+    /// It does not serve hosts like this one.
+    Refused(String),
+    /// It has ended.
+    Ended,
+}
+
+/// The keeper of a host before this, if it is of use. Otherwise makes way for another: waits for the
+/// end of one that is ending, ends one of another version, sweeps what a dead one left.
+pub(super) async fn find(log: &Logger, places: &Places) -> Result<Option<Started>, KeeperError> {
+    let in_use = || KeeperError::InUse { path: places.socket.clone() };
+    let deadline = Instant::now() + CLOSING_LIMIT;
+    while let Ok(stream) = UnixStream::connect(&places.socket).await {
+        let answer = timeout(HELLO_LIMIT, greet(Link::new(stream))).await;
+        match answer.map_err(|_| in_use())? {
+            Answer::Welcome(found) => {
+                info!(log, "keeper of an earlier host found"; "pid" => found.pid,
+                    "count" => found.kept.len());
+                return Ok(Some(*found));
             }
-        });
-        if last.await != Ok(true) {
-            return Err(in_use());
+            Answer::InUse if Instant::now() < deadline => sleep(CLOSING_LOOK).await,
+            Answer::InUse => return Err(in_use()),
+            Answer::Refused(reason) => {
+                warn!(log, "keeper of an earlier host can't be used: it and its agents are ended";
+                    "reason" => reason);
+                timeout(HELLO_LIMIT, dismiss(places)).await.map_err(|_| in_use())?;
+            }
+            Answer::Ended => break,
         }
     }
     if let Some(instance) = read_instance(&places.instance_file()) {
         sweep_after(log, instance, Vec::new()).await;
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Says hello to an earlier keeper and hears what it has.
+async fn greet(mut link: Link) -> Answer {
+    if link.ask(&Request::Hello { version: VERSION }).is_err() {
+        return Answer::Ended;
+    }
+    let (instance, pid, last_id, hosts, count) = match link.next().await.map(|told| told.notice) {
+        Ok(Notice::Hello { version: VERSION, instance, pid, last_id, hosts, kept }) => {
+            (instance, pid, last_id, hosts, kept)
+        }
+        Ok(Notice::Refused { in_use: true, .. }) => return Answer::InUse,
+        Ok(Notice::Refused { reason, .. }) => return Answer::Refused(reason),
+        Ok(_) | Err(Broken::Frame(_)) => return Answer::Refused("it speaks otherwise".to_owned()),
+        Err(Broken::End | Broken::Failed(_)) => return Answer::Ended,
+    };
+    let mut kept = Vec::new();
+    for _ in 0..count {
+        match link.next().await {
+            Ok(told) => kept.push(told),
+            Err(_) => return Answer::Ended,
+        }
+    }
+    let program = Program::find(instance, pid).unwrap_or(Program::Unseen);
+    Answer::Welcome(Box::new(Started { program, link, pid, instance, last_id, hosts, kept }))
+}
+
+/// Asks an earlier keeper to end, in words that every version knows, and waits until it has.
+async fn dismiss(places: &Places) {
+    let Ok(stream) = UnixStream::connect(&places.socket).await else { return };
+    let mut link = Link::new(stream);
+    if link.ask(&Request::Shutdown).is_ok() {
+        while link.next().await.is_ok() {}
+    }
 }
 
 /// Ends what a dead keeper left behind, and logs what was found.
@@ -156,10 +216,13 @@ pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
         }
     };
     let what = match answer {
-        Ok(Ok((link, Notice::Hello { version: VERSION, instance: theirs, pid, last_id, .. })))
-            if theirs == instance =>
-        {
-            return Ok(Started { child, link, pid, instance, last_id });
+        Ok(Ok((
+            link,
+            Notice::Hello { version: VERSION, instance: theirs, pid, last_id, hosts, kept: 0 },
+        ))) if theirs == instance => {
+            let program = Program::Child(child);
+            let kept = Vec::new();
+            return Ok(Started { program, link, pid, instance, last_id, hosts, kept });
         }
         Ok(Ok((_, Notice::Refused { reason, .. }))) => format!("it said: {reason}"),
         Ok(Ok(_)) => "it answered as another keeper".to_owned(),

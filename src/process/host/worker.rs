@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     super::{
-        Ended, Exit, ProcessId, SpawnError, Spawned, Spec, Usage,
+        Ended, Exit, Kept, ProcessId, SpawnError, Spawned, Spec, Usage,
         sys::Batch,
         wire::{Notice, Request, Stream},
     },
@@ -26,7 +26,7 @@ use super::{
     order::order,
     start::{self, Places, Started},
 };
-use crate::domain::{AgentName, Generation, fleet::StopSignal};
+use crate::domain::{AgentName, Generation, adoption::Note, fleet::StopSignal};
 
 /// How long a keeper may take to end all processes and itself before it is killed.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
@@ -46,6 +46,9 @@ pub(super) enum Command {
     Spawn { id: ProcessId, spec: Box<Spec>, reply: Reply },
     Signal { id: ProcessId, signal: StopSignal },
     Kill(ProcessId),
+    CloseStdin(ProcessId),
+    Forget(ProcessId),
+    Keep(Instant),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -61,8 +64,8 @@ struct Pending {
 /// A process that has not ended.
 #[derive(Debug)]
 struct Live {
-    agent: AgentName,
-    generation: Generation,
+    /// Whose it is, for the log; of one that was taken over its note tells.
+    whose: Option<(AgentName, Generation)>,
     pid: u32,
     ended: oneshot::Sender<Ended>,
 }
@@ -78,6 +81,8 @@ pub(super) struct Worker {
     live: HashMap<u64, Live>,
     /// What was asked while there was no keeper.
     held: VecDeque<Command>,
+    /// Until when the keeper keeps processes without this host.
+    keep_until: Option<Instant>,
     /// Set once the keeper is to end: those who wait for it.
     leaving: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -97,6 +102,7 @@ impl Worker {
             pending: HashMap::new(),
             live: HashMap::new(),
             held: VecDeque::new(),
+            keep_until: None,
             leaving: None,
         }
     }
@@ -177,7 +183,7 @@ impl Worker {
 
     /// Serves one keeper from its hello to its end, and what it leaves to its end too.
     async fn serve(&mut self, keeper: Started) {
-        let Started { mut child, mut link, pid, instance, .. } = keeper;
+        let Started { mut program, mut link, pid, instance, .. } = keeper;
         self.pid.store(pid, Ordering::Relaxed);
         info!(self.log, "keeper runs"; "pid" => pid);
         let broken = self.talk(&mut link).await;
@@ -185,12 +191,15 @@ impl Worker {
         // A keeper that ends by itself closes the connection as its last act. Any other is killed.
         let leaves = self.leaving.is_some()
             && matches!(broken, Some(Broken::End))
-            && timeout(SHUTDOWN_LIMIT, child.wait()).await.is_ok();
-        if !leaves && let Err(problem) = child.start_kill() {
+            && timeout(SHUTDOWN_LIMIT, program.wait()).await.is_ok();
+        if !leaves && let Err(problem) = program.kill() {
             warn!(self.log, "keeper can't be killed"; "pid" => pid, "error" => %problem);
         }
-        let exit = child.wait().await;
-        let leaves = leaves && exit.as_ref().is_ok_and(|exit| exit.success());
+        let exit = program.wait().await.map(|exit| (exit.is_none_or(|e| e.success()), exit));
+        let leaves = leaves && exit.as_ref().is_ok_and(|(well, _)| *well);
+        let exit = exit.map(|(_, exit)| {
+            exit.map_or_else(|| "a status unknown to this host".to_owned(), |exit| exit.to_string())
+        });
         match exit {
             Ok(exit) if leaves => info!(self.log, "keeper ended"; "pid" => pid, "exit" => %exit),
             Ok(exit) => {
@@ -224,6 +233,7 @@ impl Worker {
 
     /// Passes commands and notices on until the connection is over; `None` where its end took too long.
     async fn talk(&mut self, link: &mut Link) -> Option<Broken> {
+        self.say_keep(link);
         while let Some(command) = self.held.pop_front() {
             self.command(link, command);
         }
@@ -263,8 +273,39 @@ impl Worker {
                 ask(&self.log, link, &Request::Signal { id: id.0, signal });
             }
             Command::Kill(id) => ask(&self.log, link, &Request::Kill { id: id.0 }),
+            Command::CloseStdin(id) => ask(&self.log, link, &Request::CloseStdin { id: id.0 }),
+            Command::Forget(id) => ask(&self.log, link, &Request::Forget { id: id.0 }),
+            Command::Keep(until) => {
+                self.keep_until = Some(until);
+                self.say_keep(link);
+            }
             Command::Shutdown(done) => self.leave(Some(done)),
         }
+    }
+
+    /// Tells how long the processes are kept from now, should this host go.
+    fn say_keep(&self, link: &mut Link) {
+        let Some(until) = self.keep_until else { return };
+        let left = until.saturating_duration_since(Instant::now());
+        // Beyond u64 there is no time that a keeper could count.
+        let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        ask(&self.log, link, &Request::Keep { ms });
+    }
+
+    /// Takes a process over that a host before this started; `None` for what is no such notice.
+    pub(super) fn take_over(&mut self, told: Told) -> Option<Kept> {
+        let Notice::Kept { id, pid, note, pipes, ended } = told.notice else { return None };
+        let (tell, receiver) = oneshot::channel();
+        match ended {
+            // The receiver is at hand.
+            Some(ended) => tell.send(ended).unwrap_or_default(),
+            None => {
+                let whose = Note::parse(&note).ok().map(|note| (note.agent, note.generation));
+                self.live.insert(id, Live { whose, pid, ended: tell });
+            }
+        }
+        let process = with_pipes(ProcessId(id), pid, &pipes, told.batch, receiver);
+        Some(Kept { process, note, is_over: ended.is_some() })
     }
 
     fn order(&mut self, link: &mut Link, id: ProcessId, spec: Spec, reply: Reply) {
@@ -293,19 +334,22 @@ impl Worker {
                 // Whoever asked may have stopped waiting.
                 reply.send(Err(SpawnError::from_failure(agent, command, failure))).ok();
             }
-            Notice::Exited { id, exit, usage, swept, survived } => {
-                let Some(live) = self.live.remove(&id) else { return };
-                if swept > 0 || survived > 0 {
-                    info!(self.log, "descendants outlived an agent and were ended";
-                        "agent" => %live.agent, "generation" => live.generation.0,
-                        "pid" => live.pid, "count" => swept);
-                }
-                // The agent's actor may be gone.
-                live.ended.send(Ended { exit, usage, swept, survived }).ok();
-            }
+            Notice::Exited { id, ended } => self.exited(id, ended),
             Notice::Refused { reason, .. } => error!(self.log, "keeper refuses"; "error" => reason),
-            Notice::Hello { .. } => {}
+            Notice::Hello { .. } | Notice::Kept { .. } => {}
         }
+    }
+
+    fn exited(&mut self, id: u64, ended: Ended) {
+        let Some(Live { whose, pid, ended: tell }) = self.live.remove(&id) else { return };
+        if ended.swept > 0 || ended.survived > 0 {
+            let (agent, generation) =
+                whose.map(|(agent, generation)| (agent.to_string(), generation.0)).unzip();
+            info!(self.log, "descendants outlived an agent and were ended"; "agent" => agent,
+                "generation" => generation, "pid" => pid, "count" => ended.swept);
+        }
+        // The agent's actor may be gone.
+        tell.send(ended).ok();
     }
 
     fn spawned(&mut self, link: &mut Link, id: u64, pid: u32, pipes: &[Stream], batch: Batch) {
@@ -321,20 +365,32 @@ impl Worker {
             return;
         }
         let (ended, receiver) = oneshot::channel();
-        let (mut stdin, mut stdout, mut stderr) = (None, None, None);
-        for (stream, fd) in pipes.iter().zip(batch.fds) {
-            match stream {
-                Stream::Stdin => stdin = Some(fd),
-                Stream::Stdout => stdout = Some(fd),
-                Stream::Stderr => stderr = Some(fd),
-            }
-        }
-        let process = ProcessId(id);
-        let spawned = Spawned { id: process, pid, stdin, stdout, stderr, ended: receiver };
-        self.live.insert(id, Live { agent, generation, pid, ended });
+        let spawned = with_pipes(ProcessId(id), pid, pipes, batch, receiver);
+        self.live.insert(id, Live { whose: Some((agent, generation)), pid, ended });
         // A caller that stopped waiting has asked for a kill; the answer is then of no use.
         reply.send(Ok(spawned)).ok();
     }
+}
+
+/// A process with those of its pipes whose ends arrived; none where one is missing.
+fn with_pipes(
+    id: ProcessId,
+    pid: u32,
+    pipes: &[Stream],
+    batch: Batch,
+    ended: oneshot::Receiver<Ended>,
+) -> Spawned {
+    let mut process = Spawned { id, pid, stdin: None, stdout: None, stderr: None, ended };
+    if batch.fds.len() == pipes.len() {
+        for (stream, fd) in pipes.iter().zip(batch.fds) {
+            match stream {
+                Stream::Stdin => process.stdin = Some(fd),
+                Stream::Stdout => process.stdout = Some(fd),
+                Stream::Stderr => process.stderr = Some(fd),
+            }
+        }
+    }
+    process
 }
 
 /// Queues a request that is too short to be refused.

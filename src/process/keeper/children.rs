@@ -7,6 +7,8 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
+    os::fd::OwnedFd,
+    rc::Rc,
     time::Duration,
 };
 
@@ -20,19 +22,29 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::{
-    Exit, Usage,
+    Ended, Exit, Usage,
     mark::Mark,
     sys::{self, Look},
-    wire::{Notice, Running},
+    wire::{Notice, Stream},
 };
 
 /// How long killed descendants may take to end before the process is reported without them.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 
+/// The host's ends of a process's pipes, shared with the frame that takes them to the host.
+pub(super) type Pipes = Vec<(Stream, Rc<OwnedFd>)>;
+
 #[derive(Debug)]
 struct Leader {
     pid: i32,
-    note: String,
+    kept: Kept,
+}
+
+/// What is kept with a process for the next host.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) note: String,
+    pub(super) pipes: Pipes,
 }
 
 #[derive(Debug)]
@@ -40,12 +52,21 @@ struct Dying {
     id: u64,
     /// The pid that its leader had: the number of its group and its session.
     pid: i32,
+    kept: Kept,
     exit: Exit,
     usage: Usage,
     swept: u32,
     /// Killed orphans that are not reaped yet. When empty, another look is due.
     waits: HashSet<i32>,
     deadline: Instant,
+}
+
+/// A process that is over and that no host has settled.
+#[derive(Debug)]
+struct Over {
+    pid: i32,
+    kept: Kept,
+    ended: Ended,
 }
 
 /// Whose an orphan is.
@@ -68,6 +89,8 @@ pub(super) struct Children {
     leaders: BTreeMap<u64, Leader>,
     by_pid: HashMap<i32, u64>,
     dying: Vec<Dying>,
+    /// As many as had a process and no host: nothing is started without one.
+    over: BTreeMap<u64, Over>,
     /// Whether another look is due without waiting for a signal.
     again: bool,
 }
@@ -80,13 +103,14 @@ impl Children {
             leaders: BTreeMap::new(),
             by_pid: HashMap::new(),
             dying: Vec::new(),
+            over: BTreeMap::new(),
             again: false,
         }
     }
 
     /// Takes a process in that was just started.
-    pub(super) fn add(&mut self, id: u64, pid: i32, note: String) {
-        self.leaders.insert(id, Leader { pid, note });
+    pub(super) fn add(&mut self, id: u64, pid: i32, kept: Kept) {
+        self.leaders.insert(id, Leader { pid, kept });
         self.by_pid.insert(pid, id);
     }
 
@@ -94,14 +118,31 @@ impl Children {
         self.leaders.contains_key(&id)
     }
 
-    /// The live processes, for a host that connects.
-    pub(super) fn running(&self) -> Vec<Running> {
-        let running = |(id, leader): (&u64, &Leader)| Running {
-            id: *id,
-            pid: leader.pid.unsigned_abs(),
-            note: leader.note.clone(),
+    /// All that a host has not said to forget, for one that connects, in the order of their starts.
+    pub(super) fn kept(&self) -> Vec<(Notice, Vec<Rc<OwnedFd>>)> {
+        let leaders = self.leaders.iter().map(|(id, one)| (*id, (one.pid, &one.kept, None)));
+        let dying = self.dying.iter().map(|one| (one.id, (one.pid, &one.kept, None)));
+        let over =
+            self.over.iter().map(|(id, one)| (*id, (one.pid, &one.kept, Some(one.ended))));
+        let all: BTreeMap<_, _> = leaders.chain(dying).chain(over).collect();
+        let tell = |(id, (pid, kept, ended)): (u64, (i32, &Kept, Option<Ended>))| {
+            let (pipes, fds) = kept.pipes.iter().cloned().unzip();
+            let (pid, note) = (pid.unsigned_abs(), kept.note.clone());
+            (Notice::Kept { id, pid, note, pipes, ended }, fds)
         };
-        self.leaders.iter().map(running).collect()
+        all.into_iter().map(tell).collect()
+    }
+
+    /// Closes the kept copy of the write end of a process's stdin.
+    pub(super) fn close_stdin(&mut self, id: u64) {
+        if let Some(leader) = self.leaders.get_mut(&id) {
+            leader.kept.pipes.retain(|(stream, _)| *stream != Stream::Stdin);
+        }
+    }
+
+    /// Drops what is kept of a process that is over.
+    pub(super) fn forget(&mut self, id: u64) {
+        self.over.remove(&id);
     }
 
     /// Signals the group of a process. Its leader is not reaped, so the number is still its own.
@@ -120,6 +161,11 @@ impl Children {
         for id in self.leaders.keys() {
             self.signal(*id, Signal::SIGKILL);
         }
+    }
+
+    /// How many processes live.
+    pub(super) fn count(&self) -> usize {
+        self.leaders.len()
     }
 
     /// Whether all processes are over and reported.
@@ -149,13 +195,15 @@ impl Children {
         Ok(over.into_iter().map(|dying| self.report(dying)).collect())
     }
 
-    fn report(&self, dying: Dying) -> Notice {
-        let Dying { id, pid, exit, usage, swept, waits, .. } = dying;
+    fn report(&mut self, dying: Dying) -> Notice {
+        let Dying { id, pid, kept, exit, usage, swept, waits, .. } = dying;
         let survived = u32::try_from(waits.len()).unwrap_or(u32::MAX);
         if survived > 0 {
             warn!(self.log, "descendants do not end by SIGKILL"; "pid" => pid, "count" => survived);
         }
-        Notice::Exited { id, exit, usage, swept, survived }
+        let ended = Ended { exit, usage, swept, survived };
+        self.over.insert(id, Over { pid, kept, ended });
+        Notice::Exited { id, ended }
     }
 
     /// Reaps every dead child, the group of a leader killed first. Tells whether a child remains.
@@ -166,19 +214,18 @@ impl Children {
                 Look::NoneDead => return Ok(true),
                 Look::Dead(pid) => pid,
             };
-            let leader = self.by_pid.remove(&pid);
-            if let Some(id) = leader {
+            let leader = self.by_pid.remove(&pid).and_then(|id| {
                 // The dead leader still holds the number of its group.
                 self.signal(id, Signal::SIGKILL);
-                self.leaders.remove(&id);
-            }
+                self.leaders.remove(&id).map(|leader| (id, leader.kept))
+            });
             let (exit, usage) = sys::reap(pid)?;
             for dying in &mut self.dying {
                 dying.waits.remove(&pid);
             }
-            if let Some(id) = leader {
+            if let Some((id, kept)) = leader {
                 let (waits, deadline) = (HashSet::new(), now + SWEEP_LIMIT);
-                self.dying.push(Dying { id, pid, exit, usage, swept: 0, waits, deadline });
+                self.dying.push(Dying { id, pid, kept, exit, usage, swept: 0, waits, deadline });
             }
         }
     }

@@ -1,12 +1,16 @@
 //! The keeper program: `hostler keeper`. Started by a host, never by a person.
 //!
-//! It has one thread, one loop, and no policy: it forks, signals and reaps on request, tells what
-//! happened, and ends with all its processes when the host's connection ends. The listening socket
-//! comes as stdin and the instance's id as the only argument. Log lines go to stderr, which the host
-//! points at a file.
+//! It has one thread, one loop, and no policy: it forks, signals and reaps on request, and tells what
+//! happened. The listening socket comes as stdin and the instance's id as the only argument. Log
+//! lines go to stderr, which the host points at a file.
 //!
-//! It keeps no copies of the pipes that it hands out: a copy of a read end would keep a writer from
-//! SIGPIPE after the host closed its own, and a copy of a write end would keep a reader from EOF.
+//! When the host's connection ends it keeps its processes for the next host for as long as the host
+//! had said ([`Request::Keep`]), then ends them and itself; where the host had said nothing, at once.
+//! The next host is told of every process, also of those that ended meanwhile.
+//!
+//! It keeps copies of the pipe ends that it hands out only where the order asks for them: a copy of a
+//! read end keeps a writer from SIGPIPE after the host closed its own, which then waits once the pipe
+//! is full, and a copy of a write end keeps a reader from EOF ([`Request::CloseStdin`] ends that).
 
 mod children;
 mod peer;
@@ -20,6 +24,7 @@ use std::{
         unix::net::UnixListener,
     },
     process::ExitCode,
+    rc::Rc,
     sync::Mutex,
     time::Duration,
 };
@@ -29,6 +34,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
+        resource::{Resource, getrlimit, rlim_t, setrlimit},
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
         stat::Mode,
@@ -39,7 +45,10 @@ use slog::{Drain, Logger, error, info, o, warn};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::{children::Children, peer::Peer};
+use self::{
+    children::{Children, Kept},
+    peer::Peer,
+};
 use super::{
     mark::Mark,
     sys,
@@ -76,6 +85,28 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Where the keeper is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No host has come; none is waited for after this.
+    New(Instant),
+    /// There is a host.
+    Served,
+    /// The host is gone, and the next has not said that it keeps the processes; after this all end.
+    Orphaned(Instant),
+    /// Everything is killed; what has not ended then is left.
+    Ending(Instant),
+}
+
+impl Stage {
+    const fn limit(self) -> Option<Instant> {
+        match self {
+            Self::Served => None,
+            Self::New(limit) | Self::Orphaned(limit) | Self::Ending(limit) => Some(limit),
+        }
+    }
+}
+
 struct Keeper {
     log: Logger,
     instance: Uuid,
@@ -84,9 +115,13 @@ struct Keeper {
     peer: Option<Peer>,
     children: Children,
     last_id: u64,
-    /// When to give up waiting: for a hello at first, for the end of all processes at last.
-    limit: Option<Instant>,
-    ending: bool,
+    /// How many hosts said hello.
+    hosts: u64,
+    stage: Stage,
+    /// Until when processes are kept without a host; `None` where no host asked for it.
+    keep_until: Option<Instant>,
+    /// The limits of open files, soft and hard, that processes get.
+    files: (rlim_t, rlim_t),
     /// Set once a connection could not be taken.
     is_deaf: bool,
 }
@@ -113,8 +148,10 @@ impl Keeper {
             signals,
             peer: None,
             last_id: 0,
-            limit: Some(Instant::now() + HELLO_LIMIT),
-            ending: false,
+            hosts: 0,
+            stage: Stage::New(Instant::now() + HELLO_LIMIT),
+            keep_until: None,
+            files: raise_file_limit()?,
             is_deaf: false,
         })
     }
@@ -131,11 +168,9 @@ impl Keeper {
             if let Some(peer) = self.peer.take_if(|peer| peer.is_gone())
                 && peer.is_host
             {
-                info!(self.log, "host is gone");
+                self.host_left();
             }
-            // There was a host, as nobody waits for a hello any more.
-            let host_left = self.peer.is_none() && self.limit.is_none();
-            if host_left || signalled {
+            if signalled {
                 self.end();
             }
             self.accept()?;
@@ -146,13 +181,24 @@ impl Keeper {
         }
     }
 
+    /// The host's connection is over.
+    fn host_left(&mut self) {
+        info!(self.log, "host is gone"; "count" => self.children.count());
+        match (self.stage, self.keep_until) {
+            (Stage::Served, Some(until)) => self.stage = Stage::Orphaned(until),
+            (Stage::Served, None) => self.end(),
+            // Its time is counted already.
+            (Stage::New(_) | Stage::Orphaned(_) | Stage::Ending(_), _) => {}
+        }
+    }
+
     /// Waits until there is something to do.
     fn wait(&self) -> io::Result<()> {
         let now = Instant::now();
         let peer = self.peer.as_ref();
         let stalled = peer.is_some_and(Peer::is_stalled).then(|| now + STALL);
         let held = peer.is_some_and(Peer::is_due).then_some(now);
-        let all = [self.limit, self.children.deadline(now), stalled, held];
+        let all = [self.stage.limit(), self.children.deadline(now), stalled, held];
         let due = all.into_iter().flatten().min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             // Rounded up, so that the loop does not turn before its time.
@@ -182,10 +228,10 @@ impl Keeper {
         Ok(end)
     }
 
-    /// Whether connections are taken. Once the host is gone none is: the next host's waits, unseen,
+    /// Whether connections are taken. Once all is being ended none is: the next host's waits, unseen,
     /// until the keeper has ended, and so learns when it has.
     fn listens(&self) -> bool {
-        !self.is_deaf && !self.ending && !self.peer.as_ref().is_some_and(Peer::has_hung_up)
+        !self.is_deaf && !self.is_ending() && !self.peer.as_ref().is_some_and(Peer::has_hung_up)
     }
 
     /// Takes a connection where there is none; refuses it where there is one.
@@ -234,6 +280,9 @@ impl Keeper {
                     self.children.signal(id, Signal::SIGCONT);
                 }
                 Request::Kill { id } => self.children.signal(id, Signal::SIGKILL),
+                Request::CloseStdin { id } => self.children.close_stdin(id),
+                Request::Forget { id } => self.children.forget(id),
+                Request::Keep { ms } => self.keep(Duration::from_millis(ms)),
                 Request::Shutdown => self.end(),
             }
             peer.flush();
@@ -246,15 +295,23 @@ impl Keeper {
         match request {
             Request::Hello { version: VERSION } => {
                 peer.is_host = true;
-                self.limit = self.limit.filter(|_| self.ending);
+                self.hosts += 1;
+                if let Stage::New(_) = self.stage {
+                    self.stage = Stage::Served;
+                }
+                let kept = self.children.kept();
                 let hello = Notice::Hello {
                     version: VERSION,
                     instance: self.instance,
                     pid: std::process::id(),
                     last_id: self.last_id,
-                    processes: self.children.running(),
+                    hosts: self.hosts,
+                    kept: kept.len() as u64,
                 };
                 peer.tell(&hello, Vec::new());
+                for (notice, fds) in kept {
+                    peer.tell(&notice, fds);
+                }
             }
             Request::Hello { version } => {
                 warn!(self.log, "peer refused"; "error" => "another version");
@@ -262,23 +319,36 @@ impl Keeper {
                     "this keeper speaks protocol version {VERSION}, not {version}; stop the host that runs, then start again"
                 ));
             }
+            // A host of another version, which was refused, makes way for a keeper of its own.
+            Request::Shutdown => self.end(),
             _ => peer.refuse("the first message must be a hello"),
+        }
+    }
+
+    /// The host says for how long processes are kept without it.
+    fn keep(&mut self, time: Duration) {
+        self.keep_until = Instant::now().checked_add(time);
+        if let Stage::Orphaned(_) = self.stage {
+            self.stage = Stage::Served;
         }
     }
 
     fn spawn(&mut self, peer: &mut Peer, order: Order) {
         let id = order.id;
-        let result = if self.ending || id <= self.last_id {
-            let subject = if self.ending { "its keeper is ending" } else { "its id is not new" };
+        let result = if self.is_ending() || id <= self.last_id {
+            let subject = if self.is_ending() { "its keeper is ending" } else { "its id is not new" };
             Err(Failure { step: Step::Order, errno: 0, subject: subject.to_owned() })
         } else {
             self.last_id = id;
-            spawn::start(&order, Mark { instance: self.instance, id })
+            spawn::start(&order, Mark { instance: self.instance, id }, self.files)
         };
         match result {
             Ok(started) => {
-                self.children.add(id, started.pid, order.note);
-                let (pipes, fds) = started.pipes.into_iter().unzip();
+                let pipes: Vec<_> =
+                    started.pipes.into_iter().map(|(stream, fd)| (stream, Rc::new(fd))).collect();
+                let kept = if order.keep_pipes { pipes.clone() } else { Vec::new() };
+                self.children.add(id, started.pid, Kept { note: order.note, pipes: kept });
+                let (pipes, fds) = pipes.into_iter().unzip();
                 peer.tell(&Notice::Spawned { id, pid: started.pid.unsigned_abs(), pipes }, fds);
             }
             Err(failure) => peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new()),
@@ -296,21 +366,29 @@ impl Keeper {
 
     /// Begins to end: everything is killed.
     fn end(&mut self) {
-        if !self.ending {
-            self.ending = true;
-            self.limit = Some(Instant::now() + END_LIMIT);
+        if !self.is_ending() {
+            self.stage = Stage::Ending(Instant::now() + END_LIMIT);
             self.children.kill_all();
         }
+    }
+
+    const fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending(_))
     }
 
     /// Whether the keeper may exit: nothing is left of any process, and the host knows.
     fn is_over(&mut self) -> io::Result<bool> {
         let now = Instant::now();
-        if self.limit.is_some_and(|limit| limit <= now) {
+        if self.stage.limit().is_some_and(|limit| limit <= now) {
+            if let Stage::Orphaned(_) = self.stage {
+                warn!(self.log, "no host came in time"; "count" => self.children.count());
+                self.end();
+                return Ok(false);
+            }
             warn!(self.log, "keeper gives up waiting");
             return Ok(true);
         }
-        Ok(self.ending
+        Ok(self.is_ending()
             && self.children.is_empty()
             && self.children.end_orphans(now)?
             && !self.peer.as_ref().is_some_and(Peer::has_waiting))
@@ -324,6 +402,14 @@ const fn number(signal: StopSignal) -> Signal {
         StopSignal::Sighup => Signal::SIGHUP,
         StopSignal::Sigquit => Signal::SIGQUIT,
     }
+}
+
+/// Lets the keeper open as many files as it may: three pipes of each process that stays. Gives the
+/// limits as they were, which its processes get.
+fn raise_file_limit() -> io::Result<(rlim_t, rlim_t)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok((soft, hard))
 }
 
 /// Blocks the signals that the loop reads, and clears what was ignored, which children would inherit.

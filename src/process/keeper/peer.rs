@@ -8,6 +8,7 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    rc::Rc,
 };
 
 use nix::{
@@ -33,7 +34,7 @@ struct Outgoing {
     bytes: Vec<u8>,
     at: usize,
     /// Sent with the first byte.
-    fds: Vec<OwnedFd>,
+    fds: Vec<Rc<OwnedFd>>,
 }
 
 /// A connection.
@@ -133,9 +134,9 @@ impl Peer {
     }
 
     /// Queues a message.
-    pub(super) fn tell(&mut self, notice: &Notice, fds: Vec<OwnedFd>) {
-        // Notices hold numbers and short texts, and of those the list of a hello alone could be too
-        // long for a frame: then the host can't be told, and the connection ends.
+    pub(super) fn tell(&mut self, notice: &Notice, fds: Vec<Rc<OwnedFd>>) {
+        // Notices hold numbers and short texts, and notes that fitted into a frame before; were one too
+        // long all the same, the host could not be told, and the connection ends.
         let Ok(bytes) = wire::encode(notice) else {
             self.gone = true;
             return;
@@ -183,7 +184,7 @@ impl Peer {
         while !self.gone
             && let Some(first) = self.waiting.front_mut()
         {
-            let fds: Vec<_> = first.fds.iter().map(AsRawFd::as_raw_fd).collect();
+            let fds: Vec<_> = first.fds.iter().map(|fd| fd.as_raw_fd()).collect();
             let rights = [ControlMessage::ScmRights(&fds)];
             let sent = sendmsg::<UnixAddr>(
                 self.stream.as_raw_fd(),

@@ -51,7 +51,13 @@ fn errno_of(error: &io::Error) -> i32 {
 }
 
 /// Starts the process of `order`, in a session of its own, and waits until its command runs.
-pub(super) fn start(order: &Order, mark: Mark) -> Result<Started, Failure> {
+///
+/// `files` are the limits of open files, soft and hard, that it has where the order sets none.
+pub(super) fn start(
+    order: &Order,
+    mark: Mark,
+    files: (rlim_t, rlim_t),
+) -> Result<Started, Failure> {
     let bad_order =
         |subject: &str| Failure { step: Step::Order, errno: 0, subject: subject.into() };
     let (command, arguments) =
@@ -64,7 +70,7 @@ pub(super) fn start(order: &Order, mark: Mark) -> Result<Started, Failure> {
         .map(|(read, write)| (File::from(read), write))
         .map_err(failed(Step::Stdio, "step pipe"))?;
     let child = Child {
-        limits: limits(&order.limits),
+        limits: limits(&order.limits, files),
         identity: order.user.as_deref().map(Identity::find).transpose()?.flatten(),
         cwd: CString::new(order.cwd.as_os_str().as_encoded_bytes())
             .map_err(|_| bad_order("its working directory has a NUL byte in its path"))?,
@@ -182,10 +188,9 @@ impl Identity {
 }
 
 /// The limits as `setrlimit` takes them.
-fn limits(limits: &Limits) -> Vec<(Resource, rlim_t, rlim_t)> {
+fn limits(limits: &Limits, files: (rlim_t, rlim_t)) -> Vec<(Resource, rlim_t, rlim_t)> {
     let plain = [
         (Resource::RLIMIT_AS, limits.memory),
-        (Resource::RLIMIT_NOFILE, limits.open_files),
         (Resource::RLIMIT_NPROC, limits.processes),
         (Resource::RLIMIT_FSIZE, limits.file_size),
     ];
@@ -193,6 +198,9 @@ fn limits(limits: &Limits) -> Vec<(Resource, rlim_t, rlim_t)> {
         .into_iter()
         .filter_map(|(resource, value)| value.map(|value| (resource, value, value)))
         .collect();
+    // The keeper's own limit is higher than what it was started with.
+    let (soft, hard) = limits.open_files.map_or(files, |most| (most, most));
+    all.push((Resource::RLIMIT_NOFILE, soft, hard));
     if let Some(seconds) = limits.cpu_seconds {
         // A second between soft and hard, so that it ends by SIGXCPU, which says why.
         let ceiling = getrlimit(Resource::RLIMIT_CPU).map_or(u64::MAX, |(_, hard)| hard);

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         AgentName, Attempt, FleetName, Generation, TaskId,
+        adoption::{Hold, Open},
         restart::millis,
         task::{Assignment, FailureClass, Outcome},
     },
@@ -29,6 +30,11 @@ pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The most bytes of an error message of an agent that are kept; the rest is cut off.
 pub const MAX_MESSAGE: usize = 4 * 1024;
+
+/// So many requests of one host, and so many hosts of one process, can be told apart: together they
+/// stay below 2^53, up to which a float holds every whole number.
+const EPOCH_BITS: u32 = 32;
+const MAX_EPOCH: u64 = (1 << (53 - EPOCH_BITS)) - 1;
 
 /// Who talks to whom, and within what limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +141,27 @@ impl WorkerSession {
     /// The conversation with a process that was just started.
     pub const fn new(terms: Terms) -> Self {
         Self { terms, greeting: Greeting::Silent, current: None, stopping: false, newest_id: 0 }
+    }
+
+    /// The conversation with a process that earlier hosts greeted, with this one as the `epoch`th, and
+    /// that was given `open` before. Its requests have ids that none of those hosts used.
+    pub fn resume(terms: Terms, epoch: u64, open: Option<Open>) -> Self {
+        let current = open.map(|Open { hold, request }| Current {
+            id: request,
+            task: hold.task,
+            attempt: hold.attempt,
+            cancelled: false,
+        });
+        let newest_id = epoch.min(MAX_EPOCH) << EPOCH_BITS;
+        Self { terms, greeting: Greeting::Done, current, stopping: false, newest_id }
+    }
+
+    /// The attempt under way, and the request that it was given by.
+    pub fn open(&self) -> Option<Open> {
+        self.current.as_ref().map(|current| Open {
+            hold: Hold { task: current.task, attempt: current.attempt },
+            request: current.id,
+        })
     }
 
     /// The attempt under way.

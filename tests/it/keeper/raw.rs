@@ -43,7 +43,7 @@ impl Raw {
 
     fn connect_as_host(&self) -> UnixStream {
         let mut stream = self.connect();
-        tell(&mut stream, &json!({ "type": "hello", "version": 1 }));
+        tell(&mut stream, &json!({ "type": "hello", "version": 2 }));
         let hello = hear(&mut stream).unwrap();
         assert_eq!(hello["type"], "hello", "{hello}");
         stream
@@ -74,7 +74,7 @@ fn order(id: u64, world: &str, script: &str) -> Value {
     json!({
         "type": "spawn", "id": id, "argv": ["/bin/sh", "-c", script],
         "env": { WORLD: world, "PATH": "/usr/bin:/bin" },
-        "cwd": "/", "user": null, "limits": {}, "note": "",
+        "cwd": "/", "user": null, "limits": {}, "note": "", "keep_pipes": false,
         "stdin": "null", "stdout": "null", "stderr": "null",
     })
 }
@@ -92,7 +92,7 @@ fn another_version_or_no_hello_is_refused_and_the_next_may_try() {
     let keeper = Raw::new();
     let mut stream = keeper.connect();
     tell(&mut stream, &json!({ "type": "hello", "version": 99 }));
-    is_refused(&mut stream, "protocol version 1, not 99");
+    is_refused(&mut stream, "protocol version 2, not 99");
 
     let mut stream = keeper.connect();
     tell(&mut stream, &json!({ "type": "kill", "id": 1 }));
@@ -104,7 +104,7 @@ fn another_version_or_no_hello_is_refused_and_the_next_may_try() {
 
     let mut stream = keeper.connect();
     tell(&mut stream, &json!("what?"));
-    is_refused(&mut stream, "no message of protocol version 1");
+    is_refused(&mut stream, "no message of protocol version 2");
 
     drop(keeper.connect_as_host());
     keeper.ends_well();
@@ -187,7 +187,7 @@ fn ids_are_not_taken_twice() {
     let mut host = keeper.connect_as_host();
     tell(&mut host, &order(7, "", "exit 0"));
     assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
-    assert_eq!(hear(&mut host).unwrap()["exit"], json!({ "code": 0 }));
+    assert_eq!(hear(&mut host).unwrap()["ended"]["exit"], json!({ "code": 0 }));
     tell(&mut host, &order(7, "", "exit 0"));
     let answer = hear(&mut host).unwrap();
     assert_eq!(answer["failure"]["subject"], "its id is not new", "{answer}");

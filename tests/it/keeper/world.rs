@@ -123,7 +123,7 @@ pub(super) async fn in_time<T>(future: impl Future<Output = T>) -> T {
 pub(super) async fn start(dir: &Path) -> Keeper {
     let log = Logger::root(Discard, o!());
     let socket = dir.join("keeper.sock");
-    Keeper::start(&log, HOSTLER.into(), socket, dir.join("logs")).await.unwrap()
+    Keeper::start(&log, HOSTLER.into(), socket, dir.join("logs")).await.unwrap().0
 }
 
 /// A process with nothing but a command.
@@ -141,6 +141,7 @@ pub(super) fn spec(argv: &[&str]) -> Spec {
         stdout: Stdio::Null,
         stderr: Stdio::Null,
         note: "a note".to_owned(),
+        keep_pipes: false,
     }
 }
 

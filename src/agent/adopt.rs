@@ -1,0 +1,90 @@
+//! How an agent takes back a process that a host before this one started.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use slog::{info, warn};
+
+use super::{
+    actor::{AgentActor, Greeting},
+    attempt::AttemptFiles,
+    messages::Timer,
+    work::Work,
+};
+use crate::{
+    domain::{
+        Generation,
+        adoption::Standing,
+        agent::AgentEvent,
+        fleet::Fleet,
+        task::{Assignment, Outcome},
+    },
+    process::{Ended, Spawned},
+    queue::FromAgent,
+};
+
+/// A process for an agent to go on with. It may have ended meanwhile.
+pub struct Adopted {
+    /// The process.
+    pub process: Spawned,
+    /// Which of the agent's processes it is.
+    pub generation: Generation,
+    /// The attempt that it is at, and how long that has run.
+    pub work: Option<(Arc<Assignment>, Duration)>,
+    /// How far the conversation with it is, if it is a worker.
+    pub standing: Option<Standing>,
+    /// The number of this host among those that the process has had.
+    pub epoch: u64,
+}
+
+/// What the ended process of an `exec` attempt left as its outcome. Blocks.
+pub fn left_outcome(
+    fleet: &Fleet,
+    attempts_dir: &Path,
+    assignment: &Assignment,
+    ended: &Ended,
+) -> Outcome {
+    AttemptFiles::of(attempts_dir, assignment).outcome(fleet, ended)
+}
+
+impl AgentActor {
+    /// Goes on with a process of the host before this.
+    pub(super) fn adopt(&mut self, adopted: Adopted, ctx: &mut Context<Self>) {
+        let Adopted { process, generation, work, standing, epoch } = adopted;
+        debug_assert_eq!(generation, self.status.generation);
+        let (id, pid) = (process.id, process.pid);
+        let busy = work.is_some();
+        self.work = work.map(|(assignment, ran)| {
+            self.limit_rest(&assignment, ran, ctx);
+            Work::new(assignment)
+        });
+        if let Err(illegal) = self.apply(AgentEvent::Adopted { busy }, ctx) {
+            warn!(self.log, "process can't be taken back"; "pid" => pid, "error" => %illegal);
+            self.around.processes.kill(id);
+            return;
+        }
+        info!(self.log, "agent adopted"; "pid" => pid, "generation" => generation.0,
+            "task" => self.work.as_ref().map(|work| work.key().0.to_string()),
+            "attempt" => self.work.as_ref().map(|work| work.key().1.0));
+        if busy {
+            self.around.queue.do_send(FromAgent::Resumed {
+                agent: self.status.agent.clone(),
+                to: ctx.address().recipient(),
+            });
+        }
+        let greeting = standing.map_or(Greeting::Hello, |s| Greeting::Known(s, epoch));
+        self.take_process(process, greeting, ctx);
+        self.vitals.touch();
+        self.vitals.expect(self.expectation());
+        self.status.reason = Some("adopted from the host before this one".to_owned());
+        self.report();
+    }
+
+    /// What is left of the attempt's time.
+    fn limit_rest(&self, assignment: &Assignment, ran: Duration, ctx: &mut Context<Self>) {
+        if let Some(timeout) = assignment.timeout.or(self.fleet.task_timeout) {
+            let timer = Timer::Attempt(assignment.task, assignment.attempt);
+            ctx.notify_later(timer, timeout.saturating_sub(ran));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Takes back what a host before this one left with the keeper: asks `domain::adoption` what becomes
+//! of each process, and Postgres whose its attempt is.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::Recipient;
+use slog::{Logger, info, warn};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    agent::{self, Adopted},
+    domain::{
+        AgentName,
+        adoption::{self, Hold, Left, Note, Verdict, Wish},
+        fleet::{Fleet, Protocol},
+        task::{Assignment, FailureClass, Outcome},
+    },
+    process::{Found, Keeper, Kept, Processes, Spawned},
+    queue::{FromAgent, QueueHandle},
+    settings::Settings,
+    store::{
+        Store, StoreError,
+        hosts::{self, Resumed},
+    },
+};
+
+/// What this host goes on with.
+pub(super) struct Adoption {
+    /// When its lease was asked for.
+    pub(super) registered: Instant,
+    /// The attempts that are still its own.
+    pub(super) resumed: Vec<Assignment>,
+    /// The processes, by their agents.
+    pub(super) agents: BTreeMap<AgentName, Adopted>,
+    /// The ended processes whose outcomes are to be settled.
+    outcomes: Vec<Finished>,
+}
+
+/// An `exec` process that ended without a host.
+struct Finished {
+    process: Spawned,
+    assignment: Assignment,
+    fleet: Fleet,
+}
+
+/// Registers `host`, and takes back what it can of `found`. What it can't is gone when this returns,
+/// and what was doomed anyway is gone before its attempt can be given to anybody else.
+pub(super) async fn adopt(
+    settings: &Settings,
+    log: &Logger,
+    keeper: &Keeper,
+    found: Found,
+    store: &Store,
+    host: &hosts::NewHost,
+) -> Result<Adoption, StoreError> {
+    let Found { epoch, processes } = found;
+    let left: Vec<Left> = processes.iter().map(|kept| look_at(settings, kept)).collect();
+    let wishes = adoption::sort(&settings.fleets, &left);
+    let count = processes.len();
+    let mut doomed = Vec::new();
+    let mut hopeful = Vec::new();
+    for ((kept, left), wish) in processes.into_iter().zip(left).zip(wishes) {
+        match wish {
+            Wish::Nothing(why) => doomed.push((kept, why)),
+            wish => hopeful.push((kept, left, wish)),
+        }
+    }
+    end_all(log, keeper, doomed, host.lease).await;
+
+    let wanted: Vec<Hold> = hopeful.iter().filter_map(|(.., wish)| wish.hold()).collect();
+    let registered = Instant::now();
+    let answer = hosts::resume(&store.client().await?, host, &wanted).await?;
+    info!(log, "host registered"; "host" => %host.id, "count" => answer.returned.len(),
+        "version" => env!("CARGO_PKG_VERSION"));
+
+    let mut ours: HashMap<Hold, Resumed> =
+        answer.resumed.into_iter().map(|one| (hold_of(&one.assignment), one)).collect();
+    let resumed = ours.values().map(|one| one.assignment.clone()).collect();
+    let mut adoption =
+        Adoption { registered, resumed, agents: BTreeMap::new(), outcomes: Vec::new() };
+    let mut lost = Vec::new();
+    for (kept, left, wish) in hopeful {
+        let is_ours = wish.hold().is_some_and(|hold| ours.contains_key(&hold));
+        match wish.settle(is_ours) {
+            Verdict::Kill(why) => lost.push((kept, why)),
+            Verdict::Keep(hold) => {
+                let work = hold.and_then(|hold| ours.remove(&hold));
+                adoption.keep(epoch, kept, left, work);
+            }
+            Verdict::Settle(hold) => {
+                let fleet = left.note.ok().and_then(|note| fleet_of(settings, &note)).cloned();
+                let finished = ours.remove(&hold).zip(fleet).map(|(one, fleet)| Finished {
+                    process: kept.process,
+                    assignment: one.assignment,
+                    fleet,
+                });
+                adoption.outcomes.extend(finished);
+            }
+        }
+    }
+    end_all(log, keeper, lost, host.lease).await;
+    if count > 0 {
+        let (kept, settled) = (adoption.agents.len(), adoption.outcomes.len());
+        let reason = format!(
+            "{kept} of {count} processes go on, {settled} had finished, {} were ended",
+            count - kept - settled
+        );
+        info!(log, "agents of the host before this taken over"; "count" => count, "reason" => reason);
+    }
+    Ok(adoption)
+}
+
+fn hold_of(assignment: &Assignment) -> Hold {
+    Hold { task: assignment.task, attempt: assignment.attempt }
+}
+
+fn fleet_of<'a>(settings: &'a Settings, note: &Note) -> Option<&'a Fleet> {
+    settings.fleets.iter().find(|fleet| fleet.name == note.fleet)
+}
+
+/// What can be known of a process without asking Postgres.
+fn look_at(settings: &Settings, kept: &Kept) -> Left {
+    let note = Note::parse(&kept.note);
+    let fleet = note.as_ref().ok().and_then(|note| Some((fleet_of(settings, note)?, note)));
+    let process = &kept.process;
+    let outputs = process.stdout.is_some() && process.stderr.is_some();
+    let (has_pipes, standing) = match fleet {
+        Some((Fleet { protocol: Protocol::Worker, .. }, note)) => {
+            let standing = agent::read_standing(&settings.host.standing_dir(), &note.agent);
+            (outputs && process.stdin.is_some(), standing)
+        }
+        Some((Fleet { protocol: Protocol::Service, .. }, _)) => (outputs, None),
+        _ => (true, None),
+    };
+    Left { note, is_over: kept.is_over, has_pipes, standing }
+}
+
+impl Adoption {
+    fn keep(&mut self, epoch: u64, kept: Kept, left: Left, work: Option<Resumed>) {
+        // What has no note was not kept.
+        let Ok(note) = left.note else { return };
+        let adopted = Adopted {
+            process: kept.process,
+            generation: note.generation,
+            work: work.map(|one| (Arc::new(one.assignment), one.ran)),
+            standing: left.standing.filter(|standing| standing.generation == note.generation),
+            epoch,
+        };
+        self.agents.insert(note.agent, adopted);
+    }
+
+    /// Reads the outcomes that ended processes left, and has them settled.
+    pub(super) fn settle(self, attempts_dir: &Path, keeper: &Keeper, queue: &QueueHandle) {
+        for finished in self.outcomes {
+            let (dir, keeper) = (attempts_dir.to_owned(), keeper.clone());
+            actix::spawn(finished.settle(dir, keeper, queue.for_agents()));
+        }
+    }
+}
+
+impl Finished {
+    async fn settle(self, attempts_dir: PathBuf, keeper: Keeper, queue: Recipient<FromAgent>) {
+        let Self { process, assignment, fleet } = self;
+        let Hold { task, attempt } = hold_of(&assignment);
+        // It is over, so this is at hand.
+        let Ok(ended) = process.ended.await else { return };
+        let read = move || agent::left_outcome(&fleet, &attempts_dir, &assignment, &ended);
+        let outcome = tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| {
+            Outcome::failed(FailureClass::Internal, "reading the attempt's output panicked")
+        });
+        let (written, told) = oneshot::channel();
+        queue.do_send(FromAgent::Ended { task, attempt, outcome, written: Some(written) });
+        if told.await.is_ok() {
+            keeper.forget(process.id);
+        }
+    }
+}
+
+/// Kills processes and waits until they are gone, though no longer than a part of the lease: what a kill
+/// does not end is beyond anybody's reach.
+async fn end_all(
+    log: &Logger,
+    keeper: &Keeper,
+    doomed: Vec<(Kept, &'static str)>,
+    lease: Duration,
+) {
+    let mut ends = Vec::new();
+    for (Kept { process, note, is_over }, why) in doomed {
+        let whose = Note::parse(&note).map_or(note, |note| note.agent.to_string());
+        info!(log, "process of the host before this is not taken over"; "agent" => whose,
+            "pid" => process.pid, "reason" => why);
+        if !is_over {
+            keeper.kill(process.id);
+        }
+        ends.push(process);
+    }
+    let deadline = Instant::now() + lease / 8;
+    for Spawned { id, pid, ended, .. } in ends {
+        // An end without a word says that the keeper is gone, and the process with it.
+        if timeout_at(deadline, ended).await.is_err() {
+            warn!(log, "process does not end by SIGKILL"; "pid" => pid);
+        }
+        keeper.forget(id);
+    }
+}
