@@ -28,6 +28,7 @@ mod adopt;
 mod attempt;
 mod conversation;
 mod handlers;
+mod life;
 mod log;
 mod memo;
 mod messages;

@@ -234,13 +234,8 @@ impl Subject {
         let world = world();
         let (watcher, reports) = collect();
         let status = AgentStatus::new("f-1".parse().unwrap());
-        let handle = AgentHandle::launch(
-            Arc::new(fleet),
-            status,
-            world.around.clone(),
-            watcher,
-            None,
-        );
+        let handle =
+            AgentHandle::launch(Arc::new(fleet), status, world.around.clone(), watcher, None);
         handle.tell(AgentEvent::Start, None);
         Self { handle, world, reports }
     }

@@ -61,10 +61,7 @@ impl Work {
 
 /// To be told when the outcome that the ended process `id` left is written: then no later host needs to
 /// read it again.
-pub(super) fn when_written(
-    processes: Arc<dyn Processes>,
-    id: ProcessId,
-) -> oneshot::Sender<()> {
+pub(super) fn when_written(processes: Arc<dyn Processes>, id: ProcessId) -> oneshot::Sender<()> {
     let (tell, written) = oneshot::channel();
     actix::spawn(async move {
         // Not told, it may not be written: the next host settles it, or finds that it is.

@@ -83,8 +83,14 @@ pub fn fingerprint(fleet: &Fleet) -> String {
     let cpu = limits.cpu.map(|cpu| cpu.as_nanos().to_string());
     let numbers = [limits.memory, limits.open_files, limits.processes, limits.file_size];
     let parts = serde_json::json!([
-        fleet.protocol, fleet.command, fleet.cwd.to_string_lossy(), fleet.env, fleet.env_pass,
-        fleet.user, numbers, cpu,
+        fleet.protocol,
+        fleet.command,
+        fleet.cwd.to_string_lossy(),
+        fleet.env,
+        fleet.env_pass,
+        fleet.user,
+        numbers,
+        cpu,
     ]);
     let hash = parts.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

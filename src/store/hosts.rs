@@ -93,10 +93,7 @@ pub async fn resume(
     let rows = REGISTER
         .query(
             db,
-            &[
-                &host.id, &host.slot, &host.name, &host.version, &lease, &reason, &tasks,
-                &attempts,
-            ],
+            &[&host.id, &host.slot, &host.name, &host.version, &lease, &reason, &tasks, &attempts],
         )
         .await?;
     let mut registered = Registered::default();

@@ -1,6 +1,7 @@
 //! The one integration binary: a module per part, and `support` for all of them.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails; helpers are tests, too")]
 
+mod adoption;
 mod embedded;
 mod examples;
 mod keeper;

@@ -122,8 +122,7 @@ impl Children {
     pub(super) fn kept(&self) -> Vec<(Notice, Vec<Rc<OwnedFd>>)> {
         let leaders = self.leaders.iter().map(|(id, one)| (*id, (one.pid, &one.kept, None)));
         let dying = self.dying.iter().map(|one| (one.id, (one.pid, &one.kept, None)));
-        let over =
-            self.over.iter().map(|(id, one)| (*id, (one.pid, &one.kept, Some(one.ended))));
+        let over = self.over.iter().map(|(id, one)| (*id, (one.pid, &one.kept, Some(one.ended))));
         let all: BTreeMap<_, _> = leaders.chain(dying).chain(over).collect();
         let tell = |(id, (pid, kept, ended)): (u64, (i32, &Kept, Option<Ended>))| {
             let (pipes, fds) = kept.pipes.iter().cloned().unzip();

@@ -336,7 +336,8 @@ impl Keeper {
     fn spawn(&mut self, peer: &mut Peer, order: Order) {
         let id = order.id;
         let result = if self.is_ending() || id <= self.last_id {
-            let subject = if self.is_ending() { "its keeper is ending" } else { "its id is not new" };
+            let subject =
+                if self.is_ending() { "its keeper is ending" } else { "its id is not new" };
             Err(Failure { step: Step::Order, errno: 0, subject: subject.to_owned() })
         } else {
             self.last_id = id;

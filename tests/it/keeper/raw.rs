@@ -202,3 +202,129 @@ fn a_person_who_runs_it_is_told_what_to_run() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("hostler up"));
 }
+
+/// A process with all pipes, which echoes lines, kept with its pipes where `keep`.
+fn echo(id: u64, world: &str, keep: bool) -> Value {
+    let mut order = order(id, world, "while read line; do echo got $line; done; exit 3");
+    for stream in ["stdin", "stdout"] {
+        order[stream] = json!("pipe");
+    }
+    order["note"] = json!(format!("note {id}"));
+    order["keep_pipes"] = json!(keep);
+    order
+}
+
+/// What a keeper tells a host that comes: its hello, and all that it keeps.
+fn hear_all(host: &mut UnixStream) -> (Value, Vec<Value>) {
+    tell(host, &json!({ "type": "hello", "version": 2 }));
+    let hello = hear(host).unwrap();
+    let kept = (0..hello["kept"].as_u64().unwrap()).map(|_| hear(host).unwrap()).collect();
+    (hello, kept)
+}
+
+#[test]
+fn processes_are_kept_for_as_long_as_the_host_said() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let mut host = keeper.connect_as_host();
+    tell(&mut host, &json!({ "type": "keep", "ms": 600_000 }));
+    for id in 1..=2 {
+        tell(&mut host, &echo(id, &world, id == 1));
+        assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    }
+    drop(host);
+
+    let mut next = keeper.connect();
+    let (hello, kept) = hear_all(&mut next);
+    assert_eq!((&hello["hosts"], &hello["last_id"]), (&json!(2), &json!(2)));
+    // The second one read the end of its stdin, as nobody kept a copy.
+    assert_eq!(kept.len(), 2);
+    for (kept, pipes) in kept.iter().zip([json!(["stdin", "stdout"]), json!([])]) {
+        assert_eq!(kept["note"], format!("note {}", kept["id"]));
+        assert_eq!(kept["pipes"], pipes);
+    }
+    assert_eq!(kept[0]["ended"], Value::Null);
+    if kept[1]["ended"].is_null() {
+        assert_eq!(hear(&mut next).unwrap()["id"], 2);
+    }
+    // The copy is closed on request; then the first one ends, too.
+    tell(&mut next, &json!({ "type": "close_stdin", "id": 1 }));
+    drop(next);
+
+    let mut third = keeper.connect();
+    let (_, mut kept) = hear_all(&mut third);
+    if kept[0]["ended"].is_null() {
+        kept[0] = hear(&mut third).unwrap();
+    }
+    assert_eq!(kept[0]["ended"]["exit"], json!({ "code": 3 }));
+    // An end is told to every host until one says to forget it.
+    tell(&mut third, &json!({ "type": "forget", "id": 2 }));
+    drop(third);
+    let mut fourth = keeper.connect();
+    let (_, kept) = hear_all(&mut fourth);
+    assert_eq!(kept.iter().map(|kept| &kept["id"]).collect::<Vec<_>>(), [1]);
+
+    // The time runs out under a host that has not said that it keeps them.
+    tell(&mut fourth, &json!({ "type": "keep", "ms": 0 }));
+    drop(fourth);
+    keeper.ends_well();
+    assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+#[test]
+fn a_host_that_does_not_speak_up_does_not_stop_the_clock() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let mut host = keeper.connect_as_host();
+    tell(&mut host, &json!({ "type": "keep", "ms": 500 }));
+    tell(&mut host, &order(1, &world, "sleep 1000"));
+    assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    drop(host);
+    let mut next = keeper.connect();
+    assert_eq!(hear_all(&mut next).1.len(), 1);
+    assert_eq!(hear(&mut next).unwrap()["ended"]["exit"], json!({ "signal": 9 }));
+    assert_eq!(hear(&mut next), None);
+    keeper.ends_well();
+    assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+#[test]
+fn a_host_of_another_version_may_end_a_keeper_that_has_no_host() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let mut host = keeper.connect_as_host();
+    tell(&mut host, &json!({ "type": "keep", "ms": 600_000 }));
+    tell(&mut host, &order(1, &world, "sleep 1000"));
+    assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    let mut other = keeper.connect();
+    is_refused(&mut other, "serves another host");
+    drop(host);
+
+    let mut other = keeper.connect();
+    tell(&mut other, &json!({ "type": "hello", "version": 99 }));
+    is_refused(&mut other, "protocol version 2, not 99");
+    let mut other = keeper.connect();
+    tell(&mut other, &json!({ "type": "shutdown" }));
+    assert_eq!(hear(&mut other), None);
+    keeper.ends_well();
+    assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+/// A keeper of a version to come: it refuses the hello, and ends when it is told to.
+#[tokio::test]
+async fn the_keeper_of_another_version_is_ended_and_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("keeper.sock")).unwrap();
+    let stranger = std::thread::spawn(move || {
+        let (mut first, _) = listener.accept().unwrap();
+        assert_eq!(hear(&mut first).unwrap()["type"], "hello");
+        tell(&mut first, &json!({ "type": "refused", "reason": "version 99", "in_use": false }));
+        drop(first);
+        let (mut second, _) = listener.accept().unwrap();
+        assert_eq!(hear(&mut second).unwrap()["type"], "shutdown");
+    });
+    let keeper = start(dir.path()).await;
+    stranger.join().unwrap();
+    assert!(keeper.pid().is_some());
+    in_time(keeper.shutdown()).await;
+}

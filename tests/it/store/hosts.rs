@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use hostler::{
-    domain::task::{TaskEvent, TaskState},
+    domain::{
+        adoption::Hold,
+        task::{Assignment, TaskEvent, TaskState},
+    },
     store::{hosts, tasks},
 };
 use uuid::Uuid;
@@ -123,4 +126,57 @@ async fn no_task_stays_with_a_host_that_is_gone() {
     tasks::claim(&world.db, host.id, &queues, &agents(2)).await.unwrap();
     world.db.execute("DELETE FROM hostler.hosts", &[]).await.unwrap();
     assert_eq!(hosts::take_over(&world.db).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_host_goes_on_with_the_attempts_whose_agents_live() {
+    let world = World::new().await;
+    let slot = Uuid::new_v4();
+    let old = new_host(slot, LEASE);
+    hosts::register(&world.db, &old).await.unwrap();
+    world.submit(4).await;
+    let queues = [world.queue.clone()];
+    let given = tasks::claim(&world.db, old.id, &queues, &agents(3)).await.unwrap();
+    let stranger = world.claim(1).await.pop().unwrap();
+    let mut wanted: Vec<Hold> = given[..2]
+        .iter()
+        .chain([&stranger])
+        .map(|one| Hold { task: one.task, attempt: one.attempt })
+        .collect();
+    wanted[1].attempt.0 += 1;
+    let events = tasks::events(&world.db, given[0].task).await.unwrap();
+
+    let new = new_host(slot, LEASE);
+    let registered = hosts::resume(&world.db, &new, &wanted).await.unwrap();
+    let resumed: Vec<_> = registered.resumed.iter().map(|one| &one.assignment).collect();
+    let expected = Assignment { waited: Duration::ZERO, ..given[0].clone() };
+    assert_eq!(resumed, [&expected], "another number and another host's are not its own");
+    assert!(registered.resumed[0].ran < LEASE);
+    let returned: Vec<_> = registered.returned.iter().map(|back| back.task).collect();
+    assert_eq!(returned, [given[1].task, given[2].task]);
+
+    let record = tasks::get(&world.db, given[0].task).await.unwrap().unwrap();
+    assert_eq!((record.state, record.host), (TaskState::Running, Some(new.id)));
+    assert_eq!(tasks::events(&world.db, given[0].task).await.unwrap(), events, "nothing happened");
+    assert_eq!(world.state(stranger.task).await, TaskState::Running);
+    // It counts under the new id, and no longer under the old one.
+    let done = [end(&given[0], TaskEvent::Completed)];
+    assert_eq!(tasks::settle(&world.db, old.id, &done).await.unwrap(), []);
+    assert_eq!(tasks::settle(&world.db, new.id, &done).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_taken_over_meanwhile_is_not_gone_on_with() {
+    let world = World::new().await;
+    let slot = Uuid::new_v4();
+    let old = new_host(slot, LEASE);
+    hosts::register(&world.db, &old).await.unwrap();
+    world.submit(1).await;
+    let queues = [world.queue.clone()];
+    let given = tasks::claim(&world.db, old.id, &queues, &agents(1)).await.unwrap();
+    assert!(hosts::renew(&world.db, old.id, Duration::ZERO).await.unwrap());
+    assert_eq!(hosts::take_over(&world.db).await.unwrap().len(), 1);
+    let wanted = [Hold { task: given[0].task, attempt: given[0].attempt }];
+    let registered = hosts::resume(&world.db, &new_host(slot, LEASE), &wanted).await.unwrap();
+    assert_eq!(registered, hosts::Registered::default());
 }
