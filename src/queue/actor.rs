@@ -123,10 +123,11 @@ impl QueueActor {
             self.claims_under_way += 1;
             let (store, started) = (self.store.clone(), Instant::now());
             let fleet = claim.fleet.clone();
+            let limit = self.patience();
             let send = async move {
-                let db = store.client().await?;
                 let Claim { queues, agents, .. } = claim;
-                tasks::claim(&db, host, &queues, &agents).await
+                let take = async |db: &_| tasks::claim(db, host, &queues, &agents).await;
+                store.within(limit, take).await
             };
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
                 this.claims_under_way -= 1;
@@ -194,6 +195,11 @@ impl QueueActor {
         ctx.run_later(wait, Self::put_back_strays);
     }
 
+    /// How long a statement may take before it is given up: the lease is in danger by then.
+    pub(super) fn patience(&self) -> Duration {
+        self.lease.length() / 2
+    }
+
     /// The wait before the next try, longer with each failure.
     pub(super) fn backoff(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
@@ -214,9 +220,9 @@ impl QueueActor {
         let known: Vec<TaskId> =
             self.running.keys().copied().chain(self.settling.tasks()).collect();
         let store = self.store.clone();
+        let limit = self.patience();
         let send = async move {
-            let db = store.client().await?;
-            hosts::put_back_strays(&db, host, &known).await
+            store.within(limit, async |db| hosts::put_back_strays(db, host, &known).await).await
         };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
             Ok(returned) => {
@@ -253,7 +259,9 @@ impl QueueActor {
             ctx.cancel_future(handle);
         }
         let store = self.store.clone();
-        let send = async move { tasks::promote_due(&store.client().await?).await };
+        let limit = self.patience();
+        let send =
+            async move { store.within(limit, async |db| tasks::promote_due(db).await).await };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
             Ok(Promoted { queues, next_due }) => {
                 for queue in &queues {
@@ -286,7 +294,9 @@ impl QueueActor {
         self.announcing = true;
         let queues: Vec<_> = std::mem::take(&mut self.announce).into_iter().collect();
         let store = self.store.clone();
-        let send = async move { notify::wake(&store.client().await?, &queues).await };
+        let limit = self.patience();
+        let send =
+            async move { store.within(limit, async |db| notify::wake(db, &queues).await).await };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| {
             if let Err(error) = result {
                 // The poll of the other hosts is behind it.

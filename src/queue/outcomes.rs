@@ -37,9 +37,9 @@ impl QueueActor {
             return;
         };
         let (store, started) = (self.store.clone(), Instant::now());
+        let limit = self.patience();
         let send = async move {
-            let db = store.client().await?;
-            tasks::settle(&db, host, &batch).await
+            store.within(limit, async |db| tasks::settle(db, host, &batch).await).await
         };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok(settled) => this.settled(settled, started, ctx),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{actor::QueueActor, lease::Due, messages::QueueReport};
 use crate::{
-    domain::HostId,
+    domain::{HostId, lease},
     store::{StoreError, hosts, tasks},
     telemetry::Chain,
 };
@@ -18,21 +18,25 @@ impl QueueActor {
             Due::Nothing => {}
             Due::Renew(host) => self.renew(host, ctx),
             Due::GiveUp => self.lose_lease("it could not be renewed in time", ctx),
-            // Only when nothing runs here any longer may a new id be asked for: asking puts the
-            // old one's tasks back.
-            Due::Register if self.running.is_empty() => self.register(ctx),
+            // Asking for a new id puts the old one's tasks back: not before nothing runs here any
+            // longer, and what ended is written, which may still count under the old id.
+            Due::Register if self.running.is_empty() && self.settling.len() == 0 => {
+                self.register(ctx);
+            }
             Due::Register => self.lease.unanswered(),
         }
     }
 
     pub(super) fn renew(&mut self, host: HostId, ctx: &mut Context<Self>) {
         let (store, length, sent) = (self.store.clone(), self.lease.length(), Instant::now());
+        let limit = lease::renew_every(length);
         let send = async move {
-            let db = store.client().await?;
-            let held = hosts::renew(&db, host, length).await?;
-            let taken = if held { hosts::take_over(&db).await? } else { Vec::new() };
-            let cancelled = tasks::cancelled_while_held(&db, host).await?;
-            Ok::<_, StoreError>((held, taken, cancelled))
+            let beat = async |db: &_| {
+                let held = hosts::renew(db, host, length).await?;
+                let taken = if held { hosts::take_over(db).await? } else { Vec::new() };
+                Ok((held, taken, tasks::cancelled_while_held(db, host).await?))
+            };
+            store.within(limit, beat).await
         };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok((true, taken, cancelled)) => {
@@ -72,9 +76,10 @@ impl QueueActor {
         let mut host = self.host.clone();
         host.id = HostId::from_uuid(Uuid::now_v7());
         let (store, sent) = (self.store.clone(), Instant::now());
+        let limit = self.patience();
         let send = async move {
-            let db = store.client().await?;
-            hosts::register(&db, &host).await.map(|returned| (host, returned))
+            let returned = store.within(limit, async |db| hosts::register(db, &host).await).await?;
+            Ok::<_, StoreError>((host, returned))
         };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok((host, returned)) => {

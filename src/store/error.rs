@@ -3,7 +3,7 @@
 //! No error here shows a value: not a password, not an input, not a key. What the server says of a
 //! failing row (its DETAIL) is left out for the same reason.
 
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
@@ -35,6 +35,13 @@ pub enum StoreError {
     Unavailable {
         /// What the server or the link said; absent where it said nothing for too long.
         source: Option<Cause>,
+    },
+
+    /// The server took a statement, and said nothing for the whole limit. It may have been done.
+    #[error("the database did not answer within {} s", limit.as_secs_f32())]
+    Silent {
+        /// The limit.
+        limit: Duration,
     },
 
     /// The server or the link failed while a statement ran.
@@ -116,7 +123,7 @@ impl StoreError {
     /// The one place that knows which failures pass by themselves.
     pub fn recovery(&self) -> Recovery {
         let passes = match self {
-            Self::PoolExhausted => true,
+            Self::PoolExhausted | Self::Silent { .. } => true,
             Self::Unavailable { source } => source.as_ref().is_none_or(Cause::passes),
             Self::Statement { source, .. } => source.passes(),
             Self::Migration { passes, .. } => *passes,

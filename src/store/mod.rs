@@ -32,6 +32,8 @@ pub mod queues;
 mod statement;
 pub mod tasks;
 
+use std::time::Duration;
+
 use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
@@ -112,6 +114,27 @@ impl Store {
     /// when none could be made.
     pub async fn client(&self) -> Result<Client, StoreError> {
         Ok(self.pool.get().await?)
+    }
+
+    /// Does `work` on a connection of the pool, and gives it up after `limit`: a server that hangs,
+    /// or a link that is cut without a word, must not hold its caller. What was given up may have
+    /// been done all the same; its connection is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::client`]; [`StoreError::Silent`] after `limit`; those of `work`.
+    pub async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Client) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let client = self.client().await?;
+        if let Ok(result) = tokio::time::timeout(limit, work(&client)).await {
+            return result;
+        }
+        // Back in the pool, it would make the next one wait behind what hangs.
+        drop(Client::take(client));
+        Err(StoreError::Silent { limit })
     }
 
     /// Asks the server for an answer.

@@ -123,3 +123,19 @@ async fn a_value_from_a_newer_schema_is_an_error() {
     assert!(matches!(error, StoreError::UnknownValue { column: "state", .. }), "{error:?}");
     assert_eq!(error.recovery(), Recovery::GiveUp);
 }
+
+#[tokio::test]
+async fn a_server_that_says_nothing_holds_nobody() {
+    let world = World::new().await;
+    let store = world.database.store().await;
+    let limit = Duration::from_millis(100);
+    let hang = async |db: &deadpool_postgres::Client| {
+        db.batch_execute("SELECT pg_sleep(3600)").await.unwrap();
+        Ok(())
+    };
+    let error = store.within(limit, hang).await.unwrap_err();
+    assert!(matches!(error, StoreError::Silent { .. }), "{error}");
+    assert_eq!(error.recovery(), Recovery::RetryLater);
+    assert_eq!(store.pool_status().open, 0, "what hangs does not go back into the pool");
+    store.within(Duration::from_secs(60), async |_| store.ping().await).await.unwrap();
+}
