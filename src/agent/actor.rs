@@ -108,13 +108,16 @@ impl AgentActor {
                 "to" => %self.agent.state, "generation" => self.status.generation.0,
                 "reason" => self.status.reason.as_deref().unwrap_or(""));
             self.status.since = Timestamp::now();
-            if matches!(self.agent.state, AgentState::Idle | AgentState::Starting) {
-                self.status.reason = None;
-            }
         }
         self.count_restart(event, before.state);
         for effect in effects {
             self.perform(effect, ctx);
+        }
+        // Only now: the end of an attempt is told with the reason for it.
+        if before.state != self.agent.state
+            && matches!(self.agent.state, AgentState::Idle | AgentState::Starting)
+        {
+            self.status.reason = None;
         }
         self.vitals.expect(self.expectation());
         self.report();
