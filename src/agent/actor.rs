@@ -14,7 +14,7 @@ use super::{
     messages::{StartError, Timer},
     spawn::Start,
     stdio,
-    tombstone::{Tombstone, when_ended},
+    tombstone::{Tombstone, once_copied, when_ended},
     work::Work,
 };
 use crate::{
@@ -106,13 +106,16 @@ impl AgentActor {
         if before.state != self.agent.state {
             self.log_move(before.state, event);
             self.status.since = Timestamp::now();
-            if matches!(self.agent.state, AgentState::Idle | AgentState::Starting) {
-                self.status.reason = None;
-            }
         }
         self.count_restart(event, before.state);
         for effect in effects {
             self.perform(effect, ctx);
+        }
+        // Only now: the end of an attempt is told with the reason for it.
+        if before.state != self.agent.state
+            && matches!(self.agent.state, AgentState::Idle | AgentState::Starting)
+        {
+            self.status.reason = None;
         }
         self.vitals.expect(self.expectation());
         self.report();
@@ -315,7 +318,7 @@ impl AgentActor {
 
     pub(super) fn started(&mut self, spawned: Spawned, ctx: &mut Context<Self>) {
         let Spawned { id, pid, stdin, stdout, stderr, ended } = spawned;
-        let (ended, generation) = (when_ended(ended), self.status.generation);
+        let (mut ended, generation) = (when_ended(ended), self.status.generation);
         self.tombstone.guard(id, ended.clone());
         info!(self.log, "process started"; "pid" => pid, "generation" => generation.0);
         let (vitals, log) = (self.vitals.clone(), self.own_log.clone());
@@ -323,7 +326,7 @@ impl AgentActor {
         if let Some(stderr) = stderr {
             let copy =
                 stdio::copy_to_log(stderr, log.clone(), self.log.clone(), vitals, ended.clone());
-            actix::spawn(copy);
+            ended = once_copied(ended, actix::spawn(copy));
         }
         let mut worker = None;
         match (self.fleet.protocol, stdin, stdout) {

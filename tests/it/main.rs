@@ -3,7 +3,10 @@
 
 mod embedded;
 mod examples;
+mod faults;
+mod host;
 mod keeper;
 mod protocol_doc;
+mod readme;
 mod store;
 mod support;
