@@ -2,11 +2,12 @@
 //! real program, and real faults.
 
 mod killed;
+mod leaving;
 mod misbehaviour;
 mod outage;
 mod storm;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -58,9 +59,15 @@ fn until_all_are_final(host: &Host) {
 #[track_caller]
 fn nothing_was_lost(host: &Host, submitted: &[String]) {
     let tasks = all_tasks(host);
-    let ids: BTreeSet<_> = tasks.iter().map(|one| one["id"].as_str().expect("an id")).collect();
-    assert_eq!(ids.len(), tasks.len(), "each is listed once");
-    assert_eq!(ids, submitted.iter().map(String::as_str).collect(), "all that were submitted");
+    let by_id: BTreeMap<_, _> =
+        tasks.iter().map(|one| (one["id"].as_str().expect("an id"), one)).collect();
+    assert_eq!(by_id.len(), tasks.len(), "each is listed once");
+    let submitted: BTreeSet<_> = submitted.iter().map(String::as_str).collect();
+    assert_eq!(
+        by_id.keys().copied().collect::<BTreeSet<_>>(),
+        submitted,
+        "all that were submitted"
+    );
     let effects = host.effects();
     for task in &tasks {
         let id = task["id"].as_str().expect("an id");
@@ -70,7 +77,7 @@ fn nothing_was_lost(host: &Host, submitted: &[String]) {
     }
     for ((id, attempt), times) in &effects {
         assert_eq!(*times, 1, "attempt {attempt} of {id} ran twice");
-        let task = tasks.iter().find(|one| one["id"] == id.as_str()).expect("a task that is known");
+        let task = by_id.get(id.as_str()).expect("a task that is known");
         assert!(*attempt <= task["attempt"].as_u64().expect("a number"), "{task}");
     }
     let tried = tasks.iter().filter(|one| one["attempt"] != 1);
