@@ -3,7 +3,7 @@
 //! A fenced `console` block after a line `<!-- tour -->` is part of the tour. Its lines that begin with
 //! `$ ` are commands, run in order by `sh` in a copy of the repository's `examples/`; one that ends in
 //! `\` goes on in the next line. One that ends in `&` is a host: it goes on in the background, and the
-//! next command waits until it is ready. Every other one must end with 0.
+//! next command waits until it is ready, and `kill %1` stops it. Every other one must end with 0.
 
 use std::{
     fs,
@@ -88,6 +88,14 @@ impl Traveller {
     }
 
     fn run(&mut self, command: &str) {
+        // The one job of the reader's shell is the host.
+        if command == "kill %1" {
+            let mut host = self.hosts.remove(0);
+            send(host.id().cast_signed(), Signal::SIGTERM);
+            eventually("the host ends", || host.try_wait().unwrap().is_some());
+            assert!(host.wait().unwrap().success(), "{}", self.log());
+            return;
+        }
         if let Some(host) = command.strip_suffix('&') {
             // In place of the shell, so that a signal reaches it.
             let log = fs::File::create(self.dir.path().join("host.log")).unwrap();
