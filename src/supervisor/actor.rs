@@ -232,10 +232,12 @@ impl Handler<HeartbeatReport> for SupervisorActor {
 impl Handler<QueueReport> for SupervisorActor {
     type Result = ();
 
-    fn handle(&mut self, QueueReport::LeaseLost: QueueReport, _: &mut Self::Context) {
+    fn handle(&mut self, report: QueueReport, _: &mut Self::Context) {
+        let QueueReport::LeaseLost { at_work } = report;
         let reason = "the host could not renew its lease: its tasks may run elsewhere";
-        for entry in self.agents.iter() {
-            let (Some(handle), Some(_)) = (&entry.handle, entry.status.work) else { continue };
+        for agent in &at_work {
+            let handle = self.agents.get(agent).and_then(|entry| entry.handle.as_ref());
+            let Some(handle) = handle else { continue };
             handle.tell(AgentEvent::Stop { hard: true }, Some(reason.to_owned()));
             if !self.closing {
                 handle.tell(AgentEvent::Start, Some(reason.to_owned()));

@@ -35,11 +35,16 @@ fn at_work(host: &Host, ms: u64) -> [String; 2] {
     [worker, once]
 }
 
-/// The pids of the agents at work.
-fn at_work_pids(host: &Host) -> Vec<i32> {
-    let agents = host.get("/api/v1/agents");
-    let busy = agents["items"].as_array().unwrap().iter().filter(|one| one["state"] == "busy");
-    busy.map(|one| i32::try_from(one["pid"].as_i64().unwrap()).unwrap()).collect()
+/// The pids of both agents at work, once both processes are there.
+fn at_work_pids(host: &Host) -> [i32; 2] {
+    let mut pids = Vec::new();
+    eventually("both are at work", || {
+        let agents = host.get("/api/v1/agents");
+        let busy = agents["items"].as_array().unwrap().iter().filter(|one| one["state"] == "busy");
+        pids = busy.filter_map(|one| i32::try_from(one["pid"].as_i64()?).ok()).collect();
+        pids.len() == 2
+    });
+    [pids[0], pids[1]]
 }
 
 #[test]
@@ -92,7 +97,6 @@ fn without_a_lease_nobody_goes_on_working() {
     let host = Host::new(FLEETS).set("host.lease", "4s").up();
     let ids = at_work(&host, 6000);
     let pids = at_work_pids(&host);
-    assert_eq!(pids.len(), 2);
     host.database().cut();
     let cut = now();
     eventually("the agents at work are gone", || pids.iter().all(|pid| !is_live(*pid)));
@@ -135,7 +139,7 @@ fn a_late_answer_of_a_host_that_was_taken_for_lost_changes_nothing() {
     let fleets = |name: &str| FLEETS.replace("@NAME@", name);
     let slow = Host::new(&fleets("slow")).set("host.lease", "2s").up();
     let ids = at_work(&slow, 1500);
-    let pids = at_work_pids(&slow);
+    at_work_pids(&slow);
     send(slow.pid(), Signal::SIGSTOP);
     let quick = slow.beside(&fleets("quick")).set("host.lease", "2s").up();
     for id in &ids {
@@ -155,7 +159,6 @@ fn a_late_answer_of_a_host_that_was_taken_for_lost_changes_nothing() {
     // It works on, as another host.
     let more = slow.submit(&json!({"queue": "once", "input": {"seconds": 0}}));
     assert_eq!(slow.wait(&more)["state"], "completed");
-    drop(pids);
 }
 
 #[test]
