@@ -40,7 +40,12 @@ pub(crate) struct Row {
 
 impl Row {
     /// A figure without bounds.
-    pub(crate) fn new(what: impl Into<String>, ours: f64, unit: &'static str, better: Better) -> Self {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        ours: f64,
+        unit: &'static str,
+        better: Better,
+    ) -> Self {
         Self {
             what: what.into(),
             ours: round(ours),

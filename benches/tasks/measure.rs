@@ -114,10 +114,9 @@ pub(crate) fn run(sizes: &Sizes) -> Outcome<Figures> {
     let mut samples = restarts(&host, sizes.crashes)?;
     let path = host.path("floor");
     let mut bare = floor::restarts(&Ear::open(&path)?, &path, sizes.crashes)?;
-    for (name, of_floor, part) in [
-        ("restart p50", "restart p50 floor", 0.50),
-        ("restart p95", "restart p95 floor", 0.95),
-    ] {
+    for (name, of_floor, part) in
+        [("restart p50", "restart p50 floor", 0.50), ("restart p95", "restart p95 floor", 0.95)]
+    {
         put(name, percentile(&mut samples, part));
         put(of_floor, percentile(&mut bare, part));
     }
@@ -139,8 +138,7 @@ fn pickups(host: &Host, count: usize) -> Outcome<Vec<f64>> {
 
 fn singles(host: &Host, count: usize) -> Outcome<f64> {
     let socket = host.socket();
-    let mut clients =
-        (0..CLIENTS).map(|_| Api::connect(&socket)).collect::<Result<Vec<_>, _>>()?;
+    let mut clients = (0..CLIENTS).map(|_| Api::connect(&socket)).collect::<Result<Vec<_>, _>>()?;
     let began = Instant::now();
     thread::scope(|scope| {
         let threads: Vec<_> = clients
