@@ -188,7 +188,7 @@ impl AgentActor {
                 agent: self.status.agent.clone(),
             }),
             Effect::Run => self.run(ctx),
-            Effect::End(end) => self.end_attempt(end),
+            Effect::End(end) => self.end_attempt(end, ctx),
             Effect::Climb(rung) => self.climb(rung, ctx),
             Effect::ArmBackoff(delay) => {
                 let delay = restart::jittered(delay, fastrand::f64());
@@ -228,11 +228,11 @@ impl AgentActor {
 
     /// Hands the attempt to the process, or has one started for it.
     fn run(&mut self, ctx: &mut Context<Self>) {
-        let Some(work) = &self.work else { return };
+        let Some(work) = &mut self.work else { return };
         let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
         if let Some(timeout) = timeout {
             let (task, attempt) = work.key();
-            ctx.notify_later(Timer::Attempt(task, attempt), timeout);
+            work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), timeout));
         }
         let assignment = work.assignment.clone();
         match self.process.as_mut().and_then(|process| process.worker.as_mut()) {
@@ -266,7 +266,7 @@ impl AgentActor {
     }
 
     /// The attempt ends without its agent's own word.
-    fn end_attempt(&mut self, end: End) {
+    fn end_attempt(&mut self, end: End, ctx: &mut Context<Self>) {
         let reason = self.status.reason.clone();
         let outcome = match end {
             End::Failed(class) => Outcome::Failed {
@@ -279,12 +279,16 @@ impl AgentActor {
             },
             End::Cancelled => Outcome::Cancelled,
         };
-        self.settle(outcome);
+        self.settle(outcome, ctx);
     }
 
     /// Tells the queue how the attempt ended.
-    pub(super) fn settle(&mut self, outcome: Outcome) {
+    pub(super) fn settle(&mut self, outcome: Outcome, ctx: &mut Context<Self>) {
         let Some(work) = self.work.take() else { return };
+        // Left in the context, it would be polled with every message until its time has come.
+        if let Some(limit) = work.limit {
+            ctx.cancel_future(limit);
+        }
         self.vitals.set_progress(None);
         self.status.attempts_ended += 1;
         let (task, attempt) = work.key();
@@ -365,7 +369,7 @@ impl AgentActor {
         self.status.reason = Some(reason.clone());
         if let StartError::Template(_) = error {
             // The task's fault: another one may fit.
-            self.settle(Outcome::failed(FailureClass::Spawn, reason));
+            self.settle(Outcome::failed(FailureClass::Spawn, reason), ctx);
             self.observe(AgentEvent::Done, ctx);
         } else {
             self.observe(AgentEvent::SpawnFailed, ctx);
@@ -385,7 +389,7 @@ impl AgentActor {
             let leaving = self.agent.leaving.is_some();
             // Killed on our own word: then it is that word that counts, unless it had finished.
             if !leaving || matches!(outcome, Outcome::Completed { .. }) {
-                self.settle(outcome);
+                self.settle(outcome, ctx);
                 self.observe(AgentEvent::Done, ctx);
             }
             if leaving {

@@ -90,7 +90,7 @@ impl AgentActor {
                 self.observe(AgentEvent::Ready, ctx);
             }
             Received::Finished { outcome } => {
-                self.settle(outcome);
+                self.settle(outcome, ctx);
                 self.observe(AgentEvent::Done, ctx);
             }
             Received::Progress(progress) => self.vitals.set_progress(Some(progress)),
