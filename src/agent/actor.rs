@@ -154,7 +154,7 @@ impl AgentActor {
     fn count_restart(&mut self, event: AgentEvent, from: AgentState) {
         let live = matches!(from, AgentState::Starting | AgentState::Idle | AgentState::Busy);
         let cause = match event {
-            AgentEvent::Exited { .. } if live => RestartCause::Crash,
+            AgentEvent::Exited { .. } | AgentEvent::Lost if live => RestartCause::Crash,
             AgentEvent::Silent => RestartCause::Stale,
             AgentEvent::Faulty(Fault::Protocol | Fault::Startup) => RestartCause::Protocol,
             AgentEvent::Faulty(Fault::Timeout) => RestartCause::Timeout,
@@ -385,6 +385,12 @@ impl AgentActor {
         }
         info!(self.log, "process ended"; "generation" => self.status.generation.0,
             "exit" => %ended.exit, "count" => ended.swept);
+        if ended.exit == Exit::Lost {
+            self.status.reason = Some("the keeper died, and the process with it".to_owned());
+            self.observe(AgentEvent::Lost, ctx);
+            self.report();
+            return;
+        }
         if let Some(outcome) = left {
             let leaving = self.agent.leaving.is_some();
             // Killed on our own word: then it is that word that counts, unless it had finished.

@@ -74,9 +74,12 @@ impl Drop for Tombstone {
         // The attempt must not run elsewhere before this process is gone.
         self.processes.kill(id);
         let watcher = self.watcher.clone();
-        actix::spawn(async move {
-            ended.await;
-            watcher.do_send(gone);
-        });
+        // Without a runtime the host is at its end, and there is nobody left to tell.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                ended.await;
+                watcher.do_send(gone);
+            });
+        }
     }
 }

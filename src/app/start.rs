@@ -6,7 +6,7 @@ use slog::{Logger, info};
 use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
-use super::housekeeping;
+use super::{housekeeping, stop::FINISH};
 use crate::{
     agent::Surroundings,
     domain::{HostId, fleet::Fleet},
@@ -124,16 +124,17 @@ pub async fn start(
         version: env!("CARGO_PKG_VERSION"),
         started_at: jiff::Timestamp::now(),
     };
-    let registered = Instant::now();
-    let returned = hosts::register(&store.client().await?, &host).await?;
-    info!(log, "host registered"; "host" => %host.id, "count" => returned.len(),
-        "version" => env!("CARGO_PKG_VERSION"));
+    // The keeper of a host that died ends its agents first: their tasks go back only then.
     let keeper_log = component(&log, Component::Keeper);
     let exe = std::env::current_exe()
         .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
     let keeper =
         Keeper::start(&keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
             .await?;
+    let registered = Instant::now();
+    let returned = hosts::register(&store.client().await?, &host).await?;
+    info!(log, "host registered"; "host" => %host.id, "count" => returned.len(),
+        "version" => env!("CARGO_PKG_VERSION"));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
     let listener = Listener::spawn(&store, component(&log, Component::Store), notify);
@@ -168,7 +169,16 @@ pub async fn start(
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
-    let http = http::Server::start(state, &settings.host.socket()).await?;
+    let http = match http::Server::start(state, &settings.host.socket()).await {
+        Ok(http) => http,
+        Err(error) => {
+            // The agents run already: they must not outlive a host that never was.
+            supervisor.kill_all().await;
+            queue.finish(FINISH).await;
+            keeper.shutdown().await;
+            return Err(error.into());
+        }
+    };
     Ok(Running { log, settings, queue, supervisor, http, keeper, listener, postgres, store, lock })
 }
 

@@ -236,10 +236,12 @@ impl Handler<QueueReport> for SupervisorActor {
         let QueueReport::LeaseLost { at_work } = report;
         let reason = "the host could not renew its lease: its tasks may run elsewhere";
         for agent in &at_work {
-            let handle = self.agents.get(agent).and_then(|entry| entry.handle.as_ref());
-            let Some(handle) = handle else { continue };
+            let Some(entry) = self.agents.get(agent) else { continue };
+            let Some(handle) = &entry.handle else { continue };
             handle.tell(AgentEvent::Stop { hard: true }, Some(reason.to_owned()));
-            if !self.closing {
+            // One that an operator had asked to leave stays away.
+            let leaving = matches!(entry.status.state, AgentState::Stopping | AgentState::Stale);
+            if !self.closing && !leaving {
                 handle.tell(AgentEvent::Start, Some(reason.to_owned()));
             }
         }

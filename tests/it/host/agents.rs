@@ -100,6 +100,7 @@ fn an_agents_log_is_shown_and_followed() {
     assert_eq!(lines.next().unwrap().unwrap(), "three");
     let mut host = host;
     assert!(host.stop().success());
-    assert!(lines.next().is_none(), "it ends with the host");
-    follow.wait().unwrap();
+    // It ends with the host: whatever the agent still said on its way out, there is an end.
+    assert!(lines.all(|line| line.is_ok()));
+    assert!(follow.wait().unwrap().success());
 }
