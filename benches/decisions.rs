@@ -40,10 +40,12 @@ const AGENTS: u16 = 200;
 /// What a pipe gives at once.
 const CHUNK: usize = 64 * 1024;
 
-/// Every benchmark, what it does, and how many steps one pass of it has.
-const BENCHES: [(&str, &str, f64, fn(&mut Criterion)); 9] = [
-    ("agent_step", "agent: a task given and done, two steps", 2.0, agent_step),
-    ("task_step", "task: every state with every event", 88.0, task_step),
+/// A benchmark: its name, what it does, how many steps one pass of it has, and how it is run.
+type Bench = (&'static str, &'static str, f64, fn(&mut Criterion));
+
+const BENCHES: [Bench; 9] = [
+    ("agent_step", "agent: a task given and done, per step", 2.0, agent_step),
+    ("task_step", "task: every state with every event, per pair", 88.0, task_step),
     ("dispatch", "dispatch: offer, claim, hand out and end, per agent of 200", 200.0, dispatch),
     ("lines_short", "frame: 64 KiB of short lines, per KiB", 64.0, lines_short),
     ("lines_long", "frame: a line of 1 MiB in chunks of 64 KiB, per KiB", 1024.0, lines_long),

@@ -4,6 +4,11 @@
 //! The host is the real program with a private, fully durable Postgres; its agents, and the
 //! processes of the floor, are this same program started with another argument.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it measures real processes from outside, on plain threads and the real clock"
+)]
+
 mod agent;
 mod floor;
 mod host;
