@@ -219,7 +219,7 @@ fn an_attempt_that_takes_too_long_is_ended() {
 
 #[test]
 fn many_tasks_are_listed_page_by_page_and_counted() {
-    let host = Host::new(WORKER).up();
+    let host = Host::new(WORKER).set("tasks.max_batch", "50").up();
     host.cli_json(&["queue", "pause", "default"]);
     let totals = host.cli_json(&["task", "submit", "--count", "120", "--kind", "many"]);
     assert_eq!(totals["created"], 120);
