@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test lint fmt doc bench bench-pure bench-tasks setup clean
+.PHONY: help demo test test-soak lint fmt doc bench bench-pure bench-tasks setup clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,9 @@ demo: setup ## A fleet at work on a private Postgres, with faults on the way
 test: setup ## All tests; leaves no process and no file behind
 	@tests/run.sh $(CARGO) test --lib --bins --tests --quiet
 	$(CARGO) test --doc --quiet
+
+test-soak: setup ## Minutes of faults: 10,000 tasks while agents are killed at random
+	@tests/run.sh $(CARGO) test --release --test it soak_ -- --ignored --nocapture
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check

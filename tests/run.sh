@@ -6,16 +6,16 @@ set -eu
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/hostler-test.XXXXXX")
 chmod 711 "$tmp"
 
-# Pids that carry the mark of a keeper, or whose command line names the directory.
+# Pids that have to do with the directory: by their environment, command line or open files.
 marked() {
     for proc in /proc/[0-9]*; do
         pid=${proc#/proc/}
         [ "$pid" != $$ ] || continue
-        if tr '\0' '\n' 2>/dev/null <"$proc/environ" | grep -q '^HOSTLER_MARK=' ||
-            tr '\0' ' ' 2>/dev/null <"$proc/cmdline" | grep -qF "$tmp"; then
+        if grep -qsF "$tmp" "$proc/environ" "$proc/cmdline" ||
+            find "$proc/fd" -maxdepth 1 -lname "$tmp*" 2>/dev/null | grep -q .; then
             echo "$pid"
         fi
-    done 2>/dev/null | sort
+    done | sort
 }
 
 marked >"$tmp.before"
@@ -26,7 +26,9 @@ TMPDIR=$tmp "$@" || status=$?
 tries=50
 while :; do
     marked >"$tmp.after"
-    left=$(comm -13 "$tmp.before" "$tmp.after")
+    # What looked has its own name in the list, and is gone by now.
+    left=$(comm -13 "$tmp.before" "$tmp.after" |
+        while read -r pid; do [ ! -d "/proc/$pid" ] || echo "$pid"; done)
     [ -n "$left" ] && [ "$tries" -gt 0 ] || break
     tries=$((tries - 1))
     sleep 0.2

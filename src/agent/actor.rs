@@ -122,13 +122,16 @@ impl AgentActor {
         if before.state != self.agent.state {
             self.log_move(before.state, event);
             self.status.since = Timestamp::now();
-            if matches!(self.agent.state, AgentState::Idle | AgentState::Starting) {
-                self.status.reason = None;
-            }
         }
         self.count_restart(event, before.state);
         for effect in effects {
             self.perform(effect, ctx);
+        }
+        // Only now: the end of an attempt is told with the reason for it.
+        if before.state != self.agent.state
+            && matches!(self.agent.state, AgentState::Idle | AgentState::Starting)
+        {
+            self.status.reason = None;
         }
         self.vitals.expect(self.expectation());
         self.report();
@@ -167,7 +170,7 @@ impl AgentActor {
     fn count_restart(&mut self, event: AgentEvent, from: AgentState) {
         let live = matches!(from, AgentState::Starting | AgentState::Idle | AgentState::Busy);
         let cause = match event {
-            AgentEvent::Exited { .. } if live => RestartCause::Crash,
+            AgentEvent::Exited { .. } | AgentEvent::Lost if live => RestartCause::Crash,
             AgentEvent::Silent => RestartCause::Stale,
             AgentEvent::Faulty(Fault::Protocol | Fault::Startup) => RestartCause::Protocol,
             AgentEvent::Faulty(Fault::Timeout) => RestartCause::Timeout,
@@ -201,7 +204,7 @@ impl AgentActor {
                 agent: self.status.agent.clone(),
             }),
             Effect::Run => self.run(ctx),
-            Effect::End(end) => self.end_attempt(end),
+            Effect::End(end) => self.end_attempt(end, ctx),
             Effect::Climb(rung) => self.climb(rung, ctx),
             Effect::ArmBackoff(delay) => {
                 let delay = restart::jittered(delay, fastrand::f64());
@@ -241,11 +244,11 @@ impl AgentActor {
 
     /// Hands the attempt to the process, or has one started for it.
     fn run(&mut self, ctx: &mut Context<Self>) {
-        let Some(work) = &self.work else { return };
+        let Some(work) = &mut self.work else { return };
         let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
         if let Some(timeout) = timeout {
             let (task, attempt) = work.key();
-            ctx.notify_later(Timer::Attempt(task, attempt), timeout);
+            work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), timeout));
         }
         let assignment = work.assignment.clone();
         if self.process.as_ref().is_some_and(|process| process.worker.is_some()) {
@@ -274,7 +277,7 @@ impl AgentActor {
     }
 
     /// The attempt ends without its agent's own word.
-    fn end_attempt(&mut self, end: End) {
+    fn end_attempt(&mut self, end: End, ctx: &mut Context<Self>) {
         let reason = self.status.reason.clone();
         let outcome = match end {
             End::Failed(class) => Outcome::Failed {
@@ -287,12 +290,16 @@ impl AgentActor {
             },
             End::Cancelled => Outcome::Cancelled,
         };
-        self.settle(outcome);
+        self.settle(outcome, ctx);
     }
 
     /// Tells the queue how the attempt ended.
-    pub(super) fn settle(&mut self, outcome: Outcome) {
+    pub(super) fn settle(&mut self, outcome: Outcome, ctx: &mut Context<Self>) {
         let Some(work) = self.work.take() else { return };
+        // Left in the context, it would be polled with every message until its time has come.
+        if let Some(limit) = work.limit {
+            ctx.cancel_future(limit);
+        }
         self.vitals.set_progress(None);
         self.status.attempts_ended += 1;
         let (task, attempt) = work.key();

@@ -80,8 +80,8 @@ impl AttemptFiles {
             Exit::Code(code) => exec::Exit::Code(code),
             Exit::Signal(signal) => exec::Exit::Signal(signal),
             Exit::Lost => {
-                let message = "the keeper ended, and the process with it";
-                return Outcome::failed(FailureClass::Exit, message);
+                let reason = "the keeper died, and the process with it".to_owned();
+                return Outcome::Released { reason };
             }
         };
         let read = || -> io::Result<(Vec<u8>, Vec<u8>)> {

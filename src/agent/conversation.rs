@@ -154,7 +154,7 @@ impl AgentActor {
             }
             Received::Finished { outcome } => {
                 self.note_standing();
-                self.settle(outcome);
+                self.settle(outcome, ctx);
                 self.observe(AgentEvent::Done, ctx);
             }
             Received::Progress(progress) => self.vitals.set_progress(Some(progress)),

@@ -8,7 +8,7 @@ use super::{
     actor::{AgentActor, Greeting, Process},
     messages::StartError,
     stdio,
-    tombstone::when_ended,
+    tombstone::{once_copied, when_ended},
 };
 use crate::{
     domain::{
@@ -44,14 +44,14 @@ impl AgentActor {
         ctx: &mut Context<Self>,
     ) {
         let Spawned { id, pid, stdin, stdout, stderr, ended } = spawned;
-        let (ended, generation) = (when_ended(ended), self.status.generation);
+        let (mut ended, generation) = (when_ended(ended), self.status.generation);
         self.tombstone.guard(id, ended.clone());
         let (vitals, log) = (self.vitals.clone(), self.own_log.clone());
         let pump = stdio::Pump { actor: ctx.address(), generation, vitals: vitals.clone() };
         if let Some(stderr) = stderr {
             let copy =
                 stdio::copy_to_log(stderr, log.clone(), self.log.clone(), vitals, ended.clone());
-            actix::spawn(copy);
+            ended = once_copied(ended, actix::spawn(copy));
         }
         let mut worker = None;
         match (self.fleet.protocol, stdin, stdout) {
@@ -82,7 +82,7 @@ impl AgentActor {
         self.status.reason = Some(reason.clone());
         if let StartError::Template(_) = error {
             // The task's fault: another one may fit.
-            self.settle(Outcome::failed(FailureClass::Spawn, reason));
+            self.settle(Outcome::failed(FailureClass::Spawn, reason), ctx);
             self.observe(AgentEvent::Done, ctx);
         } else {
             self.observe(AgentEvent::SpawnFailed, ctx);
@@ -100,12 +100,18 @@ impl AgentActor {
         }
         info!(self.log, "process ended"; "generation" => self.status.generation.0,
             "exit" => %ended.exit, "count" => ended.swept);
+        if ended.exit == Exit::Lost {
+            self.status.reason = Some("the keeper died, and the process with it".to_owned());
+            self.observe(AgentEvent::Lost, ctx);
+            self.report();
+            return;
+        }
         if let Some(outcome) = left {
             self.unsettled = id;
             let leaving = self.agent.leaving.is_some();
             // Killed on our own word: then it is that word that counts, unless it had finished.
             if !leaving || matches!(outcome, Outcome::Completed { .. }) {
-                self.settle(outcome);
+                self.settle(outcome, ctx);
                 self.observe(AgentEvent::Done, ctx);
             }
             if leaving {

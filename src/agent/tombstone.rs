@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use futures_util::{FutureExt, future::Shared};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::AgentReport;
 use crate::{
@@ -19,6 +19,17 @@ pub(super) type WhenEnded = Shared<futures_util::future::BoxFuture<'static, Ende
 pub(super) fn when_ended(ended: oneshot::Receiver<Ended>) -> WhenEnded {
     let lost = Ended { exit: Exit::Lost, usage: Usage::default(), swept: 0, survived: 0 };
     async move { ended.await.unwrap_or(lost) }.boxed().shared()
+}
+
+/// As `ended`, but only once its stderr is `copied` to the log, too: the reason of an end quotes it.
+pub(super) fn once_copied(ended: WhenEnded, copied: JoinHandle<()>) -> WhenEnded {
+    let both = async move {
+        let end = ended.await;
+        // It ends with the process. If it panicked, there is less to quote.
+        copied.await.unwrap_or_default();
+        end
+    };
+    both.boxed().shared()
 }
 
 /// Held by the actor; `Drop` runs while a panic unwinds, too.
@@ -63,10 +74,13 @@ impl Drop for Tombstone {
         // The attempt must not run elsewhere before this process is gone.
         self.processes.kill(id);
         let (watcher, processes) = (self.watcher.clone(), self.processes.clone());
-        actix::spawn(async move {
-            ended.await;
-            processes.forget(id);
-            watcher.do_send(gone);
-        });
+        // Without a runtime the host is at its end, and there is nobody left to tell.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                ended.await;
+                processes.forget(id);
+                watcher.do_send(gone);
+            });
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix::SpawnHandle;
 use bytes::Bytes;
 use slog::warn;
 use tokio::sync::oneshot;
@@ -30,11 +31,13 @@ pub(super) enum CalledOff {
 pub(super) struct Work {
     pub(super) assignment: Arc<Assignment>,
     pub(super) called_off: Option<CalledOff>,
+    /// The timer of its limit.
+    pub(super) limit: Option<SpawnHandle>,
 }
 
 impl Work {
     pub(super) fn new(assignment: Arc<Assignment>) -> Self {
-        Self { assignment, called_off: None }
+        Self { assignment, called_off: None, limit: None }
     }
 
     pub(super) fn key(&self) -> (TaskId, Attempt) {

@@ -6,7 +6,7 @@ use slog::{Logger, info};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{adopt::adopt, housekeeping};
+use super::{adopt::adopt, housekeeping, stop::FINISH};
 use crate::{
     agent::Surroundings,
     domain::{HostId, fleet::Fleet},
@@ -170,7 +170,16 @@ pub async fn start(
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
-    let http = http::Server::start(state, &settings.host.socket()).await?;
+    let http = match http::Server::start(state, &settings.host.socket()).await {
+        Ok(http) => http,
+        Err(error) => {
+            // The agents run already: they must not outlive a host that never was.
+            supervisor.kill_all().await;
+            queue.finish(FINISH).await;
+            keeper.shutdown().await;
+            return Err(error.into());
+        }
+    };
     Ok(Running { log, settings, queue, supervisor, http, keeper, listener, postgres, store, lock })
 }
 

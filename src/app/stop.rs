@@ -7,7 +7,7 @@ use slog::{info, warn};
 use super::start::Running;
 
 /// How long outcomes may take to be written once no agent runs.
-const FINISH: Duration = Duration::from_secs(20);
+pub(super) const FINISH: Duration = Duration::from_secs(20);
 
 /// How a host is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

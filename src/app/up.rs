@@ -35,7 +35,7 @@ pub enum UpError {
     Start(#[from] StartError),
 }
 
-/// Runs a host until SIGTERM or SIGINT, and stops it in order; a second signal makes it stop at
+/// Runs a host until SIGTERM, SIGINT or SIGHUP, and stops it in order; a second signal makes it stop at
 /// once. `env` is the environment of the process. Blocks.
 ///
 /// Returns 0 after a clean stop, 1 if the host lost one of its own actors or could not write every
@@ -88,17 +88,23 @@ async fn serve(
 struct Asked {
     term: Signal,
     int: Signal,
+    hangup: Signal,
 }
 
 impl Asked {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

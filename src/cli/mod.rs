@@ -90,6 +90,17 @@ pub fn run() -> ExitCode {
 
 /// Shows what clap says: help and versions on stdout, mistakes on stderr.
 fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+        let text = error.render().to_string();
+        let mut lines = text.trim().splitn(2, "\n\n");
+        let what = lines.next().unwrap_or_default().trim_start_matches("error: ");
+        let mut wrong = CliError::new(Exit::Usage, what);
+        if let Some(rest) = lines.next() {
+            wrong = wrong.help(rest);
+        }
+        wrong.tell(true);
+        return Exit::Usage.into();
+    }
     // There is nobody to tell if that can't be printed.
     drop(error.print());
     if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }

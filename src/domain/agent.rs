@@ -202,6 +202,8 @@ pub enum AgentEvent {
         /// Whether it ended with status 0, by itself.
         clean: bool,
     },
+    /// The process is gone because its keeper died: through no fault of its own.
+    Lost,
     /// The process could not be started.
     SpawnFailed,
     /// The process is at fault and must be replaced.

@@ -116,6 +116,8 @@ pub struct HostRecord {
     pub started_at: Timestamp,
     /// How long ago that is, in milliseconds.
     pub uptime_ms: u64,
+    /// The most tasks in one submit.
+    pub max_batch: u32,
 }
 
 /// Whether the host can work.

@@ -124,7 +124,8 @@ impl ApiError {
     }
 
     fn unavailable(cause: &(dyn StdError + 'static)) -> Self {
-        let detail = "the database can't be reached just now; nothing was changed, try again";
+        let detail = "the database does not answer just now; whether anything was changed is not \
+            known: try again, a submit with the same idempotency key";
         Self { cause: Some(Chain(cause).to_string()), ..Self::new(Kind::Unavailable, detail) }
     }
 

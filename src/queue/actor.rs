@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
-        AgentName, Attempt, FleetName, QueueName, TaskId,
+        AgentName, Attempt, FleetName, HostId, QueueName, TaskId,
         dispatch::{Claim, Dispatch, Handout},
         restart,
         task::{Assignment, Outcome, RetryPolicy},
@@ -150,7 +150,7 @@ impl QueueActor {
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
                 this.claims_under_way -= 1;
                 match result {
-                    Ok(assignments) => this.claimed(&fleet, assignments, started, ctx),
+                    Ok(assignments) => this.claimed(host, &fleet, assignments, started, ctx),
                     Err(error) => this.claim_failed(&fleet, &error, ctx),
                 }
             }));
@@ -163,6 +163,7 @@ impl QueueActor {
 
     pub(super) fn claimed(
         &mut self,
+        host: HostId,
         fleet: &FleetName,
         assignments: Vec<Assignment>,
         started: Instant,
@@ -170,6 +171,13 @@ impl QueueActor {
     ) {
         self.failures = 0;
         self.metrics.claimed(assignments.len(), started.elapsed());
+        if self.lease.host() != Some(host) {
+            // The answer outlived the lease that it was claimed under. Nothing of it may begin: it
+            // goes back with that lease, when another host takes over or this one registers anew.
+            warn!(self.log, "claim came too late"; "host" => %host, "count" => assignments.len());
+            self.dispatch.claim_failed(fleet);
+            return;
+        }
         for handout in self.dispatch.claimed(fleet, assignments) {
             match handout {
                 Handout::Give(assignment) => self.give(assignment, ctx),
@@ -208,9 +216,12 @@ impl QueueActor {
     ) {
         warn!(self.log, "claim failed"; "fleet" => %fleet, "error" => %Chain(error));
         self.dispatch.claim_failed(fleet);
-        self.uncertain = true;
-        let wait = self.backoff();
-        ctx.run_later(wait, Self::put_back_strays);
+        // One look for strays at a time: a second one, sent before the next claim and carried out
+        // after it, would put back what that claim took.
+        if !std::mem::replace(&mut self.uncertain, true) {
+            let wait = self.backoff();
+            ctx.run_later(wait, Self::put_back_strays);
+        }
     }
 
     /// How long a statement may take before it is given up: the lease is in danger by then.

@@ -146,6 +146,7 @@ impl Handler<Standing> for QueueActor {
 
     fn handle(&mut self, _: Standing, _: &mut Self::Context) -> Self::Result {
         match self.lease.host() {
+            Some(_) if !self.open => Err("the host is stopping".to_owned()),
             Some(_) => Ok(()),
             None => Err("the lease is lost; a new one is asked for".to_owned()),
         }

@@ -80,7 +80,10 @@ pub enum ToAgent {
 pub enum QueueReport {
     /// The lease could not be renewed in time: agents at work must be stopped at once, because
     /// another host may soon take their tasks.
-    LeaseLost,
+    LeaseLost {
+        /// Whoever was handed a task and has not told its end: some may not have begun yet.
+        at_work: Vec<AgentName>,
+    },
 }
 
 /// There may be work: in one queue, or anywhere.

@@ -67,7 +67,8 @@ impl QueueActor {
         error!(self.log, "lease lost"; "host" => %self.host.id, "reason" => reason,
             "count" => self.running.len());
         if let Some(watcher) = &self.watcher {
-            watcher.do_send(QueueReport::LeaseLost);
+            let at_work = self.running.values().map(|work| work.agent.clone()).collect();
+            watcher.do_send(QueueReport::LeaseLost { at_work });
         }
         self.flush(ctx);
     }

@@ -123,8 +123,9 @@ impl StoreError {
     /// The one place that knows which failures pass by themselves.
     pub fn recovery(&self) -> Recovery {
         let passes = match self {
-            Self::PoolExhausted | Self::Silent { .. } => true,
-            Self::Unavailable { source } => source.as_ref().is_none_or(Cause::passes),
+            // Whatever the server has against us now, an operator can mend it, and the work that
+            // waits for a connection is as good then as it is now.
+            Self::PoolExhausted | Self::Silent { .. } | Self::Unavailable { .. } => true,
             Self::Statement { source, .. } => source.passes(),
             Self::Migration { passes, .. } => *passes,
             Self::Url { .. }

@@ -248,12 +248,16 @@ impl Handler<HeartbeatReport> for SupervisorActor {
 impl Handler<QueueReport> for SupervisorActor {
     type Result = ();
 
-    fn handle(&mut self, QueueReport::LeaseLost: QueueReport, _: &mut Self::Context) {
+    fn handle(&mut self, report: QueueReport, _: &mut Self::Context) {
+        let QueueReport::LeaseLost { at_work } = report;
         let reason = "the host could not renew its lease: its tasks may run elsewhere";
-        for entry in self.agents.iter() {
-            let (Some(handle), Some(_)) = (&entry.handle, entry.status.work) else { continue };
+        for agent in &at_work {
+            let Some(entry) = self.agents.get(agent) else { continue };
+            let Some(handle) = &entry.handle else { continue };
             handle.tell(AgentEvent::Stop { hard: true }, Some(reason.to_owned()));
-            if !self.closing {
+            // One that an operator had asked to leave stays away.
+            let leaving = matches!(entry.status.state, AgentState::Stopping | AgentState::Stale);
+            if !self.closing && !leaving {
                 handle.tell(AgentEvent::Start, Some(reason.to_owned()));
             }
         }

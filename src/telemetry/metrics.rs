@@ -20,7 +20,7 @@ use prometheus_client::{
 use crate::domain::{
     FleetName,
     record::{AgentRecord, QueueRecord, RestartCause},
-    task::Outcome,
+    task::{Outcome, TaskState},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -201,9 +201,11 @@ fn fill(registry: &mut Registry, scrape: &Scrape) {
     let paused = Family::<QueueLabels, Gauge>::default();
     for queue in &scrape.queues {
         let name = queue.name.to_string();
-        for (state, count) in &queue.depth {
+        // A series that is at times not there can be neither added up nor watched: 0 is told, too.
+        for state in TaskState::ALL.into_iter().filter(|state| !state.is_final()) {
             let labels = StateLabels { queue: name.clone(), state: state.as_str() };
-            depth.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
+            let count = queue.depth.get(&state).copied().unwrap_or(0);
+            depth.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let age = queue.oldest_pending_ms.unwrap_or(0) as f64 / 1000.0;
         oldest.get_or_create(&QueueLabels { queue: name.clone() }).set(age);

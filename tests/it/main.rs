@@ -4,7 +4,10 @@
 mod adoption;
 mod embedded;
 mod examples;
+mod faults;
+mod host;
 mod keeper;
 mod protocol_doc;
+mod readme;
 mod store;
 mod support;

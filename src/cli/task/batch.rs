@@ -14,9 +14,9 @@ use super::super::{
     exit::{CliError, Exit, Outcome},
     output::Output,
 };
-use crate::http::api::{FieldError, SubmittedMany, TasksBody};
+use crate::http::api::{FieldError, HostRecord, SubmittedMany, TasksBody};
 
-/// The most tasks in one request.
+/// The most tasks in one request; the host may want fewer.
 const MAX_TASKS: usize = 1000;
 
 /// About the most bytes in one request: well below the usual `http.max_body`.
@@ -58,6 +58,8 @@ pub(super) struct Batches<'a> {
     client: &'a Client,
     source: Source,
     tasks: Vec<Map<String, Value>>,
+    /// The most tasks in one request that this host takes.
+    most: usize,
     /// The number of the line of each task.
     lines: Vec<u64>,
     bytes: usize,
@@ -67,15 +69,18 @@ pub(super) struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     /// Nothing yet; `expected` is how many will come, if that is known.
-    pub(super) fn new(
+    pub(super) async fn new(
         client: &'a Client,
         output: Output,
         source: Source,
         expected: Option<u64>,
-    ) -> Self {
+    ) -> Outcome<Self> {
+        let host: HostRecord = client.get("/api/v1/host").await?;
+        let most = usize::try_from(host.max_batch).map_or(MAX_TASKS, |most| most.min(MAX_TASKS));
         let bar = if output.json { ProgressBar::hidden() } else { bar(expected) };
         let totals = Totals::default();
-        Self { client, source, tasks: Vec::new(), lines: Vec::new(), bytes: 0, totals, bar }
+        let (tasks, lines) = (Vec::new(), Vec::new());
+        Ok(Self { client, source, tasks, most, lines, bytes: 0, totals, bar })
     }
 
     /// Adds the task of `line`; sends what there is if that is enough.
@@ -87,7 +92,7 @@ impl<'a> Batches<'a> {
         self.tasks.push(task);
         self.lines.push(line);
         self.bytes += bytes;
-        if self.tasks.len() == MAX_TASKS {
+        if self.tasks.len() >= self.most {
             self.send().await?;
         }
         Ok(())
@@ -182,7 +187,7 @@ pub(super) async fn submit_lines(client: &Client, output: Output, from: &str) ->
         "-" => Box::new(BufReader::new(io::stdin())),
         path => Box::new(BufReader::new(fs::File::open(path).map_err(wrong)?)),
     };
-    let mut batches = Batches::new(client, output, Source::Lines, None);
+    let mut batches = Batches::new(client, output, Source::Lines, None).await?;
     let mut text = Vec::new();
     for number in 1.. {
         text.clear();

@@ -81,7 +81,7 @@ impl Submit {
             }
             (None, Some(count)) => {
                 let task = self.object()?;
-                let mut batches = Batches::new(client, output, Source::Copies, Some(count));
+                let mut batches = Batches::new(client, output, Source::Copies, Some(count)).await?;
                 for nth in 1..=count {
                     batches.push(task.clone(), nth).await?;
                 }

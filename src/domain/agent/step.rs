@@ -100,6 +100,12 @@ pub fn step(
             effects.extend(recover(rules, &mut next, !clean || agent.state == S::Busy, now));
             effects
         }
+        (S::Starting | S::Idle | S::Busy, E::Lost) => {
+            let mut effects = end_now(agent, End::Released);
+            effects.extend(withdrawn(agent));
+            effects.extend(begin_or_rest(rules, &mut next, now));
+            effects
+        }
         (S::Starting | S::Idle, E::Faulty(_)) => leave(
             rules,
             &mut next,
@@ -149,7 +155,7 @@ pub fn step(
             next.state = S::Stopping;
             vec![F::Climb(higher)]
         }
-        (S::Stale | S::Stopping, E::Exited { .. }) => {
+        (S::Stale | S::Stopping, E::Exited { .. } | E::Lost) => {
             let Some(leaving) = next.leaving.take() else { return Err(illegal) };
             let mut effects: Vec<Effect> = leaving.end.map(F::End).into_iter().collect();
             effects.extend(match leaving.then {
@@ -196,6 +202,11 @@ fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
             vec![Effect::Offer]
         }
     }
+}
+
+/// Begins a life anew, unless the agent is on its way to rest.
+fn begin_or_rest(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
+    if next.draining { rest(next, AgentState::Stopped) } else { begin(rules, next, now) }
 }
 
 /// Comes to rest with no process.

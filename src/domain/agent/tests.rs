@@ -55,7 +55,7 @@ const EVENTS: [E; 20] = [
     E::Drain,
     E::GraceElapsed,
     E::BackoffElapsed,
-    E::Stop { hard: false },
+    E::Lost,
 ];
 
 /// Every legal step of a resident agent: from, event, to, effects.
@@ -74,6 +74,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Starting,    clean,                       S::Backoff,     vec![backoff]),
         (S::Starting,    broken,                      S::Backoff,     vec![backoff]),
         (S::Starting,    E::SpawnFailed,              S::Backoff,     vec![backoff]),
+        (S::Starting,    E::Lost,                     S::Starting,    vec![F::Spawn]),
         (S::Starting,    E::Faulty(Fault::Protocol),  S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Timeout),   S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
@@ -87,6 +88,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Idle,        E::Assigned,                 S::Busy,        vec![F::Run]),
         (S::Idle,        clean,                       S::Backoff,     vec![F::Withdraw, backoff]),
         (S::Idle,        broken,                      S::Backoff,     vec![F::Withdraw, backoff]),
+        (S::Idle,        E::Lost,                     S::Starting,    vec![F::Withdraw, F::Spawn]),
         (S::Idle,        E::Faulty(Fault::Protocol),  S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Faulty(Fault::Timeout),   S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Faulty(Fault::Cancel),    S::Stopping,    vec![F::Withdraw, signal]),
@@ -102,6 +104,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Busy,        clean,                       S::Backoff,     vec![failed(FailureClass::Exit), backoff]),
         (S::Busy,        broken,                      S::Backoff,     vec![failed(FailureClass::Exit), backoff]),
         (S::Busy,        E::SpawnFailed,              S::Backoff,     vec![failed(FailureClass::Spawn), backoff]),
+        (S::Busy,        E::Lost,                     S::Starting,    vec![F::End(End::Released), F::Spawn]),
         (S::Busy,        E::Faulty(Fault::Protocol),  S::Stopping,    vec![signal]),
         (S::Busy,        E::Faulty(Fault::Timeout),   S::Stopping,    vec![signal]),
         (S::Busy,        E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
@@ -116,6 +119,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Stale,       E::Done,                     S::Stale,       vec![]),
         (S::Stale,       clean,                       S::Backoff,     vec![F::End(End::Released), backoff]),
         (S::Stale,       broken,                      S::Backoff,     vec![F::End(End::Released), backoff]),
+        (S::Stale,       E::Lost,                     S::Backoff,     vec![F::End(End::Released), backoff]),
         (S::Stale,       E::GraceElapsed,             S::Stopping,    vec![kill]),
         (S::Stale,       soft,                        S::Stale,       vec![]),
         (S::Stale,       hard,                        S::Stopping,    vec![kill]),
@@ -127,6 +131,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Stopping,    E::Done,                     S::Stopping,    vec![]),
         (S::Stopping,    clean,                       S::Backoff,     vec![F::End(End::Released), backoff]),
         (S::Stopping,    broken,                      S::Backoff,     vec![F::End(End::Released), backoff]),
+        (S::Stopping,    E::Lost,                     S::Backoff,     vec![F::End(End::Released), backoff]),
         (S::Stopping,    E::GraceElapsed,             S::Stopping,    vec![kill]),
         (S::Stopping,    soft,                        S::Stopping,    vec![]),
         (S::Stopping,    hard,                        S::Stopping,    vec![kill]),

@@ -34,7 +34,7 @@ async fn a_password_is_in_no_error() {
     let store = Store::new(&settings(1, Duration::from_secs(5)), config).unwrap();
     let error = store.ping().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
-    assert_eq!(error.recovery(), Recovery::GiveUp, "no such user: that does not pass");
+    assert_eq!(error.recovery(), Recovery::RetryLater, "no such user: somebody may mend that");
     assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
     assert!(shown(&error).contains("SQLSTATE 28000"), "{}", shown(&error));
 }

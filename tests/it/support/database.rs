@@ -64,6 +64,28 @@ impl TestDatabase {
         store
     }
 
+    /// Takes the server away, as far as this database goes: every connection is cut, and no new one
+    /// is let in. Not from within a runtime.
+    pub(crate) fn cut(&self) {
+        self.allow_connections(false);
+        // One may have been let in just before: it is cut by the second round.
+        let name = &self.name;
+        let cut = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        self.cluster.execute("postgres", &[&cut, &cut]);
+    }
+
+    /// Brings it back.
+    pub(crate) fn mend(&self) {
+        self.allow_connections(true);
+    }
+
+    fn allow_connections(&self, allow: bool) {
+        let statement = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", self.name);
+        self.cluster.execute("postgres", &[&statement]);
+    }
+
     fn create(cluster: &'static Cluster, options: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));

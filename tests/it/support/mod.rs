@@ -11,5 +11,8 @@
 
 pub(crate) mod cluster;
 mod database;
+pub(crate) mod host;
+pub(crate) mod processes;
+pub(crate) mod wire;
 
 pub(crate) use database::TestDatabase;

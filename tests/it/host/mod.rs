@@ -1,0 +1,46 @@
+//! What a host does for those who use it: the real program, by its command line and its API.
+
+mod access;
+mod agents;
+mod configs;
+pub(crate) mod embedded;
+mod input;
+mod stop;
+mod tasks;
+
+use crate::support::host::WORKER;
+
+/// Workers, one-process-per-task agents and a service, each with a queue of its own.
+fn all_kinds() -> String {
+    format!(
+        r#"{WORKER}
+count = 2
+
+[fleets.shell]
+protocol = "exec"
+command = ["sh", "-c", "cat; printf '%s' \"$1\" >&2", "sh", "{{{{ input.say | default('') }}}}"]
+queues = ["text"]
+
+[fleets.json]
+protocol = "exec"
+command = ["sh", "-c", "printf '%s' \"$1\"", "sh", "{{{{ input.print }}}}"]
+output = "json"
+queues = ["json"]
+
+[fleets.lines]
+protocol = "exec"
+command = ["sh", "-c", "printf '%b' \"$1\"", "sh", "{{{{ input.print }}}}"]
+output = "jsonl"
+queues = ["lines"]
+
+[fleets.long]
+protocol = "exec"
+command = ["sleep", "1000"]
+queues = ["long"]
+
+[fleets.side]
+protocol = "service"
+command = ["sh", "-c", "echo side is up; exec sleep 1000000"]
+"#
+    )
+}
