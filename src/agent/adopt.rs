@@ -55,8 +55,8 @@ impl AgentActor {
         let (id, pid) = (process.id, process.pid);
         let busy = work.is_some();
         self.work = work.map(|(assignment, ran)| {
-            self.limit_rest(&assignment, ran, ctx);
-            Work::new(assignment)
+            let limit = self.limit_rest(&assignment, ran, ctx);
+            Work { limit, ..Work::new(assignment) }
         });
         if let Err(illegal) = self.apply(AgentEvent::Adopted { busy }, ctx) {
             warn!(self.log, "process can't be taken back"; "pid" => pid, "error" => %illegal);
@@ -80,11 +80,15 @@ impl AgentActor {
         self.report();
     }
 
-    /// What is left of the attempt's time.
-    fn limit_rest(&self, assignment: &Assignment, ran: Duration, ctx: &mut Context<Self>) {
-        if let Some(timeout) = assignment.timeout.or(self.fleet.task_timeout) {
-            let timer = Timer::Attempt(assignment.task, assignment.attempt);
-            ctx.notify_later(timer, timeout.saturating_sub(ran));
-        }
+    /// The timer of what is left of the attempt's time.
+    fn limit_rest(
+        &self,
+        assignment: &Assignment,
+        ran: Duration,
+        ctx: &mut Context<Self>,
+    ) -> Option<SpawnHandle> {
+        let timeout = assignment.timeout.or(self.fleet.task_timeout)?;
+        let timer = Timer::Attempt(assignment.task, assignment.attempt);
+        Some(ctx.notify_later(timer, timeout.saturating_sub(ran)))
     }
 }

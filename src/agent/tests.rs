@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+mod adopted;
+
 use super::*;
 use crate::{
     domain::{

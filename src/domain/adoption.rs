@@ -2,7 +2,7 @@
 //!
 //! First [`sort`] says of each what it could go on as, by what the keeper, the fleets and the agents'
 //! own records tell. Its attempts are then asked of Postgres, and [`Wish::settle`] says what is done.
-//! See `docs/decisions/0001-adoption.md` for the reasons.
+//! See `docs/decisions/0014-adoption.md` for the reasons.
 
 use std::collections::BTreeMap;
 

@@ -35,7 +35,9 @@ fn agent(state: S) -> Agent {
     }
 }
 
-const EVENTS: [E; 20] = [
+const EVENTS: [E; 22] = [
+    E::Adopted { busy: false },
+    E::Adopted { busy: true },
     E::Start,
     E::Ready,
     E::Assigned,
@@ -68,6 +70,8 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
     let backoff = F::ArmBackoff(SECOND);
     vec![
         (S::Stopped,     E::Start,                    S::Starting,    vec![F::Spawn]),
+        (S::Stopped,     E::Adopted { busy: false },  S::Idle,        vec![F::Offer]),
+        (S::Stopped,     E::Adopted { busy: true },   S::Busy,        vec![]),
         (S::Stopped,     E::Pause,                    S::Paused,      vec![]),
 
         (S::Starting,    E::Ready,                    S::Idle,        vec![F::Offer]),
@@ -183,6 +187,7 @@ fn a_per_task_agent_has_a_process_only_while_it_is_busy() {
     let rules = rules(Kind::PerTask);
     let rows = [
         (S::Stopped, E::Start, S::Idle, vec![F::Offer]),
+        (S::Stopped, E::Adopted { busy: true }, S::Busy, vec![]),
         (S::Idle, E::Assigned, S::Busy, vec![F::Run]),
         (S::Idle, E::Stop { hard: false }, S::Stopped, vec![F::Withdraw]),
         (S::Idle, E::Stop { hard: true }, S::Stopped, vec![F::Withdraw]),
@@ -195,6 +200,8 @@ fn a_per_task_agent_has_a_process_only_while_it_is_busy() {
         let got = step(&rules, &agent(from), event, 0).map(|(next, does)| (next.state, does));
         assert_eq!(got, Ok((to, effects)), "{from:?} + {event:?}");
     }
+    let idle = E::Adopted { busy: false };
+    assert!(step(&rules, &agent(S::Stopped), idle, 0).is_err(), "it has no process then");
 }
 
 /// Follows `events` from `from`, and returns the agent and the last effects.
@@ -287,6 +294,10 @@ proptest! {
             if event == E::Assigned {
                 prop_assert!(offered && !open);
                 (offered, open) = (false, true);
+            }
+            if event == (E::Adopted { busy: true }) {
+                prop_assert!(!offered && !open);
+                open = true;
             }
             if event == E::Done {
                 prop_assert!(open);

@@ -2,11 +2,10 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -16,10 +15,11 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{TestDatabase, cluster::on_a_runtime};
-
-/// How long anything may take; only a failing test waits this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{
+    TestDatabase,
+    cluster::on_a_runtime,
+    processes::{PATIENCE, is_live, within},
+};
 
 /// An `exec` agent that notes that it began, waits for the file `go`, notes what it did, and speaks
 /// before and after.
@@ -205,11 +205,7 @@ impl Host {
 
     #[track_caller]
     pub(super) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds(self) {
-            assert!(Instant::now() < deadline, "{what} in vain:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(within(PATIENCE, || holds(self)), "{what} in vain:\n{}", self.log());
     }
 }
 
@@ -224,7 +220,8 @@ impl Drop for Host {
         let frame = [&u32::try_from(request.len()).unwrap().to_le_bytes(), request.as_bytes()];
         while let Some(mut keeper) = self.keeper() {
             keeper.write_all(&frame.concat()).ok();
-            std::thread::sleep(Duration::from_millis(20));
+            // It hangs up when it has ended, or when it has a host that the kernel has not cleared away.
+            keeper.read_to_end(&mut Vec::new()).ok();
         }
     }
 }
@@ -240,7 +237,5 @@ pub(super) const SERVICE_FLEET: &str = "[fleets.service]\nprotocol = \"service\"
 
 /// Whether a process runs; a zombie does not.
 pub(super) fn runs(pid: u32) -> bool {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-    let state = stat.ok().and_then(|stat| stat.rsplit(") ").next()?.chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
+    is_live(pid.cast_signed())
 }

@@ -73,8 +73,8 @@ fn until_gone(pids: &[i32]) {
 }
 
 #[test]
-fn the_host_is_killed() {
-    let mut host = Host::new(FLEETS).up();
+fn the_host_is_killed_and_nobody_comes_before_its_lease_ends() {
+    let mut host = Host::new(FLEETS).set("host.lease", "2s").up();
     let (ids, pids) = in_flight(&host);
     let keeper = host.keeper();
     host.kill9();
@@ -95,9 +95,17 @@ fn the_host_is_killed_and_the_next_one_starts_at_once() {
     let mut host = Host::new(FLEETS).up();
     let (ids, pids) = in_flight(&host);
     host.kill9();
+    assert!(pids.iter().all(|pid| is_live(*pid)), "they outlive the host");
     host.restart();
-    until_gone(&pids);
-    all_ended_once(&host, ids);
+    all_ended_once(&host, ids.clone());
+    for id in &ids[..2] {
+        assert_eq!(host.task(id)["attempt"], 1, "what was at work goes on");
+    }
+    for name in ["quick-1", "quick-2", "quick-3", "slow-1", "forks-1"] {
+        let agent = host.until_agent(name, "idle");
+        assert_eq!((&agent["generation"], &agent["restarts"]), (&json!(1), &json!({})), "{agent}");
+        assert!(pids.contains(&i32::try_from(agent["pid"].as_i64().unwrap()).unwrap()), "{agent}");
+    }
 }
 
 #[test]

@@ -352,7 +352,12 @@ impl Drop for Host {
             child.kill().ok();
             child.wait().ok();
         }
-        // A killed host's keeper and Postgres end by themselves.
+        // A killed host's Postgres ends by itself, its keeper with the lease, or when it is asked to.
+        for process in self.processes() {
+            if process.command.split(' ').nth(1) == Some("keeper") {
+                send(process.pid, Signal::SIGTERM);
+            }
+        }
         within(PATIENCE, || self.processes().is_empty());
         let left = self.processes();
         for process in &left {
