@@ -19,7 +19,7 @@ test: setup ## All tests; leaves no process and no file behind
 	$(CARGO) test --doc --quiet
 
 test-soak: setup ## Minutes of faults: 10,000 tasks while agents are killed at random
-	@tests/run.sh $(CARGO) test --release --test it soak_ -- --ignored --nocapture
+	@tests/run.sh $(CARGO) test --test it soak_ -- --ignored --nocapture
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check
