@@ -45,7 +45,12 @@ fn in_flight(host: &Host) -> (Vec<String>, Vec<i32>) {
     let mut ids = vec![slow, once];
     ids.extend(submit_many(host, 300));
     eventually("some are done", || host.effects().len() > 20);
-    let agents = host.get("/api/v1/agents");
+    // A worker that has not said hello is not taken over.
+    let mut agents = Value::Null;
+    eventually("all agents have said hello", || {
+        agents = host.get("/api/v1/agents");
+        agents["items"].as_array().unwrap().iter().all(|one| one["state"] != "starting")
+    });
     let pids = agents["items"].as_array().unwrap().iter().filter_map(|one| one["pid"].as_i64());
     let pids = pids.chain([daemon]).map(|pid| i32::try_from(pid).unwrap()).collect();
     (ids, pids)
