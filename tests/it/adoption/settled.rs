@@ -80,3 +80,33 @@ fn what_was_killed_meanwhile_has_failed_and_is_tried_again() {
     assert_eq!(host.agent("service-1")["generation"], 2);
     assert_eq!(host.agent(&runners[1].0)["generation"], 2);
 }
+
+/// Between the exit of a process and the commit of its outcome, between a claim and a start: wherever
+/// the host is killed, no `exec` task is carried out a second time.
+#[test]
+fn no_exec_task_is_carried_out_twice_however_often_the_host_is_killed() {
+    const TASKS: usize = 120;
+    let mut host = Host::new();
+    let fleet = "[fleets.exec]\nprotocol = \"exec\"\nqueues = [\"exec\"]\ncount = 3\n\
+        command = [\"sh\", \"-c\", \"echo $HOSTLER_TASK_ID >>effects; echo done\"]\n";
+    host.configure(&[fleet]);
+    host.up();
+    host.cli(&["task", "submit", "-q", "exec", "--count", &TASKS.to_string()]);
+    for round in 1..=5 {
+        host.until("some are done", |host| host.lines("effects").len() >= round * 20);
+        host.kill9();
+        host.up();
+    }
+    host.until("all are done", |host| {
+        let queues = host.cli(&["queue", "list"]).to_string();
+        assert!(!queues.contains("\"failed\":1"), "{queues}");
+        host.cli(&["task", "list", "--state", "completed", "--limit", "200"])["items"]
+            .as_array()
+            .is_some_and(|all| all.len() == TASKS)
+    });
+    let mut effects = host.lines("effects");
+    effects.sort();
+    let count = effects.len();
+    effects.dedup();
+    assert_eq!((count, effects.len()), (TASKS, TASKS), "{}", host.log());
+}
