@@ -1,0 +1,3 @@
+//! Plans: reading them, judging them, scheduling them, drawing them.
+
+pub mod solve;

@@ -1,0 +1,92 @@
+//! The parallel scheme: time goes on, and whatever can start does, the most urgent first.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use super::{Method, Solution, problem::Problem};
+
+/// How often an activity that does not fit is passed over before the scheme goes on in time, where
+/// nothing is known to be used up.
+const MAX_PASSED: usize = 4_096;
+
+/// Keeps the best of what the parallel scheme makes of each list.
+pub(super) fn try_rules(problem: &Problem, lists: &[Vec<usize>], best: &mut Solution) {
+    let common = common_resource(problem);
+    for list in lists {
+        let (makespan, start, mode) = decode(problem, list, common);
+        best.improve(makespan, &start, &mode, Method::Rules);
+        if best.is_proven() {
+            return;
+        }
+    }
+}
+
+/// A resource that every activity takes in every mode, if there is one: once it is used up,
+/// nothing starts.
+fn common_resource(problem: &Problem) -> Option<usize> {
+    (0..problem.capacity.len()).find(|resource| {
+        (0..problem.len()).all(|activity| problem.least(activity, *resource) > 0)
+    })
+}
+
+/// A schedule by the parallel scheme, with the places in `list` as urgency: makespan, starts and
+/// modes.
+fn decode(
+    problem: &Problem,
+    list: &[usize],
+    common: Option<usize>,
+) -> (u64, Vec<u64>, Vec<usize>) {
+    let mut rank = vec![0; problem.len()];
+    for (place, activity) in list.iter().enumerate() {
+        rank[*activity] = place;
+    }
+    let mut free = problem.capacity.clone();
+    let mut missing: Vec<usize> = problem.graph.before.iter().map(Vec::len).collect();
+    let mut ready: BinaryHeap<Reverse<usize>> = (0..problem.len())
+        .filter(|activity| missing[*activity] == 0)
+        .map(|activity| Reverse(rank[activity]))
+        .collect();
+    let mut running: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+    let (mut start, mut modes) = (vec![0; problem.len()], vec![0; problem.len()]);
+    let (mut now, mut makespan) = (0, 0);
+    let mut passed = Vec::new();
+    loop {
+        while let Some(Reverse(place)) = ready.pop() {
+            let activity = list[place];
+            let fits = |mode: &Vec<super::Demand>| mode.iter().all(|it| it.units <= free[it.resource]);
+            let Some(mode) = problem.modes[activity].iter().position(fits) else {
+                passed.push(Reverse(place));
+                let used_up = common.is_some_and(|resource| free[resource] == 0);
+                if used_up || passed.len() > MAX_PASSED {
+                    break;
+                }
+                continue;
+            };
+            for demand in &problem.modes[activity][mode] {
+                free[demand.resource] -= demand.units;
+            }
+            (start[activity], modes[activity]) = (now, mode);
+            let finish = now + problem.duration[activity];
+            makespan = makespan.max(finish);
+            running.push(Reverse((finish, activity)));
+        }
+        ready.extend(passed.drain(..));
+        let Some(Reverse((finish, _))) = running.peek().copied() else { break };
+        now = finish;
+        while let Some(Reverse((finish, activity))) = running.peek().copied() {
+            if finish > now {
+                break;
+            }
+            running.pop();
+            for demand in &problem.modes[activity][modes[activity]] {
+                free[demand.resource] += demand.units;
+            }
+            for next in &problem.graph.after[activity] {
+                missing[*next] -= 1;
+                if missing[*next] == 0 {
+                    ready.push(Reverse(rank[*next]));
+                }
+            }
+        }
+    }
+    (makespan, start, modes)
+}
