@@ -18,6 +18,7 @@ mod conflict;
 mod glob;
 mod graph;
 mod schedule;
+mod split;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub use conflict::{Conflict, Locks, Pair, conflicts, locks};
 pub use glob::{Glob, ParseGlobError};
 pub use graph::{Graph, Reach, Times};
 pub use schedule::{Cause, Schedule, Slot, Wait, Worker};
+pub use split::Split;
 
 /// A plan: what a plan file says.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -125,6 +125,12 @@ impl Solution {
     }
 }
 
+/// How long the activities take that are handed out in the order of `list` as soon as all that they
+/// take is free; the durations may be others than those that the list was made for.
+pub fn dispatch(problem: &Problem, list: &[usize]) -> u64 {
+    parallel::decode(problem, list, parallel::common_resource(problem)).0
+}
+
 /// The best schedule of `problem` that the budget gives, the same for the same `seed`.
 pub fn solve(problem: &Problem, seed: u64, budget: &Budget<'_>) -> Solution {
     let bound = lower_bound(problem);

@@ -22,7 +22,7 @@ pub(super) fn try_rules(problem: &Problem, lists: &[Vec<usize>], best: &mut Solu
 
 /// A resource that every activity takes in every mode, if there is one: once it is used up,
 /// nothing starts.
-fn common_resource(problem: &Problem) -> Option<usize> {
+pub(super) fn common_resource(problem: &Problem) -> Option<usize> {
     (0..problem.capacity.len()).find(|resource| {
         (0..problem.len()).all(|activity| problem.least(activity, *resource) > 0)
     })
@@ -30,7 +30,7 @@ fn common_resource(problem: &Problem) -> Option<usize> {
 
 /// A schedule by the parallel scheme, with the places in `list` as urgency: makespan, starts and
 /// modes.
-fn decode(
+pub(super) fn decode(
     problem: &Problem,
     list: &[usize],
     common: Option<usize>,
