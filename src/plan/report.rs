@@ -15,7 +15,8 @@ pub enum Remedy {
     Order,
     /// Both run at once in workspaces of their own, and are merged.
     Merge,
-    /// They are kept apart, which makes tasks wait: split what both write, or give each a workspace.
+    /// They are kept apart, which makes the plan longer: split what both write, or give each a
+    /// workspace.
     Split,
 }
 
@@ -45,7 +46,9 @@ pub fn remedy(analysis: &Analysis, conflict: &Conflict) -> Remedy {
     };
     if at_once {
         Remedy::Merge
-    } else if waits(first, b.task) || waits(second, a.task) {
+    } else if analysis.ideal < analysis.figures.makespan
+        && (waits(first, b.task) || waits(second, a.task))
+    {
         Remedy::Split
     } else {
         Remedy::Order
@@ -71,6 +74,7 @@ pub fn to_json(analysis: &Analysis) -> Value {
             "makespan_h": in_hours(row.makespan),
             "lower_bound_h": in_hours(row.bound.min(row.makespan)),
         })).collect::<Vec<_>>(),
+        "without_conflicts_h": in_hours(analysis.ideal),
         "tasks": tasks(analysis),
         "conflicts": analysis.conflicts.iter().map(|it| conflict(analysis, it)).collect::<Vec<_>>(),
         "schedule": schedule(analysis, &analysis.schedule),

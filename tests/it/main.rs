@@ -4,6 +4,7 @@
 mod embedded;
 mod examples;
 mod keeper;
+mod plan;
 mod protocol_doc;
 mod store;
 mod support;

@@ -2,7 +2,7 @@
 
 use super::Analysis;
 use crate::{
-    domain::plan::{Cause, Owner},
+    domain::plan::Owner,
     plan::words::{hours, percent},
 };
 
@@ -81,13 +81,13 @@ fn files(analysis: &Analysis) -> Option<String> {
     }
     let count = analysis.conflicts.len();
     let pairs = if count == 1 { "one pair of tasks uses".to_owned() } else { format!("{count} pairs of tasks use") };
-    let held = analysis.waits.iter().flatten().filter(|wait| wait.cause == Cause::Files).count();
+    let cost = analysis.figures.makespan - analysis.ideal;
     Some(if analysis.figures.merges {
         format!("{pairs} the same files; those that run at once need workspaces of their own and a merge")
-    } else if held == 0 {
+    } else if cost == 0 {
         format!("{pairs} the same files; the schedule keeps them apart at no cost")
     } else {
-        format!("{pairs} the same files, and {held} tasks wait for that; a workspace of its own for each (`branch`) would let them run")
+        format!("{pairs} the same files, which costs {}; a workspace of its own for each (`branch`) and a merge, or other files, would save that", hours(cost))
     })
 }
 

@@ -21,6 +21,7 @@ use crate::domain::{
 };
 use model::{Model, Scope, Team};
 
+pub use phases::backward;
 pub use risk::Risk;
 pub use staff::Staffed;
 
@@ -129,6 +130,8 @@ pub struct Analysis {
     pub critical_path: Vec<usize>,
     /// Conflicts, by places in the plan.
     pub conflicts: Vec<Conflict>,
+    /// What the plan would take if no two tasks used the same files.
+    pub ideal: Millis,
     /// The schedule.
     pub schedule: Schedule,
     /// What each slot of the schedule waits for.
@@ -173,10 +176,16 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
     let durations: Vec<Millis> = places.iter().map(|at| flat.tasks[*at].estimate.expected()).collect();
     let times = graph.times(&durations);
     let critical_path = graph.longest_chain(&times).into_iter().map(|at| places[at]).collect();
-    let phased_view = if options.phased { one.phases.clone() } else {
-        phases::figures(&flat, &team, options)
+    let phases = match options.phased {
+        true => one.phases,
+        false => phases::figures(&flat, &team, options),
     };
     let mut found = one.found;
+    let conflicts = conflicts_of(&flat, &places, &graph);
+    let ideal = match conflicts.is_empty() || found.figures.makespan == times.length {
+        true => found.figures.makespan,
+        false => without_files(&flat, &team, options).min(found.figures.makespan),
+    };
     let risk = risk::draw(&flat, &team, &found, options);
     found.waits.sort_by_key(|(task, _)| *task);
     let schedule = Schedule::new(found.slots);
@@ -190,9 +199,10 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
         phased: options.phased,
         figures: found.figures,
         other,
-        phases: phased_view,
+        phases,
         preparation: before.iter().map(|at| flat.tasks[*at].estimate.expected()).sum(),
-        conflicts: conflicts_of(&flat, &places, &graph),
+        conflicts,
+        ideal,
         utilisation: utilisation(&flat, &schedule, team.agents),
         plan: flat,
         places,
@@ -228,6 +238,13 @@ fn conflicts_of(plan: &Plan, places: &[usize], graph: &Graph) -> Vec<Conflict> {
         ..conflict
     };
     conflicts(&tasks, &graph.reach()).into_iter().map(in_plan).collect()
+}
+
+/// What the plan takes if every task leaves files alone.
+fn without_files(plan: &Plan, team: &Team, options: &Options<'_>) -> Millis {
+    let mut plan = plan.clone();
+    plan.tasks.iter_mut().for_each(|task| task.files.clear());
+    phases::schedule(&plan, team, options.phased, options).found.figures.makespan
 }
 
 /// The share of the agents' time in which they have a task.

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn draws_stay_within_the_figures_and_have_their_mean() {
-        let hours = |hours| Duration::from_secs(3_600 * hours);
+        let hours = |hours: u64| Duration::from_secs(3_600 * hours);
         let estimate =
             Estimate::Range { optimistic: hours(1), likely: hours(2), pessimistic: hours(9) };
         let mut chance = fastrand::Rng::with_seed(7);
