@@ -84,7 +84,13 @@ fn gaps(name: &str, problems: &[Problem]) -> Gaps {
     };
     println!(
         "{name}: {} instances, {} judged by {}, mean gap {:.3} %, worst {:.2} %, slowest {:.0} ms, {} proven by us",
-        problems.len(), gaps.judged, gaps.judge, gaps.mean, gaps.worst, gaps.slowest_ms, gaps.proven_by_us
+        problems.len(),
+        gaps.judged,
+        gaps.judge,
+        gaps.mean,
+        gaps.worst,
+        gaps.slowest_ms,
+        gaps.proven_by_us
     );
     gaps
 }
@@ -119,10 +125,28 @@ fn main() {
     }
     let large = large::measure();
     let rows = vec![
-        row("mean gap to the optimum, 200 instances of 30 tasks", j30.mean, "%", 1.0, Some(j30.judge)),
-        row("worst gap to the optimum, 200 instances of 30 tasks", j30.worst, "%", 8.0, Some(j30.judge)),
+        row(
+            "mean gap to the optimum, 200 instances of 30 tasks",
+            j30.mean,
+            "%",
+            1.0,
+            Some(j30.judge),
+        ),
+        row(
+            "worst gap to the optimum, 200 instances of 30 tasks",
+            j30.worst,
+            "%",
+            8.0,
+            Some(j30.judge),
+        ),
         row("slowest of 200 instances of 30 tasks", j30.slowest_ms, "ms", 100.0, None),
-        row("mean gap to the best bound, 60 instances of 60 tasks", j60.mean, "%", 5.0, Some(j60.judge)),
+        row(
+            "mean gap to the best bound, 60 instances of 60 tasks",
+            j60.mean,
+            "%",
+            5.0,
+            Some(j60.judge),
+        ),
         row("analysis of 10,000 tasks and 30,000 edges", large.seconds, "s", 1.0, None),
         row("memory of that analysis", large.megabytes, "MB", 200.0, None),
     ];

@@ -12,7 +12,7 @@ const FACTOR: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 const STRENGTH: [f64; 4] = [0.2, 0.5, 0.7, 1.0];
 
 /// `count` instances of `activities`, going through all parameters.
-pub fn set(activities: usize, count: usize) -> Vec<Problem> {
+pub(crate) fn set(activities: usize, count: usize) -> Vec<Problem> {
     let one = |at: usize| {
         let complexity = COMPLEXITY[at % 3];
         let factor = FACTOR[at / 3 % 4];
@@ -24,7 +24,7 @@ pub fn set(activities: usize, count: usize) -> Vec<Problem> {
 }
 
 /// One instance.
-pub fn problem(
+pub(crate) fn problem(
     activities: usize,
     resources: usize,
     factor: f64,
@@ -47,7 +47,11 @@ pub fn problem(
     let capacity = (0..resources)
         .map(|resource| {
             let of = |at: usize| {
-                modes[at][0].iter().filter(|it| it.resource == resource).map(|it| it.units).sum::<u32>()
+                modes[at][0]
+                    .iter()
+                    .filter(|it| it.resource == resource)
+                    .map(|it| it.units)
+                    .sum::<u32>()
             };
             let least = (0..activities).map(of).max().unwrap_or(1).max(1);
             let peak = (0..=times.length)
@@ -71,8 +75,8 @@ pub fn problem(
 fn network(activities: usize, complexity: f64, chance: &mut fastrand::Rng) -> Graph {
     let mut before: Vec<Vec<usize>> = vec![Vec::new(); activities];
     let mut arcs = 0;
-    for at in 3..activities {
-        before[at].push(chance.usize(at.saturating_sub(10)..at));
+    for (at, earlier) in before.iter_mut().enumerate().skip(3) {
+        earlier.push(chance.usize(at.saturating_sub(10)..at));
         arcs += 1;
     }
     for at in 0..activities - 3 {

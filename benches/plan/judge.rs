@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 
 /// What the judge found of one instance.
 #[derive(Debug, Clone, Copy)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// The shortest schedule it found.
-    pub best: u64,
+    pub(crate) best: u64,
     /// What it proved that none can beat: the same, unless its time was up.
-    pub bound: u64,
+    pub(crate) bound: u64,
 }
 
 /// The verdicts on `problems`, if there is a judge.
-pub fn optima(problems: &[Problem]) -> Option<Vec<Option<Verdict>>> {
+pub(crate) fn optima(problems: &[Problem]) -> Option<Vec<Option<Verdict>>> {
     let python = std::env::var("BENCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/plan/judge.py");
     let one = |problem: &Problem| {
@@ -49,6 +49,7 @@ pub fn optima(problems: &[Problem]) -> Option<Vec<Option<Verdict>>> {
         return None;
     }
     let verdicts: Vec<Value> = serde_json::from_slice(&output.stdout).ok()?;
-    let read = |value: &Value| Some(Verdict { best: value[0].as_u64()?, bound: value[1].as_u64()? });
+    let read =
+        |value: &Value| Some(Verdict { best: value[0].as_u64()?, bound: value[1].as_u64()? });
     Some(verdicts.iter().map(read).collect())
 }

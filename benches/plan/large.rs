@@ -1,21 +1,15 @@
 //! A large plan, analyzed by the program as a person would run it.
 
-use std::{
-    fmt::Write,
-    fs,
-    path::Path,
-    process::Command,
-    time::Instant,
-};
+use std::{fmt::Write, fs, path::Path, process::Command, time::Instant};
 
 /// Tasks and dependencies of the plan.
 const TASKS: usize = 10_000;
 const EDGES: usize = 30_000;
 
 /// What one run took.
-pub struct Large {
-    pub seconds: f64,
-    pub megabytes: f64,
+pub(crate) struct Large {
+    pub(crate) seconds: f64,
+    pub(crate) megabytes: f64,
 }
 
 /// A plan with phases, files that meet, and dependencies.
@@ -50,7 +44,7 @@ fn plan() -> String {
 }
 
 /// The best of three runs.
-pub fn measure() -> Large {
+pub(crate) fn measure() -> Large {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs::create_dir_all(&dir).unwrap();
     let file = dir.join("large.toml");

@@ -8,7 +8,7 @@ use hostler::{
 };
 
 /// A file in that format.
-pub const SAMPLE: &str = "\
+pub(crate) const SAMPLE: &str = "\
 projects                      :  1
 jobs (incl. supersource/sink ):  5
 RESOURCES
@@ -37,7 +37,7 @@ RESOURCEAVAILABILITIES:
 ";
 
 /// Every `.sm` file of a directory, in the order of their names.
-pub fn files(dir: &Path) -> Vec<Problem> {
+pub(crate) fn files(dir: &Path) -> Vec<Problem> {
     let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "sm"));
     paths.sort();
@@ -45,12 +45,15 @@ pub fn files(dir: &Path) -> Vec<Problem> {
 }
 
 /// The problem in `text`, or nothing if it is in another format.
-pub fn parse(text: &str) -> Option<Problem> {
+pub(crate) fn parse(text: &str) -> Option<Problem> {
     let rows = |head: &str| -> Vec<Vec<usize>> {
         let from = text.lines().skip_while(|line| !line.starts_with(head)).skip(1);
         let own = from.take_while(|line| !line.starts_with("***"));
         let numbers = own.map(|line| {
-            line.split_whitespace().map(str::parse).collect::<Result<Vec<usize>, _>>().unwrap_or_default()
+            line.split_whitespace()
+                .map(str::parse)
+                .collect::<Result<Vec<usize>, _>>()
+                .unwrap_or_default()
         });
         numbers.filter(|row| !row.is_empty()).collect()
     };
@@ -71,7 +74,8 @@ pub fn parse(text: &str) -> Option<Problem> {
         };
         modes.push(vec![demands.map(demand).collect::<Option<Vec<_>>>()?]);
     }
-    let duration = jobs.iter().map(|row| row.get(2).map(|it| *it as u64)).collect::<Option<Vec<_>>>()?;
+    let duration =
+        jobs.iter().map(|row| row.get(2).map(|it| *it as u64)).collect::<Option<Vec<_>>>()?;
     let priority = vec![0; duration.len()];
     Some(Problem::new(duration, Graph::from_before(before), modes, capacity?, priority))
 }

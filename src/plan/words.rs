@@ -50,7 +50,8 @@ pub const fn cause(cause: Cause) -> &'static str {
 /// The files that a conflict is about: one pattern where both are the same.
 pub fn files(conflict: &Conflict) -> Vec<String> {
     let one = |pair: &Pair| {
-        let used = |file: &FileUse| format!("{}{}", file.glob, if file.write { "" } else { " (read)" });
+        let used =
+            |file: &FileUse| format!("{}{}", file.glob, if file.write { "" } else { " (read)" });
         if pair.first == pair.second {
             used(&pair.first)
         } else {
@@ -66,7 +67,13 @@ mod tests {
 
     #[test]
     fn times_are_short_to_read() {
-        let rows = [(0, "0 h"), (1, "1 s"), (7_200_000, "2 h"), (1_800_000, "30 min"), (5_400_000, "1 h 30 min")];
+        let rows = [
+            (0, "0 h"),
+            (1, "1 s"),
+            (7_200_000, "2 h"),
+            (1_800_000, "30 min"),
+            (5_400_000, "1 h 30 min"),
+        ];
         for (time, text) in rows {
             assert_eq!(hours(time), text);
         }

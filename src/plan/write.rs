@@ -23,7 +23,12 @@ pub fn to_toml(plan: &Plan) -> String {
             line(&mut out, "fleet", text(fleet.as_str()), true);
         }
         line(&mut out, "count", pool.count.to_string(), true);
-        line(&mut out, "queues", texts(pool.queues.iter().map(|it| it.as_str())), !pool.queues.is_empty());
+        line(
+            &mut out,
+            "queues",
+            texts(pool.queues.iter().map(|it| it.as_str())),
+            !pool.queues.is_empty(),
+        );
         let capabilities = texts(pool.capabilities.iter().map(|it| it.as_str()));
         line(&mut out, "capabilities", capabilities, !pool.capabilities.is_empty());
     }

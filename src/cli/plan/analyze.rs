@@ -55,10 +55,12 @@ enum Format {
 
 /// Find out how long a plan takes with N agents, what bounds it, and the best schedule
 #[derive(Debug, Args)]
-#[command(after_help = "The figures count from the start of the plan: what its preparation phases \
+#[command(
+    after_help = "The figures count from the start of the plan: what its preparation phases \
     take is said apart.\n\nExamples:\n  hostler plan analyze plan.toml --agents 3\n  \
     hostler plan analyze plan.toml --agents 3 --phased --json\n  \
-    hostler plan analyze plan.toml --format svg > plan.svg")]
+    hostler plan analyze plan.toml --format svg > plan.svg"
+)]
 pub(in crate::cli) struct Analyze {
     /// The plan file
     file: PathBuf,
@@ -108,7 +110,8 @@ impl Analyze {
         let format = if global.json { Format::Json } else { self.format };
         match format {
             Format::Json => {
-                super::super::output::Output { json: true }.show(&to_json(&analysis), |_| String::new())?;
+                super::super::output::Output { json: true }
+                    .show(&to_json(&analysis), |_| String::new())?;
             }
             Format::Table => output.text(&tables(&analysis))?,
             Format::Markdown => output.text(&draw::markdown(&analysis))?,
@@ -198,7 +201,10 @@ fn conflicts(analysis: &Analysis) -> String {
     }
     let mut text = table.render("no conflicts");
     if analysis.conflicts.len() > MAX_ROWS {
-        text.push_str(&format!("and {} more; --json has them all\n", analysis.conflicts.len() - MAX_ROWS));
+        text.push_str(&format!(
+            "and {} more; --json has them all\n",
+            analysis.conflicts.len() - MAX_ROWS
+        ));
     }
     text
 }

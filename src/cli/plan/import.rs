@@ -13,12 +13,17 @@ use super::{
     },
     unsound,
 };
-use crate::plan::{import::{self, Imported}, read, write};
+use crate::plan::{
+    import::{self, Imported},
+    read, write,
+};
 
 /// Make a plan file of a Markdown document, and list what was unsure
 #[derive(Debug, Args)]
-#[command(after_help = "Doubts go to stderr, the plan to stdout or to FILE, which must not be there \
-    yet.\n\nExamples:\n  hostler plan import PLAN.md -o plan.toml")]
+#[command(
+    after_help = "Doubts go to stderr, the plan to stdout or to FILE, which must not be there \
+    yet.\n\nExamples:\n  hostler plan import PLAN.md -o plan.toml"
+)]
 pub(in crate::cli) struct Import {
     /// The document
     file: PathBuf,
@@ -38,12 +43,15 @@ impl Import {
         }
         let toml = write::to_toml(&imported.plan);
         // What can not be read again is told at once, and written all the same: it is to be mended.
-        let problems = read::parse(&toml, read::Format::Toml, self.output.as_deref().unwrap_or(&self.file)).err();
+        let problems =
+            read::parse(&toml, read::Format::Toml, self.output.as_deref().unwrap_or(&self.file))
+                .err();
         if let Some(output) = &self.output {
             let failed = |error: std::io::Error| {
                 CliError::new(Exit::Usage, format!("cannot write {}: {error}", output.display()))
             };
-            let mut file = OpenOptions::new().write(true).create_new(true).open(output).map_err(failed)?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).open(output).map_err(failed)?;
             file.write_all(toml.as_bytes()).map_err(failed)?;
         }
         let report = json!({
@@ -70,7 +78,12 @@ impl Import {
     fn tell(&self, imported: &Imported) {
         for doubt in &imported.doubts {
             let mark = Tone::Warn.paint("unsure");
-            anstream::eprintln!("{mark}: {}:{}: {}", self.file.display(), doubt.line, doubt.message);
+            anstream::eprintln!(
+                "{mark}: {}:{}: {}",
+                self.file.display(),
+                doubt.line,
+                doubt.message
+            );
         }
     }
 }

@@ -13,11 +13,7 @@ use super::{
     global::Global,
     output::Tone,
 };
-use crate::{
-    domain,
-    plan::read,
-    settings::Problems,
-};
+use crate::{domain, plan::read, settings::Problems};
 
 /// Check, import and analyze plans: graphs of tasks with durations, dependencies and files
 #[derive(Debug, Subcommand)]

@@ -104,9 +104,9 @@ pub fn conflicts(tasks: &[&PlanTask], reach: &Reach) -> Vec<Conflict> {
         }
     }
     let conflict = |((first, second), files): (_, Vec<Pair>)| {
-        let held = files.iter().any(|pair| {
-            is_held(tasks[first], pair.first.write, tasks[second], pair.second.write)
-        });
+        let held = files
+            .iter()
+            .any(|pair| is_held(tasks[first], pair.first.write, tasks[second], pair.second.write));
         Conflict { first, second, files, apart: !held }
     };
     found.into_iter().map(conflict).collect()

@@ -44,13 +44,16 @@ enum Segment {
     Name(Vec<Token>),
 }
 
+/// Ranges of characters, the ends included.
+type Ranges = Vec<(char, char)>;
+
 /// A part of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
     /// Any run of characters.
     Run,
     /// One character of these ranges, which are sorted and apart.
-    One(Vec<(char, char)>),
+    One(Ranges),
 }
 
 impl Glob {
@@ -151,7 +154,9 @@ fn paths_meet(a: &[Segment], b: &[Segment]) -> bool {
                 (None, None) => true,
                 (Some(Segment::Deep), there) => below[j] || (there.is_some() && meets[j + 1]),
                 (here, Some(Segment::Deep)) => meets[j + 1] || (here.is_some() && below[j]),
-                (Some(Segment::Name(x)), Some(Segment::Name(y))) => below[j + 1] && names_meet(x, y),
+                (Some(Segment::Name(x)), Some(Segment::Name(y))) => {
+                    below[j + 1] && names_meet(x, y)
+                }
                 _ => false,
             };
         }
@@ -190,7 +195,11 @@ fn braces(text: &str) -> Result<Vec<String>, &'static str> {
     for (at, c) in text.char_indices() {
         match c {
             '[' if !class => class = true,
-            ']' if class && !matches!(&text[..at], before if before.ends_with('[') || before.ends_with("[!") || before.ends_with("[^")) => class = false,
+            ']' if class
+                && !matches!(&text[..at], before if before.ends_with('[') || before.ends_with("[!") || before.ends_with("[^")) =>
+            {
+                class = false
+            }
             _ if class => {}
             '{' => {
                 depth += 1;
@@ -213,7 +222,12 @@ fn braces(text: &str) -> Result<Vec<String>, &'static str> {
 }
 
 /// Puts each alternative of the braces `text[open..=close]` in their place, and goes on.
-fn expand(text: &str, open: usize, commas: &[usize], close: usize) -> Result<Vec<String>, &'static str> {
+fn expand(
+    text: &str,
+    open: usize,
+    commas: &[usize],
+    close: usize,
+) -> Result<Vec<String>, &'static str> {
     let mut plain: Vec<String> = Vec::new();
     let starts = std::iter::once(open).chain(commas.iter().copied());
     let ends = commas.iter().copied().chain([close]);
@@ -281,7 +295,7 @@ fn tokens(name: &str) -> Result<Vec<Token>, &'static str> {
 }
 
 /// A class of characters after its `[`, and what follows its `]`.
-fn class(text: &str) -> Result<(Vec<(char, char)>, &str), &'static str> {
+fn class(text: &str) -> Result<(Ranges, &str), &'static str> {
     let negated = text.starts_with(['!', '^']);
     let body = if negated { &text[1..] } else { text };
     // A `]` in the first place is a member.
@@ -308,7 +322,7 @@ fn class(text: &str) -> Result<(Vec<(char, char)>, &str), &'static str> {
 }
 
 /// All characters of names that are not in `ranges`.
-fn outside(ranges: &mut Vec<(char, char)>) -> Vec<(char, char)> {
+fn outside(ranges: &mut Ranges) -> Ranges {
     ranges.push(('/', '/'));
     ranges.push(('\u{0}', '\u{0}'));
     ranges.sort_unstable();

@@ -52,7 +52,8 @@ impl Plan {
         let mut wanted: Vec<&PlanTaskId> = task.depends_on.iter().collect();
         if let Some(split) = own {
             let is_first = !task.depends_on.iter().any(|id| split.parts.contains(id));
-            let replaced = self.tasks.iter().filter(|it| is_first && split.replaces.contains(&it.id));
+            let replaced =
+                self.tasks.iter().filter(|it| is_first && split.replaces.contains(&it.id));
             let outside = replaced.flat_map(|it| &it.depends_on);
             wanted.extend(outside.filter(|id| !split.replaces.contains(id)));
         }

@@ -50,7 +50,10 @@ fn agents(analysis: &Analysis) -> Option<String> {
         ));
     }
     if analysis.agents > best {
-        return Some(format!("{best} agents take no longer: {} would be idle", analysis.agents - best));
+        return Some(format!(
+            "{best} agents take no longer: {} would be idle",
+            analysis.agents - best
+        ));
     }
     (analysis.utilisation >= BUSY && analysis.times.length < analysis.figures.makespan).then(|| {
         format!(
@@ -80,14 +83,23 @@ fn files(analysis: &Analysis) -> Option<String> {
         return None;
     }
     let count = analysis.conflicts.len();
-    let pairs = if count == 1 { "one pair of tasks uses".to_owned() } else { format!("{count} pairs of tasks use") };
+    let pairs = if count == 1 {
+        "one pair of tasks uses".to_owned()
+    } else {
+        format!("{count} pairs of tasks use")
+    };
     let cost = analysis.figures.makespan - analysis.ideal;
     Some(if analysis.figures.merges {
-        format!("{pairs} the same files; those that run at once need workspaces of their own and a merge")
+        format!(
+            "{pairs} the same files; those that run at once need workspaces of their own and a merge"
+        )
     } else if cost == 0 {
         format!("{pairs} the same files; the schedule keeps them apart at no cost")
     } else {
-        format!("{pairs} the same files, which costs {}; a workspace of its own for each (`branch`) and a merge, or other files, would save that", hours(cost))
+        format!(
+            "{pairs} the same files, which costs {}; a workspace of its own for each (`branch`) and a merge, or other files, would save that",
+            hours(cost)
+        )
     })
 }
 
@@ -107,7 +119,11 @@ fn splits(analysis: &Analysis) -> Vec<String> {
             let taken = if split.taken { ", which the schedule does" } else { "; --split does so" };
             format!("to split {whole} saves {}{taken}", hours(before - after))
         } else {
-            format!("to split {whole} saves nothing: {} with it, {} without", hours(after), hours(before))
+            format!(
+                "to split {whole} saves nothing: {} with it, {} without",
+                hours(after),
+                hours(before)
+            )
         }
     };
     analysis.splits.iter().map(one).collect()

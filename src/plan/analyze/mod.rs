@@ -173,7 +173,8 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
     let other =
         has_phases.then(|| phases::schedule(&flat, &team, !options.phased, options).found.figures);
     let graph = model::graph_of(&flat, &places);
-    let durations: Vec<Millis> = places.iter().map(|at| flat.tasks[*at].estimate.expected()).collect();
+    let durations: Vec<Millis> =
+        places.iter().map(|at| flat.tasks[*at].estimate.expected()).collect();
     let times = graph.times(&durations);
     let critical_path = graph.longest_chain(&times).into_iter().map(|at| places[at]).collect();
     let phases = match options.phased {
@@ -249,7 +250,8 @@ fn without_files(plan: &Plan, team: &Team, options: &Options<'_>) -> Millis {
 
 /// The share of the agents' time in which they have a task.
 fn utilisation(plan: &Plan, schedule: &Schedule, agents: u32) -> f64 {
-    let by_agents = schedule.slots.iter().filter(|slot| plan.tasks[slot.task].owner == Owner::Agent);
+    let by_agents =
+        schedule.slots.iter().filter(|slot| plan.tasks[slot.task].owner == Owner::Agent);
     let work: Millis = by_agents.map(|slot| slot.finish - slot.start).sum();
     match schedule.makespan * u64::from(agents) {
         0 => 0.0,
@@ -318,7 +320,8 @@ fn with_good_splits(
     let chain = |plan: &Plan, ids: &[crate::domain::PlanTaskId]| {
         let places: Vec<usize> =
             (0..plan.tasks.len()).filter(|at| ids.contains(&plan.tasks[*at].id)).collect();
-        let durations: Vec<_> = places.iter().map(|at| plan.tasks[*at].estimate.expected()).collect();
+        let durations: Vec<_> =
+            places.iter().map(|at| plan.tasks[*at].estimate.expected()).collect();
         model::graph_of(plan, &places).times(&durations).length
     };
     let mut current = (takes(&flat), flat, Vec::new());

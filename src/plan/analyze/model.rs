@@ -101,7 +101,8 @@ impl Model {
             let pool = pool.map_or(people, |demand| demand.resource - self.pools.start);
             let number = free[pool].iter().position(|free| *free <= start).unwrap_or(0);
             free[pool][number] = start + duration;
-            let before: usize = if pool == people { 0 } else { free[..pool].iter().map(Vec::len).sum() };
+            let before: usize =
+                if pool == people { 0 } else { free[..pool].iter().map(Vec::len).sum() };
             let number = u32::try_from(before + number + 1).unwrap_or(u32::MAX);
             slots.push(Slot {
                 task: self.places[at],
@@ -141,7 +142,9 @@ impl Model {
                 let found = ends[from..to]
                     .iter()
                     .filter(|other| **other != at && start > 0)
-                    .filter_map(|other| cause(at, *other).map(|(rank, cause)| (rank, *other, cause)))
+                    .filter_map(|other| {
+                        cause(at, *other).map(|(rank, cause)| (rank, *other, cause))
+                    })
                     .min_by_key(|(rank, other, _)| (*rank, *other));
                 found.map(|(_, other, cause)| Wait { on: self.places[other], cause })
             })

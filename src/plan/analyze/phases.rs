@@ -21,7 +21,13 @@ pub(super) fn schedule(plan: &Plan, team: &Team, phased: bool, options: &Options
         return Phased { found: super::schedule(plan, &places, team, options), phases: Vec::new() };
     }
     let mut whole = Found {
-        figures: Figures { sequential: 0, makespan: 0, bound: 0, method: Method::Rules, merges: false },
+        figures: Figures {
+            sequential: 0,
+            makespan: 0,
+            bound: 0,
+            method: Method::Rules,
+            merges: false,
+        },
         slots: Vec::new(),
         waits: Vec::new(),
     };
@@ -32,12 +38,14 @@ pub(super) fn schedule(plan: &Plan, team: &Team, phased: bool, options: &Options
         // Whatever starts with the phase waits for the last of the phase before.
         let last = whole.slots.iter().max_by_key(|slot| slot.finish).map(|slot| slot.task);
         let barrier = last.map(|on| Wait { on, cause: Cause::Phase });
-        let starts = |task: usize| found.slots.iter().any(|slot| slot.task == task && slot.start == 0);
+        let starts =
+            |task: usize| found.slots.iter().any(|slot| slot.task == task && slot.start == 0);
         let with_barrier = |(task, wait): &(usize, Option<Wait>)| {
             (*task, if starts(*task) { barrier } else { *wait })
         };
         whole.waits.extend(found.waits.iter().map(with_barrier));
-        let later = |slot: &Slot| Slot { start: slot.start + from, finish: slot.finish + from, ..*slot };
+        let later =
+            |slot: &Slot| Slot { start: slot.start + from, finish: slot.finish + from, ..*slot };
         whole.slots.extend(found.slots.iter().map(later));
         whole.figures = sum(whole.figures, found.figures);
         let (name, title) = match phase {
@@ -75,7 +83,8 @@ pub(super) fn groups(plan: &Plan) -> Vec<(Option<usize>, Vec<usize>)> {
     let phase_at = |name| plan.phases.iter().position(|phase| Some(&phase.name) == name);
     let first = plan.phases.iter().position(|phase| !phase.preparation);
     let graph = crate::domain::plan::Graph::of(&plan.tasks);
-    let mut of: Vec<Option<usize>> = plan.tasks.iter().map(|task| phase_at(task.phase.as_ref())).collect();
+    let mut of: Vec<Option<usize>> =
+        plan.tasks.iter().map(|task| phase_at(task.phase.as_ref())).collect();
     for task in graph.order() {
         if plan.tasks[task].phase.is_none() {
             let waits = graph.before[task].iter().filter_map(|earlier| of[*earlier]).max();

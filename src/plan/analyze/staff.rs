@@ -1,7 +1,10 @@
 //! The makespan over the number of agents.
 
 use super::{Figures, Options, Team, parts, phases};
-use crate::domain::{Millis, plan::{Owner, Plan}};
+use crate::domain::{
+    Millis,
+    plan::{Owner, Plan},
+};
 
 /// The most rows of the table.
 const MAX_ROWS: usize = 24;

@@ -97,7 +97,8 @@ fn a_task_of_a_capability_waits_for_the_one_agent_that_has_it() {
     let analysis = analyze(&plan, &options(None, false, false));
     assert_eq!((analysis.agents, analysis.figures.makespan), (3, 4 * HOUR));
     let worker = |id: &str| {
-        let slot = analysis.schedule.slots.iter().find(|slot| plan.tasks[slot.task].id.as_str() == id);
+        let slot =
+            analysis.schedule.slots.iter().find(|slot| plan.tasks[slot.task].id.as_str() == id);
         slot.unwrap().worker
     };
     assert_eq!((worker("a"), worker("b")), (Worker::Agent(3), Worker::Agent(3)));

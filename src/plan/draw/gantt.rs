@@ -3,7 +3,10 @@
 use super::is_critical;
 use crate::{
     domain::Millis,
-    plan::{analyze::Analysis, words::{hours, worker}},
+    plan::{
+        analyze::Analysis,
+        words::{hours, worker},
+    },
 };
 
 /// The most bars; beyond, the rest is counted.

@@ -73,7 +73,8 @@ fn conflicts(analysis: &Analysis, page: &mut String) {
     page.push_str("\n## File conflicts\n\n| tasks | files | remedy |\n| --- | --- | --- |\n");
     let id = |at: usize| &analysis.plan.tasks[at].id;
     for conflict in &analysis.conflicts {
-        let names: Vec<String> = files(conflict).iter().map(|file| format!("`{}`", cell(file))).collect();
+        let names: Vec<String> =
+            files(conflict).iter().map(|file| format!("`{}`", cell(file))).collect();
         page.push_str(&format!(
             "| {}, {} | {} | {} |\n",
             id(conflict.first),

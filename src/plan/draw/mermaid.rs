@@ -25,10 +25,15 @@ pub fn mermaid(analysis: &Analysis) -> String {
             let task = &analysis.plan.tasks[slot.task];
             let seconds = i64::try_from(slot.start / 1_000).unwrap_or(0);
             let at = start.checked_add(jiff::SignedDuration::from_secs(seconds));
-            let at = at.map_or_else(|_| DAY.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
+            let at = at
+                .map_or_else(|_| DAY.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
             let mark = if is_critical(analysis, slot) { "crit, " } else { "" };
             let length = (slot.finish - slot.start).div_ceil(1_000);
-            text.push_str(&format!("    {} :{mark}{}, {at}, {length}s\n", plain(&task.title), task.id));
+            text.push_str(&format!(
+                "    {} :{mark}{}, {at}, {length}s\n",
+                plain(&task.title),
+                task.id
+            ));
         }
     }
     text
@@ -36,5 +41,7 @@ pub fn mermaid(analysis: &Analysis) -> String {
 
 /// Text without what Mermaid would read as more than text.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, ':' | ';' | '#' | ',') { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, ':' | ';' | '#' | ',') { ' ' } else { c })
+        .collect()
 }

@@ -48,7 +48,10 @@ pub fn summary(analysis: &Analysis) -> Vec<(&'static str, String)> {
         ));
     }
     if analysis.preparation > 0 {
-        lines.push(("preparation", format!("{} before the clock starts", hours(analysis.preparation))));
+        lines.push((
+            "preparation",
+            format!("{} before the clock starts", hours(analysis.preparation)),
+        ));
     }
     if let Some(risk) = analysis.risk {
         lines.push((
@@ -62,8 +65,12 @@ pub fn summary(analysis: &Analysis) -> Vec<(&'static str, String)> {
             ),
         ));
     }
-    let path: Vec<&str> = analysis.critical_path.iter().map(|at| analysis.plan.tasks[*at].id.as_str()).collect();
-    lines.push(("critical path", format!("{} ({})", path.join(" → "), hours(analysis.times.length))));
+    let path: Vec<&str> =
+        analysis.critical_path.iter().map(|at| analysis.plan.tasks[*at].id.as_str()).collect();
+    lines.push((
+        "critical path",
+        format!("{} ({})", path.join(" → "), hours(analysis.times.length)),
+    ));
     lines
 }
 

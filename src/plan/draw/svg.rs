@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::is_critical;
 use crate::{
     domain::{Millis, plan::Worker},
-    plan::{analyze::Analysis, words::{hours, worker}},
+    plan::{
+        analyze::Analysis,
+        words::{hours, worker},
+    },
 };
 
 /// The width of the time axis, in pixels.
@@ -48,7 +51,8 @@ pub fn svg(analysis: &Analysis) -> String {
         let width = (to - from).max(2);
         let y = lanes.get(&slot.worker).copied().unwrap_or(40);
         let fill = if is_critical(analysis, slot) { "#e4572e" } else { "#4c78a8" };
-        let label: String = task.title.chars().take(usize::try_from(width / CHARACTER).unwrap_or(0)).collect();
+        let label: String =
+            task.title.chars().take(usize::try_from(width / CHARACTER).unwrap_or(0)).collect();
         text.push_str(&format!(
             "<g><title>{}: {} to {}</title><rect x=\"{from}\" y=\"{y}\" width=\"{width}\" height=\"{}\" rx=\"3\" fill=\"{fill}\" stroke=\"#fff\"/><text x=\"{}\" y=\"{}\" fill=\"#fff\">{}</text></g>\n",
             escaped(&task.title),

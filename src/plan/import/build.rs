@@ -35,10 +35,7 @@ pub(super) fn build(mut collected: Collected) -> Imported {
     builder.doubts.sort();
     builder.doubts.dedup();
     let title = builder.collected.title;
-    Imported {
-        plan: Plan { title, people: 1, pools, phases, tasks },
-        doubts: builder.doubts,
-    }
+    Imported { plan: Plan { title, people: 1, pools, phases, tasks }, doubts: builder.doubts }
 }
 
 /// A name of its own for each draft.
@@ -68,16 +65,25 @@ impl Builder {
                 .filter(|draft| self.collected.drafts[*draft].phase == Some(at))
                 .filter(|draft| self.collected.drafts[*draft].time.is_none())
                 .collect();
-            let (Some(first), Ok(count)) = (without.first(), u32::try_from(without.len())) else { continue };
+            let (Some(first), Ok(count)) = (without.first(), u32::try_from(without.len())) else {
+                continue;
+            };
             let line = self.collected.drafts[*first].line;
             let share = match self.collected.phases[at].total {
                 Some((total, line)) => {
-                    let message = format!("{count} tasks have no time of their own: the total is shared out evenly");
+                    let message = format!(
+                        "{count} tasks have no time of their own: the total is shared out evenly"
+                    );
                     self.doubt(line, message);
                     total / count
                 }
                 None => {
-                    self.doubt(line, format!("{count} tasks of the phase have no time: one hour each is a guess"));
+                    self.doubt(
+                        line,
+                        format!(
+                            "{count} tasks of the phase have no time: one hour each is a guess"
+                        ),
+                    );
                     std::time::Duration::from_secs(3_600)
                 }
             };
@@ -120,7 +126,8 @@ impl Builder {
 
     fn owner(&self, at: usize) -> Owner {
         let said = self.collected.drafts[at].agent.as_deref().map(words).unwrap_or_default();
-        let is_person = said.iter().any(|word| matches!(word.as_str(), "human" | "person" | "user" | "me"));
+        let is_person =
+            said.iter().any(|word| matches!(word.as_str(), "human" | "person" | "user" | "me"));
         if is_person { Owner::Human } else { Owner::Agent }
     }
 
@@ -130,7 +137,10 @@ impl Builder {
         let line = draft.line;
         match draft.time {
             Some((low, Some(high))) if low < high => {
-                self.doubt(line, "a time of two figures: their middle is taken for the likely one".to_owned());
+                self.doubt(
+                    line,
+                    "a time of two figures: their middle is taken for the likely one".to_owned(),
+                );
                 Estimate::Range { optimistic: low, likely: (low + high) / 2, pessimistic: high }
             }
             Some((time, _)) => Estimate::Fixed(time),
@@ -146,7 +156,9 @@ impl Builder {
             if found.is_empty() {
                 let words = words(&text);
                 let all = words.iter().position(|word| word == "all");
-                let named = all.and_then(|at| words.get(at + 1)).filter(|_| words.iter().any(|word| word == "files"));
+                let named = all
+                    .and_then(|at| words.get(at + 1))
+                    .filter(|_| words.iter().any(|word| word == "files"));
                 match named {
                     Some(name) => {
                         let glob = format!("{name}/**");
@@ -202,7 +214,8 @@ impl Builder {
             });
             places.extend(parts);
         }
-        let said: Vec<(String, usize)> = draft.depends.iter().chain(&draft.blockers).cloned().collect();
+        let said: Vec<(String, usize)> =
+            draft.depends.iter().chain(&draft.blockers).cloned().collect();
         for (text, line) in said {
             places.extend(self.said_dependency(&text, line, at));
         }
@@ -223,7 +236,8 @@ impl Builder {
         let soft = ["mock", "optional", "optionally", "stub"];
         if words.iter().any(|word| soft.contains(&word.as_str())) {
             let names: Vec<&str> = named.iter().map(|it| self.ids[*it].as_str()).collect();
-            let of = if names.is_empty() { String::new() } else { format!(" on {}", names.join(", ")) };
+            let of =
+                if names.is_empty() { String::new() } else { format!(" on {}", names.join(", ")) };
             self.doubt(line, format!("`{text}`: can be done without, so it is no dependency{of}"));
             return Vec::new();
         }
@@ -239,7 +253,9 @@ impl Builder {
         let (Source::Part | Source::Join, Some(phase)) = (draft.source, draft.phase) else {
             return Vec::new();
         };
-        let Some((split, line)) = self.collected.phases[phase].split.clone() else { return Vec::new() };
+        let Some((split, line)) = self.collected.phases[phase].split.clone() else {
+            return Vec::new();
+        };
         let drafts = &self.collected.drafts;
         let of_phase = |source: Source| {
             let is_it = move |other: &usize| {
@@ -259,7 +275,9 @@ impl Builder {
         let list: Vec<&str> = whole.iter().map(PlanTaskId::as_str).collect();
         let message = match list.as_slice() {
             [] => "a way to split that names no task: its parts are tasks of their own".to_owned(),
-            list => format!("the parts are taken to stand for {}, which they name", list.join(" and ")),
+            list => {
+                format!("the parts are taken to stand for {}, which they name", list.join(" and "))
+            }
         };
         self.doubt(line, message);
         whole
@@ -283,7 +301,8 @@ impl Builder {
 
     fn phases(&mut self, tasks: &[PlanTask]) -> Vec<Phase> {
         let mut phases = Vec::new();
-        let summed: Vec<String> = self.collected.summed.iter().map(|(mark, _)| mark.clone()).collect();
+        let summed: Vec<String> =
+            self.collected.summed.iter().map(|(mark, _)| mark.clone()).collect();
         for at in 0..self.collected.phases.len() {
             let draft = &self.collected.phases[at];
             let (Some(name), line) = (name_of(draft), draft.line()) else { continue };
@@ -321,7 +340,11 @@ impl Builder {
         };
         let count = said.iter().filter_map(|(text, _)| number(text)).max().unwrap_or(0);
         if let Some((_, line)) = said.iter().find(|(text, _)| number(text).is_some()) {
-            self.doubt(*line, "programs of agents are not taken over: name fleets of your config with `fleet`".to_owned());
+            self.doubt(
+                *line,
+                "programs of agents are not taken over: name fleets of your config with `fleet`"
+                    .to_owned(),
+            );
         }
         let pool = (1..=10_000).contains(&count).then(|| Pool { count, ..Pool::default() });
         pool.into_iter().collect()
@@ -329,8 +352,13 @@ impl Builder {
 
     /// What a person should compare with the analysis.
     fn claims(&mut self) {
-        let lines: Vec<usize> =
-            self.collected.phases.iter().filter_map(|phase| phase.split.as_ref()).map(|it| it.1).collect();
+        let lines: Vec<usize> = self
+            .collected
+            .phases
+            .iter()
+            .filter_map(|phase| phase.split.as_ref())
+            .map(|it| it.1)
+            .collect();
         for line in lines {
             self.doubt(line, "what the split is said to save is not taken over: `hostler plan analyze` says what it does".to_owned());
         }
@@ -343,7 +371,8 @@ fn name_of(phase: &DraftPhase) -> Option<PhaseName> {
 
 /// Whether the rows of a phase follow each other because the phase says so.
 fn draft_is_chain(collected: &Collected, phase: usize) -> bool {
-    collected.drafts.iter().any(|draft| {
-        draft.phase == Some(phase) && draft.in_sequence && draft.source == Source::Row
-    })
+    collected
+        .drafts
+        .iter()
+        .any(|draft| draft.phase == Some(phase) && draft.in_sequence && draft.source == Source::Row)
 }

@@ -152,7 +152,8 @@ fn phase(title: &str) -> Option<(&str, &str)> {
 /// Whether a text says that what follows is done one after the other.
 fn says_sequence(text: &str) -> bool {
     let words = words(text);
-    words.iter().any(|word| word == "sequential") && !words.iter().any(|word| word.starts_with("paralleli"))
+    words.iter().any(|word| word == "sequential")
+        && !words.iter().any(|word| word.starts_with("paralleli"))
 }
 
 impl Collector {
@@ -176,6 +177,12 @@ impl Collector {
             return;
         }
         if let Some((mark, rest)) = phase(title) {
+            // A later heading of the same phase says more of it.
+            if let Some(known) = self.out.phases.iter().position(|phase| phase.mark == mark) {
+                self.phase = Some(known);
+                self.out.phases[known].depth = depth;
+                return;
+            }
             let (name, signs) = without_signs(rest);
             self.phase = Some(self.out.phases.len());
             self.out.phases.push(DraftPhase {
@@ -247,7 +254,8 @@ impl Collector {
         }
         self.target = Target::None;
         let words = words(text);
-        if let Some(at) = words.iter().position(|word| word == "split").filter(|_| words[0] == "if") {
+        if let Some(at) = words.iter().position(|word| word == "split").filter(|_| words[0] == "if")
+        {
             self.close();
             if let Some(phase) = self.phase {
                 self.out.phases[phase].split = Some((words[at + 1..].join(" "), line));
@@ -309,7 +317,9 @@ impl Collector {
 
     fn fenced(&mut self, text: &str, line: usize) {
         if let Some(branch) = text.strip_prefix("git checkout -b ") {
-            self.out.branches.extend(branch.split_whitespace().next().map(|it| (it.to_owned(), line)));
+            self.out
+                .branches
+                .extend(branch.split_whitespace().next().map(|it| (it.to_owned(), line)));
         }
         if let Some((mark, _)) = phase(text).filter(|(_, rest)| duration(rest).is_some()) {
             self.out.summed.push((mark.to_owned(), line));

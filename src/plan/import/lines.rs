@@ -64,10 +64,9 @@ fn line<'a>(raw: &'a str, trimmed: &'a str) -> Line<'a> {
         return Line::Bullet(text.trim());
     }
     let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
-    if digits > 0 && !raw.starts_with(' ') {
-        if let Some(text) = trimmed[digits..].strip_prefix(". ") {
-            return Line::Numbered(text.trim());
-        }
+    let after = trimmed[digits..].strip_prefix(". ");
+    if let Some(text) = after.filter(|_| digits > 0 && !raw.starts_with(' ')) {
+        return Line::Numbered(text.trim());
     }
     match bold(trimmed) {
         Some((name, rest)) if rest.trim_matches([':', ' ']).is_empty() => {

@@ -114,7 +114,8 @@ mod tests {
             ("", None),
         ];
         for (text, wanted) in rows {
-            let wanted = wanted.map(|(low, high): (f64, Option<f64>)| (hours(low), high.map(hours)));
+            let wanted =
+                wanted.map(|(low, high): (f64, Option<f64>)| (hours(low), high.map(hours)));
             assert_eq!(duration(text), wanted, "{text}");
         }
     }

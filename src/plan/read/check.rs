@@ -74,7 +74,10 @@ impl<'a> Checker<'a> {
                     continue;
                 } else {
                     let known = self.tasks.iter().map(|other| other.task.id.as_str());
-                    match suggest::closest(id.as_str(), known.filter(|known| *known != task.id.as_str())) {
+                    match suggest::closest(
+                        id.as_str(),
+                        known.filter(|known| *known != task.id.as_str()),
+                    ) {
                         Some(known) => format!("there is no task `{id}`; did you mean `{known}`?"),
                         None => format!("there is no task `{id}`"),
                     }
@@ -116,13 +119,17 @@ impl<'a> Checker<'a> {
                 Needs::Capability(capability) => ("capability", capability.as_str()),
             };
             let known: BTreeSet<&str> = match task.needs {
-                Needs::Fleet(_) => {
-                    pools.iter().filter_map(|pool| pool.fleet.as_ref()).map(|it| it.as_str()).collect()
-                }
+                Needs::Fleet(_) => pools
+                    .iter()
+                    .filter_map(|pool| pool.fleet.as_ref())
+                    .map(|it| it.as_str())
+                    .collect(),
                 Needs::Queue(_) => {
                     pools.iter().flat_map(|pool| &pool.queues).map(|it| it.as_str()).collect()
                 }
-                _ => pools.iter().flat_map(|pool| &pool.capabilities).map(|it| it.as_str()).collect(),
+                _ => {
+                    pools.iter().flat_map(|pool| &pool.capabilities).map(|it| it.as_str()).collect()
+                }
             };
             let mut message = format!("no agents of the plan have the {key} `{wanted}`");
             if let Some(close) = suggest::closest(wanted, known) {
@@ -134,12 +141,14 @@ impl<'a> Checker<'a> {
 
     fn circles(&self) {
         let before = self.tasks.iter().map(|written| {
-            let places = written.task.depends_on.iter().filter_map(|id| self.places.get(id).copied());
+            let places =
+                written.task.depends_on.iter().filter_map(|id| self.places.get(id).copied());
             places.collect()
         });
         let Some(circle) = Graph::from_before(before.collect()).circle() else { return };
         let loop_of = |circle: &[usize]| {
-            let names = circle.iter().chain(circle.first()).map(|at| self.tasks[*at].task.id.as_str());
+            let names =
+                circle.iter().chain(circle.first()).map(|at| self.tasks[*at].task.id.as_str());
             names.collect::<Vec<_>>().join(" → ")
         };
         let Some(first) = circle.first().map(|at| &self.tasks[*at]) else { return };
@@ -162,7 +171,9 @@ impl<'a> Checker<'a> {
                 });
                 let message = if whole.is_some_and(|whole| !whole.split_of.is_empty()) {
                     format!("`{id}` is a part itself: parts are not split again")
-                } else if task.owner == Owner::Human || whole.is_some_and(|it| it.owner == Owner::Human) {
+                } else if task.owner == Owner::Human
+                    || whole.is_some_and(|it| it.owner == Owner::Human)
+                {
                     "tasks of a person are not split".to_owned()
                 } else if let Some(other) = other {
                     format!(
@@ -206,7 +217,9 @@ impl<'a> Checker<'a> {
         for written in self.tasks.iter().filter(|written| is_before(&written.task)) {
             for (id, line) in written.task.depends_on.iter().zip(&written.depends_on) {
                 if self.task(id).is_some_and(|other| !is_before(other)) {
-                    let message = format!("a task of a preparation can not wait for `{id}`, which is in the plan");
+                    let message = format!(
+                        "a task of a preparation can not wait for `{id}`, which is in the plan"
+                    );
                     self.findings.add(*line, field(&written.task, "depends_on"), message);
                 }
             }

@@ -69,8 +69,9 @@ pub fn text_of(file: &Path) -> Result<String, Problems> {
         let origin = Origin::File { path: file.to_owned(), line: None };
         Problems::one(Problem { origin, field: String::new(), message })
     };
-    let unreadable =
-        |error: std::io::Error| wrong(format!("cannot be read ({error}): check the path and its mode"));
+    let unreadable = |error: std::io::Error| {
+        wrong(format!("cannot be read ({error}): check the path and its mode"))
+    };
     let size = fs::metadata(file).map_err(unreadable)?.len();
     if size > MAX_FILE {
         return Err(wrong(format!("is {size} bytes; a plan file has at most {MAX_FILE}")));

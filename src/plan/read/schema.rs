@@ -89,7 +89,8 @@ pub(super) fn plan(root: &Node, file: &Path) -> (Plan, Vec<Problem>) {
             merge: table.word("merge", &MERGES).unwrap_or_default(),
         };
         if defaults.branch.as_ref().is_some_and(|branch| !branch.contains(TASK_MARK)) {
-            table.problem("branch", "must hold `{task}`, so that each task has a branch of its own");
+            table
+                .problem("branch", "must hold `{task}`, so that each task has a branch of its own");
         }
         plan.pools = pools(&table);
         plan.phases = phases(&table);
@@ -107,7 +108,9 @@ pub(super) fn plan(root: &Node, file: &Path) -> (Plan, Vec<Problem>) {
 fn version(table: &Table<'_>) {
     match table.get("version").map(|node| &node.value) {
         Some(Tree::Integer(VERSION)) => {}
-        Some(_) => table.problem("version", format!("must be {VERSION}: this program reads no other")),
+        Some(_) => {
+            table.problem("version", format!("must be {VERSION}: this program reads no other"))
+        }
         None => table.problem("version", format!("is missing: write version = {VERSION}")),
     }
 }
@@ -174,7 +177,9 @@ fn tasks(table: &Table<'_>, defaults: &Defaults) -> Vec<Written> {
         // A name says more to people than a number.
         let path = match &node.value {
             Tree::Table(entries) => match entries.iter().find(|entry| entry.key == "id") {
-                Some(Entry { node: Node { value: Tree::Text(id), .. }, .. }) => format!("tasks.{id}"),
+                Some(Entry { node: Node { value: Tree::Text(id), .. }, .. }) => {
+                    format!("tasks.{id}")
+                }
                 _ => format!("tasks[{at}]"),
             },
             _ => format!("tasks[{at}]"),
@@ -234,10 +239,13 @@ fn task(table: &Table<'_>, defaults: &Defaults) -> Option<Written> {
 }
 
 fn needs(table: &Table<'_>, owner: Owner) -> (Needs, usize) {
-    let given: Vec<&str> =
-        ["fleet", "queue", "capability"].into_iter().filter(|key| table.get(key).is_some()).collect();
+    let given: Vec<&str> = ["fleet", "queue", "capability"]
+        .into_iter()
+        .filter(|key| table.get(key).is_some())
+        .collect();
     if let [_, second, ..] = given.as_slice() {
-        table.problem(second, "a task names a fleet, a queue or a capability, but only one of them");
+        table
+            .problem(second, "a task names a fleet, a queue or a capability, but only one of them");
     }
     let Some(first) = given.first() else { return (Needs::Anyone, table.line) };
     if owner == Owner::Human {

@@ -186,7 +186,9 @@ fn a_split_must_be_consistent() {
         let found = problems(&text);
         assert!(found.iter().any(|it| it.contains(why)), "{why}: {found:?}");
     }
-    assert!(toml(&of_tasks(&[("a", ""), ("p", &part("")), ("q", &part("depends_on = \"p\""))])).is_ok());
+    assert!(
+        toml(&of_tasks(&[("a", ""), ("p", &part("")), ("q", &part("depends_on = \"p\""))])).is_ok()
+    );
 }
 
 #[test]
@@ -195,7 +197,9 @@ fn what_no_agent_can_do_is_found() {
     let found = problems(&text);
     assert_eq!(
         found,
-        ["plan.toml:5: tasks.a.capability: no agents of the plan have the capability `gpuu`; did you mean `gpu`?"]
+        [
+            "plan.toml:5: tasks.a.capability: no agents of the plan have the capability `gpuu`; did you mean `gpu`?"
+        ]
     );
 }
 
@@ -204,12 +208,24 @@ fn texts_that_are_no_plan_say_where() {
     let cases = [
         (Format::Toml, "version = 1\ntasks = [", ":2: is not TOML"),
         (Format::Json, "{\"version\": 1,\n oops}", ":2: is not JSON"),
-        (Format::Json, "{\"version\": 1,\n \"version\": 1}", ":2: the key `version` is there already, on line 1"),
+        (
+            Format::Json,
+            "{\"version\": 1,\n \"version\": 1}",
+            ":2: the key `version` is there already, on line 1",
+        ),
         (Format::Yaml, "version: 1\nversion: 1\n", ":2: the key `version` is there already"),
         (Format::Yaml, "version: 1\ntasks: [\n", "is not YAML"),
         (Format::Yaml, "", "is empty"),
-        (Format::Yaml, "version: 1\ntasks:\n  - id: a\n    duration: 5\n", ":4: tasks.a.duration: a duration needs a unit"),
-        (Format::Json, "{\"version\": 1, \"tasks\": [\n{\"id\": \"a\",\n\"duration\": 5}]}", ":3: tasks.a.duration: a duration needs a unit"),
+        (
+            Format::Yaml,
+            "version: 1\ntasks:\n  - id: a\n    duration: 5\n",
+            ":4: tasks.a.duration: a duration needs a unit",
+        ),
+        (
+            Format::Json,
+            "{\"version\": 1, \"tasks\": [\n{\"id\": \"a\",\n\"duration\": 5}]}",
+            ":3: tasks.a.duration: a duration needs a unit",
+        ),
         (Format::Json, "[]", ":1: must be a table, got a list"),
     ];
     for (format, text, why) in cases {

@@ -53,7 +53,7 @@ fn of_resource(loads: &[Load], capacity: u32) -> u64 {
     if loads.is_empty() {
         return 0;
     }
-    let plain = of_work(loads, u64::from(capacity), |units| u64::from(units));
+    let plain = of_work(loads, u64::from(capacity), u64::from);
     let mut best = plain.max(of_sharing(loads, capacity));
     // Twice the units, so that a half is a whole number.
     let mut limits: Vec<u32> =
@@ -89,7 +89,8 @@ fn of_work(loads: &[Load], capacity: u64, units: impl Fn(u32) -> u64) -> u64 {
         let mut work = 0_u128;
         for load in by_tail.iter().filter(|load| load.head >= head) {
             work += u128::from(load.duration) * u128::from(units(load.units));
-            let between = u64::try_from(work.div_ceil(u128::from(capacity))).unwrap_or(u64::MAX / 4);
+            let between =
+                u64::try_from(work.div_ceil(u128::from(capacity))).unwrap_or(u64::MAX / 4);
             if work > 0 {
                 best = best.max(head + between + load.tail);
             }

@@ -7,12 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    Budget, Method, Solution,
-    decode::earliest,
-    problem::Problem,
-    profile::Profile,
-};
+use super::{Budget, Method, Solution, decode::earliest, problem::Problem, profile::Profile};
 
 /// How many states are remembered.
 const MAX_STATES: usize = 200_000;
@@ -127,7 +122,11 @@ impl Exact<'_, '_> {
                 continue;
             }
             self.put(&choice);
-            self.branch(done | 1 << choice.activity, choice.start, end.max(self.finish[choice.activity]));
+            self.branch(
+                done | 1 << choice.activity,
+                choice.start,
+                end.max(self.finish[choice.activity]),
+            );
             self.take_back(&choice);
         }
     }
@@ -178,7 +177,8 @@ impl Exact<'_, '_> {
         // duration is done at once: those that start with it stay.
         choices.retain(|choice| {
             let twin_is_in = self.twin[choice.activity].is_none_or(|twin| done >> twin & 1 == 1);
-            let waits = choice.start >= first_end && choice.start + problem.duration[choice.activity] > first_end;
+            let waits = choice.start >= first_end
+                && choice.start + problem.duration[choice.activity] > first_end;
             twin_is_in && !waits
         });
         choices.sort_by_key(|choice| {
@@ -234,7 +234,9 @@ impl Exact<'_, '_> {
             state.last <= last
                 && state.open.iter().all(|(at, mode, finish)| {
                     *finish <= last
-                        || open.iter().any(|(other, with, end)| at == other && mode == with && finish <= end)
+                        || open
+                            .iter()
+                            .any(|(other, with, end)| at == other && mode == with && finish <= end)
                 })
         });
         if is_worse {

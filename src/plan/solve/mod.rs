@@ -157,7 +157,10 @@ pub fn solve(problem: &Problem, seed: u64, budget: &Budget<'_>) -> Solution {
     let mut search = search::Search::new(problem, lists, seed);
     if !best.is_proven() {
         let share = if small { 0.4 } else { 1.0 };
-        let first = Budget { schedules: if small { budget.schedules / 4 } else { budget.schedules }, ..*budget };
+        let first = Budget {
+            schedules: if small { budget.schedules / 4 } else { budget.schedules },
+            ..*budget
+        };
         made = search.run(&mut decoder, &mut best, &first.part(share), made);
     }
     if small && !best.is_proven() {

@@ -23,9 +23,8 @@ pub(super) fn try_rules(problem: &Problem, lists: &[Vec<usize>], best: &mut Solu
 /// A resource that every activity takes in every mode, if there is one: once it is used up,
 /// nothing starts.
 pub(super) fn common_resource(problem: &Problem) -> Option<usize> {
-    (0..problem.capacity.len()).find(|resource| {
-        (0..problem.len()).all(|activity| problem.least(activity, *resource) > 0)
-    })
+    (0..problem.capacity.len())
+        .find(|resource| (0..problem.len()).all(|activity| problem.least(activity, *resource) > 0))
 }
 
 /// A schedule by the parallel scheme, with the places in `list` as urgency: makespan, starts and
@@ -52,7 +51,8 @@ pub(super) fn decode(
     loop {
         while let Some(Reverse(place)) = ready.pop() {
             let activity = list[place];
-            let fits = |mode: &Vec<super::Demand>| mode.iter().all(|it| it.units <= free[it.resource]);
+            let fits =
+                |mode: &Vec<super::Demand>| mode.iter().all(|it| it.units <= free[it.resource]);
             let Some(mode) = problem.modes[activity].iter().position(fits) else {
                 passed.push(Reverse(place));
                 let used_up = common.is_some_and(|resource| free[resource] == 0);

@@ -99,7 +99,10 @@ impl Problem {
                 let taken = &self.modes[activity][mode[activity]];
                 for demand in taken.iter().filter(|demand| demand.resource == resource) {
                     steps.push((start[activity], i64::from(demand.units)));
-                    steps.push((start[activity] + self.duration[activity], -i64::from(demand.units)));
+                    steps.push((
+                        start[activity] + self.duration[activity],
+                        -i64::from(demand.units),
+                    ));
                 }
             }
             steps.sort_unstable();

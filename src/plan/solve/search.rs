@@ -132,7 +132,8 @@ impl<'a> Search<'a> {
 
     /// The better of two members by chance.
     fn parent(&mut self) -> usize {
-        let (a, b) = (self.chance.usize(..self.members.len()), self.chance.usize(..self.members.len()));
+        let (a, b) =
+            (self.chance.usize(..self.members.len()), self.chance.usize(..self.members.len()));
         if self.members[a].0 <= self.members[b].0 { a } else { b }
     }
 
@@ -166,8 +167,10 @@ impl<'a> Search<'a> {
             let from = self.chance.usize(..count);
             let activity = list[from];
             let graph = &self.problem.graph;
-            let last_before = list[..from].iter().rposition(|it| graph.before[activity].contains(it));
-            let first_after = list[from + 1..].iter().position(|it| graph.after[activity].contains(it));
+            let last_before =
+                list[..from].iter().rposition(|it| graph.before[activity].contains(it));
+            let first_after =
+                list[from + 1..].iter().position(|it| graph.after[activity].contains(it));
             let low = last_before.map_or(0, |at| at + 1);
             let high = first_after.map_or(count - 1, |at| from + at);
             let to = self.chance.usize(low..=high);

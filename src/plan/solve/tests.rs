@@ -17,7 +17,8 @@ fn budget(schedules: u64, nodes: u64) -> Budget<'static> {
 fn problems(most: usize) -> impl Strategy<Value = Problem> {
     let demands = proptest::collection::vec((0_usize..3, 1_u32..=3), 0..=2);
     let modes = proptest::collection::vec(demands, 1..=2);
-    let activity = (0_u64..=5, modes, proptest::collection::vec(any::<prop::sample::Index>(), 0..=2));
+    let activity =
+        (0_u64..=5, modes, proptest::collection::vec(any::<prop::sample::Index>(), 0..=2));
     proptest::collection::vec(activity, 1..=most).prop_map(|activities| {
         let capacity = vec![1, 2, 3];
         let mut before = Vec::new();
@@ -67,7 +68,12 @@ fn by_force(problem: &Problem) -> u64 {
     best
 }
 
-fn every_order(problem: &Problem, list: &mut Vec<usize>, decoder: &mut Decoder<'_>, best: &mut u64) {
+fn every_order(
+    problem: &Problem,
+    list: &mut Vec<usize>,
+    decoder: &mut Decoder<'_>,
+    best: &mut u64,
+) {
     if list.len() == problem.len() {
         *best = (*best).min(decoder.decode(list, Way::Forward));
         return;
@@ -134,12 +140,20 @@ fn bounds_see_what_must_share() {
     let one = |units| vec![vec![Demand { resource: 0, units }]];
     // Three tasks of 3 over two agents: one agent has two of them.
     let agents = Problem::new(
-        vec![3; 3], Graph::from_before(vec![vec![]; 3]), vec![one(1); 3], vec![2], vec![0; 3],
+        vec![3; 3],
+        Graph::from_before(vec![vec![]; 3]),
+        vec![one(1); 3],
+        vec![2],
+        vec![0; 3],
     );
     assert_eq!(lower_bound(&agents), 6);
     // Each takes more than half: one after the other.
     let half = Problem::new(
-        vec![2; 3], Graph::from_before(vec![vec![]; 3]), vec![one(3); 3], vec![5], vec![0; 3],
+        vec![2; 3],
+        Graph::from_before(vec![vec![]; 3]),
+        vec![one(3); 3],
+        vec![5],
+        vec![0; 3],
     );
     assert_eq!(lower_bound(&half), 6);
 }

@@ -92,7 +92,8 @@ fn analyze_prints_the_seeds_figures_and_the_better_schedule() {
 fn what_is_wrong_is_said_with_its_line_and_an_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.yaml");
-    std::fs::write(&file, "version: 1\ntasks:\n  - {id: a, duration: 1h, depends_on: b}\n").unwrap();
+    std::fs::write(&file, "version: 1\ntasks:\n  - {id: a, duration: 1h, depends_on: b}\n")
+        .unwrap();
     let file = file.to_str().unwrap();
     let check = plan(&["check", file]);
     assert_eq!(check.status.code(), Some(1));

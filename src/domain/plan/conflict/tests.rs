@@ -8,7 +8,8 @@ use super::*;
 use crate::domain::plan::{Estimate, Graph, Merge, Needs, Owner};
 
 fn task(id: usize, files: &[(&str, bool)], apart: bool) -> PlanTask {
-    let file = |(glob, write): &(&str, bool)| FileUse { glob: glob.parse().unwrap(), write: *write };
+    let file =
+        |(glob, write): &(&str, bool)| FileUse { glob: glob.parse().unwrap(), write: *write };
     PlanTask {
         id: format!("t{id}").parse().unwrap(),
         title: String::new(),
@@ -62,7 +63,8 @@ fn two_workspaces_are_merged_and_one_is_not_enough() {
 }
 
 fn tasks() -> impl Strategy<Value = Vec<PlanTask>> {
-    let glob = prop_oneof![Just("a"), Just("b"), Just("c/d"), Just("*"), Just("c/**"), Just("{a,b}")];
+    let glob =
+        prop_oneof![Just("a"), Just("b"), Just("c/d"), Just("*"), Just("c/**"), Just("{a,b}")];
     let files = proptest::collection::vec((glob, any::<bool>()), 0..3);
     proptest::collection::vec((files, any::<bool>()), 0..7).prop_map(|all| {
         all.iter().enumerate().map(|(at, (files, apart))| task(at, files, *apart)).collect()

@@ -80,13 +80,16 @@ fn names(pattern: &[char], path: &[char], at_start: bool) -> bool {
         ['*', '*'] => at_start && !path.is_empty(),
         ['*', '*', '/', rest @ ..] if at_start => {
             names(rest, path, true)
-                || path.iter().position(|c| *c == '/').is_some_and(|slash| {
-                    slash > 0 && names(pattern, &path[slash + 1..], true)
-                })
+                || path
+                    .iter()
+                    .position(|c| *c == '/')
+                    .is_some_and(|slash| slash > 0 && names(pattern, &path[slash + 1..], true))
         }
         ['*', rest @ ..] => {
             names(rest, path, false)
-                || path.split_first().is_some_and(|(c, tail)| *c != '/' && names(pattern, tail, false))
+                || path
+                    .split_first()
+                    .is_some_and(|(c, tail)| *c != '/' && names(pattern, tail, false))
         }
         ['?', rest @ ..] => {
             path.split_first().is_some_and(|(c, tail)| *c != '/' && names(rest, tail, false))
@@ -127,7 +130,13 @@ fn short_paths() -> Vec<Vec<char>> {
 /// A pattern so short that two of them that meet do so in a short path.
 fn pattern() -> impl Strategy<Value = String> {
     let part = prop_oneof![
-        Just("a"), Just("b"), Just("*"), Just("?"), Just("[a]"), Just("[!a]"), Just("{a,b}"),
+        Just("a"),
+        Just("b"),
+        Just("*"),
+        Just("?"),
+        Just("[a]"),
+        Just("[!a]"),
+        Just("{a,b}"),
     ];
     let name = prop_oneof![
         3 => proptest::collection::vec(part, 1..=2).prop_map(|parts| parts.concat()),
@@ -135,7 +144,9 @@ fn pattern() -> impl Strategy<Value = String> {
     ];
     proptest::collection::vec(name, 1..=2)
         .prop_map(|names| names.join("/"))
-        .prop_filter("runs of stars", |text| text == "**" || !text.replace("**/", "").trim_end_matches("/**").contains("**"))
+        .prop_filter("runs of stars", |text| {
+            text == "**" || !text.replace("**/", "").trim_end_matches("/**").contains("**")
+        })
 }
 
 proptest! {
