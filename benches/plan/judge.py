@@ -5,7 +5,7 @@ import sys
 
 from ortools.sat.python import cp_model
 
-SECONDS = 20
+SECONDS = 5
 
 
 def judge(instance):

@@ -55,6 +55,10 @@ pub(super) fn table(plan: &Plan, options: &Options<'_>) -> Staff {
         let middle = low.midpoint(high);
         if search.at(middle).makespan <= best { high = middle } else { low = middle }
     }
+    // One row beyond the best shows that more do not help.
+    if high < all {
+        search.at(high + 1);
+    }
     search.finish(high)
 }
 
@@ -82,9 +86,7 @@ impl Search<'_> {
             least = least.min(row.makespan);
             row.makespan = least;
         }
-        // One row beyond the best shows that more do not help.
-        let beyond = self.rows.iter().position(|row| row.agents > best);
-        self.rows.truncate(beyond.map_or(self.rows.len(), |at| at + 1));
+        self.rows.retain(|row| row.agents <= best + 1);
         Staff { rows: self.rows, best }
     }
 }
