@@ -29,7 +29,7 @@ fn plan() -> String {
     for (at, before) in before.iter().enumerate() {
         let depends: Vec<String> = before.iter().map(|it| format!("\"t{it}\"")).collect();
         let minutes = chance.u32(5..=240);
-        let files = match at % 50 {
+        let files = match at % 250 {
             0 => format!("\"src/part{}/**\"", at / 500),
             _ => format!("\"src/part{}/file{at}.rs\"", at / 500),
         };

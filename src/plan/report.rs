@@ -34,8 +34,8 @@ impl Remedy {
 /// What to do about `conflict` in the schedule of `analysis`.
 pub fn remedy(analysis: &Analysis, conflict: &Conflict) -> Remedy {
     let slots = &analysis.schedule.slots;
-    let of = |task: usize| slots.iter().position(|slot| slot.task == task);
-    let (Some(first), Some(second)) = (of(conflict.first), of(conflict.second)) else {
+    let (first, second) = (analysis.slot_of[conflict.first], analysis.slot_of[conflict.second]);
+    let (Some(first), Some(second)) = (first, second) else {
         return Remedy::Order;
     };
     let (a, b) = (slots[first], slots[second]);

@@ -134,6 +134,8 @@ pub struct Analysis {
     pub ideal: Millis,
     /// The schedule.
     pub schedule: Schedule,
+    /// The place in the schedule of each task of the plan that is in it.
+    pub slot_of: Vec<Option<usize>>,
     /// What each slot of the schedule waits for.
     pub waits: Vec<Option<Wait>>,
     /// Utilisation of the agents over the makespan, 0 to 1.
@@ -195,6 +197,10 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
         found.waits[at].1
     };
     let waits = schedule.slots.iter().map(wait_of).collect();
+    let mut slot_of = vec![None; flat.tasks.len()];
+    for (at, slot) in schedule.slots.iter().enumerate() {
+        slot_of[slot.task] = Some(at);
+    }
     let mut analysis = Analysis {
         agents: team.agents,
         phased: options.phased,
@@ -212,6 +218,7 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
         times,
         critical_path,
         schedule,
+        slot_of,
         waits,
         best_agents: staff.best,
         staff: staff.rows,
