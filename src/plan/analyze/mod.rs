@@ -183,28 +183,19 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
         true => one.phases,
         false => phases::figures(&flat, &team, options),
     };
-    let mut found = one.found;
+    let found = one.found;
+    let figures = found.figures;
     let conflicts = conflicts_of(&flat, &places, &graph);
-    let ideal = match conflicts.is_empty() || found.figures.makespan == times.length {
-        true => found.figures.makespan,
-        false => without_files(&flat, &team, options).min(found.figures.makespan),
+    let ideal = match conflicts.is_empty() || figures.makespan == times.length {
+        true => figures.makespan,
+        false => without_files(&flat, &team, options).min(figures.makespan),
     };
     let risk = risk::draw(&flat, &team, &found, options);
-    found.waits.sort_by_key(|(task, _)| *task);
-    let schedule = Schedule::new(found.slots);
-    let wait_of = |slot: &Slot| {
-        let at = found.waits.binary_search_by_key(&slot.task, |(task, _)| *task).ok()?;
-        found.waits[at].1
-    };
-    let waits = schedule.slots.iter().map(wait_of).collect();
-    let mut slot_of = vec![None; flat.tasks.len()];
-    for (at, slot) in schedule.slots.iter().enumerate() {
-        slot_of[slot.task] = Some(at);
-    }
+    let (schedule, waits, slot_of) = timeline(found, flat.tasks.len());
     let mut analysis = Analysis {
         agents: team.agents,
         phased: options.phased,
-        figures: found.figures,
+        figures,
         other,
         phases,
         preparation: before.iter().map(|at| flat.tasks[*at].estimate.expected()).sum(),
@@ -228,6 +219,23 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
     };
     analysis.advice = advice::of(&analysis);
     analysis
+}
+
+/// The schedule that was found, what each of its slots waits for, and the slot of each of the plan's
+/// `tasks`.
+fn timeline(mut found: Found, tasks: usize) -> (Schedule, Vec<Option<Wait>>, Vec<Option<usize>>) {
+    found.waits.sort_by_key(|(task, _)| *task);
+    let schedule = Schedule::new(found.slots);
+    let wait_of = |slot: &Slot| {
+        let at = found.waits.binary_search_by_key(&slot.task, |(task, _)| *task).ok()?;
+        found.waits[at].1
+    };
+    let waits = schedule.slots.iter().map(wait_of).collect();
+    let mut slot_of = vec![None; tasks];
+    for (at, slot) in schedule.slots.iter().enumerate() {
+        slot_of[slot.task] = Some(at);
+    }
+    (schedule, waits, slot_of)
 }
 
 /// The places of tasks that are done before the clock starts, and of all others.

@@ -34,10 +34,7 @@ pub(super) fn decode(
     list: &[usize],
     common: Option<usize>,
 ) -> (u64, Vec<u64>, Vec<usize>) {
-    let mut rank = vec![0; problem.len()];
-    for (place, activity) in list.iter().enumerate() {
-        rank[*activity] = place;
-    }
+    let rank = ranks(list);
     let mut free = problem.capacity.clone();
     let mut missing: Vec<usize> = problem.graph.before.iter().map(Vec::len).collect();
     let mut ready: BinaryHeap<Reverse<usize>> = (0..problem.len())
@@ -89,4 +86,13 @@ pub(super) fn decode(
         }
     }
     (makespan, start, modes)
+}
+
+/// The place of each activity in `list`.
+fn ranks(list: &[usize]) -> Vec<usize> {
+    let mut rank = vec![0; list.len()];
+    for (place, activity) in list.iter().enumerate() {
+        rank[*activity] = place;
+    }
+    rank
 }
