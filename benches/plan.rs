@@ -38,7 +38,7 @@ fn timed(problem: &Problem) -> (Solution, Duration) {
     let budget = Budget {
         schedules: u64::MAX,
         nodes: u64::MAX,
-        time: LIMIT - Duration::from_millis(5),
+        time: LIMIT - Duration::from_millis(12),
         elapsed: &|| begin.elapsed(),
     };
     let solution = solve(problem, 1, &budget);

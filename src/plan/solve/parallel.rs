@@ -4,10 +4,6 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::{Method, Solution, problem::Problem};
 
-/// How often an activity that does not fit is passed over before the scheme goes on in time, where
-/// nothing is known to be used up.
-const MAX_PASSED: usize = 4_096;
-
 /// Keeps the best of what the parallel scheme makes of each list.
 pub(super) fn try_rules(problem: &Problem, lists: &[Vec<usize>], best: &mut Solution) {
     let common = common_resource(problem);
@@ -45,16 +41,21 @@ pub(super) fn decode(
     let (mut start, mut modes) = (vec![0; problem.len()], vec![0; problem.len()]);
     let (mut now, mut makespan) = (0, 0);
     let mut passed = Vec::new();
+    let mut parked: Vec<Vec<Reverse<usize>>> = vec![Vec::new(); problem.capacity.len()];
     loop {
         while let Some(Reverse(place)) = ready.pop() {
             let activity = list[place];
             let fits =
                 |mode: &Vec<super::Demand>| mode.iter().all(|it| it.units <= free[it.resource]);
             let Some(mode) = problem.modes[activity].iter().position(fits) else {
-                passed.push(Reverse(place));
-                let used_up = common.is_some_and(|resource| free[resource] == 0);
-                if used_up || passed.len() > MAX_PASSED {
-                    break;
+                // What has one way only waits until the resource that it lacks is given back.
+                match lacks(problem, activity, &free) {
+                    Some(resource) if Some(resource) == common => {
+                        passed.push(Reverse(place));
+                        break;
+                    }
+                    Some(resource) => parked[resource].push(Reverse(place)),
+                    None => passed.push(Reverse(place)),
                 }
                 continue;
             };
@@ -76,6 +77,7 @@ pub(super) fn decode(
             running.pop();
             for demand in &problem.modes[activity][modes[activity]] {
                 free[demand.resource] += demand.units;
+                ready.extend(parked[demand.resource].drain(..));
             }
             for next in &problem.graph.after[activity] {
                 missing[*next] -= 1;
@@ -95,4 +97,10 @@ fn ranks(list: &[usize]) -> Vec<usize> {
         rank[*activity] = place;
     }
     rank
+}
+
+/// A resource that the only mode of `activity` lacks; the common one first, as that ends the round.
+fn lacks(problem: &Problem, activity: usize, free: &[u32]) -> Option<usize> {
+    let [mode] = problem.modes[activity].as_slice() else { return None };
+    mode.iter().find(|demand| demand.units > free[demand.resource]).map(|demand| demand.resource)
 }
