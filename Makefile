@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-soak lint fmt doc bench bench-pure bench-tasks setup clean
+.PHONY: help demo test test-soak lint fmt doc bench bench-pure bench-plan bench-tasks setup clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,10 +31,13 @@ fmt: ## Formats the code
 doc: ## The code's documentation, without warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
 
-bench: bench-pure bench-tasks ## All benchmarks; figures go to target/bench/
+bench: bench-pure bench-plan bench-tasks ## All benchmarks; figures go to target/bench/
 
 bench-pure: ## The pure parts, by criterion
 	$(CARGO) bench --bench decisions
+
+bench-plan: ## How good and how fast plans are scheduled; BENCH_PYTHON names a Python with OR-tools
+	$(CARGO) bench --bench plan
 
 bench-tasks: setup ## Pick-up latency and throughput end to end, beside a bare floor in the same run
 	$(CARGO) bench --bench tasks

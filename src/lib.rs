@@ -7,6 +7,8 @@ pub mod domain;
 
 pub mod settings;
 
+pub mod plan;
+
 pub mod telemetry;
 
 pub mod protocol;

@@ -11,6 +11,7 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("settings", &["domain"]),
+    ("plan", &["domain", "settings"]),
     ("telemetry", &["domain", "settings"]),
     ("protocol", &["domain"]),
     ("process", &["domain", "settings", "telemetry"]),
@@ -45,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "settings",
+            "plan",
             "telemetry",
             "protocol",
             "process",

@@ -60,7 +60,8 @@ fn check(files: Vec<PathBuf>, global: &Global) -> Outcome {
     Ok(if problems.is_none() { Exit::Done } else { Exit::Failed })
 }
 
-fn verdict(problems: Option<&Problems>) -> Value {
+/// What was found, as JSON.
+pub(super) fn verdict(problems: Option<&Problems>) -> Value {
     let one = |problem: &Problem| {
         json!({
             "origin": problem.origin.to_string(),

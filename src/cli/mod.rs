@@ -15,6 +15,7 @@ mod fleet;
 mod global;
 mod host;
 mod output;
+mod plan;
 mod queue;
 mod task;
 
@@ -57,6 +58,8 @@ enum Command {
     Task(task::Task),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Plan(plan::Plan),
     #[command(subcommand)]
     Db(db::Db),
     Completions(completions::Completions),
@@ -117,6 +120,7 @@ impl Command {
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
             Self::Completions(completions) => completions.run(),
         };

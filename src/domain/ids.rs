@@ -166,6 +166,21 @@ typed_name!(
     AgentName,
     "an agent"
 );
+typed_name!(
+    /// One task of a plan, as its plan file names it.
+    PlanTaskId,
+    "a task of a plan"
+);
+typed_name!(
+    /// A phase of a plan.
+    PhaseName,
+    "a phase"
+);
+typed_name!(
+    /// Something that some agents can do and others can not.
+    Capability,
+    "a capability"
+);
 
 impl AgentName {
     /// The name of slot `number` of `fleet`.

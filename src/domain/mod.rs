@@ -12,6 +12,7 @@
 //! | attempt | one execution of a task, numbered; the number is the fencing token |
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
@@ -24,13 +25,14 @@ pub mod fleet;
 pub mod heartbeat;
 mod ids;
 pub mod lease;
+pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod task;
 
 pub use ids::{
-    AgentName, Attempt, FleetName, Generation, HostId, MAX_NAME, ParseIdError, ParseNameError,
-    QueueName, TaskId,
+    AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,
+    ParseNameError, PhaseName, PlanTaskId, QueueName, TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

@@ -31,7 +31,7 @@ mod secrets;
 mod shape;
 mod show;
 mod sources;
-mod suggest;
+pub mod suggest;
 mod tasks;
 #[cfg(test)]
 mod tests;

@@ -80,7 +80,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Wraps what was found, each thing once; `None` where nothing was.
-    pub(super) fn of(found: Vec<Problem>) -> Option<Self> {
+    pub fn of(found: Vec<Problem>) -> Option<Self> {
         let mut once: Vec<Problem> = Vec::with_capacity(found.len());
         for problem in found {
             if !once.contains(&problem) {
@@ -91,7 +91,7 @@ impl Problems {
     }
 
     /// One problem.
-    pub(super) fn one(problem: Problem) -> Self {
+    pub fn one(problem: Problem) -> Self {
         Self(vec![problem])
     }
 

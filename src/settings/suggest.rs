@@ -1,10 +1,10 @@
-//! "Did you mean ...?"
+//! "Did you mean ...?": for every reader of what people write.
 
 /// The longest word that is compared; longer ones are no slips of the finger.
 const MAX_WORD: usize = 64;
 
 /// The word of `known` that `text` is most likely a slip of.
-pub(super) fn closest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if text.len() > MAX_WORD {
         return None;
     }
@@ -34,7 +34,7 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// `words` as people write a list, each in backquotes.
-pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+pub fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     quoted.join(", ")
 }

@@ -7,6 +7,7 @@ mod examples;
 mod faults;
 mod host;
 mod keeper;
+mod plan;
 mod protocol_doc;
 mod readme;
 mod store;

@@ -1,0 +1,158 @@
+//! How good and how fast the scheduler is: `make bench-plan`.
+//!
+//! Writes `target/bench/plan.json`. The judge of the gaps is CP-SAT of OR-tools, where the Python of
+//! `BENCH_PYTHON` (or `python3`) has it; else only instances that our own branch and bound proves
+//! are counted, and the row says so. PSPLIB files in the directory `PSPLIB` are measured, too.
+#![allow(clippy::unwrap_used, reason = "a benchmark that can't go on fails")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
+#[path = "plan/generate.rs"]
+mod generate;
+#[path = "plan/judge.rs"]
+mod judge;
+#[path = "plan/large.rs"]
+mod large;
+#[path = "plan/psplib.rs"]
+mod psplib;
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use hostler::plan::solve::{Budget, Problem, Solution, solve};
+use serde_json::{Value, json};
+
+/// How long the scheduler has for one instance.
+const LIMIT: Duration = Duration::from_millis(100);
+
+/// How many instances of 30 activities are measured.
+const INSTANCES: usize = 200;
+
+/// How many of 60.
+const INSTANCES_60: usize = 60;
+
+fn timed(problem: &Problem) -> (Solution, Duration) {
+    let begin = Instant::now();
+    let budget = Budget {
+        schedules: u64::MAX,
+        nodes: u64::MAX,
+        time: LIMIT - Duration::from_millis(12),
+        elapsed: &|| begin.elapsed(),
+    };
+    let solution = solve(problem, 1, &budget);
+    let took = begin.elapsed();
+    assert_eq!(problem.breach(&solution.start, &solution.mode), None);
+    (solution, took)
+}
+
+/// The gaps of a set of instances, in percent, and what judged them.
+struct Gaps {
+    mean: f64,
+    worst: f64,
+    slowest_ms: f64,
+    judged: usize,
+    proven_by_us: usize,
+    judge: &'static str,
+}
+
+fn gaps(name: &str, problems: &[Problem]) -> Gaps {
+    let solved: Vec<(Solution, Duration)> = problems.iter().map(timed).collect();
+    let judged = judge::optima(problems);
+    let mut found: Vec<f64> = Vec::new();
+    for (at, (solution, _)) in solved.iter().enumerate() {
+        let best = match &judged {
+            Some(verdicts) => verdicts[at].map(|verdict| {
+                assert!(solution.bound <= verdict.best, "{name} {at}: a bound above a schedule");
+                verdict.bound
+            }),
+            None => solution.is_proven().then_some(solution.makespan),
+        };
+        if let Some(best) = best {
+            found.push(100.0 * (solution.makespan as f64 / best as f64 - 1.0));
+        }
+    }
+    let slowest = solved.iter().map(|(_, took)| *took).max().unwrap_or_default();
+    let gaps = Gaps {
+        mean: found.iter().sum::<f64>() / found.len().max(1) as f64,
+        worst: found.iter().copied().fold(0.0, f64::max),
+        slowest_ms: slowest.as_secs_f64() * 1e3,
+        judged: found.len(),
+        proven_by_us: solved.iter().filter(|(solution, _)| solution.is_proven()).count(),
+        judge: if judged.is_some() { "CP-SAT" } else { "own branch and bound" },
+    };
+    println!(
+        "{name}: {} instances, {} judged by {}, mean gap {:.3} %, worst {:.2} %, slowest {:.0} ms, {} proven by us",
+        problems.len(),
+        gaps.judged,
+        gaps.judge,
+        gaps.mean,
+        gaps.worst,
+        gaps.slowest_ms,
+        gaps.proven_by_us
+    );
+    gaps
+}
+
+fn row(what: &str, ours: f64, unit: &str, bar: f64, judge: Option<&str>) -> Value {
+    json!({
+        "what": what,
+        "ours": (ours * 1000.0).round() / 1000.0,
+        "unit": unit,
+        "better": "lower",
+        "limit": bar,
+        "best_peer": judge.map(|_| 0.0),
+        "best_peer_name": judge,
+        "bar": format!("at most {bar} {unit}"),
+        "holds": ours <= bar,
+    })
+}
+
+fn main() {
+    // `cargo test --all-targets` runs benchmarks, too: it gets a few instances and no file.
+    let is_bench = std::env::args().any(|arg| arg == "--bench");
+    if !is_bench {
+        let problem = generate::problem(30, 4, 0.5, 0.5, 1.8, 7);
+        assert_eq!(psplib::parse(psplib::SAMPLE).unwrap().len(), 5);
+        timed(&problem);
+        return;
+    }
+    let j30 = gaps("30 activities", &generate::set(30, INSTANCES));
+    let j60 = gaps("60 activities", &generate::set(60, INSTANCES_60));
+    if let Some(dir) = std::env::var_os("PSPLIB") {
+        gaps("PSPLIB files", &psplib::files(Path::new(&dir)));
+    }
+    let large = large::measure();
+    let rows = vec![
+        row(
+            "mean gap to the optimum, 200 instances of 30 tasks",
+            j30.mean,
+            "%",
+            1.0,
+            Some(j30.judge),
+        ),
+        row(
+            "worst gap to the optimum, 200 instances of 30 tasks",
+            j30.worst,
+            "%",
+            8.0,
+            Some(j30.judge),
+        ),
+        row("slowest of 200 instances of 30 tasks", j30.slowest_ms, "ms", 100.0, None),
+        row(
+            "mean gap to the best bound, 60 instances of 60 tasks",
+            j60.mean,
+            "%",
+            5.0,
+            Some(j60.judge),
+        ),
+        row("analysis of 10,000 tasks and 30,000 edges", large.seconds, "s", 1.0, None),
+        row("memory of that analysis", large.megabytes, "MB", 200.0, None),
+    ];
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
+    fs::create_dir_all(&dir).unwrap();
+    let text = serde_json::to_string_pretty(&rows).unwrap();
+    fs::write(dir.join("plan.json"), &text).unwrap();
+    println!("{text}");
+}

@@ -1,0 +1,22 @@
+//! Plans: reading them, judging them, scheduling them, drawing them.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | [`read`] | TOML, YAML and JSON into a [`Plan`](crate::domain::plan::Plan), every problem with its line |
+//! | [`write`] | a plan into TOML |
+//! | [`import`] | Markdown, written as people write such plans, into a plan and a list of doubts |
+//! | [`analyze`] | a plan into an [`Analysis`](analyze::Analysis) |
+//! | [`solve`] | the scheduler |
+//! | [`report`] | an analysis into JSON |
+//! | [`draw`] | an analysis into tables, Markdown, Mermaid and SVG |
+//!
+//! All of it is pure but for reading files. `docs/PLANS.md` is this for people.
+
+pub mod analyze;
+pub mod draw;
+pub mod import;
+pub mod read;
+pub mod report;
+pub mod solve;
+pub mod words;
+pub mod write;
