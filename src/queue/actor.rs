@@ -153,6 +153,8 @@ impl QueueActor {
                     Ok(assignments) => this.claimed(host, &fleet, assignments, started, ctx),
                     Err(error) => this.claim_failed(&fleet, &error, ctx),
                 }
+                // Whoever waits for quiet may have waited for this claim alone.
+                this.tell_if_quiet();
             }));
         }
     }
