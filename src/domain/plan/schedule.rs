@@ -80,7 +80,8 @@ impl Schedule {
         }
         for (at, one) in self.slots.iter().enumerate() {
             let later = self.slots[at + 1..].iter().take_while(|other| other.start < one.finish);
-            for other in later.filter(|other| one.start < other.finish) {
+            // A task of no duration takes nobody's time, and excludes nobody.
+            for other in later.filter(|other| other.start.max(one.start) < other.finish) {
                 if one.worker == other.worker {
                     return Some(format!("{} and {} have one worker", one.task, other.task));
                 }

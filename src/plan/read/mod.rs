@@ -1,7 +1,7 @@
 //! Reading plan files: TOML, YAML and JSON, one schema.
 //!
-//! The text becomes a tree in which every value knows its line ([`tree`], by one reader for each
-//! format); the tree becomes a plan ([`schema`], through [`fields`]); [`check`] holds the rules
+//! The text becomes a tree in which every value knows its line (`tree`, by one reader for each
+//! format); the tree becomes a plan (`schema`, through `fields`); `check` holds the rules
 //! about more than one field. Every problem is found, not the first alone.
 
 mod check;

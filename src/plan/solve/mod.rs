@@ -4,11 +4,11 @@
 //! renewable [resources](Problem::capacity): an agent takes one unit of its pool, whoever writes a
 //! file takes all of its lock, whoever reads takes one unit.
 //!
-//! 1. [`bounds`]: what no schedule can beat.
-//! 2. [`rules`]: lists of activities by priority rules, decoded by the serial scheme ([`decode`])
-//!    and the parallel one ([`parallel`]), each improved by justification to both sides.
-//! 3. [`exact`]: branch and bound, where the problem is small enough.
-//! 4. [`search`]: a genetic search over lists, until the budget is used up or the bound is met.
+//! 1. `bounds`: what no schedule can beat.
+//! 2. `rules`: lists of activities by priority rules, decoded by the serial scheme (`decode`)
+//!    and the parallel one (`parallel`), each improved by justification to both sides.
+//! 3. `exact`: branch and bound, where the problem is small enough.
+//! 4. `search`: a genetic search over lists, until the budget is used up or the bound is met.
 //!
 //! All of it is a function of the problem, the seed and the budget. The clock comes from outside,
 //! and is only asked whether the time is up: a budget of schedules alone gives the same answer on

@@ -5,12 +5,12 @@
 //! lines go to stderr, which the host points at a file.
 //!
 //! When the host's connection ends it keeps its processes for the next host for as long as the host
-//! had said ([`Request::Keep`]), then ends them and itself; where the host had said nothing, at once.
+//! had said (`Request::Keep`), then ends them and itself; where the host had said nothing, at once.
 //! The next host is told of every process, also of those that ended meanwhile.
 //!
 //! It keeps copies of the pipe ends that it hands out only where the order asks for them: a copy of a
 //! read end keeps a writer from SIGPIPE after the host closed its own, which then waits once the pipe
-//! is full, and a copy of a write end keeps a reader from EOF ([`Request::CloseStdin`] ends that).
+//! is full, and a copy of a write end keeps a reader from EOF (`Request::CloseStdin` ends that).
 
 mod children;
 mod peer;
