@@ -144,7 +144,17 @@ impl Segment {
 }
 
 /// Whether two lists of segments name a common path.
-fn paths_meet(a: &[Segment], b: &[Segment]) -> bool {
+fn paths_meet(mut a: &[Segment], mut b: &[Segment]) -> bool {
+    // Most patterns part in their first names: those need no table.
+    while let ([Segment::Name(x), more_a @ ..], [Segment::Name(y), more_b @ ..]) = (a, b) {
+        if !names_meet(x, y) {
+            return false;
+        }
+        (a, b) = (more_a, more_b);
+    }
+    if a.is_empty() || b.is_empty() {
+        return a.is_empty() && b.is_empty();
+    }
     // meets[j]: whether a[i..] and b[j..] do, for the i of the loop; from the ends to the front.
     let mut below = vec![false; b.len() + 1];
     for i in (0..=a.len()).rev() {
@@ -166,7 +176,16 @@ fn paths_meet(a: &[Segment], b: &[Segment]) -> bool {
 }
 
 /// Whether two patterns of one name have a common name.
-fn names_meet(a: &[Token], b: &[Token]) -> bool {
+fn names_meet(mut a: &[Token], mut b: &[Token]) -> bool {
+    while let ([Token::One(x), more_a @ ..], [Token::One(y), more_b @ ..]) = (a, b) {
+        if !ranges_meet(x, y) {
+            return false;
+        }
+        (a, b) = (more_a, more_b);
+    }
+    if a.is_empty() && b.is_empty() {
+        return true;
+    }
     let mut below = vec![false; b.len() + 1];
     for i in (0..=a.len()).rev() {
         let mut meets = vec![false; b.len() + 1];

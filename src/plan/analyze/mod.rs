@@ -12,14 +12,14 @@ mod staff;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use super::solve::{self, Budget, Method};
 use crate::domain::{
     Millis, PhaseName,
     plan::{Conflict, Graph, Owner, Plan, Schedule, Slot, Split, Times, Wait, conflicts},
 };
-use model::{Model, Scope, Team};
+use model::{KnownLocks, Model, Scope, Team};
 
 pub use phases::backward;
 pub use risk::Risk;
@@ -159,8 +159,23 @@ pub(super) struct Found {
     waits: Vec<(usize, Option<Wait>)>,
 }
 
+/// What is asked, and what was found on the way.
+struct Inquiry<'a> {
+    options: Options<'a>,
+    known: KnownLocks,
+}
+
+impl<'a> Deref for Inquiry<'a> {
+    type Target = Options<'a>;
+
+    fn deref(&self) -> &Options<'a> {
+        &self.options
+    }
+}
+
 /// What is true of `plan`.
 pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
+    let options = &Inquiry { options: *options, known: KnownLocks::default() };
     let flat = plan.with_splits(&[]);
     let staff = staff::table(&flat, options);
     let agents = options.agents.unwrap_or_else(|| match plan.pools.as_slice() {
@@ -257,7 +272,7 @@ fn conflicts_of(plan: &Plan, places: &[usize], graph: &Graph) -> Vec<Conflict> {
 }
 
 /// What the plan takes if every task leaves files alone.
-fn without_files(plan: &Plan, team: &Team, options: &Options<'_>) -> Millis {
+fn without_files(plan: &Plan, team: &Team, options: &Inquiry<'_>) -> Millis {
     let mut plan = plan.clone();
     plan.tasks.iter_mut().for_each(|task| task.files.clear());
     phases::schedule(&plan, team, options.phased, options).found.figures.makespan
@@ -276,8 +291,8 @@ fn utilisation(plan: &Plan, schedule: &Schedule, agents: u32) -> f64 {
 
 /// Schedules the tasks of `places`, with what it takes. If nothing is lost by it, tasks with
 /// workspaces of their own are kept apart as if they had none, so that nothing is to be merged.
-fn schedule(plan: &Plan, places: &[usize], team: &Team, options: &Options<'_>) -> Found {
-    let model = |as_one| Model::of(Scope { plan, places, team, as_one });
+fn schedule(plan: &Plan, places: &[usize], team: &Team, options: &Inquiry<'_>) -> Found {
+    let model = |as_one| Model::of(Scope { plan, places, team, as_one, known: &options.known });
     let solve_it = |model: &Model| solve::solve(&model.problem, options.seed, &share(options));
     let apart = model(true);
     let mut best = (solve_it(&apart), apart, false);
@@ -310,7 +325,7 @@ fn schedule(plan: &Plan, places: &[usize], team: &Team, options: &Options<'_>) -
 }
 
 /// One schedule's share of the budget: an analysis makes a few dozens.
-fn share<'a>(options: &Options<'a>) -> Budget<'a> {
+fn share<'a>(options: &Inquiry<'a>) -> Budget<'a> {
     let budget = options.budget;
     let left = budget.time.saturating_sub((budget.elapsed)());
     let time = (budget.elapsed)() + (left / 4).max(Duration::from_millis(1));
@@ -322,7 +337,7 @@ fn with_good_splits(
     plan: &Plan,
     flat: Plan,
     agents: u32,
-    options: &Options<'_>,
+    options: &Inquiry<'_>,
 ) -> (Plan, Vec<SplitFigures>) {
     let takes = |plan: &Plan| {
         let team = Team::of(plan, agents);

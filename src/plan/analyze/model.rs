@@ -1,9 +1,11 @@
 //! From tasks of a plan to a problem of the scheduler, and back.
 
+use std::{cell::RefCell, rc::Rc};
+
 use crate::{
     domain::{
         Millis,
-        plan::{Cause, Graph, Owner, Plan, PlanTask, Slot, Wait, Worker, locks},
+        plan::{Cause, FileUse, Graph, Locks, Owner, Plan, PlanTask, Slot, Wait, Worker, locks},
     },
     plan::solve::{Demand, Mode, Problem, Solution},
 };
@@ -55,6 +57,41 @@ pub(super) struct Scope<'a> {
     pub(super) team: &'a Team,
     /// Whether workspaces of their own are taken for one.
     pub(super) as_one: bool,
+    /// The locks that were found before.
+    pub(super) known: &'a KnownLocks,
+}
+
+/// Locks by the files that tasks use: an analysis schedules the same tasks for many teams.
+#[derive(Debug, Default)]
+pub(super) struct KnownLocks(RefCell<Vec<Known>>);
+
+/// The locks of tasks with these files, of which some have workspaces of their own.
+#[derive(Debug)]
+struct Known {
+    as_one: bool,
+    files: Vec<(Vec<FileUse>, bool)>,
+    locks: Rc<Vec<Locks>>,
+}
+
+impl KnownLocks {
+    /// The locks of `tasks`, as [`locks`] finds them.
+    fn of(&self, tasks: &[&PlanTask], as_one: bool) -> Rc<Vec<Locks>> {
+        let is_same =
+            |known: &&Known| {
+                known.as_one == as_one
+                    && known.files.len() == tasks.len()
+                    && known.files.iter().zip(tasks).all(|((files, apart), task)| {
+                        *files == task.files && *apart == task.is_apart()
+                    })
+            };
+        if let Some(known) = self.0.borrow().iter().find(is_same) {
+            return Rc::clone(&known.locks);
+        }
+        let files = tasks.iter().map(|task| (task.files.clone(), task.is_apart())).collect();
+        let locks = Rc::new(locks(tasks, as_one));
+        self.0.borrow_mut().push(Known { as_one, files, locks: Rc::clone(&locks) });
+        locks
+    }
 }
 
 impl Model {
@@ -68,7 +105,7 @@ impl Model {
         capacity.extend(&scope.team.pools);
         let pools = 2..capacity.len();
         let mut modes: Vec<Vec<Mode>> = tasks.iter().map(|task| ways(task, scope)).collect();
-        for lock in locks(&tasks, scope.as_one) {
+        for lock in scope.known.of(&tasks, scope.as_one).iter() {
             let resource = capacity.len();
             let holders = u32::try_from(lock.alone.len() + lock.shared.len()).unwrap_or(u32::MAX);
             capacity.push(holders);

@@ -1,6 +1,6 @@
 //! Phases as barriers: one problem after the other.
 
-use super::{Figures, Found, Options, PhaseFigures, Team, parts};
+use super::{Figures, Found, Inquiry, PhaseFigures, Team, parts};
 use crate::{
     domain::plan::{Cause, Plan, Slot, Wait},
     plan::solve::Method,
@@ -15,7 +15,7 @@ pub(super) struct Phased {
 }
 
 /// Schedules all that counts in `plan`, with its phases as barriers or without.
-pub(super) fn schedule(plan: &Plan, team: &Team, phased: bool, options: &Options<'_>) -> Phased {
+pub(super) fn schedule(plan: &Plan, team: &Team, phased: bool, options: &Inquiry<'_>) -> Phased {
     if !phased {
         let (_, places) = parts(plan);
         return Phased { found: super::schedule(plan, &places, team, options), phases: Vec::new() };
@@ -58,7 +58,7 @@ pub(super) fn schedule(plan: &Plan, team: &Team, phased: bool, options: &Options
 }
 
 /// The figures of each phase as a barrier, if the plan has phases.
-pub(super) fn figures(plan: &Plan, team: &Team, options: &Options<'_>) -> Vec<PhaseFigures> {
+pub(super) fn figures(plan: &Plan, team: &Team, options: &Inquiry<'_>) -> Vec<PhaseFigures> {
     if plan.phases.is_empty() {
         return Vec::new();
     }

@@ -4,7 +4,7 @@
 //! its mode), and the tasks are handed out in the order of the schedule to whoever is free, as a
 //! host would do it.
 
-use super::{Found, Model, Options, Scope, Team, parts, phases};
+use super::{Found, Inquiry, Model, Scope, Team, parts, phases};
 use crate::{
     domain::{
         Millis,
@@ -30,7 +30,7 @@ pub struct Risk {
 }
 
 /// Draws the makespan; nothing where every task has one figure.
-pub(super) fn draw(plan: &Plan, team: &Team, found: &Found, options: &Options<'_>) -> Option<Risk> {
+pub(super) fn draw(plan: &Plan, team: &Team, found: &Found, options: &Inquiry<'_>) -> Option<Risk> {
     let (_, all) = parts(plan);
     if !all.iter().any(|at| plan.tasks[*at].estimate.is_range()) || options.draws == 0 {
         return None;
@@ -48,7 +48,7 @@ pub(super) fn draw(plan: &Plan, team: &Team, found: &Found, options: &Options<'_
     let draws = usize::try_from(options.draws).unwrap_or(usize::MAX).min(affordable);
     let mut sums: Vec<Millis> = vec![0; draws];
     for places in &groups {
-        let mut model = Model::of(Scope { plan, places, team, as_one });
+        let mut model = Model::of(Scope { plan, places, team, as_one, known: &options.known });
         let graph = &model.problem.graph;
         let mut list: Vec<usize> = graph.order();
         list.sort_by_key(|at| start[places[*at]]);

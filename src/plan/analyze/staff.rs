@@ -1,6 +1,6 @@
 //! The makespan over the number of agents.
 
-use super::{Figures, Options, Team, parts, phases};
+use super::{Figures, Inquiry, Team, parts, phases};
 use crate::domain::{
     Millis,
     plan::{Owner, Plan},
@@ -27,7 +27,7 @@ pub(super) struct Staff {
 }
 
 /// What 1, 2, 3, … agents reach, until more do not help.
-pub(super) fn table(plan: &Plan, options: &Options<'_>) -> Staff {
+pub(super) fn table(plan: &Plan, options: &Inquiry<'_>) -> Staff {
     let (_, places) = parts(plan);
     let by_agents = places.iter().filter(|at| plan.tasks[**at].owner == Owner::Agent).count();
     let all = match plan.pools.as_slice() {
