@@ -3,7 +3,7 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`read`] | TOML, YAML and JSON into a [`Plan`](crate::domain::plan::Plan), every problem with its line |
-//! | [`write`] | a plan into TOML |
+//! | `write` | a plan into TOML |
 //! | [`import`] | Markdown, written as people write such plans, into a plan and a list of doubts |
 //! | [`analyze`] | a plan into an [`Analysis`](analyze::Analysis) |
 //! | [`solve`] | the scheduler |

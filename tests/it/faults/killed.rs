@@ -15,6 +15,8 @@ const FLEETS: &str = r#"
 protocol = "worker"
 command = ["python3", "worker.py"]
 count = 3
+# Finds the worker that was to get a task in the instant of the host's death, and did not.
+heartbeat = { every = "1s", stale_after = "8s" }
 
 [fleets.slow]
 protocol = "worker"
