@@ -197,6 +197,9 @@ fn wish(fleets: &[Fleet], left: &Left, note: &Note, is_newest: bool) -> Wish {
         (Protocol::Exec, hold) => {
             return hold.map_or(Wish::Nothing("it has no attempt"), Wish::Work);
         }
+        (_, Some(_)) => {
+            return Wish::Nothing("its note speaks of an attempt, as only `exec` has one");
+        }
         _ if !left.has_pipes => return Wish::Nothing("its pipes are lost"),
         (Protocol::Service, _) => return Wish::Rest,
         (Protocol::Worker, _) => {}
