@@ -86,16 +86,6 @@ impl Running {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.http.addresses().to_vec()
     }
-
-    /// The keeper's process.
-    pub fn keeper_pid(&self) -> Option<u32> {
-        self.keeper.pid()
-    }
-
-    /// The private Postgres, if there is one.
-    pub fn postgres_pid(&self) -> Option<u32> {
-        self.postgres.as_ref().and_then(Postgres::pid)
-    }
 }
 
 /// Starts a host on the data directory that `lock` holds. Must be called within an actix system;

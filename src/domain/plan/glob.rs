@@ -144,16 +144,41 @@ impl Segment {
 }
 
 /// Whether two lists of segments name a common path.
-fn paths_meet(mut a: &[Segment], mut b: &[Segment]) -> bool {
-    // Most patterns part in their first names: those need no table.
-    while let ([Segment::Name(x), more_a @ ..], [Segment::Name(y), more_b @ ..]) = (a, b) {
-        if !names_meet(x, y) {
+fn paths_meet(a: &[Segment], b: &[Segment]) -> bool {
+    lists_meet(a, b, &|one| *one == Segment::Deep, &|one, other| match (one, other) {
+        (Segment::Name(one), Segment::Name(other)) => names_meet(one, other),
+        _ => false,
+    })
+}
+
+/// Whether two patterns of one name have a common name.
+fn names_meet(a: &[Token], b: &[Token]) -> bool {
+    lists_meet(a, b, &|one| *one == Token::Run, &|one, other| match (one, other) {
+        (Token::One(one), Token::One(other)) => ranges_meet(one, other),
+        _ => false,
+    })
+}
+
+/// Whether two lists stand for a common row of things, where whatever `is_run` stands for any
+/// number of them, also none, and of the others each for one that `meet` in common with another.
+fn lists_meet<T>(
+    mut a: &[T],
+    mut b: &[T],
+    is_run: &impl Fn(&T) -> bool,
+    meet: &impl Fn(&T, &T) -> bool,
+) -> bool {
+    // Most patterns part in their first parts: those need no table.
+    while let ([x, more_a @ ..], [y, more_b @ ..]) = (a, b) {
+        if is_run(x) || is_run(y) {
+            break;
+        }
+        if !meet(x, y) {
             return false;
         }
         (a, b) = (more_a, more_b);
     }
-    if a.is_empty() || b.is_empty() {
-        return a.is_empty() && b.is_empty();
+    if a.is_empty() && b.is_empty() {
+        return true;
     }
     // meets[j]: whether a[i..] and b[j..] do, for the i of the loop; from the ends to the front.
     let mut below = vec![false; b.len() + 1];
@@ -162,39 +187,9 @@ fn paths_meet(mut a: &[Segment], mut b: &[Segment]) -> bool {
         for j in (0..=b.len()).rev() {
             meets[j] = match (a.get(i), b.get(j)) {
                 (None, None) => true,
-                (Some(Segment::Deep), there) => below[j] || (there.is_some() && meets[j + 1]),
-                (here, Some(Segment::Deep)) => meets[j + 1] || (here.is_some() && below[j]),
-                (Some(Segment::Name(x)), Some(Segment::Name(y))) => {
-                    below[j + 1] && names_meet(x, y)
-                }
-                _ => false,
-            };
-        }
-        below = meets;
-    }
-    below[0]
-}
-
-/// Whether two patterns of one name have a common name.
-fn names_meet(mut a: &[Token], mut b: &[Token]) -> bool {
-    while let ([Token::One(x), more_a @ ..], [Token::One(y), more_b @ ..]) = (a, b) {
-        if !ranges_meet(x, y) {
-            return false;
-        }
-        (a, b) = (more_a, more_b);
-    }
-    if a.is_empty() && b.is_empty() {
-        return true;
-    }
-    let mut below = vec![false; b.len() + 1];
-    for i in (0..=a.len()).rev() {
-        let mut meets = vec![false; b.len() + 1];
-        for j in (0..=b.len()).rev() {
-            meets[j] = match (a.get(i), b.get(j)) {
-                (None, None) => true,
-                (Some(Token::Run), there) => below[j] || (there.is_some() && meets[j + 1]),
-                (here, Some(Token::Run)) => meets[j + 1] || (here.is_some() && below[j]),
-                (Some(Token::One(x)), Some(Token::One(y))) => below[j + 1] && ranges_meet(x, y),
+                (Some(x), there) if is_run(x) => below[j] || (there.is_some() && meets[j + 1]),
+                (here, Some(y)) if is_run(y) => meets[j + 1] || (here.is_some() && below[j]),
+                (Some(x), Some(y)) => below[j + 1] && meet(x, y),
                 _ => false,
             };
         }

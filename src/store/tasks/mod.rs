@@ -13,6 +13,6 @@ mod run;
 mod submit;
 
 pub use control::{CancelAnswer, RetryAnswer, cancel, cancelled_while_held, retry};
-pub use read::{attempts, events, final_states, get, list};
+pub use read::{attempts, events, get, list};
 pub use run::{Promoted, Settled, claim, promote_due, settle};
 pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -20,7 +20,6 @@ const GET: Sql = sql!("tasks/get");
 const LIST: Sql = sql!("tasks/list");
 const ATTEMPTS: Sql = sql!("tasks/attempts");
 const EVENTS: Sql = sql!("tasks/events");
-const FINAL_STATES: Sql = sql!("tasks/final_states");
 
 /// One task, or none if it is unknown.
 pub async fn get(db: &impl GenericClient, task: TaskId) -> Result<Option<TaskRecord>, StoreError> {
@@ -62,20 +61,6 @@ pub async fn events(db: &impl GenericClient, task: TaskId) -> Result<Vec<EventRe
                 attempt: fields.get("attempt")?,
                 at: fields.get("at")?,
             })
-        })
-        .collect()
-}
-
-/// Those of the tasks that have ended, and how: for those who wait for them.
-pub async fn final_states(
-    db: &impl GenericClient,
-    tasks: &[TaskId],
-) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
-    let rows = FINAL_STATES.query(db, &[&tasks]).await?;
-    rows.iter()
-        .map(|row| {
-            let fields = FINAL_STATES.fields(row);
-            Ok((fields.get("id")?, fields.get("state")?))
         })
         .collect()
 }

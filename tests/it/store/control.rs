@@ -116,6 +116,9 @@ async fn listings_are_newest_first_and_filtered() {
         let expected: Vec<_> = expected.into_iter().map(|index: usize| ids[index]).collect();
         assert_eq!(listed, expected, "{filter:?}");
     }
-    let ended = tasks::final_states(&world.db, &ids).await.unwrap();
+    let states: Vec<_> = TaskState::ALL.into_iter().filter(|state| state.is_final()).collect();
+    let filter = TaskFilter { states, limit: 100, ..TaskFilter::default() };
+    let ended = tasks::list(&world.db, &filter).await.unwrap();
+    let ended: Vec<_> = ended.iter().map(|record| (record.id, record.state)).collect();
     assert_eq!(ended, [(ids[0], TaskState::Failed)]);
 }
