@@ -29,6 +29,7 @@ pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod task;
+pub mod unique;
 
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,

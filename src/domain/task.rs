@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AgentName, Attempt, QueueName, TaskId, restart};
+use super::{AgentName, Attempt, QueueName, TaskId, restart, unique::Unique};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,11 +120,14 @@ pub enum TaskEvent {
     Cancelled,
     /// Somebody asked for another try by hand.
     Retried,
+    /// It is to run, but later: its submit was replaced by one with a later time, or it is one of
+    /// many that are retried by hand at a rate.
+    Deferred,
 }
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unblocked,
         Self::Due,
         Self::Claimed,
@@ -136,6 +139,7 @@ impl TaskEvent {
         Self::InputGiven,
         Self::Cancelled,
         Self::Retried,
+        Self::Deferred,
     ];
 }
 
@@ -169,6 +173,7 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
             S::Cancelled
         }
         (S::Failed | S::Cancelled, E::Retried) => S::Pending,
+        (S::Pending | S::Failed | S::Cancelled, E::Deferred) => S::Scheduled,
         (state, event) => return Err(IllegalStep { state, event }),
     })
 }
@@ -336,7 +341,10 @@ pub struct NewTask {
 ///
 /// A task without terms is the common one; whatever reads this asks first whether there are any.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Terms {}
+pub struct Terms {
+    /// It is to be the only one of its key.
+    pub unique: Option<Unique>,
+}
 
 impl Terms {
     /// Whether the task asks for nothing of this.

@@ -59,10 +59,56 @@ impl<'a> Fields<'a> {
         self.errors.add(self.path(name), detail);
     }
 
+    /// Whether the field is there, and not `null`.
+    pub(super) fn gives(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Takes the field as it is.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.object.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a field that is an object, to be read like this one.
+    pub(super) fn object(&mut self, name: &'static str) -> Option<Fields<'_>> {
+        match self.take(name)? {
+            Value::Object(object) => Some(Fields::new(self.path(name), object, self.errors)),
+            other => {
+                self.wrong(name, format!("must be an object, not {}", kind_of(&other)));
+                None
+            }
+        }
+    }
+
+    /// Takes a field that is an array of at least one word, each of which parses.
+    pub(super) fn words<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<Vec<T>> {
+        let items = match self.take(name)? {
+            Value::Array(items) if !items.is_empty() => items,
+            Value::Array(_) => {
+                self.wrong(name, "must not be empty");
+                return None;
+            }
+            other => {
+                self.wrong(name, format!("must be an array of words, not {}", kind_of(&other)));
+                return None;
+            }
+        };
+        let mut words = Vec::with_capacity(items.len());
+        for (nth, item) in items.into_iter().enumerate() {
+            let at = format!("{name}[{nth}]");
+            match item {
+                Value::String(text) => match text.parse() {
+                    Ok(word) => words.push(word),
+                    Err(error) => {
+                        let error: T::Err = error;
+                        self.wrong(&at, error.to_string());
+                    }
+                },
+                other => self.wrong(&at, format!("must be a word, not {}", kind_of(&other))),
+            }
+        }
+        Some(words)
     }
 
     fn string(&mut self, name: &'static str) -> Option<String> {

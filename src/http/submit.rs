@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
+    terms,
 };
 use crate::{
     domain::{
@@ -29,8 +30,8 @@ pub(super) const MAX_KEY: usize = 255;
 /// The most attempts that a task may ask for.
 const MAX_ATTEMPTS: i64 = 1000;
 
-/// The longest delay and time limit.
-const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
+/// The longest delay, time limit and window.
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
 /// The queue of a task that names none.
 const DEFAULT_QUEUE: &str = "default";
@@ -161,6 +162,7 @@ fn one(
     let max_attempts = task.integer("max_attempts", 1..=MAX_ATTEMPTS);
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let idempotency_key = key(&mut task, rules.header_key);
+    let unique = terms::unique(&mut task, &kind, &input);
     task.finish();
     Some(NewTask {
         id: new_id(),
@@ -174,7 +176,7 @@ fn one(
             .unwrap_or(rules.tasks.max_attempts),
         timeout,
         idempotency_key,
-        terms: Terms::default(),
+        terms: Terms { unique },
     })
 }
 
