@@ -328,6 +328,21 @@ pub struct NewTask {
     pub timeout: Option<Duration>,
     /// A second submit with the same key is the same task.
     pub idempotency_key: Option<String>,
+    /// What else it asks for.
+    pub terms: Terms,
+}
+
+/// What makes a task more than plain: what it waits for, needs, and is part of.
+///
+/// A task without terms is the common one; whatever reads this asks first whether there are any.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Terms {}
+
+impl Terms {
+    /// Whether the task asks for nothing of this.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One attempt of a task, as a host hands it to an agent.

@@ -10,7 +10,10 @@ use super::{
     fields::{Errors, Fields, kind_of},
 };
 use crate::{
-    domain::{TaskId, task::NewTask},
+    domain::{
+        TaskId,
+        task::{NewTask, Terms},
+    },
     settings,
 };
 
@@ -171,6 +174,7 @@ fn one(
             .unwrap_or(rules.tasks.max_attempts),
         timeout,
         idempotency_key,
+        terms: Terms::default(),
     })
 }
 

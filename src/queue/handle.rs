@@ -118,9 +118,7 @@ impl QueueHandle {
     ///
     /// Dropped before it answered, the tasks may or may not be there.
     pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, QueueError> {
-        let db = self.store.client().await?;
-        let submitted = tasks::submit(&db, &tasks).await?;
-        drop(db);
+        let submitted = self.insert(&tasks).await?;
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
             .iter()
@@ -137,6 +135,14 @@ impl QueueHandle {
             self.actor.do_send(DueIn(wait));
         }
         Ok(submitted)
+    }
+
+    /// Writes new tasks. Those with terms need more than one statement, and so a transaction.
+    async fn insert(&self, tasks: &[NewTask]) -> Result<Vec<Submitted>, StoreError> {
+        if tasks.iter().all(|task| task.terms.is_empty()) {
+            return tasks::submit(&self.store.client().await?, tasks).await;
+        }
+        self.store.transact(async |db| tasks::submit(db, tasks).await).await
     }
 
     /// Wakes this host's idle agents at once, and other hosts soon.

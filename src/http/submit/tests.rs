@@ -39,6 +39,7 @@ fn plain(number: u128) -> NewTask {
         max_attempts: 3,
         timeout: None,
         idempotency_key: None,
+        terms: Terms::default(),
     }
 }
 

@@ -20,7 +20,7 @@ use hostler::{
     domain::{
         AgentName, HostId, QueueName, TaskId,
         record::EventRecord,
-        task::{Assignment, NewTask, Outcome, Settlement, TaskEvent, TaskState, step},
+        task::{Assignment, NewTask, Outcome, Settlement, TaskEvent, TaskState, Terms, step},
     },
     settings,
     store::{
@@ -129,6 +129,7 @@ fn task(queue: &QueueName) -> NewTask {
         max_attempts: 3,
         timeout: None,
         idempotency_key: None,
+        terms: Terms::default(),
     }
 }
 
