@@ -2,10 +2,10 @@
 //!
 //! One host among those on a database leads: the one whose session holds an advisory lock. The
 //! server frees the lock when that session ends, and it ends a session that has said nothing for
-//! [`SILENCE`]; so the leader beats every [`BEAT_EVERY`], and by its own monotonic clock it stops
-//! its duties [`SAFE`] after the last answered beat was sent, before the server lets another lead.
-//! Each time somebody begins to lead the [`Term`] grows by one: work that a deposed leader still
-//! has under way names an old term, and is refused.
+//! [`Pace::silence`]; so the leader beats every [`Pace::beat`], and by its own monotonic clock it
+//! stops its duties [`Pace::safe`] after the last answered beat was sent, before the server lets
+//! another lead. Each time somebody begins to lead the [`Term`] grows by one: work that a deposed
+//! leader still has under way names an old term, and is refused.
 
 use std::time::Duration;
 
@@ -14,14 +14,8 @@ use super::{
     restart::{backoff, millis},
 };
 
-/// How often a host that does not lead asks whether it may.
-pub const STAND_EVERY: Duration = Duration::from_secs(2);
-/// How often the leader asks whether it still leads.
-pub const BEAT_EVERY: Duration = Duration::from_secs(2);
-/// The server ends the leader's session once that has been silent for this long.
-pub const SILENCE: Duration = Duration::from_secs(6);
-/// The leader stops its duties this long after the last answered beat was sent.
-pub const SAFE: Duration = Duration::from_secs(5);
+/// The longest time between two beats, and between two questions whether this host may lead.
+const BEAT: Duration = Duration::from_secs(2);
 /// The wait after a duty's first failure; it doubles up to the duty's interval.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 
@@ -40,21 +34,41 @@ pub enum Standing {
     Lost,
 }
 
-/// Judges a leadership whose last answered beat was sent at `sent`.
-pub fn judge(sent: Millis, now: Millis) -> Standing {
-    let age = now.saturating_sub(sent);
-    if age >= millis(SAFE) {
-        Standing::Lost
-    } else if age >= millis(BEAT_EVERY) {
-        Standing::Due
-    } else {
-        Standing::Held
-    }
+/// How fast leaders beat and are given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How often the leader asks whether it still leads, and every other host whether it may.
+    pub beat: Duration,
+    /// The leader stops its duties this long after the last answered beat was sent.
+    pub safe: Duration,
+    /// The server ends the leader's session once that has been silent for this long.
+    pub silence: Duration,
 }
 
-/// When to judge again a leadership whose last answered beat was sent at `sent`.
-pub fn next_look(sent: Millis, beat_under_way: bool) -> Millis {
-    sent.saturating_add(millis(if beat_under_way { SAFE } else { BEAT_EVERY }))
+impl Pace {
+    /// The pace of hosts with this lease: another one leads well within it, so that the tasks of a
+    /// lost leader are taken over in time, too.
+    pub fn of(lease: Duration) -> Self {
+        let beat = BEAT.min(lease / 8);
+        Self { beat, safe: beat * 5 / 2, silence: beat * 3 }
+    }
+
+    /// Judges a leadership whose last answered beat was sent at `sent`.
+    pub fn judge(self, sent: Millis, now: Millis) -> Standing {
+        let age = now.saturating_sub(sent);
+        if age >= millis(self.safe) {
+            Standing::Lost
+        } else if age >= millis(self.beat) {
+            Standing::Due
+        } else {
+            Standing::Held
+        }
+    }
+
+    /// When to judge again a leadership whose last answered beat was sent at `sent`.
+    pub fn next_look(self, sent: Millis, beat_under_way: bool) -> Millis {
+        sent.saturating_add(millis(if beat_under_way { self.safe } else { self.beat }))
+    }
 }
 
 /// How a run of a duty ended.
@@ -132,6 +146,7 @@ mod tests {
 
     #[test]
     fn a_leader_stops_before_the_server_ends_its_session() {
+        let pace = Pace::of(SECOND * 30);
         let rows = [
             (0, Standing::Held),
             (1_999, Standing::Held),
@@ -140,9 +155,13 @@ mod tests {
             (5_000, Standing::Lost),
         ];
         for (age, standing) in rows {
-            assert_eq!(judge(70, 70 + age), standing, "{age}");
+            assert_eq!(pace.judge(70, 70 + age), standing, "{age}");
         }
-        assert!(BEAT_EVERY * 2 < SAFE && SAFE < SILENCE, "a lost beat is survived");
+        for lease in [SECOND, SECOND * 2, SECOND * 16, SECOND * 3600] {
+            let pace = Pace::of(lease);
+            assert!(pace.beat * 2 < pace.safe && pace.safe < pace.silence, "{pace:?}");
+            assert!(pace.silence + pace.beat <= lease / 2, "{pace:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::duty::{Done, Duty, Leading};
 use crate::{
     domain::{
         Millis, QueueName,
-        leadership::{self, Agenda, Ended, STAND_EVERY, Standing, Term},
+        leadership::{Agenda, Ended, Pace, Standing, Term},
         restart,
     },
     store::{
@@ -39,6 +39,8 @@ pub struct Launch {
     pub store: Store,
     /// The identity of the data directory.
     pub slot: Uuid,
+    /// How fast leaders beat and are given up.
+    pub pace: Pace,
     /// What the leader does.
     pub duties: Vec<Duty>,
     /// Told which queues got work.
@@ -56,6 +58,7 @@ pub(super) struct JanitorActor {
     log: Logger,
     store: Store,
     slot: Uuid,
+    pace: Pace,
     duties: Vec<Duty>,
     wake: Wake,
     origin: Instant,
@@ -100,6 +103,7 @@ impl JanitorActor {
             log: launch.log,
             store: launch.store,
             slot: launch.slot,
+            pace: launch.pace,
             duties: launch.duties,
             wake: launch.wake,
             origin: Instant::now(),
@@ -122,7 +126,7 @@ impl JanitorActor {
         match &self.office {
             Office::Following(at) if *at <= now => self.stand(ctx),
             Office::Following(_) | Office::Standing => {}
-            Office::Leading(tenure) => match leadership::judge(tenure.sent, now) {
+            Office::Leading(tenure) => match self.pace.judge(tenure.sent, now) {
                 _ if tenure.right.is_over() => self.resign("its connection ended", ctx),
                 Standing::Lost => self.resign("the database did not answer in time", ctx),
                 Standing::Due => {
@@ -144,7 +148,7 @@ impl JanitorActor {
             // Its answer is the next thing that happens.
             Office::Standing => return,
             Office::Leading(tenure) => {
-                let until = leadership::next_look(tenure.sent, tenure.beat.is_some());
+                let until = self.pace.next_look(tenure.sent, tenure.beat.is_some());
                 tenure.agenda.next_due().map_or(until, |due| due.min(until))
             }
         };
@@ -155,8 +159,8 @@ impl JanitorActor {
     /// Asks for the right to lead.
     fn stand(&mut self, ctx: &mut Context<Self>) {
         self.office = Office::Standing;
-        let (store, slot) = (self.store.clone(), self.slot);
-        let ask = async move { leader::stand(&store, slot, STAND_LIMIT).await };
+        let (store, slot, silence) = (self.store.clone(), self.slot, self.pace.silence);
+        let ask = async move { leader::stand(&store, slot, silence, STAND_LIMIT).await };
         ctx.spawn(ask.into_actor(self).map(|answer, this, ctx| {
             match answer {
                 Ok(Some(right)) => this.lead(right),
@@ -172,7 +176,7 @@ impl JanitorActor {
     }
 
     fn follow(&mut self) {
-        self.office = Office::Following(self.now() + restart::millis(STAND_EVERY));
+        self.office = Office::Following(self.now() + restart::millis(self.pace.beat));
     }
 
     fn lead(&mut self, right: Leadership) {
@@ -245,8 +249,7 @@ impl JanitorActor {
             // A task of its own, so that a panic in it is no panic of this actor.
             let run = actix::spawn((duty.work)(leading));
             tenure.at_work.insert(place, run.abort_handle());
-            let ended = async move { run.await };
-            ctx.spawn(actix::fut::wrap_future::<_, Self>(ended).map(
+            ctx.spawn(actix::fut::wrap_future::<_, Self>(run).map(
                 move |result, this: &mut Self, ctx| {
                     this.ended(term, place, result);
                     this.plan(ctx);

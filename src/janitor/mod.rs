@@ -26,7 +26,7 @@
 //! - One host leads at a time, as far as the database is concerned: fenced work of a former leader
 //!   is refused once another leads, and finished before that.
 //! - A leader whose connection is cut, or that gets no answers, stops its duties within
-//!   [`SAFE`](crate::domain::leadership::SAFE), before the server lets another one lead.
+//!   [`Pace::safe`](crate::domain::leadership::Pace), before the server lets another one lead.
 //! - A duty never runs twice at once on a host. One that fails or panics is logged and tried again,
 //!   and holds up no other.
 //!

@@ -133,9 +133,10 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
     Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })
 }
 
-/// Lets the lease of `host` end `lease` from now, and returns which of its tasks somebody has called
-/// off: it may have missed the notice. `None` if the lease has ended, or the host was taken out: it
-/// must stop its agents and register anew.
+/// Lets the lease of `host` end `lease` from now, and returns which of its tasks were called off.
+///
+/// It may have missed the notices of those. `None` if the lease has ended, or the host was taken
+/// out: it must stop its agents and register anew.
 pub async fn renew(
     db: &impl GenericClient,
     host: HostId,

@@ -17,7 +17,7 @@ use super::{
     codec::milliseconds,
     statement::{Sql, sql},
 };
-use crate::domain::leadership::{SILENCE, Term};
+use crate::domain::leadership::Term;
 
 /// What the advisory lock goes by: any number that nobody else uses ("hostlead" in ASCII).
 const LOCK: i64 = 0x686f_7374_6c65_6164;
@@ -38,6 +38,8 @@ pub struct Leadership {
 
 /// Asks for the right to lead, for the host of `slot`; `None` while another session has it.
 ///
+/// The server ends the right once nothing was said on its connection for `silence`.
+///
 /// # Errors
 ///
 /// As [`Store::client`]; [`StoreError::Silent`] if there is no answer within `limit`;
@@ -49,11 +51,12 @@ pub struct Leadership {
 pub async fn stand(
     store: &Store,
     slot: Uuid,
+    silence: Duration,
     limit: Duration,
 ) -> Result<Option<Leadership>, StoreError> {
     let mut standing = Standing(Some(store.client().await?));
     let Some(client) = &standing.0 else { return Ok(None) };
-    let Ok(answer) = timeout(limit, ask(client, slot)).await else {
+    let Ok(answer) = timeout(limit, ask(client, slot, silence)).await else {
         return Err(StoreError::Silent { limit });
     };
     let (answer, client) = (answer?, standing.0.take());
@@ -65,14 +68,18 @@ pub async fn stand(
     }))
 }
 
-async fn ask(client: &Client, slot: Uuid) -> Result<Option<(Term, Instant)>, StoreError> {
+async fn ask(
+    client: &Client,
+    slot: Uuid,
+    silence: Duration,
+) -> Result<Option<(Term, Instant)>, StoreError> {
     let rows = STAND.query(client, &[&LOCK]).await?;
     let leads = rows.first().map_or(Ok(false), |row| STAND.fields(row).get("leads"))?;
     if !leads {
         return Ok(None);
     }
     let began = Instant::now();
-    let row = BEGIN_TERM.query_opt(client, &[&slot, &milliseconds(SILENCE)]).await?;
+    let row = BEGIN_TERM.query_opt(client, &[&slot, &milliseconds(silence)]).await?;
     let unknown = || StoreError::UnknownValue { statement: BEGIN_TERM.name, column: "term" };
     let term = BEGIN_TERM.fields(&row.ok_or_else(unknown)?).count("term")?;
     Ok(Some((Term(term), began)))

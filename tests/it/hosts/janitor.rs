@@ -3,10 +3,7 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use hostler::{
-    domain::{
-        QueueName,
-        leadership::{SAFE, SILENCE, STAND_EVERY},
-    },
+    domain::{QueueName, leadership::Pace},
     janitor::{Done, Duty, JanitorHandle, Launch},
     store::Store,
 };
@@ -17,6 +14,11 @@ use uuid::Uuid;
 use crate::support::{TestDatabase, database::store};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// That of a host with a lease of sixteen seconds and more.
+fn pace() -> Pace {
+    Pace::of(Duration::from_secs(60))
+}
 
 /// When a duty ran.
 type Runs = Rc<RefCell<Vec<Instant>>>;
@@ -40,6 +42,7 @@ fn janitor(store: Store) -> (JanitorHandle, Runs) {
         log: Logger::root(Discard, o!()),
         store,
         slot: Uuid::new_v4(),
+        pace: pace(),
         duties: vec![panics, often],
         wake: Box::new(|_| {}),
     };
@@ -66,9 +69,9 @@ async fn a_leader_that_gets_no_answers_stops_before_another_leads() {
     let stalled = Instant::now();
     until("another one leads", || !others.borrow().is_empty()).await;
     let took = stalled.elapsed();
-    assert!(took < SILENCE + STAND_EVERY + Duration::from_secs(2), "{took:?}");
+    assert!(took < pace().silence + pace().beat + Duration::from_secs(2), "{took:?}");
     let last = *runs.borrow().last().unwrap();
-    assert!(last < stalled + SAFE && last < others.borrow()[0], "it stopped before");
+    assert!(last < stalled + pace().safe && last < others.borrow()[0], "it stopped before");
     // What was held up goes on: it changes nothing.
     let before = runs.borrow().len();
     proxy.mend();
@@ -84,6 +87,21 @@ async fn a_leader_that_gets_no_answers_stops_before_another_leads() {
 }
 
 #[actix::test]
+async fn a_leader_that_is_heard_and_hears_nothing_leads_no_longer() {
+    let database = TestDatabase::new().await;
+    let (proxy, url) = database.through_proxy();
+    let (first, runs) = janitor(store(url.parse().unwrap()));
+    until("the only one leads", || runs.borrow().len() > 3).await;
+    let (second, others) = janitor(database.store().await);
+    proxy.deafen();
+    until("another one leads", || !others.borrow().is_empty()).await;
+    assert!(*runs.borrow().last().unwrap() < others.borrow()[0]);
+    proxy.mend();
+    first.stop().await;
+    second.stop().await;
+}
+
+#[actix::test]
 async fn a_leader_whose_connection_is_cut_leads_no_longer() {
     let database = TestDatabase::new().await;
     let (proxy, url) = database.through_proxy();
@@ -93,7 +111,7 @@ async fn a_leader_whose_connection_is_cut_leads_no_longer() {
     proxy.cut();
     let cut = Instant::now();
     until("another one leads", || !others.borrow().is_empty()).await;
-    assert!(cut.elapsed() < STAND_EVERY * 2, "the server saw the end: {:?}", cut.elapsed());
+    assert!(cut.elapsed() < pace().beat * 2, "the server saw the end: {:?}", cut.elapsed());
     let before = runs.borrow().len();
     proxy.mend();
     let more = others.borrow().len() + 50;
@@ -119,6 +137,7 @@ async fn a_duty_wakes_queues_and_says_when_it_is_due_again() {
         log: Logger::root(Discard, o!()),
         store: database.store().await,
         slot: Uuid::new_v4(),
+        pace: pace(),
         duties: vec![duty],
         wake: Box::new(move |queues| of_wake.borrow_mut().extend(queues)),
     };

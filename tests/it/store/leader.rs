@@ -11,7 +11,7 @@ use super::World;
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn stand(world: &World) -> Option<leader::Leadership> {
-    leader::stand(&world.store, Uuid::new_v4(), LIMIT).await.unwrap()
+    leader::stand(&world.store, Uuid::new_v4(), LIMIT, LIMIT).await.unwrap()
 }
 
 /// Waits until somebody else may lead: the server frees the lock a moment after the connection ends.
@@ -92,7 +92,8 @@ async fn a_new_term_begins_when_the_work_of_the_last_one_has_ended() {
     let store = world.store.clone();
     let mut next = tokio::spawn(async move {
         loop {
-            if let Some(right) = leader::stand(&store, Uuid::new_v4(), LIMIT).await.unwrap() {
+            if let Some(right) = leader::stand(&store, Uuid::new_v4(), LIMIT, LIMIT).await.unwrap()
+            {
                 return right.term();
             }
         }
@@ -127,4 +128,14 @@ async fn work_that_rests_too_long_does_not_keep_the_next_leader_waiting() {
         }
     };
     timeout(LIMIT, gone).await.expect("the statement ends");
+}
+
+#[tokio::test]
+async fn a_leader_that_falls_silent_loses_its_right() {
+    let world = World::new().await;
+    let silence = Duration::from_millis(200);
+    let first = leader::stand(&world.store, Uuid::new_v4(), silence, LIMIT).await.unwrap().unwrap();
+    let second = next_leader(&world).await;
+    assert_eq!(second.term().0, first.term().0 + 1);
+    assert!(first.beat().await.is_err());
 }
