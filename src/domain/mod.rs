@@ -24,10 +24,12 @@ pub mod dispatch;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;
+pub mod leadership;
 pub mod lease;
 pub mod plan;
 pub mod record;
 pub mod restart;
+pub mod retry;
 pub mod task;
 pub mod unique;
 

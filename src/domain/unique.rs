@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Attempt, QueueName, TaskId,
-    task::{NewTask, TaskState},
+    task::{NewTask, TaskState, Terms},
 };
 
 #[cfg(test)]
@@ -330,6 +330,7 @@ pub fn taking_over(task: &NewTask, newer: &NewTask) -> NewTask {
         run_at: newer.run_at,
         max_attempts: newer.max_attempts,
         timeout: newer.timeout,
+        terms: Terms { retry: newer.terms.retry.clone(), ..task.terms.clone() },
         ..task.clone()
     }
 }

@@ -1,38 +1,32 @@
-//! The fields of a submit that make a task more than plain. Pure.
+//! What a submit says of how its attempts go. Pure.
 
-use serde_json::Value;
+use std::time::Duration;
 
-use super::{fields::Fields, submit::MAX_DURATION};
-use crate::domain::unique::{KeyPart, MAX_UNIQUE_KEY, Unique, key_of};
+use super::fields::Fields;
+use crate::domain::retry::{Growth, RetryTerms};
 
-/// Reads `unique` of a task of this kind, with this input.
-pub(super) fn unique(task: &mut Fields<'_>, kind: &str, input: &Value) -> Option<Unique> {
-    let mut unique = task.object("unique")?;
-    let is_named = unique.gives("key") || unique.gives("by");
-    let key = unique.text("key", MAX_UNIQUE_KEY);
-    let by: Option<Vec<KeyPart>> = unique.words("by");
-    let window = unique.duration("window", false, MAX_DURATION);
-    let states = unique.words("states");
-    let on_conflict = unique.parsed("on_conflict");
-    let key = match (key, by) {
-        (Some(key), None) => Some(key),
-        (None, Some(by)) => Some(key_of(&by, kind, input)),
-        (Some(_), Some(_)) => {
-            unique.wrong("by", "give either `key` or `by`");
-            None
-        }
-        (None, None) if is_named => None,
-        (None, None) => {
-            let detail = "give a `key`, or in `by` what makes one: any of queue, kind, input";
-            unique.wrong("key", detail);
-            None
-        }
+/// The most kinds of failure in one list.
+const MAX_CAUSES: usize = 50;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads `retry`: the terms, and the number of attempts if it is said there.
+pub(super) fn retry(task: &mut Fields<'_>, max_attempts: i64) -> (RetryTerms, Option<i64>) {
+    let Some(mut retry) = task.object("retry") else { return (RetryTerms::default(), None) };
+    let terms = RetryTerms {
+        kind: retry.word("kind", &Growth::WORDS),
+        backoff_min: retry.duration("backoff_min", true, DAY),
+        backoff_max: retry.duration("backoff_max", true, DAY * 30),
+        jitter: retry.fraction("jitter"),
+        retry_on: retry.list("retry_on", MAX_CAUSES),
+        never_on: retry.list("never_on", MAX_CAUSES),
     };
-    unique.finish();
-    Some(Unique {
-        key: key?,
-        window,
-        states: states.unwrap_or_else(|| Unique::usual_states(window)),
-        on_conflict: on_conflict.unwrap_or_default(),
-    })
+    let most = retry.integer("max_attempts", 1..=max_attempts);
+    if let (Some(min), Some(max)) = (terms.backoff_min, terms.backoff_max)
+        && min > max
+    {
+        retry.wrong("backoff_min", "must not be more than `backoff_max`");
+    }
+    retry.finish();
+    (terms, most)
 }

@@ -19,6 +19,7 @@ use crate::{
             AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
             TaskRecord,
         },
+        retry::AllQueueTerms,
         task::{NewTask, TaskState},
         unique::Rejected,
     },
@@ -90,6 +91,7 @@ pub struct QueueHandle {
     store: Store,
     events: EventsHandle,
     metrics: Arc<Metrics>,
+    terms: Arc<AllQueueTerms>,
 }
 
 impl QueueHandle {
@@ -97,7 +99,13 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics }
+        let terms = launch.terms.clone();
+        Self { actor: QueueActor::new(launch).start(), store, events, metrics, terms }
+    }
+
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn terms(&self) -> &AllQueueTerms {
+        &self.terms
     }
 
     /// Where agents' messages go.
@@ -158,7 +166,7 @@ impl QueueHandle {
     }
 
     /// Wakes this host's idle agents at once, and other hosts soon.
-    fn wake(&self, queues: Vec<QueueName>) {
+    pub(crate) fn wake(&self, queues: Vec<QueueName>) {
         // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
         // the host is ending: the tasks are committed and wait for the next.
         self.actor.try_send(Wake(queues)).unwrap_or_default();
@@ -170,7 +178,8 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        Ok(tasks::get(&self.store.client().await?, id).await?)
+        let task = tasks::get(&self.store.client().await?, id).await?;
+        Ok(task.map(|task| self.complete(task)))
     }
 
     /// The ended attempts of a task, oldest first.
@@ -204,7 +213,14 @@ impl QueueHandle {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())
         });
+        let items = items.into_iter().map(|task| self.complete(task)).collect();
         Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// Fills in what this host's settings say of a task's queue.
+    fn complete(&self, task: TaskRecord) -> TaskRecord {
+        let terms = self.terms.of(&task.queue);
+        task.in_queue(terms)
     }
 
     /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is

@@ -14,7 +14,8 @@ mod run;
 mod submit;
 mod unique;
 
-pub use control::{CancelAnswer, RetryAnswer, cancel, cancelled_while_held, retry};
+pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
 pub use read::{attempts, events, get, list};
+pub(super) use run::run_terms;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
 pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -7,13 +7,14 @@ use std::{
 };
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 
 use super::unique;
 use crate::{
     domain::{
         QueueName, TaskId,
         record::{SubmitOutcome, Submitted},
+        retry::RetryTerms,
         task::{NewTask, TaskState},
         unique::{Answer, MAX_UNIQUE_KEY, Rejected},
     },
@@ -196,6 +197,7 @@ async fn insert(
     let max_attempts: Vec<_> = tasks.iter().map(|task| int4(task.max_attempts)).collect();
     let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
+    let retries: Vec<_> = tasks.iter().map(|task| own_retry(task)).collect();
     SUBMIT
         .query(
             db,
@@ -209,9 +211,15 @@ async fn insert(
                 &max_attempts,
                 &timeouts,
                 &keys,
+                &retries,
             ],
         )
         .await
+}
+
+/// What a task says of how it is tried again, as its column holds it.
+pub(super) fn own_retry(task: &NewTask) -> Option<Json<RetryTerms>> {
+    (!task.terms.retry.is_empty()).then(|| Json(task.terms.retry.clone()))
 }
 
 /// What the statement returned, by what it can be found with.

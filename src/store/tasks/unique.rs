@@ -12,7 +12,9 @@ use std::{
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 
+use super::submit::own_retry;
 use crate::{
     domain::{
         Attempt, QueueName, TaskId,
@@ -136,9 +138,10 @@ impl Resolved<'_> {
         let run_at: Vec<_> = said.iter().map(|task| task.run_at).collect();
         let max_attempts: Vec<_> = said.iter().map(|task| int4(task.max_attempts)).collect();
         let timeouts: Vec<_> = said.iter().map(|task| task.timeout.map(milliseconds)).collect();
-        let rows = REPLACE
-            .query(db, &[&ids, &kinds, &inputs, &priorities, &run_at, &max_attempts, &timeouts])
-            .await?;
+        let retries: Vec<_> = said.iter().map(|task| own_retry(task)).collect();
+        let columns: [&(dyn ToSql + Sync); 8] =
+            [&ids, &kinds, &inputs, &priorities, &run_at, &max_attempts, &timeouts, &retries];
+        let rows = REPLACE.query(db, &columns).await?;
         rows.iter()
             .map(|row| {
                 let fields = REPLACE.fields(row);

@@ -4,6 +4,7 @@ mod claim;
 mod control;
 mod errors;
 mod hosts;
+mod leader;
 mod listen;
 mod migrate;
 mod queues;
