@@ -5,14 +5,18 @@
 
 mod address;
 mod agent;
+mod batch;
+mod bulk;
 mod client;
 mod completions;
 mod config;
 mod db;
+mod dead;
 mod doctor;
 mod exit;
 mod fleet;
 mod global;
+mod group;
 mod host;
 mod output;
 mod plan;
@@ -56,6 +60,12 @@ enum Command {
     Agent(agent::Agent),
     #[command(subcommand)]
     Task(task::Task),
+    #[command(subcommand)]
+    Batch(batch::Batch),
+    #[command(subcommand)]
+    Group(group::Group),
+    #[command(subcommand)]
+    Dead(dead::Dead),
     #[command(subcommand)]
     Queue(queue::Queue),
     #[command(subcommand)]
@@ -119,6 +129,9 @@ impl Command {
             Self::Fleet(fleet) => asked(fleet.run(global)),
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
+            Self::Batch(batch) => asked(batch.run(global)),
+            Self::Group(group) => asked(group.run(global)),
+            Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),

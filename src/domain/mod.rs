@@ -12,6 +12,9 @@
 //! | attempt | one execution of a task, numbered; the number is the fencing token |
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | group | a name under which tasks are counted together |
+//! | batch | tasks that end together, and then call back |
+//! | dead letter | a failed task, with why it failed and what was done about it |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
@@ -20,6 +23,8 @@
 
 pub mod adoption;
 pub mod agent;
+pub mod batch;
+pub mod bulk;
 pub mod dispatch;
 pub mod fleet;
 pub mod heartbeat;
@@ -34,8 +39,8 @@ pub mod task;
 pub mod unique;
 
 pub use ids::{
-    AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,
-    ParseNameError, PhaseName, PlanTaskId, QueueName, TaskId,
+    AgentName, Attempt, BatchId, Capability, FleetName, Generation, GroupName, HostId, MAX_NAME,
+    ParseIdError, ParseNameError, PhaseName, PlanTaskId, QueueName, TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, FleetName, Generation, HostId, QueueName, TaskId,
+    AgentName, Attempt, BatchId, FleetName, Generation, GroupName, HostId, QueueName, TaskId,
     agent::AgentState,
     fleet::Protocol,
     restart::millis,
@@ -52,6 +52,10 @@ pub struct TaskRecord {
     pub retry: Option<RetryTerms>,
     /// The key of its submit.
     pub idempotency_key: Option<String>,
+    /// The group that it is counted in.
+    pub group: Option<GroupName>,
+    /// The batch that it ends with.
+    pub batch: Option<BatchId>,
     /// The host that runs it now.
     pub host: Option<HostId>,
     /// The agent that runs it now.
@@ -90,6 +94,22 @@ impl TaskRecord {
         }
         self
     }
+}
+
+/// A failed task, and what was done about it. `error` says why it failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The task.
+    #[serde(flatten)]
+    pub task: TaskRecord,
+    /// How often it was given another round of attempts by hand.
+    pub redrives: u32,
+    /// When it was, most lately.
+    pub redriven_at: Option<Timestamp>,
+    /// When it was given up.
+    pub discarded_at: Option<Timestamp>,
+    /// Why it was.
+    pub discard_reason: Option<String>,
 }
 
 /// A failure, as it is told.
@@ -187,6 +207,10 @@ pub struct TaskFilter {
     pub queue: Option<QueueName>,
     /// Of this kind.
     pub kind: Option<String>,
+    /// In this group.
+    pub group: Option<GroupName>,
+    /// Of this batch.
+    pub batch: Option<BatchId>,
     /// At most so many.
     pub limit: u32,
     /// Older than this task: tasks are listed newest first.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, QueueName, TaskId,
+    AgentName, Attempt, BatchId, GroupName, QueueName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
@@ -232,6 +232,20 @@ impl FailureClass {
     }
 }
 
+/// A word that names no class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no class of failures; the classes are {known}", known = FailureClass::ALL.map(FailureClass::as_str).join(", "))]
+pub struct UnknownClass(String);
+
+impl std::str::FromStr for FailureClass {
+    type Err = UnknownClass;
+
+    fn from_str(text: &str) -> Result<Self, UnknownClass> {
+        let found = Self::ALL.into_iter().find(|class| class.as_str() == text);
+        found.ok_or_else(|| UnknownClass(text.to_owned()))
+    }
+}
+
 impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -315,6 +329,10 @@ pub struct Terms {
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
     pub unique: Option<Unique>,
+    /// The group that it is counted in.
+    pub group: Option<GroupName>,
+    /// The batch that it ends with; that must be open.
+    pub batch: Option<BatchId>,
 }
 
 impl Terms {

@@ -188,10 +188,14 @@ impl ResponseError for ApiError {
 impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         match &error {
-            QueueError::UnknownTask { .. } | QueueError::UnknownQueue { .. } => {
-                Self::new(Kind::NotFound, error.to_string())
+            QueueError::UnknownTask { .. }
+            | QueueError::UnknownQueue { .. }
+            | QueueError::UnknownBatch { .. }
+            | QueueError::UnknownGroup { .. }
+            | QueueError::NotDead { .. } => Self::new(Kind::NotFound, error.to_string()),
+            QueueError::WrongState { .. } | QueueError::BatchClosed { .. } => {
+                Self::new(Kind::WrongState, error.to_string())
             }
-            QueueError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
             QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),
             QueueError::Unavailable { .. } => Self::unavailable(&error),
             QueueError::Internal { .. } => Self::internal(&error),

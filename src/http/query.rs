@@ -4,6 +4,7 @@
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use actix_web::{HttpRequest, http::header::HeaderMap, web};
+use jiff::Timestamp;
 
 use super::{
     api::IDEMPOTENCY_KEY,
@@ -12,7 +13,7 @@ use super::{
     submit::{MAX_KEY, MAX_KIND},
 };
 use crate::{
-    domain::{TaskId, record::TaskFilter, task::TaskState},
+    domain::{TaskId, bulk::Selection, record::TaskFilter, task::TaskState},
     settings::parse_duration,
 };
 
@@ -69,6 +70,35 @@ impl Query {
         self.get(name).map(|text| text.parse().map_err(|e: T::Err| bad(name, &e))).transpose()
     }
 
+    fn kind(&self) -> Result<Option<String>, ApiError> {
+        let Some(kind) = self.get("kind") else { return Ok(None) };
+        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
+        Ok(Some(kind.to_owned()))
+    }
+
+    fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let detail = "must be a time with its offset after RFC 3339, as in `2030-01-31T08:00:00Z`";
+        self.get(name).map(|text| text.parse().map_err(|_| bad(name, &detail))).transpose()
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad(name, &"must be `true` or `false`")),
+        }
+    }
+
+    fn limit(&self) -> Result<u32, ApiError> {
+        self.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    }
+
+    fn before(&self) -> Result<Option<TaskId>, ApiError> {
+        let detail = "is no cursor; send the `next_cursor` of the page before";
+        let cursor = self.get("cursor");
+        cursor.map(|text| text.parse().map_err(|_| bad("cursor", &detail))).transpose()
+    }
+
     fn number(&self, name: &str, default: u32, least: u32, most: u32) -> Result<u32, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse()
@@ -101,7 +131,8 @@ pub(super) fn wait(query: &str, max: Duration) -> Result<Option<Duration>, ApiEr
 
 /// Reads the filter of a listing of tasks.
 pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
-    let query = Query::read(query, &["state", "queue", "kind", "limit", "cursor"])?;
+    let known = ["state", "queue", "kind", "group", "batch", "limit", "cursor"];
+    let query = Query::read(query, &known)?;
     let states = match query.get("state") {
         None => Vec::new(),
         Some(words) => words
@@ -109,21 +140,56 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
             .map(|word| word.parse::<TaskState>().map_err(|error| bad("state", &error)))
             .collect::<Result<_, _>>()?,
     };
-    let kind = query.get("kind").map(str::to_owned);
-    if let Some(kind) = &kind {
-        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
-    }
-    let before = query.get("cursor").map(|text| {
-        let detail = "is no cursor; send the `next_cursor` of the page before";
-        text.parse::<TaskId>().map_err(|_| bad("cursor", &detail))
-    });
     Ok(TaskFilter {
         states,
         queue: query.parsed("queue")?,
-        kind,
-        limit: query.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?,
-        before: before.transpose()?,
+        kind: query.kind()?,
+        group: query.parsed("group")?,
+        batch: query.parsed("batch")?,
+        limit: query.limit()?,
+        before: query.before()?,
     })
+}
+
+/// Which failed tasks a listing shows.
+#[derive(Debug, PartialEq)]
+pub(super) struct Letters {
+    /// Those.
+    pub(super) selection: Selection,
+    /// Older than this one.
+    pub(super) before: Option<TaskId>,
+    /// At most so many.
+    pub(super) limit: u32,
+}
+
+/// Reads the filter of a listing of failed tasks.
+pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
+    let known = [
+        "queue",
+        "kind",
+        "group",
+        "batch",
+        "class",
+        "created_after",
+        "created_before",
+        "discarded",
+        "limit",
+        "cursor",
+    ];
+    let query = Query::read(query, &known)?;
+    let selection = Selection {
+        states: vec![TaskState::Failed],
+        queue: query.parsed("queue")?,
+        kind: query.kind()?,
+        group: query.parsed("group")?,
+        batch: query.parsed("batch")?,
+        class: query.parsed("class")?,
+        created_after: query.time("created_after")?,
+        created_before: query.time("created_before")?,
+        tasks: None,
+        discarded: query.flag("discarded")?,
+    };
+    Ok(Letters { selection, before: query.before()?, limit: query.limit()? })
 }
 
 /// How much of a log is asked for.
@@ -138,12 +204,8 @@ pub(super) struct Tail {
 /// Reads `?tail=` and `?follow=`.
 pub(super) fn tail(query: &str) -> Result<Tail, ApiError> {
     let query = Query::read(query, &["tail", "follow"])?;
-    let follow = match query.get("follow") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(bad("follow", &"must be `true` or `false`")),
-    };
-    Ok(Tail { lines: query.number("tail", DEFAULT_TAIL, 0, MAX_TAIL)?, follow })
+    let lines = query.number("tail", DEFAULT_TAIL, 0, MAX_TAIL)?;
+    Ok(Tail { lines, follow: query.flag("follow")? })
 }
 
 /// Reads the `Idempotency-Key` header.
@@ -161,6 +223,7 @@ mod tests {
     use actix_web::http::header::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::domain::task::FailureClass;
 
     fn detail<T>(result: Result<T, ApiError>) -> String {
         result.err().map(|error| error.problem().detail).unwrap_or_default()
@@ -169,11 +232,16 @@ mod tests {
     #[test]
     fn a_filter_is_read() {
         let id = "tsk_00000000000000000000000000000007";
-        let query = format!("state=pending,running&queue=gpu&kind=a%20b&limit=7&cursor={id}");
+        let query = format!(
+            "state=pending,running&queue=gpu&kind=a%20b&limit=7&cursor={id}\
+             &group=g&batch=bat_00000000000000000000000000000009"
+        );
         let expected = TaskFilter {
             states: vec![TaskState::Pending, TaskState::Running],
             queue: Some("gpu".parse().unwrap()),
             kind: Some("a b".to_owned()),
+            group: Some("g".parse().unwrap()),
+            batch: Some("bat_00000000000000000000000000000009".parse().unwrap()),
             limit: 7,
             before: Some(id.parse().unwrap()),
         };
@@ -192,6 +260,9 @@ mod tests {
             ("queue=", "`queue`"),
             ("kind=", "`kind`"),
             ("kind=a%00b", "`kind`"),
+            ("group=A", "`group`"),
+            ("batch=7", "`batch`"),
+            ("batch=tsk_00000000000000000000000000000007", "`batch`"),
             ("limit=0", "`limit`"),
             ("limit=501", "`limit`"),
             ("limit=-1", "`limit`"),
@@ -207,6 +278,31 @@ mod tests {
         ];
         for (query, word) in rows {
             let detail = detail(filter(query));
+            assert!(detail.contains(word), "{query}: {detail}");
+        }
+    }
+
+    #[test]
+    fn filters_of_dead_letters_are_read() {
+        let query = "queue=q&kind=k&group=g&class=timeout&created_after=2030-01-31T08:00:00Z\
+            &created_before=2030-02-01T08:00:00%2B01:00&discarded=true&limit=3";
+        let read = letters(query).unwrap();
+        let of = &read.selection;
+        assert_eq!(of.class, Some(FailureClass::Timeout));
+        assert_eq!(of.created_before, Some("2030-02-01T07:00:00Z".parse().unwrap()));
+        assert_eq!((of.discarded, read.limit, read.before), (true, 3, None));
+        let rows = [
+            ("class=oops", "`class`"),
+            ("created_after=yesterday", "`created_after`"),
+            ("created_before=2030-01-31", "`created_before`"),
+            ("discarded=yes", "`discarded`"),
+            ("state=failed", "`state`"),
+            ("batch=x", "`batch`"),
+            ("cursor=x", "`cursor`"),
+            ("limit=0", "`limit`"),
+        ];
+        for (query, word) in rows {
+            let detail = detail(letters(query));
             assert!(detail.contains(word), "{query}: {detail}");
         }
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        BatchId, GroupName, QueueName, TaskId,
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
             TaskRecord,
@@ -65,6 +65,30 @@ pub enum QueueError {
         /// Which task of the submit, and what is in its way.
         rejected: Rejected,
     },
+    /// There is no such batch.
+    #[error("there is no batch {batch}")]
+    UnknownBatch {
+        /// The id that was asked for.
+        batch: BatchId,
+    },
+    /// The batch takes no more tasks.
+    #[error("batch {batch} is closed: no more tasks can be added to it")]
+    BatchClosed {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// There is no task in this group.
+    #[error("there is no task in group `{group}`")]
+    UnknownGroup {
+        /// The name that was asked for.
+        group: GroupName,
+    },
+    /// The task is not failed, or there is no such task.
+    #[error("there is no failed task {task}")]
+    NotDead {
+        /// The id that was asked for.
+        task: TaskId,
+    },
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -78,6 +102,8 @@ impl From<StoreError> for QueueError {
         match error {
             StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
             StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
+            StoreError::UnknownBatch { batch } => Self::UnknownBatch { batch },
+            StoreError::BatchClosed { batch } => Self::BatchClosed { batch },
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }
@@ -87,9 +113,9 @@ impl From<StoreError> for QueueError {
 /// Submits, reads and changes tasks and queues. Cheap to clone; usable from any thread.
 #[derive(Clone)]
 pub struct QueueHandle {
-    actor: Addr<QueueActor>,
-    store: Store,
-    events: EventsHandle,
+    pub(super) actor: Addr<QueueActor>,
+    pub(super) store: Store,
+    pub(super) events: EventsHandle,
     metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
 }
@@ -128,7 +154,8 @@ impl QueueHandle {
     /// # Errors
     ///
     /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
-    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way; nothing was
+    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way,
+    /// [`QueueError::UnknownBatch`] and [`QueueError::BatchClosed`] by the batch of one; nothing was
     /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
@@ -137,10 +164,16 @@ impl QueueHandle {
     /// Dropped before it answered, the tasks may or may not be there.
     pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, QueueError> {
         let submitted = self.insert(&tasks).await?;
+        self.submitted(&tasks, &submitted);
+        Ok(submitted)
+    }
+
+    /// Counts what was submitted, and wakes whom it is for.
+    pub(super) fn submitted(&self, tasks: &[NewTask], submitted: &[Submitted]) {
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
             .iter()
-            .zip(&submitted)
+            .zip(submitted)
             .filter(|(_, one)| {
                 one.outcome != SubmitOutcome::Existing && one.state == TaskState::Pending
             })
@@ -154,7 +187,6 @@ impl QueueHandle {
         if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
             self.actor.do_send(DueIn(wait));
         }
-        Ok(submitted)
     }
 
     /// Writes new tasks. Those with terms need more than one statement, and so a transaction.
@@ -264,7 +296,7 @@ impl QueueHandle {
             CancelAnswer::Cancelled => self.events.publish(vec![(id, TaskState::Cancelled)]),
             CancelAnswer::Requested { .. } => {
                 self.actor.do_send(CancelHere(id));
-                notify::cancel(&db, id).await?;
+                notify::cancel(&db, &[id]).await?;
             }
         }
         drop(db);

@@ -23,6 +23,8 @@
 //! or at once when the host starts again on the same data directory.
 
 mod actor;
+mod batches;
+mod bulk;
 mod handle;
 mod handlers;
 mod lease;
@@ -31,6 +33,7 @@ mod outcomes;
 mod settling;
 mod tenure;
 
+pub use bulk::Bulk;
 pub use handle::{QueueError, QueueHandle};
 pub use messages::{FromAgent, QueueReport, ToAgent};
 

@@ -8,7 +8,8 @@ use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_che
 use uuid::Uuid;
 
 use crate::domain::{
-    AgentName, Attempt, HostId, QueueName, TaskId,
+    AgentName, Attempt, BatchId, GroupName, HostId, QueueName, TaskId,
+    batch::BatchEnd,
     task::{FailureClass, Outcome, TaskState},
 };
 
@@ -40,7 +41,7 @@ macro_rules! id_columns {
         }
     )*};
 }
-id_columns!(TaskId, HostId);
+id_columns!(TaskId, HostId, BatchId);
 
 /// Names are `text`.
 macro_rules! name_columns {
@@ -68,7 +69,7 @@ macro_rules! name_columns {
         }
     )*};
 }
-name_columns!(QueueName, AgentName);
+name_columns!(QueueName, AgentName, GroupName);
 
 /// Enums are enums, with the same words.
 macro_rules! enum_columns {
@@ -102,6 +103,7 @@ macro_rules! enum_columns {
 enum_columns!(
     TaskState as "task_state",
     FailureClass as "failure_class",
+    BatchEnd as "batch_end",
     OutcomeWord as "attempt_outcome"
 );
 

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, task::TaskEvent, unique::Rejected};
+use crate::domain::{BatchId, QueueName, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,20 @@ pub enum StoreError {
         rejected: Rejected,
     },
 
+    /// A task was submitted to a batch that is not there. Nothing was inserted.
+    #[error("there is no batch {batch}")]
+    UnknownBatch {
+        /// The batch.
+        batch: BatchId,
+    },
+
+    /// A task was submitted to a batch that takes no more. Nothing was inserted.
+    #[error("batch {batch} is closed")]
+    BatchClosed {
+        /// The batch.
+        batch: BatchId,
+    },
+
     /// A settlement says something that ends no attempt. Nothing of its batch was written.
     #[error("{event:?} does not end an attempt")]
     NotAnEnd {
@@ -142,6 +156,8 @@ impl StoreError {
             | Self::UnknownQueue { .. }
             | Self::Unstorable { .. }
             | Self::NotUnique { .. }
+            | Self::UnknownBatch { .. }
+            | Self::BatchClosed { .. }
             | Self::NotAnEnd { .. }
             | Self::SchemaTooNew { .. } => false,
         };

@@ -38,6 +38,10 @@ const FILES: &[File] = &[
         name: "V4__unique",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
     },
+    File {
+        name: "V5__members",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0005_members.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

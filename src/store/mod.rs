@@ -21,9 +21,11 @@
 //! statement names, and a submit with a key finds its task. A claim that was committed unheard is
 //! held by a host that does not know of it, until its next `hosts::register`.
 
+pub mod batches;
 mod codec;
 mod connect;
 mod error;
+pub mod groups;
 pub mod hosts;
 pub mod leader;
 pub mod listen;

@@ -26,8 +26,8 @@ pub async fn wake(db: &impl GenericClient, queues: &[QueueName]) -> Result<(), S
     Ok(())
 }
 
-/// Says that a running task was called off, to the host that holds it.
-pub async fn cancel(db: &impl GenericClient, task: TaskId) -> Result<(), StoreError> {
-    CANCEL.query(db, &[&task]).await?;
+/// Says that running tasks were called off, to the hosts that hold them.
+pub async fn cancel(db: &impl GenericClient, tasks: &[TaskId]) -> Result<(), StoreError> {
+    CANCEL.query(db, &[&tasks]).await?;
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::{
 
 const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
+const MISSING: Sql = sql!("queues/missing");
 const PAUSE: Sql = sql!("queues/pause");
 const RESUME: Sql = sql!("queues/resume");
 
@@ -32,6 +33,15 @@ pub async fn ensure(
     let paused: Vec<bool> = queues.values().map(|queue| queue.paused).collect();
     ENSURE.query(db, &[&names, &descriptions, &paused]).await?;
     Ok(())
+}
+
+/// One of these names that is no queue, if there is one.
+pub async fn missing(
+    db: &impl GenericClient,
+    names: &[&QueueName],
+) -> Result<Option<QueueName>, StoreError> {
+    let row = MISSING.query_opt(db, &[&names]).await?;
+    row.map(|row| MISSING.fields(&row).get("name")).transpose()
 }
 
 /// Every queue, with how deep it is, in the order of their names.

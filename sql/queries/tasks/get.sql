@@ -6,9 +6,11 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     task_results.output, failure.class, failure.message, failure.detail, tasks.attempt,
     tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.idempotency_key, tasks.host_id,
     tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
-    coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at
+    coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at,
+    task_members.group_name, task_members.batch_id
 FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
+LEFT JOIN hostler.task_members ON task_members.task_id = tasks.id
 LEFT JOIN hostler.task_results ON task_results.task_id = tasks.id
 LEFT JOIN hostler.attempts AS newest
     ON newest.task_id = tasks.id AND newest.attempt = tasks.attempt

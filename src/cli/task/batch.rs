@@ -30,7 +30,7 @@ const MAX_LINE: u64 = 1 << 30;
 
 /// How many tasks were submitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Totals {
+pub(in crate::cli) struct Totals {
     submitted: u64,
     created: u64,
     existing: u64,
@@ -64,6 +64,8 @@ pub(super) enum Source {
 /// Tasks on their way to the host.
 pub(super) struct Batches<'a> {
     client: &'a Client,
+    /// Where they are sent.
+    path: String,
     source: Source,
     tasks: Vec<Map<String, Value>>,
     /// The most tasks in one request that this host takes.
@@ -80,6 +82,7 @@ impl<'a> Batches<'a> {
     pub(super) async fn new(
         client: &'a Client,
         output: Output,
+        path: String,
         source: Source,
         expected: Option<u64>,
     ) -> Outcome<Self> {
@@ -88,7 +91,7 @@ impl<'a> Batches<'a> {
         let bar = if output.json { ProgressBar::hidden() } else { bar(expected) };
         let totals = Totals::default();
         let (tasks, lines) = (Vec::new(), Vec::new());
-        Ok(Self { client, source, tasks, most, lines, bytes: 0, totals, bar })
+        Ok(Self { client, path, source, tasks, most, lines, bytes: 0, totals, bar })
     }
 
     /// Adds the task of `line`; sends what there is if that is enough.
@@ -120,7 +123,7 @@ impl<'a> Batches<'a> {
         let body = TasksBody { tasks: std::mem::take(&mut self.tasks) };
         let lines = std::mem::take(&mut self.lines);
         self.bytes = 0;
-        let answer = match self.client.post("/api/v1/tasks", &body).await {
+        let answer = match self.client.post(&self.path, &body).await {
             Ok(reply) => reply.json::<SubmittedMany>()?,
             Err(error) => return Err(self.stopped(error, &lines)),
         };
@@ -192,13 +195,18 @@ fn place(field: &str) -> Option<(usize, &str)> {
 }
 
 /// Submits each line of a file, or of stdin for `-`.
-pub(super) async fn submit_lines(client: &Client, output: Output, from: &str) -> Outcome<Totals> {
+pub(in crate::cli) async fn submit_lines(
+    client: &Client,
+    output: Output,
+    path: String,
+    from: &str,
+) -> Outcome<Totals> {
     let wrong = |why: io::Error| CliError::new(Exit::Usage, format!("--jsonl {from}: {why}"));
     let mut reader: Box<dyn BufRead> = match from {
         "-" => Box::new(BufReader::new(io::stdin())),
         path => Box::new(BufReader::new(fs::File::open(path).map_err(wrong)?)),
     };
-    let mut batches = Batches::new(client, output, Source::Lines, None).await?;
+    let mut batches = Batches::new(client, output, path, Source::Lines, None).await?;
     let mut text = Vec::new();
     for number in 1.. {
         text.clear();

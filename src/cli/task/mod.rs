@@ -1,10 +1,11 @@
 //! `hostler task`.
 
-mod batch;
-mod render;
+pub(super) mod batch;
+mod bulk;
+pub(super) mod render;
 mod submit;
 mod terms;
-mod wait;
+pub(super) mod wait;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        BatchId, GroupName, QueueName, TaskId,
         record::{AttemptRecord, EventRecord, Page, TaskRecord},
         task::TaskState,
     },
@@ -42,20 +43,8 @@ pub(super) enum Task {
         task: TaskId,
     },
     Wait(wait::Wait),
-    /// Call tasks off; one that runs ends as soon as its agent has let go of it
-    #[command(after_help = "Examples:\n  hostler task cancel tsk_0198c1d2…")]
-    Cancel {
-        /// The tasks
-        #[arg(required = true)]
-        tasks: Vec<TaskId>,
-    },
-    /// Give failed or cancelled tasks another try
-    #[command(after_help = "Examples:\n  hostler task retry tsk_0198c1d2…")]
-    Retry {
-        /// The tasks
-        #[arg(required = true)]
-        tasks: Vec<TaskId>,
-    },
+    Cancel(bulk::Cancel),
+    Retry(bulk::Retry),
 }
 
 /// List tasks, newest first
@@ -75,6 +64,12 @@ pub(super) struct List {
     /// Of this kind
     #[arg(short, long)]
     kind: Option<String>,
+    /// In this group
+    #[arg(long)]
+    group: Option<GroupName>,
+    /// Of this batch
+    #[arg(long)]
+    batch: Option<BatchId>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -91,8 +86,8 @@ impl Task {
             Self::List(list) => list.run(&client, output).await,
             Self::Show { task } => show(&client, output, task).await,
             Self::Wait(wait) => wait.run(&client, output).await,
-            Self::Cancel { tasks } => command(&client, output, &tasks, "cancel").await,
-            Self::Retry { tasks } => command(&client, output, &tasks, "retry").await,
+            Self::Cancel(cancel) => cancel.run(&client, output).await,
+            Self::Retry(retry) => retry.run(&client, output).await,
         }
     }
 }
@@ -107,6 +102,8 @@ impl List {
                 ("state", (!states.is_empty()).then(|| states.join(","))),
                 ("queue", self.queue.as_ref().map(ToString::to_string)),
                 ("kind", self.kind.clone()),
+                ("group", self.group.as_ref().map(ToString::to_string)),
+                ("batch", self.batch.map(|batch| batch.to_string())),
                 ("limit", Some((self.limit - have).min(PAGE).to_string())),
                 ("cursor", page.next_cursor.take()),
             ];
@@ -130,21 +127,5 @@ async fn show(client: &Client, output: Output, id: TaskId) -> Outcome {
     let (attempts, events) = (attempts.items, events.items);
     let whole = json!({ "task": task, "attempts": attempts, "events": events });
     output.show(&whole, |_| render::sheet(&task, &attempts, Timestamp::now()))?;
-    Ok(Exit::Done)
-}
-
-async fn command(client: &Client, output: Output, tasks: &[TaskId], verb: &str) -> Outcome {
-    let mut items = Vec::with_capacity(tasks.len());
-    for id in tasks {
-        let task: TaskRecord = client.command(&format!("/api/v1/tasks/{id}/{verb}")).await?;
-        if !output.json {
-            let soon = if task.cancel_requested { ", and will be cancelled" } else { "" };
-            output.text(&format!("{id} is {}{soon}", task.state))?;
-        }
-        items.push(task);
-    }
-    if output.json {
-        output.show(&Listing { items }, |_| String::new())?;
-    }
     Ok(Exit::Done)
 }

@@ -3,18 +3,26 @@
 //! | file | statements |
 //! | --- | --- |
 //! | `submit.rs` | new tasks |
+//! | `members.rs` | groups and batches: a part of the submit, and their listings |
 //! | `unique.rs` | one task per key: a part of the submit |
 //! | `run.rs` | what hosts do all the time: claim, settle, promote |
 //! | `control.rs` | what people do: cancel, retry |
+//! | `bulk.rs` | the same for many tasks |
+//! | `letters.rs` | failed tasks |
 //! | `read.rs` | what is told |
 
+mod bulk;
 mod control;
+mod letters;
+mod members;
 mod read;
 mod run;
 mod submit;
 mod unique;
 
+pub use bulk::{Found, Retried, cancel_many, discard_many, find, retry_many};
 pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
+pub use letters::{dead_letter, dead_letters};
 pub use read::{attempts, events, get, list};
 pub(super) use run::run_terms;
 pub use run::{Promoted, Settled, claim, promote_due, settle};

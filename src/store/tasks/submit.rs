@@ -9,7 +9,7 @@ use std::{
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::Json};
 
-use super::unique;
+use super::{members, unique};
 use crate::{
     domain::{
         QueueName, TaskId,
@@ -42,8 +42,9 @@ const SUBMIT: Sql = sql!("tasks/submit");
 ///
 /// # Errors
 ///
-/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`] and [`StoreError::NotUnique`]: the batch
-/// is wrong, and nothing of it may be committed.
+/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`], [`StoreError::NotUnique`],
+/// [`StoreError::UnknownBatch`] and [`StoreError::BatchClosed`]: the batch is wrong, and nothing of
+/// it may be committed.
 pub async fn submit(
     db: &impl GenericClient,
     tasks: &[NewTask],
@@ -65,8 +66,10 @@ pub async fn submit(
         let inserted: Vec<_> = sent.iter().map(|task| Cow::Borrowed(*task)).collect();
         let rows = insert(db, &inserted).await?;
         let answers = Answers::read(&rows)?;
-        sent.iter().map(|task| answers.of(task)).collect::<Result<_, _>>()?
+        sent.iter().map(|task| answers.of(task)).collect::<Result<Vec<_>, _>>()?
     };
+    let made = sent.iter().zip(&answers).filter(|(_, answer)| answer.created);
+    members::join(db, &made.map(|(task, _)| *task).collect::<Vec<_>>()).await?;
     let mut first = vec![true; sent.len()];
     Ok(places
         .into_iter()

@@ -2,6 +2,8 @@
 
 mod access;
 mod agents;
+mod batches;
+mod bulk;
 mod configs;
 pub(crate) mod embedded;
 mod input;

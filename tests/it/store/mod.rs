@@ -1,11 +1,14 @@
 //! The store against a real Postgres.
 
+mod batches;
+mod bulk;
 mod claim;
 mod control;
 mod errors;
 mod hosts;
 mod leader;
 mod listen;
+mod members;
 mod migrate;
 mod queues;
 mod schema;

@@ -1,0 +1,202 @@
+//! What people do to many tasks at once, and to those that failed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    QueueError, QueueHandle,
+    messages::{CancelHere, DueIn},
+};
+use crate::{
+    domain::{
+        QueueName, TaskId,
+        bulk::{BulkRecord, Cursor, Deed, Rate, Selection},
+        record::{DeadLetter, Page},
+        task::TaskState,
+    },
+    store::{notify, queues, tasks},
+};
+
+/// How many tasks one statement looks at, and locks at the most: few enough that nobody who wants one
+/// of them waits for long.
+const LOOK_AT: u32 = 1000;
+
+/// How long one call goes on. It then says where to go on, which is how a caller sees progress, and
+/// no request grows with the number of tasks.
+const GOES_ON: Duration = Duration::from_secs(2);
+
+/// What is to be done to many tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bulk {
+    /// Which.
+    pub selection: Selection,
+    /// What.
+    pub deed: Deed,
+    /// To how many at the most.
+    pub limit: Option<u64>,
+    /// Where the call before left off.
+    pub after: Option<Cursor>,
+    /// Only count them.
+    pub dry_run: bool,
+}
+
+impl QueueHandle {
+    /// Does something to many tasks, some at a time, each time in a transaction of its own.
+    ///
+    /// It stops after two seconds, or at the limit; `next_cursor` is then where to go on. What was
+    /// done stays done when a later step fails: doing it again finds the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownQueue`] if tasks are to go to a queue that is not there;
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it answered, some of it was done.
+    pub async fn bulk(&self, bulk: Bulk) -> Result<BulkRecord, QueueError> {
+        if let Deed::Retry { to: Some(queue), .. } = &bulk.deed {
+            let missing = queues::missing(&self.store.client().await?, &[queue]).await?;
+            if let Some(queue) = missing {
+                return Err(QueueError::UnknownQueue { queue });
+            }
+        }
+        let stop_at = Instant::now() + GOES_ON;
+        let before = bulk.after.map_or(0, |cursor| cursor.changed);
+        let mut after = bulk.after.map(|cursor| cursor.after);
+        let mut record = BulkRecord { dry_run: bulk.dry_run, ..BulkRecord::default() };
+        loop {
+            let db = self.store.client().await?;
+            let mut found = tasks::find(&db, &bulk.selection, after, LOOK_AT).await?;
+            drop(db);
+            let left = bulk.limit.map_or(u64::MAX, |limit| limit - record.matched);
+            if found.tasks.len() as u64 > left {
+                found.tasks.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                found.go_on_after = found.tasks.last().copied().or(after);
+            }
+            record.matched += found.tasks.len() as u64;
+            if !bulk.dry_run && !found.tasks.is_empty() {
+                self.deal(&bulk, &found.tasks, before, &mut record).await?;
+            }
+            let Some(go_on_after) = found.go_on_after else { return Ok(record) };
+            after = Some(go_on_after);
+            if bulk.limit == Some(record.matched) || Instant::now() >= stop_at {
+                let cursor = Cursor { after: go_on_after, changed: before + record.changed };
+                record.next_cursor = Some(cursor.to_string());
+                return Ok(record);
+            }
+        }
+    }
+
+    /// Does it to `tasks`, when `before` others were changed by earlier calls.
+    async fn deal(
+        &self,
+        bulk: &Bulk,
+        tasks: &[TaskId],
+        before: u64,
+        record: &mut BulkRecord,
+    ) -> Result<(), QueueError> {
+        let states = &bulk.selection.states;
+        match &bulk.deed {
+            Deed::Cancel => self.cancel_these(tasks, states, record).await,
+            Deed::Retry { to, rate } => {
+                let pace = pace(*rate, before + record.changed);
+                record.changed += self.retry_these(tasks, states, to.as_ref(), pace).await?;
+                Ok(())
+            }
+            Deed::Discard { reason } => {
+                let db = self.store.client().await?;
+                record.changed += tasks::discard_many(&db, tasks, reason).await?.len() as u64;
+                Ok(())
+            }
+        }
+    }
+
+    async fn cancel_these(
+        &self,
+        tasks: &[TaskId],
+        states: &[TaskState],
+        record: &mut BulkRecord,
+    ) -> Result<(), QueueError> {
+        let db = self.store.client().await?;
+        let (held, ended): (Vec<_>, Vec<_>) =
+            tasks::cancel_many(&db, tasks, states).await?.into_iter().partition(|task| task.1);
+        record.changed += ended.len() as u64;
+        record.requested += held.len() as u64;
+        self.events.publish(ended.iter().map(|task| (task.0, TaskState::Cancelled)).collect());
+        let held: Vec<TaskId> = held.into_iter().map(|task| task.0).collect();
+        for task in &held {
+            self.actor.do_send(CancelHere(*task));
+        }
+        if !held.is_empty() {
+            notify::cancel(&db, &held).await?;
+        }
+        Ok(())
+    }
+
+    async fn retry_these(
+        &self,
+        tasks: &[TaskId],
+        states: &[TaskState],
+        to: Option<&QueueName>,
+        pace: (Duration, Duration),
+    ) -> Result<u64, QueueError> {
+        let db = self.store.client().await?;
+        let retried = tasks::retry_many(&db, tasks, states, to, pace).await?;
+        drop(db);
+        let count = retried.len() as u64;
+        if retried.iter().any(|one| one.state == TaskState::Scheduled) {
+            let (wait, step) = pace;
+            self.actor.do_send(DueIn(if wait.is_zero() { step } else { wait }));
+        }
+        let mut queues: Vec<QueueName> = retried
+            .into_iter()
+            .filter(|one| one.state == TaskState::Pending)
+            .map(|one| one.queue)
+            .collect();
+        queues.sort_unstable();
+        queues.dedup();
+        if !queues.is_empty() {
+            self.wake(queues);
+        }
+        Ok(count)
+    }
+
+    /// A page of failed tasks, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn dead_letters(
+        &self,
+        selection: &Selection,
+        before: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<DeadLetter>, QueueError> {
+        let db = self.store.client().await?;
+        let more = limit.saturating_add(1);
+        let mut items = tasks::dead_letters(&db, selection, before, more).await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let next_cursor = (items.len() > limit).then(|| {
+            items.truncate(limit);
+            items.last().map(|letter| letter.task.id.to_string())
+        });
+        Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// One failed task.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::NotDead`]; [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn dead_letter(&self, task: TaskId) -> Result<DeadLetter, QueueError> {
+        let letter = tasks::dead_letter(&self.store.client().await?, task).await?;
+        letter.ok_or(QueueError::NotDead { task })
+    }
+}
+
+/// When the next task has its turn after `changed` others, and how long after it each further one.
+fn pace(rate: Option<Rate>, changed: u64) -> (Duration, Duration) {
+    rate.map_or((Duration::ZERO, Duration::ZERO), |rate| (rate.offset(changed), rate.offset(1)))
+}

@@ -1,0 +1,130 @@
+//! What people do to many tasks: found some at a time, changed some at a time.
+//!
+//! Nothing here holds locks on more tasks than one call is given, and all lock in the order of ids.
+
+use std::time::Duration;
+
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+use crate::{
+    domain::{QueueName, TaskId, bulk::Selection, task::TaskState},
+    store::{
+        StoreError,
+        statement::{Sql, sql},
+    },
+};
+
+const FIND: Sql = sql!("tasks/find");
+const CANCEL_MANY: Sql = sql!("tasks/cancel_many");
+const RETRY_MANY: Sql = sql!("tasks/retry_many");
+const DISCARD: Sql = sql!("dead_letters/discard");
+
+/// A step of a search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Those that are meant, in the order of their ids.
+    pub tasks: Vec<TaskId>,
+    /// After which task to go on; nothing if that was all.
+    pub go_on_after: Option<TaskId>,
+}
+
+/// Looks at the next `look_at` tasks after one, and finds those that are meant.
+pub async fn find(
+    db: &impl GenericClient,
+    selection: &Selection,
+    after: Option<TaskId>,
+    look_at: u32,
+) -> Result<Found, StoreError> {
+    let of = selection;
+    let after = after.unwrap_or(TaskId::from_uuid(Uuid::nil()));
+    let look_at = i64::from(look_at);
+    let row = FIND
+        .query_opt(
+            db,
+            &[
+                &of.states,
+                &of.queue,
+                &of.kind,
+                &of.group,
+                &of.batch,
+                &of.class,
+                &of.created_after,
+                &of.created_before,
+                &of.tasks,
+                &of.discarded,
+                &after,
+                &look_at,
+            ],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(Found { tasks: Vec::new(), go_on_after: None }) };
+    let fields = FIND.fields(&row);
+    Ok(Found { tasks: fields.get("ids")?, go_on_after: fields.get("go_on_after")? })
+}
+
+/// Calls those tasks off that are still in one of `states`. Returns each, and whether it is held:
+/// then whoever holds it has to be told.
+pub async fn cancel_many(
+    db: &impl GenericClient,
+    tasks: &[TaskId],
+    states: &[TaskState],
+) -> Result<Vec<(TaskId, bool)>, StoreError> {
+    let rows = CANCEL_MANY.query(db, &[&tasks, &states]).await?;
+    rows.iter()
+        .map(|row| {
+            let fields = CANCEL_MANY.fields(row);
+            Ok((fields.get("id")?, fields.get("is_held")?))
+        })
+        .collect()
+}
+
+/// A task that has another round of attempts before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retried {
+    /// The task.
+    pub task: TaskId,
+    /// The queue that it is in.
+    pub queue: QueueName,
+    /// Pending, or scheduled if it is to wait.
+    pub state: TaskState,
+}
+
+/// Gives those tasks another round of attempts that are still in one of `states`: in queue `to`, if
+/// that is said; the first after `wait`, each further one `step` after the one before.
+pub async fn retry_many(
+    db: &impl GenericClient,
+    tasks: &[TaskId],
+    states: &[TaskState],
+    to: Option<&QueueName>,
+    (wait, step): (Duration, Duration),
+) -> Result<Vec<Retried>, StoreError> {
+    let (wait, step) = (microseconds(wait), microseconds(step));
+    let rows = RETRY_MANY.query(db, &[&tasks, &states, &to, &wait, &step]).await?;
+    rows.iter()
+        .map(|row| {
+            let fields = RETRY_MANY.fields(row);
+            Ok(Retried {
+                task: fields.get("id")?,
+                queue: fields.get("queue")?,
+                state: fields.get("state")?,
+            })
+        })
+        .collect()
+}
+
+/// As `bigint`; one that is too long becomes a hundred years.
+fn microseconds(duration: Duration) -> i64 {
+    const CENTURY: i64 = 100 * 365 * 24 * 3_600_000_000;
+    i64::try_from(duration.as_micros()).map_or(CENTURY, |us| us.min(CENTURY))
+}
+
+/// Marks those tasks as given up that are still failed. Returns them.
+pub async fn discard_many(
+    db: &impl GenericClient,
+    tasks: &[TaskId],
+    reason: &str,
+) -> Result<Vec<TaskId>, StoreError> {
+    let rows = DISCARD.query(db, &[&tasks, &reason]).await?;
+    rows.iter().map(|row| DISCARD.fields(row).get("id")).collect()
+}
