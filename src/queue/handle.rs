@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
+use uuid::Uuid;
 
 use super::{
     actor::{Launch, QueueActor},
@@ -16,7 +17,8 @@ use crate::{
     domain::{
         QueueName, TaskId,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, Submitted, TaskFilter,
+            TaskRecord,
         },
         task::{NewTask, TaskState},
     },
@@ -79,6 +81,7 @@ impl From<StoreError> for QueueError {
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
     store: Store,
+    slot: Uuid,
     events: EventsHandle,
     metrics: Arc<Metrics>,
 }
@@ -88,7 +91,8 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics }
+        let slot = launch.host.slot;
+        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics }
     }
 
     /// Where agents' messages go.
@@ -306,6 +310,15 @@ impl QueueHandle {
     async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
         let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
         found.ok_or(QueueError::UnknownQueue { queue: name })
+    }
+
+    /// The hosts that share the database, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn hosts(&self) -> Result<Vec<RegisteredHost>, QueueError> {
+        Ok(hosts::list(&self.store.client().await?, self.slot).await?)
     }
 
     /// Whether Postgres answers and the lease is held, or what is not so.
