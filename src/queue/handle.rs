@@ -20,6 +20,7 @@ use crate::{
             AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, Submitted, TaskFilter,
             TaskRecord,
         },
+        retry::AllQueueTerms,
         task::{NewTask, TaskState},
     },
     events::EventsHandle,
@@ -84,6 +85,7 @@ pub struct QueueHandle {
     slot: Uuid,
     events: EventsHandle,
     metrics: Arc<Metrics>,
+    terms: Arc<AllQueueTerms>,
 }
 
 impl QueueHandle {
@@ -91,8 +93,13 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        let slot = launch.host.slot;
-        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics }
+        let (slot, terms) = (launch.host.slot, launch.terms.clone());
+        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics, terms }
+    }
+
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn terms(&self) -> &AllQueueTerms {
+        &self.terms
     }
 
     /// Where agents' messages go.
@@ -162,7 +169,8 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        Ok(tasks::get(&self.store.client().await?, id).await?)
+        let task = tasks::get(&self.store.client().await?, id).await?;
+        Ok(task.map(|task| self.complete(task)))
     }
 
     /// The ended attempts of a task, oldest first.
@@ -196,7 +204,14 @@ impl QueueHandle {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())
         });
+        let items = items.into_iter().map(|task| self.complete(task)).collect();
         Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// Fills in what this host's settings say of a task's queue.
+    fn complete(&self, task: TaskRecord) -> TaskRecord {
+        let terms = self.terms.of(&task.queue);
+        task.in_queue(terms)
     }
 
     /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is

@@ -11,6 +11,7 @@ use super::{
     codec::milliseconds,
     leader,
     statement::{Fields, Sql, sql},
+    tasks::run_terms,
 };
 use crate::domain::{
     Attempt, HostId, QueueName, TaskId,
@@ -132,6 +133,7 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         input: fields.get("input")?,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::ZERO,
+        terms: run_terms(fields)?,
     };
     Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })
 }

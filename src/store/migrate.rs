@@ -30,6 +30,10 @@ const FILES: &[File] = &[
         name: "V2__leader",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
     },
+    File {
+        name: "V3__retry",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 
 use crate::{
     domain::{QueueName, TaskId, record::Submitted, task::NewTask},
@@ -122,6 +122,8 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
     let max_attempts: Vec<_> = tasks.iter().map(|task| int4(task.max_attempts)).collect();
     let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
+    let own = |task: &'_ NewTask| Some(task.terms.retry.clone()).filter(|own| !own.is_empty());
+    let retries: Vec<_> = tasks.iter().map(|task| own(task).map(Json)).collect();
     SUBMIT
         .query(
             db,
@@ -135,6 +137,7 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
                 &max_attempts,
                 &timeouts,
                 &keys,
+                &retries,
             ],
         )
         .await

@@ -7,6 +7,7 @@ pub(crate) mod embedded;
 mod input;
 mod stop;
 mod tasks;
+mod time;
 
 use crate::support::host::WORKER;
 
