@@ -8,6 +8,7 @@ mod input;
 mod stop;
 mod tasks;
 mod time;
+mod unique;
 
 use crate::support::host::WORKER;
 
