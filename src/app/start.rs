@@ -17,7 +17,7 @@ use crate::{
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
     settings::Settings,
-    store::{Store, StoreError, hosts, listen::Listener, migrate, queues},
+    store::{Store, StoreError, hosts, listen::Listener, migrate, queues, tasks},
     supervisor::SupervisorHandle,
     telemetry::{
         Component, Drops, component,
@@ -213,7 +213,9 @@ async fn open_store(
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
-    queues::ensure(&store.client().await?, &wanted).await?;
+    let client = store.client().await?;
+    queues::ensure(&client, &wanted).await?;
+    tasks::set_defaults(&client, &settings.tasks).await?;
     Ok((postgres, store))
 }
 

@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 
 use crate::{
     domain::{QueueName, TaskId, record::Submitted, task::NewTask},
+    settings,
     store::{
         StoreError,
         codec::{Document, has_nul, int4, milliseconds},
@@ -23,6 +24,7 @@ pub const MAX_KEY: usize = 255;
 pub const MAX_KIND: usize = 255;
 
 const SUBMIT: Sql = sql!("tasks/submit");
+const SET_DEFAULTS: Sql = sql!("tasks/set_defaults");
 
 /// Inserts tasks, all or none, and answers for each in the order given.
 ///
@@ -61,6 +63,22 @@ pub async fn submit(
             Ok(answer)
         })
         .collect()
+}
+
+/// Writes down what tasks get that SQL submits (`hostler.enqueue`), and how failures are tried again
+/// that SQL tells (`hostler.fail_task`).
+///
+/// # Errors
+///
+/// [`StoreError::Statement`].
+pub async fn set_defaults(
+    db: &impl GenericClient,
+    defaults: &settings::Tasks,
+) -> Result<(), StoreError> {
+    let (least, most) = (defaults.retry.backoff_min, defaults.retry.backoff_max);
+    let max_attempts = int4(defaults.max_attempts);
+    SET_DEFAULTS.query(db, &[&max_attempts, &milliseconds(least), &milliseconds(most)]).await?;
+    Ok(())
 }
 
 /// What the table cannot hold.

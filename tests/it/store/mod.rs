@@ -2,13 +2,17 @@
 
 mod claim;
 mod control;
+mod enqueue;
 mod errors;
+mod external;
 mod hosts;
 mod listen;
 mod migrate;
 mod queues;
+mod roles;
 mod schema;
 mod settle;
+mod sql_doc;
 mod states;
 mod submit;
 

@@ -59,7 +59,7 @@ impl TestDatabase {
 
     /// A pool on it, for eight users.
     pub(crate) async fn store(&self) -> Store {
-        let store = store(self.config());
+        let store = store_with(self.config());
         store.ping().await.expect("the server answers");
         store
     }
@@ -107,7 +107,8 @@ impl Drop for TestDatabase {
     }
 }
 
-fn store(config: Config) -> Store {
+/// A pool for eight users, whoever they are.
+pub(crate) fn store_with(config: Config) -> Store {
     let settings = Database {
         url: None,
         pool_size: 8,
@@ -119,7 +120,7 @@ fn store(config: Config) -> Store {
 
 /// Migrates, and waits until the server has seen the connections go: a template must have none.
 async fn migrate_and_leave(config: Config) {
-    let store = store(config.clone());
+    let store = store_with(config.clone());
     migrate::run(&store).await.expect("the migrations run");
     store.close();
     drop(store);

@@ -15,4 +15,4 @@ pub(crate) mod host;
 pub(crate) mod processes;
 pub(crate) mod wire;
 
-pub(crate) use database::TestDatabase;
+pub(crate) use database::{TestDatabase, store_with};
