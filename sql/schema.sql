@@ -62,6 +62,15 @@ CREATE TABLE hostler.hosts (
     CONSTRAINT hosts_pkey PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
+CREATE TABLE hostler.leader (
+    one boolean NOT NULL DEFAULT true,
+    term bigint NOT NULL,
+    slot uuid NOT NULL,
+    since timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT leader_pkey PRIMARY KEY (one),
+    CONSTRAINT there_is_one_leader CHECK (one)
+);
+
 CREATE TABLE hostler.queues (
     name text NOT NULL,
     description text NOT NULL DEFAULT ''::text,

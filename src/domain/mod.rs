@@ -24,6 +24,7 @@ pub mod dispatch;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;
+pub mod leadership;
 pub mod lease;
 pub mod plan;
 pub mod record;

@@ -146,7 +146,7 @@ impl QueueHandle {
     }
 
     /// Wakes this host's idle agents at once, and other hosts soon.
-    fn wake(&self, queues: Vec<QueueName>) {
+    pub(crate) fn wake(&self, queues: Vec<QueueName>) {
         // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
         // the host is ending: the tasks are committed and wait for the next.
         self.actor.try_send(Wake(queues)).unwrap_or_default();

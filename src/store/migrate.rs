@@ -27,10 +27,14 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
     },
     File {
-        name: "V2__sql_surface",
+        name: "V2__leader",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
+    },
+    File {
+        name: "V3__sql_surface",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0002_sql_surface.sql"
+            "/sql/migrations/0003_sql_surface.sql"
         )),
     },
 ];

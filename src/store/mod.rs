@@ -25,6 +25,7 @@ mod codec;
 mod connect;
 mod error;
 pub mod hosts;
+pub mod leader;
 pub mod listen;
 pub mod migrate;
 pub mod notify;

@@ -201,14 +201,14 @@ async fn who_does_not_beat_is_lost_and_its_task_goes_back() {
     claim(&world.db, "'bot-1', lease => '20 s'").await.unwrap();
     assert_eq!(beat(&world.db, "'bot-1'").await, [(id, false)]);
     assert_eq!(beat(&world.db, "'bot-2'").await, [], "that one holds nothing");
-    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
+    assert_eq!(hosts::take_over(&world.db).await.unwrap().returned, []);
     // Late, but before anybody took over: it is still its own.
     let_leases_end(&world).await;
     assert_eq!(beat(&world.db, "'bot-1'").await, [(id, false)]);
-    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
+    assert_eq!(hosts::take_over(&world.db).await.unwrap().returned, []);
 
     let_leases_end(&world).await;
-    assert_eq!(hosts::take_over(&world.db).await.unwrap().len(), 1);
+    assert_eq!(hosts::take_over(&world.db).await.unwrap().returned.len(), 1);
     assert_eq!(beat(&world.db, "'bot-1'").await, [], "it hears that it must stop");
     assert!(!counts(&world.db, "complete_task", id, "'1', 1").await);
     let record = tasks::get(&world.db, id).await.unwrap().unwrap();

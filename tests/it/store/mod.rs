@@ -6,6 +6,7 @@ mod enqueue;
 mod errors;
 mod external;
 mod hosts;
+mod leader;
 mod listen;
 mod migrate;
 mod queues;

@@ -14,7 +14,10 @@ use hostler::{
 };
 use tokio_postgres::Config;
 
-use super::cluster::{Cluster, on_a_runtime};
+use super::{
+    cluster::{Cluster, on_a_runtime},
+    proxy::Proxy,
+};
 
 /// The migrated database that the others are copies of.
 const TEMPLATE: &str = "migrated";
@@ -57,9 +60,17 @@ impl TestDatabase {
         self.cluster.url(&self.name)
     }
 
+    /// A link of its own to the server, which can be cut or held up, and the URL of this database
+    /// through it.
+    pub(crate) fn through_proxy(&self) -> (Proxy, String) {
+        let proxy = Proxy::start(self.cluster.socket());
+        let url = format!("postgres://hostler@{}/{}?sslmode=disable", proxy.address(), self.name);
+        (proxy, url)
+    }
+
     /// A pool on it, for eight users.
     pub(crate) async fn store(&self) -> Store {
-        let store = store_with(self.config());
+        let store = store(self.config());
         store.ping().await.expect("the server answers");
         store
     }
@@ -107,8 +118,8 @@ impl Drop for TestDatabase {
     }
 }
 
-/// A pool for eight users, whoever they are.
-pub(crate) fn store_with(config: Config) -> Store {
+/// A pool for eight users.
+pub(crate) fn store(config: Config) -> Store {
     let settings = Database {
         url: None,
         pool_size: 8,
@@ -120,7 +131,7 @@ pub(crate) fn store_with(config: Config) -> Store {
 
 /// Migrates, and waits until the server has seen the connections go: a template must have none.
 async fn migrate_and_leave(config: Config) {
-    let store = store_with(config.clone());
+    let store = store(config.clone());
     migrate::run(&store).await.expect("the migrations run");
     store.close();
     drop(store);

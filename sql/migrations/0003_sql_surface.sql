@@ -720,6 +720,7 @@ COMMENT ON TABLE hostler.task_defaults IS 'One row: what a task gets that SQL su
 COMMENT ON TABLE hostler.queues IS 'The queues. Tasks of a paused one are held back.';
 COMMENT ON TABLE hostler.hosts IS 'Who may hold tasks until when: hosts, and agents that are not ours (kind external).';
 COMMENT ON TABLE hostler.schema_versions IS 'The migrations that have run, and whether they break older programs.';
+COMMENT ON TABLE hostler.leader IS 'One row: the host that leads, and since when. The term counts the changes.';
 COMMENT ON SEQUENCE hostler.wake_mark IS 'When a submit by SQL last woke the hosts, in milliseconds of the epoch.';
 
 COMMENT ON FUNCTION hostler.enqueue(text, text, jsonb, integer, timestamptz, interval, integer, interval, text, boolean) IS
