@@ -71,6 +71,15 @@ CREATE TABLE hostler.leader (
     CONSTRAINT there_is_one_leader CHECK (one)
 );
 
+CREATE TABLE hostler.queue_terms (
+    queue text NOT NULL,
+    max_attempts integer NOT NULL,
+    timeout_ms bigint,
+    retry jsonb NOT NULL,
+    CONSTRAINT queue_terms_pkey PRIMARY KEY (queue),
+    CONSTRAINT terms_make_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0)))
+);
+
 CREATE TABLE hostler.queues (
     name text NOT NULL,
     description text NOT NULL DEFAULT ''::text,
@@ -97,16 +106,6 @@ CREATE TABLE hostler.schema_versions (
     applied_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT a_break_has_its_reason CHECK (((NOT breaking) OR (reason IS NOT NULL))),
     CONSTRAINT schema_versions_pkey PRIMARY KEY (version)
-);
-
-CREATE TABLE hostler.task_defaults (
-    only_row boolean NOT NULL DEFAULT true,
-    max_attempts integer NOT NULL,
-    backoff_min_ms bigint NOT NULL,
-    backoff_max_ms bigint NOT NULL,
-    CONSTRAINT defaults_make_sense CHECK (((max_attempts >= 1) AND (backoff_min_ms >= 0) AND (backoff_max_ms >= backoff_min_ms))),
-    CONSTRAINT task_defaults_pkey PRIMARY KEY (only_row),
-    CONSTRAINT there_is_one_row CHECK (only_row)
 );
 
 CREATE TABLE hostler.task_events (
@@ -149,6 +148,7 @@ CREATE TABLE hostler.tasks (
     started_at timestamp with time zone,
     cancel_requested boolean NOT NULL DEFAULT false,
     idempotency_key text,
+    retry jsonb,
     CONSTRAINT cancel_is_asked_of_a_holder CHECK (((NOT cancel_requested) OR (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state])))),
     CONSTRAINT counts_make_sense CHECK (((attempt >= 0) AND (failures >= 0) AND (failures <= attempt) AND (max_attempts >= 1) AND (version >= 1) AND (timeout_ms > 0))),
     CONSTRAINT finished_iff_final CHECK (((state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state])) = (finished_at IS NOT NULL))),
@@ -171,6 +171,47 @@ CREATE INDEX tasks_listed ON hostler.tasks USING btree (queue, state, id);
 CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE (state = 'pending'::task_state);
 
 CREATE INDEX tasks_scheduled ON hostler.tasks USING btree (run_at) WHERE (state = 'scheduled'::task_state);
+
+CREATE OR REPLACE FUNCTION hostler.after_failure(queue text, own jsonb, detail jsonb, failures integer, max_attempts integer, dice double precision DEFAULT random())
+ RETURNS interval
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    given CONSTANT jsonb := (
+        SELECT retry FROM hostler.queue_terms
+        WHERE queue_terms.queue IN (after_failure.queue, '') ORDER BY queue_terms.queue DESC LIMIT 1
+    );
+    policy CONSTANT jsonb := given || jsonb_strip_nulls(coalesce(own, '{}'));
+    kinds CONSTANT text[] := ARRAY['task'] || CASE
+        WHEN jsonb_typeof(detail -> 'code') = 'number' THEN ARRAY['task:' || (detail ->> 'code')]
+    END;
+    -- One end of the wait alone moves the other where it would be on the wrong side.
+    longest CONSTANT numeric := CASE
+        WHEN jsonb_typeof(own -> 'backoff_max_ms') = 'number' THEN policy -> 'backoff_max_ms'
+        ELSE greatest(policy -> 'backoff_max_ms', policy -> 'backoff_min_ms')
+    END;
+    shortest CONSTANT numeric := least((policy -> 'backoff_min_ms')::numeric, longest);
+    jitter CONSTANT double precision := policy -> 'jitter';
+    failed CONSTANT integer := failures + 1;
+BEGIN
+    IF failed >= max_attempts
+        OR policy -> 'never_on' ?| kinds
+        OR policy -> 'retry_on' <> '[]' AND NOT policy -> 'retry_on' ?| kinds
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN least(
+            shortest * CASE policy ->> 'kind'
+                WHEN 'fixed' THEN 1
+                WHEN 'linear' THEN failed
+                ELSE 2::numeric ^ least(failed - 1, 40)
+            END,
+            longest
+        ) * (1 - jitter + jitter * dice) * interval '1 millisecond';
+END
+$function$;
 
 CREATE OR REPLACE FUNCTION hostler.check_agent(agent_name text, control_agent text, lease interval)
  RETURNS void
@@ -284,7 +325,11 @@ BEGIN
         agent = claim_task.agent_name, started_at = now()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id),
-        attempt, queue, kind, max_attempts - failures, timeout_ms * interval '1 millisecond',
+        attempt, queue, kind, max_attempts - failures,
+        coalesce(
+            timeout_ms,
+            (SELECT timeout_ms FROM hostler.queue_terms WHERE queue_terms.queue = tasks.queue)
+        ) * interval '1 millisecond',
         until;
 END
 $function$;
@@ -311,6 +356,7 @@ AS $function$
 DECLARE
     held record;
     next hostler.task_state;
+    wait interval;
 BEGIN
     IF attempt IS NULL AND agent_name IS NULL THEN
         RAISE EXCEPTION 'task %: give parameter "attempt", as claim_task told it, or "agent_name"',
@@ -334,9 +380,14 @@ BEGIN
     IF NOT FOUND OR held.state = 'awaiting_input' AND outcome = 'completed' THEN
         RETURN false;
     END IF;
+    IF outcome = 'failed' THEN
+        wait := hostler.after_failure(
+            held.queue, held.retry, detail, held.failures, held.max_attempts
+        );
+    END IF;
     next := CASE
         WHEN outcome = 'completed' THEN 'completed'
-        WHEN outcome = 'failed' AND held.failures + 1 >= held.max_attempts THEN 'failed'
+        WHEN outcome = 'failed' AND wait IS NULL THEN 'failed'
         WHEN held.cancel_requested OR outcome = 'cancelled' THEN 'cancelled'
         WHEN outcome = 'failed' THEN 'scheduled'
         ELSE 'pending'
@@ -344,9 +395,7 @@ BEGIN
     UPDATE hostler.tasks
     SET state = next,
         finished_at = CASE WHEN next IN ('completed', 'failed', 'cancelled') THEN now() END,
-        run_at = CASE
-            WHEN next = 'scheduled' THEN now() + hostler.retry_wait(held.failures + 1) ELSE run_at
-        END,
+        run_at = CASE WHEN next = 'scheduled' THEN now() + wait ELSE run_at END,
         failures = failures + (outcome = 'failed')::integer,
         version = version + 1,
         host_id = NULL, agent = NULL, started_at = NULL, cancel_requested = false
@@ -391,29 +440,33 @@ BEGIN
         PERFORM hostler.refuse_task(enqueue.queue, problem);
     END IF;
     made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
-    INSERT INTO hostler.tasks (
-        id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
-    )
-    VALUES (
-        made, enqueue.queue, enqueue.kind,
-        CASE WHEN waits THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
-        coalesce(enqueue.priority, 0), due,
-        coalesce(
-            enqueue.max_attempts, (SELECT max_attempts FROM hostler.task_defaults WHERE only_row)
-        ),
-        extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key
-    )
     -- As in sql/queries/tasks/submit.sql: the update changes nothing but makes the row visible,
     -- whenever it was committed; and a row that was inserted has no xmax.
-    ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
-    SET idempotency_key = EXCLUDED.idempotency_key
-    RETURNING tasks.id, tasks.xmax = 0 INTO made, is_new;
-    IF is_new THEN
+    WITH inserted AS (
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
+        )
+        VALUES (
+            made, enqueue.queue, enqueue.kind,
+            CASE WHEN waits THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
+            coalesce(enqueue.priority, 0), due,
+            coalesce(
+                enqueue.max_attempts,
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = enqueue.queue),
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = '')
+            ),
+            extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key
+        )
+        ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
+        SET idempotency_key = EXCLUDED.idempotency_key
+        RETURNING tasks.id, tasks.xmax = 0 AS is_new
+    ), inputs AS (
         INSERT INTO hostler.task_inputs (task_id, input)
-        VALUES (made, coalesce(enqueue.input, 'null'));
-        IF NOT waits THEN
-            PERFORM hostler.wake_hosts(enqueue.wake);
-        END IF;
+        SELECT inserted.id, coalesce(enqueue.input, 'null') FROM inserted WHERE inserted.is_new
+    )
+    SELECT inserted.id, inserted.is_new INTO made, is_new FROM inserted;
+    IF is_new AND NOT waits THEN
+        PERFORM hostler.wake_hosts(enqueue.wake);
     END IF;
     RETURN made;
 END
@@ -474,7 +527,9 @@ BEGIN
             CASE WHEN due > now() THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
             coalesce(priority, 0), due,
             coalesce(
-                max_attempts, (SELECT max_attempts FROM hostler.task_defaults WHERE only_row)
+                max_attempts,
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = given.queue),
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = '')
             ),
             extract(epoch FROM timeout) * 1000, idempotency_key
         FROM given
@@ -714,16 +769,6 @@ AS $function$
         task_id, attempt, agent_name, control_agent, 'released', NULL,
         NULL, NULL, coalesce(reason, 'its agent put it back')
     )
-$function$;
-
-CREATE OR REPLACE FUNCTION hostler.retry_wait(failures integer, dice double precision DEFAULT random())
- RETURNS interval
- LANGUAGE sql
- STABLE
-AS $function$
-    SELECT least(backoff_min_ms * 2.0 ^ least(failures - 1, 60), backoff_max_ms)
-        * (0.5 + 0.5 * dice) * interval '1 millisecond'
-    FROM hostler.task_defaults WHERE only_row
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.task_fields(task jsonb, OUT queue text, OUT kind text, OUT input jsonb, OUT priority numeric, OUT run_at timestamp with time zone, OUT delay interval, OUT max_attempts numeric, OUT timeout interval, OUT idempotency_key text)

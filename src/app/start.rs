@@ -18,7 +18,7 @@ use crate::{
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
     settings::Settings,
-    store::{Store, StoreError, hosts, listen::Listener, migrate, queues, tasks},
+    store::{Store, StoreError, hosts, listen::Listener, migrate, queues},
     supervisor::SupervisorHandle,
     telemetry::{
         Component, Drops, component,
@@ -135,7 +135,7 @@ pub async fn start(
         resumed: std::mem::take(&mut adoption.resumed),
         on_lease: keep_agents(&keeper),
         fleets: settings.fleets.iter().filter(|f| f.protocol.takes_tasks()).map(serves).collect(),
-        retry: settings.tasks.retry,
+        terms: Arc::new(settings.queue_terms()),
         poll: settings.tasks.poll,
         settle_buffer: settings.tasks.settle_buffer as usize,
         notices,
@@ -247,7 +247,7 @@ async fn open_store(
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
     let client = store.client().await?;
     queues::ensure(&client, &wanted).await?;
-    tasks::set_defaults(&client, &settings.tasks).await?;
+    queues::set_terms(&client, &settings.queue_terms()).await?;
     Ok((postgres, store))
 }
 

@@ -29,6 +29,7 @@ pub mod lease;
 pub mod plan;
 pub mod record;
 pub mod restart;
+pub mod retry;
 pub mod task;
 
 pub use ids::{

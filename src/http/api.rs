@@ -70,6 +70,9 @@ pub struct TaskBody {
     /// How many attempts may fail before the task does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// How failed attempts are tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Map<String, Value>>,
     /// How long one attempt may run: `10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,

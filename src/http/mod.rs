@@ -24,6 +24,7 @@ mod server;
 mod socket;
 mod submit;
 mod tasks;
+mod terms;
 
 use std::{fmt, sync::Arc};
 

@@ -32,7 +32,8 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     let wait = query::wait(request.query_string(), state.settings.max_wait)?;
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::json(&request, payload, state.settings.max_body).await?;
-    let rules = Rules { tasks: &state.tasks, now: Timestamp::now(), header_key };
+    let terms = state.queue.terms();
+    let rules = Rules { tasks: &state.tasks, terms, now: Timestamp::now(), header_key };
     let new_id = || TaskId::from_uuid(Uuid::now_v7());
     match (submit::read(body, &rules, new_id).map_err(ApiError::invalid)?, wait) {
         (Submission::One(task), wait) => one(&state, *task, wait).await,

@@ -18,6 +18,7 @@ use crate::{
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
         },
+        retry::AllQueueTerms,
         task::{NewTask, TaskState},
     },
     events::EventsHandle,
@@ -81,6 +82,7 @@ pub struct QueueHandle {
     store: Store,
     events: EventsHandle,
     metrics: Arc<Metrics>,
+    terms: Arc<AllQueueTerms>,
 }
 
 impl QueueHandle {
@@ -88,7 +90,13 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics }
+        let terms = launch.terms.clone();
+        Self { actor: QueueActor::new(launch).start(), store, events, metrics, terms }
+    }
+
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn terms(&self) -> &AllQueueTerms {
+        &self.terms
     }
 
     /// Where agents' messages go.
@@ -158,7 +166,8 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        Ok(tasks::get(&self.store.client().await?, id).await?)
+        let task = tasks::get(&self.store.client().await?, id).await?;
+        Ok(task.map(|task| self.complete(task)))
     }
 
     /// The ended attempts of a task, oldest first.
@@ -192,7 +201,14 @@ impl QueueHandle {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())
         });
+        let items = items.into_iter().map(|task| self.complete(task)).collect();
         Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// Fills in what this host's settings say of a task's queue.
+    fn complete(&self, task: TaskRecord) -> TaskRecord {
+        let terms = self.terms.of(&task.queue);
+        task.in_queue(terms)
     }
 
     /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is

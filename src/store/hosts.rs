@@ -10,6 +10,7 @@ use super::{
     StoreError,
     codec::milliseconds,
     statement::{Fields, Sql, sql},
+    tasks::run_terms,
 };
 use crate::domain::{
     Attempt, HostId, QueueName, TaskId,
@@ -129,6 +130,7 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         input: fields.get("input")?,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::ZERO,
+        terms: run_terms(fields)?,
     };
     Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })
 }

@@ -31,10 +31,14 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
     },
     File {
-        name: "V3__sql_surface",
+        name: "V3__retry",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
+    },
+    File {
+        name: "V4__sql_surface",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0003_sql_surface.sql"
+            "/sql/migrations/0004_sql_surface.sql"
         )),
     },
 ];

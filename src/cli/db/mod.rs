@@ -24,7 +24,7 @@ pub(super) enum Db {
         after_help = "Ends with 1 if migrations are to come.\n\nExamples:\n  hostler db status"
     )]
     Status,
-    /// Print the statements that make the roles hostler_submit, hostler_work and hostler_admin
+    /// Print the statements that make the roles of those who submit, work and administer by SQL
     #[command(after_help = "Examples:\n  hostler db roles\n  hostler db roles | psql mydb\n  \
         hostler db roles --apply")]
     Roles {

@@ -51,7 +51,11 @@ pub(in crate::cli) struct Submit {
     /// How many attempts may fail before the task does [setting: `tasks.max_attempts`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
-    /// How long one attempt may run [default: the fleet's limit]
+    /// How failed attempts are tried again: `kind=fixed`, `backoff_min=1s`, `backoff_max=5m`,
+    /// `jitter=0.5`, `retry_on=exit:3,stale` or `never_on=task`; several times [default: the queue's]
+    #[arg(long, value_name = "WHAT=VALUE", value_parser = retry)]
+    retry: Vec<(String, Value)>,
+    /// How long one attempt may run [default: the queue's, else the fleet's]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     /// A second submit with the same key is the same task
@@ -67,7 +71,7 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "timeout", "key", "wait", "count"])]
+          "run_at", "delay", "max_attempts", "retry", "timeout", "key", "wait", "count"])]
     jsonl: Option<String>,
 }
 
@@ -120,6 +124,7 @@ impl Submit {
             run_at: self.run_at,
             delay: self.delay.map(millis),
             max_attempts: self.max_attempts,
+            retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
         };
@@ -128,6 +133,17 @@ impl Submit {
             _ => Ok(Map::new()),
         }
     }
+}
+
+/// Reads `--retry`: a word and its value, in the form that the API takes it.
+fn retry(text: &str) -> Result<(String, Value), String> {
+    let (word, value) = text.split_once('=').ok_or("write WHAT=VALUE, as in kind=fixed")?;
+    let value = match word {
+        "jitter" => value.parse::<f64>().map(Value::from).map_err(|error| error.to_string())?,
+        "retry_on" | "never_on" => value.split(',').filter(|part| !part.is_empty()).collect(),
+        _ => Value::from(value),
+    };
+    Ok((word.to_owned(), value))
 }
 
 /// Reads `--input`.
@@ -194,6 +210,9 @@ mod tests {
         let expected = json!({"queue": "gpu", "kind": "big", "input": [1], "priority": -3,
             "delay": "90000ms", "max_attempts": 4, "timeout": "2000ms", "idempotency_key": "k"});
         assert_eq!(object(&line), expected);
+        let line = ["--retry", "kind=fixed", "--retry", "jitter=0.25", "--retry", "never_on=a,b:1"];
+        let retry = json!({"kind": "fixed", "jitter": 0.25, "never_on": ["a", "b:1"]});
+        assert_eq!(object(&line), json!({ "retry": retry }));
         let at = object(&["--run-at", "2030-01-31T08:00:00+01:00"]);
         assert_eq!(at, json!({"run_at": "2030-01-31T07:00:00Z"}));
     }

@@ -50,14 +50,3 @@ fn state_words_parse_back() {
     }
     assert!("done".parse::<TaskState>().unwrap_err().to_string().contains("awaiting_input"));
 }
-
-#[test]
-fn the_last_failure_gives_up_and_earlier_ones_wait_longer_each() {
-    let policy =
-        RetryPolicy { backoff_min: Duration::from_secs(2), backoff_max: Duration::from_secs(60) };
-    let next = |failures| after_failure(&policy, failures, 3, 1.0);
-    assert_eq!(next(0), AfterFailure::Retry(Duration::from_secs(2)));
-    assert_eq!(next(1), AfterFailure::Retry(Duration::from_secs(4)));
-    assert_eq!(next(2), AfterFailure::GiveUp);
-    assert_eq!(after_failure(&policy, 0, 1, 0.5), AfterFailure::GiveUp);
-}

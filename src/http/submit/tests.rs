@@ -4,14 +4,23 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::{domain::task::RetryPolicy, http::fields::MAX_DEPTH};
+use crate::{
+    domain::retry::{Growth, QueueTerms, RetryPolicy, RetryTerms},
+    http::fields::MAX_DEPTH,
+};
+
+const RETRY: RetryPolicy = RetryPolicy {
+    kind: Growth::Exponential,
+    backoff_min: Duration::from_secs(1),
+    backoff_max: Duration::from_secs(60),
+    jitter: 0.5,
+    retry_on: Vec::new(),
+    never_on: Vec::new(),
+};
 
 const TASKS: settings::Tasks = settings::Tasks {
     max_attempts: 3,
-    retry: RetryPolicy {
-        backoff_min: Duration::from_secs(1),
-        backoff_max: Duration::from_secs(60),
-    },
+    retry: RETRY,
     max_input: 200,
     max_batch: 3,
     poll: Duration::from_secs(1),
@@ -22,7 +31,12 @@ const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn read_with(body: Value, header_key: Option<&str>) -> Result<Submission, Vec<FieldError>> {
     let mut count = 0;
-    read(body, &Rules { tasks: &TASKS, now: NOW, header_key }, || {
+    let of = |max_attempts| QueueTerms { timeout: None, max_attempts, retry: RETRY };
+    let terms = AllQueueTerms {
+        fallback: of(3),
+        queues: [("patient".parse().unwrap(), of(7))].into_iter().collect(),
+    };
+    read(body, &Rules { tasks: &TASKS, terms: &terms, now: NOW, header_key }, || {
         count += 1;
         TaskId::from_uuid(Uuid::from_u128(count))
     })
@@ -79,6 +93,34 @@ fn a_delay_counts_from_now_and_a_header_is_the_key() {
     };
     let read = read_with(json!({"delay": "90s"}), Some("h"));
     assert_eq!(read, Ok(Submission::One(Box::new(task))));
+}
+
+#[test]
+fn retries_are_read_and_what_is_not_said_is_the_queues() {
+    let body = json!({"queue": "patient", "retry": {"kind": "fixed", "backoff_min": "2s",
+        "backoff_max": "1h", "jitter": 0, "retry_on": ["exit:75", "stale"], "never_on": []}});
+    let retry = RetryTerms {
+        kind: Some(Growth::Fixed),
+        backoff_min: Some(Duration::from_secs(2)),
+        backoff_max: Some(Duration::from_secs(3600)),
+        jitter: Some(0.0),
+        retry_on: Some(vec!["exit:75".parse().unwrap(), "stale".parse().unwrap()]),
+        never_on: Some(Vec::new()),
+    };
+    let task = NewTask {
+        queue: "patient".parse().unwrap(),
+        max_attempts: 7,
+        terms: Terms { retry },
+        ..plain(1)
+    };
+    assert_eq!(read_with(body, None), Ok(Submission::One(Box::new(task))));
+    let attempts = |body: Value| match read_with(body, None) {
+        Ok(Submission::One(task)) => (task.max_attempts, task.terms.is_empty()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(attempts(json!({"retry": {"max_attempts": 9}})), (9, true));
+    assert_eq!(attempts(json!({"retry": {}, "max_attempts": 2})), (2, true));
+    assert_eq!(attempts(json!({"retry": null})), (3, true));
 }
 
 #[test]
@@ -173,6 +215,19 @@ fn broken_numbers_and_times() -> Vec<Broken> {
         (json!({"max_attempts": -1}), "max_attempts", "from 1 to 1000"),
         (json!({"max_attempts": 1001}), "max_attempts", "from 1 to 1000"),
         (json!({"max_attempts": 2.5}), "max_attempts", "not 2.5"),
+        (json!({"retry": 3}), "retry", "not a number"),
+        (json!({"retry": {"king": "fixed"}}), "retry.king", "no field"),
+        (json!({"retry": {"kind": "sometimes"}}), "retry.kind", "one of fixed, linear"),
+        (json!({"retry": {"backoff_min": 3}}), "retry.backoff_min", "must be a string"),
+        (json!({"retry": {"backoff_max": "40days"}}), "retry.backoff_max", "30 days"),
+        (json!({"retry": {"backoff_min": "2s", "backoff_max": "1s"}}), "retry.backoff_min", "more"),
+        (json!({"retry": {"jitter": 1.5}}), "retry.jitter", "from 0 to 1"),
+        (json!({"retry": {"jitter": "0.5"}}), "retry.jitter", "from 0 to 1"),
+        (json!({"retry": {"retry_on": "exit"}}), "retry.retry_on", "array"),
+        (json!({"retry": {"retry_on": ["exit", "x"]}}), "retry.retry_on[1]", "write a class"),
+        (json!({"retry": {"never_on": [1]}}), "retry.never_on[0]", "not a number"),
+        (json!({"retry": {"max_attempts": 0}}), "retry.max_attempts", "from 1 to 1000"),
+        (json!({"max_attempts": 1, "retry": {"max_attempts": 1}}), "max_attempts", "either"),
         (json!({"timeout": 30}), "timeout", "must be a string"),
         (json!({"timeout": ""}), "timeout", ""),
         (json!({"timeout": "30"}), "timeout", ""),

@@ -14,5 +14,6 @@ mod submit;
 
 pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
 pub use read::{attempts, events, get, list};
+pub(super) use run::run_terms;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
-pub use submit::{MAX_KEY, MAX_KIND, set_defaults, submit};
+pub use submit::{MAX_KEY, MAX_KIND, submit};

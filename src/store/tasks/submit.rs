@@ -6,11 +6,10 @@ use std::{
 };
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 
 use crate::{
     domain::{QueueName, TaskId, record::Submitted, task::NewTask},
-    settings,
     store::{
         StoreError,
         codec::{Document, has_nul, int4, milliseconds},
@@ -24,7 +23,6 @@ pub const MAX_KEY: usize = 255;
 pub const MAX_KIND: usize = 255;
 
 const SUBMIT: Sql = sql!("tasks/submit");
-const SET_DEFAULTS: Sql = sql!("tasks/set_defaults");
 
 /// Inserts tasks, all or none, and answers for each in the order given.
 ///
@@ -63,22 +61,6 @@ pub async fn submit(
             Ok(answer)
         })
         .collect()
-}
-
-/// Writes down what tasks get that SQL submits (`hostler.enqueue`), and how failures are tried again
-/// that SQL tells (`hostler.fail_task`).
-///
-/// # Errors
-///
-/// [`StoreError::Statement`].
-pub async fn set_defaults(
-    db: &impl GenericClient,
-    defaults: &settings::Tasks,
-) -> Result<(), StoreError> {
-    let (least, most) = (defaults.retry.backoff_min, defaults.retry.backoff_max);
-    let max_attempts = int4(defaults.max_attempts);
-    SET_DEFAULTS.query(db, &[&max_attempts, &milliseconds(least), &milliseconds(most)]).await?;
-    Ok(())
 }
 
 /// What the table cannot hold.
@@ -140,6 +122,8 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
     let max_attempts: Vec<_> = tasks.iter().map(|task| int4(task.max_attempts)).collect();
     let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
+    let own = |task: &'_ NewTask| Some(task.terms.retry.clone()).filter(|own| !own.is_empty());
+    let retries: Vec<_> = tasks.iter().map(|task| own(task).map(Json)).collect();
     SUBMIT
         .query(
             db,
@@ -153,6 +137,7 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
                 &max_attempts,
                 &timeouts,
                 &keys,
+                &retries,
             ],
         )
         .await

@@ -8,6 +8,7 @@ mod input;
 mod sql;
 mod stop;
 mod tasks;
+mod time;
 
 use crate::support::host::WORKER;
 

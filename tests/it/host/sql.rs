@@ -68,8 +68,10 @@ fn agents_that_are_not_ours_work_beside_a_host() {
     let task = host.wait(&id);
     assert_eq!((&task["output"], &task["failures"]), (&json!("done"), &json!(0)));
     // The settings of the host are the defaults of SQL.
-    let defaults = query(&host, "SELECT backoff_max_ms FROM hostler.task_defaults");
-    assert_eq!(defaults[0].get::<_, i64>(0), 50);
+    let terms = "SELECT (retry ->> 'backoff_max_ms')::integer FROM hostler.queue_terms
+        WHERE queue IN ('', 'default')";
+    let terms = query(&host, terms);
+    assert_eq!(terms.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [50, 50]);
 }
 
 #[test]

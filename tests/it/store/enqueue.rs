@@ -1,22 +1,28 @@
 //! Submits by SQL: `hostler.enqueue` and `hostler.enqueue_many`.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use hostler::{
-    domain::{TaskId, restart, task::TaskState},
-    settings,
+    domain::{
+        TaskId,
+        retry::{AfterFailure, AllQueueTerms, Growth, QueueTerms, RetryPolicy, RetryTerms},
+        task::{FailureClass, Outcome, TaskState},
+    },
     store::{
         listen::{Listener, Notice},
-        notify, tasks,
+        notify, queues as queue_rows, tasks,
     },
 };
 use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use tokio::sync::mpsc;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
-use super::World;
+use super::{World, ensure};
 
 /// What the server says of a call that it refuses.
 async fn refused(world: &World, call: &str) -> String {
@@ -205,35 +211,97 @@ async fn one_wrong_task_of_many_is_named_and_none_is_submitted() {
     assert_eq!(count(&world).await, 0);
 }
 
+/// The terms of a queue with this policy.
+fn terms(max_attempts: u32, retry: &RetryPolicy) -> QueueTerms {
+    QueueTerms { timeout: Some(Duration::from_secs(7)), max_attempts, retry: retry.clone() }
+}
+
+fn policy(kind: Growth) -> RetryPolicy {
+    RetryPolicy {
+        kind,
+        backoff_min: Duration::from_millis(40),
+        backoff_max: Duration::from_secs(2),
+        jitter: 0.25,
+        retry_on: Vec::new(),
+        never_on: vec!["task:5".parse().unwrap(), "exit".parse().unwrap()],
+    }
+}
+
 #[tokio::test]
-async fn hosts_that_start_tell_sql_their_defaults() {
+async fn hosts_that_start_tell_sql_what_their_queues_give() {
     let world = World::new().await;
-    let defaults = settings::Tasks {
-        max_attempts: 8,
-        retry: hostler::domain::task::RetryPolicy {
-            backoff_min: Duration::from_millis(40),
-            backoff_max: Duration::from_secs(2),
-        },
-        max_input: 1,
-        max_batch: 1,
-        poll: Duration::from_secs(1),
-        settle_buffer: 1,
+    let own = BTreeMap::from([(world.queue.clone(), terms(8, &policy(Growth::Linear)))]);
+    let all = AllQueueTerms { fallback: terms(4, &policy(Growth::Fixed)), queues: own };
+    for _ in 0..2 {
+        queue_rows::set_terms(&world.db, &all).await.unwrap();
+    }
+    let max_attempts = async |call: &str| {
+        let id = enqueued(&world, call).await;
+        tasks::get(&world.db, id).await.unwrap().unwrap().max_attempts
     };
-    tasks::set_defaults(&world.db, &defaults).await.unwrap();
-    let id = enqueued(&world, "hostler.enqueue('default', 'say')").await;
-    assert_eq!(tasks::get(&world.db, id).await.unwrap().unwrap().max_attempts, 8);
-    for failures in 1..70_i32 {
-        for dice in [0.0, 0.25, 1.0] {
-            let wait = "SELECT extract(epoch FROM hostler.retry_wait($1, $2))::double precision";
-            let row = world.db.query_one(wait, &[&failures, &dice]).await.unwrap();
-            let ours = restart::backoff(
-                defaults.retry.backoff_min,
-                defaults.retry.backoff_max,
-                failures.unsigned_abs(),
-            );
-            let ours = restart::jittered(ours, dice).as_secs_f64();
-            let theirs: f64 = row.get(0);
-            assert!((theirs - ours).abs() < 1e-5, "{failures} {dice}: {theirs} {ours}");
+    ensure(&world.db, "other").await;
+    assert_eq!(max_attempts("hostler.enqueue('default', 'say')").await, 8);
+    assert_eq!(max_attempts("hostler.enqueue('other', 'say')").await, 4);
+    assert_eq!(max_attempts("hostler.enqueue('other', 'say', max_attempts => 2)").await, 2);
+    let rows = many(&world, &[item(&json!({})), item(&json!({"queue": "other"}))]).await.unwrap();
+    for (row, most) in rows.iter().zip([8, 4]) {
+        let id = TaskId::from_uuid(row.get("task_id"));
+        assert_eq!(tasks::get(&world.db, id).await.unwrap().unwrap().max_attempts, most);
+    }
+}
+
+/// `hostler.after_failure` and [`RetryPolicy::after`] say the same of every failure.
+#[tokio::test]
+async fn sql_tries_again_as_a_host_does() {
+    let world = World::new().await;
+    let own = [
+        RetryTerms::default(),
+        RetryTerms { backoff_min: Some(Duration::from_secs(5)), ..RetryTerms::default() },
+        RetryTerms {
+            backoff_max: Some(Duration::from_millis(10)),
+            jitter: Some(1.0),
+            ..RetryTerms::default()
+        },
+        RetryTerms { never_on: Some(Vec::new()), ..RetryTerms::default() },
+        RetryTerms { retry_on: Some(vec!["task:7".parse().unwrap()]), ..RetryTerms::default() },
+        RetryTerms { retry_on: Some(vec!["exit".parse().unwrap()]), ..RetryTerms::default() },
+    ];
+    for kind in [Growth::Fixed, Growth::Linear, Growth::Exponential] {
+        let policy = policy(kind);
+        let all = AllQueueTerms { fallback: terms(3, &policy), queues: BTreeMap::new() };
+        queue_rows::set_terms(&world.db, &all).await.unwrap();
+        for own in &own {
+            for detail in
+                [json!(null), json!({"code": 5}), json!({"code": 7}), json!({"code": "7"})]
+            {
+                for (failures, dice) in [(0, 0.0), (1, 0.5), (4, 1.0), (60, 0.25), (98, 0.0)] {
+                    let outcome = Outcome::Failed {
+                        class: FailureClass::Task,
+                        message: String::new(),
+                        detail: detail.clone(),
+                    };
+                    let ours = policy.with(own).after(&outcome, failures, 99, dice);
+                    let ours = match ours {
+                        AfterFailure::Retry(wait) => Some(wait.as_secs_f64()),
+                        AfterFailure::GiveUp => None,
+                    };
+                    let wait = "SELECT extract(epoch FROM
+                        hostler.after_failure('default', $1, $2, $3, 99, $4))::double precision";
+                    let own_json = (!own.is_empty()).then_some(Json(own));
+                    let failures = i32::try_from(failures).unwrap();
+                    let row = world
+                        .db
+                        .query_one(wait, &[&own_json, &detail, &failures, &dice])
+                        .await
+                        .unwrap();
+                    let theirs: Option<f64> = row.get(0);
+                    let same = match (ours, theirs) {
+                        (Some(ours), Some(theirs)) => (ours - theirs).abs() < 1e-5,
+                        (ours, theirs) => ours == theirs,
+                    };
+                    assert!(same, "{kind:?} {own:?} {detail} {failures}: {ours:?} {theirs:?}");
+                }
+            }
         }
     }
 }

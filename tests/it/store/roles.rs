@@ -144,8 +144,8 @@ async fn what_later_migrations_make_is_for_admins() {
     refused(&shop, "SELECT * FROM hostler.later").await;
 }
 
-/// A function that runs with its owner's rights must not be led astray by a search_path, and must
-/// be nobody's before the roles are made.
+/// A function that runs with its owner's rights must not be led astray by a `search_path`, and
+/// must be nobody's before the roles are made.
 #[tokio::test]
 async fn what_runs_with_the_owners_rights_is_closed() {
     let world = World::new().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hostler::{
     domain::{
         Attempt, TaskId,
-        task::{Assignment, TaskEvent, TaskState, step},
+        task::{Assignment, RunTerms, TaskEvent, TaskState, step},
     },
     store::tasks,
 };
@@ -116,6 +116,7 @@ fn held(task: TaskId, attempt: Attempt) -> Assignment {
         input: serde_json::Value::Null,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        terms: RunTerms::default(),
     }
 }
 

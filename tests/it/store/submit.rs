@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use hostler::{
-    domain::{QueueName, record::Submitted, task::TaskState},
+    domain::{
+        QueueName,
+        record::Submitted,
+        retry::{Growth, RetryTerms},
+        task::TaskState,
+    },
     store::{Recovery, StoreError, tasks},
 };
 use jiff::Timestamp;
@@ -31,6 +36,25 @@ async fn answers_come_in_the_order_of_the_batch() {
     assert_eq!(record.input, batch[3].input);
     assert_eq!(record.idempotency_key.as_deref(), Some("z"));
     assert_eq!(tasks::submit(&world.db, &[]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn retry_terms_go_with_the_task_to_whoever_runs_it() {
+    let world = World::new().await;
+    let retry = RetryTerms {
+        kind: Some(Growth::Linear),
+        backoff_min: Some(Duration::from_millis(1_500)),
+        never_on: Some(vec!["task:17".parse().unwrap()]),
+        ..RetryTerms::default()
+    };
+    let mut own = task(&world.queue);
+    own.terms.retry = retry.clone();
+    tasks::submit(&world.db, &[task(&world.queue), own.clone()]).await.unwrap();
+    let told = tasks::get(&world.db, own.id).await.unwrap().unwrap();
+    assert_eq!(told.retry, Some(retry.clone()));
+    let given = world.claim(2).await;
+    let terms: Vec<_> = given.iter().map(|one| one.terms.retry.clone()).collect();
+    assert_eq!(terms, [Some(retry), None], "in the order of their ids");
 }
 
 #[tokio::test]

@@ -6,22 +6,20 @@
 -- with the rights of the owner, under a search_path of their own, and are taken from PUBLIC.
 -- sql/roles.sql says who may call what.
 
--- What a task gets that SQL submits and that does not say otherwise, and how its failures are
--- tried again where an agent that is not ours runs it. One row; a host that starts writes its
--- settings there.
-CREATE TABLE hostler.task_defaults (
-    only_row       boolean  PRIMARY KEY DEFAULT true,
-    max_attempts   integer  NOT NULL,
-    backoff_min_ms bigint   NOT NULL,
-    backoff_max_ms bigint   NOT NULL,
-    CONSTRAINT there_is_one_row CHECK (only_row),
-    CONSTRAINT defaults_make_sense CHECK (
-        max_attempts >= 1 AND backoff_min_ms >= 0 AND backoff_max_ms >= backoff_min_ms
-    )
+-- What tasks of a queue get that do not say otherwise, for SQL: a host that starts writes down its
+-- settings here. The row of the queue '' is for those that have none. `retry` is a policy in full,
+-- in the words of `tasks.retry`.
+CREATE TABLE hostler.queue_terms (
+    queue        text    PRIMARY KEY,
+    max_attempts integer NOT NULL,
+    timeout_ms   bigint,
+    retry        jsonb   NOT NULL,
+    CONSTRAINT terms_make_sense CHECK (max_attempts >= 1 AND timeout_ms > 0)
 );
 
-INSERT INTO hostler.task_defaults (max_attempts, backoff_min_ms, backoff_max_ms)
-VALUES (3, 1000, 300000);
+INSERT INTO hostler.queue_terms (queue, max_attempts, retry)
+VALUES ('', 3, '{"kind": "exponential", "backoff_min_ms": 1000, "backoff_max_ms": 300000,
+    "jitter": 0.5, "retry_on": [], "never_on": []}');
 
 -- Who holds tasks: a host of ours, or an agent that is not ours and takes tasks by `claim_task`.
 -- The name of the latter is that of the program that controls it; `agent` is its own.
@@ -136,29 +134,33 @@ BEGIN
         PERFORM hostler.refuse_task(enqueue.queue, problem);
     END IF;
     made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
-    INSERT INTO hostler.tasks (
-        id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
-    )
-    VALUES (
-        made, enqueue.queue, enqueue.kind,
-        CASE WHEN waits THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
-        coalesce(enqueue.priority, 0), due,
-        coalesce(
-            enqueue.max_attempts, (SELECT max_attempts FROM hostler.task_defaults WHERE only_row)
-        ),
-        extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key
-    )
     -- As in sql/queries/tasks/submit.sql: the update changes nothing but makes the row visible,
     -- whenever it was committed; and a row that was inserted has no xmax.
-    ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
-    SET idempotency_key = EXCLUDED.idempotency_key
-    RETURNING tasks.id, tasks.xmax = 0 INTO made, is_new;
-    IF is_new THEN
+    WITH inserted AS (
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
+        )
+        VALUES (
+            made, enqueue.queue, enqueue.kind,
+            CASE WHEN waits THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
+            coalesce(enqueue.priority, 0), due,
+            coalesce(
+                enqueue.max_attempts,
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = enqueue.queue),
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = '')
+            ),
+            extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key
+        )
+        ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
+        SET idempotency_key = EXCLUDED.idempotency_key
+        RETURNING tasks.id, tasks.xmax = 0 AS is_new
+    ), inputs AS (
         INSERT INTO hostler.task_inputs (task_id, input)
-        VALUES (made, coalesce(enqueue.input, 'null'));
-        IF NOT waits THEN
-            PERFORM hostler.wake_hosts(enqueue.wake);
-        END IF;
+        SELECT inserted.id, coalesce(enqueue.input, 'null') FROM inserted WHERE inserted.is_new
+    )
+    SELECT inserted.id, inserted.is_new INTO made, is_new FROM inserted;
+    IF is_new AND NOT waits THEN
+        PERFORM hostler.wake_hosts(enqueue.wake);
     END IF;
     RETURN made;
 END
@@ -286,7 +288,9 @@ BEGIN
             CASE WHEN due > now() THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
             coalesce(priority, 0), due,
             coalesce(
-                max_attempts, (SELECT max_attempts FROM hostler.task_defaults WHERE only_row)
+                max_attempts,
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = given.queue),
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = '')
             ),
             extract(epoch FROM timeout) * 1000, idempotency_key
         FROM given
@@ -310,14 +314,49 @@ BEGIN
 END
 $$;
 
--- The wait after the failed attempt number `failures` of a task, as src/domain/restart.rs has it:
--- doubled each time, spread between half of it and the whole by `dice` in 0 to 1.
-CREATE FUNCTION hostler.retry_wait(failures integer, dice double precision DEFAULT random())
-RETURNS interval
-LANGUAGE sql STABLE AS $$
-    SELECT least(backoff_min_ms * 2.0 ^ least(failures - 1, 60), backoff_max_ms)
-        * (0.5 + 0.5 * dice) * interval '1 millisecond'
-    FROM hostler.task_defaults WHERE only_row
+-- The wait before the next attempt of a task of `queue`, after one that failed as `task` with
+-- `detail`, when `failures` failed before it; null where it is given up. `own` is what the task says
+-- itself. The same as `after` in src/domain/retry.rs, and a test compares them. `dice` in 0 to 1
+-- spreads the wait.
+CREATE FUNCTION hostler.after_failure(
+    queue text, own jsonb, detail jsonb, failures integer, max_attempts integer,
+    dice double precision DEFAULT random()
+) RETURNS interval
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+    given CONSTANT jsonb := (
+        SELECT retry FROM hostler.queue_terms
+        WHERE queue_terms.queue IN (after_failure.queue, '') ORDER BY queue_terms.queue DESC LIMIT 1
+    );
+    policy CONSTANT jsonb := given || jsonb_strip_nulls(coalesce(own, '{}'));
+    kinds CONSTANT text[] := ARRAY['task'] || CASE
+        WHEN jsonb_typeof(detail -> 'code') = 'number' THEN ARRAY['task:' || (detail ->> 'code')]
+    END;
+    -- One end of the wait alone moves the other where it would be on the wrong side.
+    longest CONSTANT numeric := CASE
+        WHEN jsonb_typeof(own -> 'backoff_max_ms') = 'number' THEN policy -> 'backoff_max_ms'
+        ELSE greatest(policy -> 'backoff_max_ms', policy -> 'backoff_min_ms')
+    END;
+    shortest CONSTANT numeric := least((policy -> 'backoff_min_ms')::numeric, longest);
+    jitter CONSTANT double precision := policy -> 'jitter';
+    failed CONSTANT integer := failures + 1;
+BEGIN
+    IF failed >= max_attempts
+        OR policy -> 'never_on' ?| kinds
+        OR policy -> 'retry_on' <> '[]' AND NOT policy -> 'retry_on' ?| kinds
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN least(
+            shortest * CASE policy ->> 'kind'
+                WHEN 'fixed' THEN 1
+                WHEN 'linear' THEN failed
+                ELSE 2::numeric ^ least(failed - 1, 40)
+            END,
+            longest
+        ) * (1 - jitter + jitter * dice) * interval '1 millisecond';
+END
 $$;
 
 -- The slot of an agent that is not ours: the same whenever it comes.
@@ -440,7 +479,11 @@ BEGIN
         agent = claim_task.agent_name, started_at = now()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id),
-        attempt, queue, kind, max_attempts - failures, timeout_ms * interval '1 millisecond',
+        attempt, queue, kind, max_attempts - failures,
+        coalesce(
+            timeout_ms,
+            (SELECT timeout_ms FROM hostler.queue_terms WHERE queue_terms.queue = tasks.queue)
+        ) * interval '1 millisecond',
         until;
 END
 $$;
@@ -486,6 +529,7 @@ AS $$
 DECLARE
     held record;
     next hostler.task_state;
+    wait interval;
 BEGIN
     IF attempt IS NULL AND agent_name IS NULL THEN
         RAISE EXCEPTION 'task %: give parameter "attempt", as claim_task told it, or "agent_name"',
@@ -509,9 +553,14 @@ BEGIN
     IF NOT FOUND OR held.state = 'awaiting_input' AND outcome = 'completed' THEN
         RETURN false;
     END IF;
+    IF outcome = 'failed' THEN
+        wait := hostler.after_failure(
+            held.queue, held.retry, detail, held.failures, held.max_attempts
+        );
+    END IF;
     next := CASE
         WHEN outcome = 'completed' THEN 'completed'
-        WHEN outcome = 'failed' AND held.failures + 1 >= held.max_attempts THEN 'failed'
+        WHEN outcome = 'failed' AND wait IS NULL THEN 'failed'
         WHEN held.cancel_requested OR outcome = 'cancelled' THEN 'cancelled'
         WHEN outcome = 'failed' THEN 'scheduled'
         ELSE 'pending'
@@ -519,9 +568,7 @@ BEGIN
     UPDATE hostler.tasks
     SET state = next,
         finished_at = CASE WHEN next IN ('completed', 'failed', 'cancelled') THEN now() END,
-        run_at = CASE
-            WHEN next = 'scheduled' THEN now() + hostler.retry_wait(held.failures + 1) ELSE run_at
-        END,
+        run_at = CASE WHEN next = 'scheduled' THEN now() + wait ELSE run_at END,
         failures = failures + (outcome = 'failed')::integer,
         version = version + 1,
         host_id = NULL, agent = NULL, started_at = NULL, cancel_requested = false
@@ -716,7 +763,7 @@ COMMENT ON TABLE hostler.task_inputs IS 'The input of each task.';
 COMMENT ON TABLE hostler.task_results IS 'The output of each completed task.';
 COMMENT ON TABLE hostler.attempts IS 'One row for each ended attempt of a task: how, by whom, and why it failed or was put back.';
 COMMENT ON TABLE hostler.task_events IS 'The steps of each task, numbered from 1 without a gap.';
-COMMENT ON TABLE hostler.task_defaults IS 'One row: what a task gets that SQL submits, and how failures are tried again that fail_task tells. Written by a host that starts, from its settings [tasks].';
+COMMENT ON TABLE hostler.queue_terms IS 'What tasks of a queue get that SQL submits, and how failures are tried again that fail_task tells. Written by a host that starts, from its settings; the queue with no name is for the others.';
 COMMENT ON TABLE hostler.queues IS 'The queues. Tasks of a paused one are held back.';
 COMMENT ON TABLE hostler.hosts IS 'Who may hold tasks until when: hosts, and agents that are not ours (kind external).';
 COMMENT ON TABLE hostler.schema_versions IS 'The migrations that have run, and whether they break older programs.';
@@ -746,7 +793,7 @@ COMMENT ON FUNCTION hostler.task_problem(text, text, numeric, timestamptz, inter
 COMMENT ON FUNCTION hostler.task_fields(jsonb) IS 'Internal: one task of an enqueue_many.';
 COMMENT ON FUNCTION hostler.refuse_task(text, text) IS 'Internal: the error of enqueue.';
 COMMENT ON FUNCTION hostler.refuse_tasks(jsonb) IS 'Internal: the error of enqueue_many.';
-COMMENT ON FUNCTION hostler.retry_wait(integer, double precision) IS 'Internal: the wait after a failed attempt.';
+COMMENT ON FUNCTION hostler.after_failure(text, jsonb, jsonb, integer, integer, double precision) IS 'Internal: the wait after a failed attempt, or null.';
 COMMENT ON FUNCTION hostler.external_slot(text, text) IS 'Internal: the slot in hosts of an agent that is not ours.';
 COMMENT ON FUNCTION hostler.check_agent(text, text, interval) IS 'Internal: refuses bad names and leases.';
 COMMENT ON FUNCTION hostler.end_external_attempt(uuid, integer, text, text, hostler.attempt_outcome, jsonb, text, jsonb, text) IS 'Internal: ends an attempt of an agent that is not ours.';
