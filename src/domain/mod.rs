@@ -31,6 +31,7 @@ pub mod record;
 pub mod restart;
 pub mod retry;
 pub mod task;
+pub mod unique;
 
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,

@@ -146,6 +146,27 @@ pub struct Submitted {
     pub state: TaskState,
     /// Whether this submit made it.
     pub created: bool,
+    /// What this submit did.
+    pub outcome: SubmitOutcome,
+}
+
+impl Submitted {
+    /// The answer that `task` is now in `state`, after `outcome`.
+    pub fn new(id: TaskId, state: TaskState, outcome: SubmitOutcome) -> Self {
+        Self { id, state, created: outcome == SubmitOutcome::Created, outcome }
+    }
+}
+
+/// What a submit did with one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitOutcome {
+    /// It was made.
+    Created,
+    /// It was there already, and stays as it is.
+    Existing,
+    /// It was there already, and took over what the submit says.
+    Replaced,
 }
 
 /// A page of a listing.

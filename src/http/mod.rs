@@ -25,6 +25,7 @@ mod socket;
 mod submit;
 mod tasks;
 mod terms;
+mod unique;
 
 use std::{fmt, sync::Arc};
 

@@ -16,10 +16,12 @@ use crate::{
     domain::{
         QueueName, TaskId,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
+            TaskRecord,
         },
         retry::AllQueueTerms,
         task::{NewTask, TaskState},
+        unique::Rejected,
     },
     events::EventsHandle,
     store::{
@@ -57,6 +59,12 @@ pub enum QueueError {
         /// What can't be done, and what can.
         what: &'static str,
     },
+    /// A task of a submit was to be the only one of its key, and another is in its way.
+    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task of the submit, and what is in its way.
+        rejected: Rejected,
+    },
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -69,6 +77,7 @@ impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }
@@ -118,7 +127,8 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves; nothing was
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
+    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way; nothing was
     /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
@@ -131,7 +141,9 @@ impl QueueHandle {
         let mut queues: Vec<QueueName> = tasks
             .iter()
             .zip(&submitted)
-            .filter(|(_, one)| one.created && one.state == TaskState::Pending)
+            .filter(|(_, one)| {
+                one.outcome != SubmitOutcome::Existing && one.state == TaskState::Pending
+            })
             .map(|(task, _)| task.queue.clone())
             .collect();
         queues.sort_unstable();

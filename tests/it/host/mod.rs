@@ -9,6 +9,7 @@ mod sql;
 mod stop;
 mod tasks;
 mod time;
+mod unique;
 
 use crate::support::host::WORKER;
 

@@ -16,6 +16,7 @@ mod settle;
 mod sql_doc;
 mod states;
 mod submit;
+mod unique;
 
 use std::time::Duration;
 

@@ -767,6 +767,7 @@ COMMENT ON TABLE hostler.queue_terms IS 'What tasks of a queue get that SQL subm
 COMMENT ON TABLE hostler.queues IS 'The queues. Tasks of a paused one are held back.';
 COMMENT ON TABLE hostler.hosts IS 'Who may hold tasks until when: hosts, and agents that are not ours (kind external).';
 COMMENT ON TABLE hostler.schema_versions IS 'The migrations that have run, and whether they break older programs.';
+COMMENT ON TABLE hostler.task_unique IS 'The unique keys of queues, and the newest task submitted with each.';
 COMMENT ON TABLE hostler.leader IS 'One row: the host that leads, and since when. The term counts the changes.';
 COMMENT ON SEQUENCE hostler.wake_mark IS 'When a submit by SQL last woke the hosts, in milliseconds of the epoch.';
 
@@ -801,6 +802,7 @@ COMMENT ON FUNCTION hostler.put_back(uuid[], text, uuid[]) IS 'Internal: puts ba
 COMMENT ON FUNCTION hostler.refuse_task_step() IS 'Internal: the error of a step that is not legal.';
 COMMENT ON FUNCTION hostler.record_new_tasks() IS 'Internal: writes the first event of a task.';
 COMMENT ON FUNCTION hostler.record_task_steps() IS 'Internal: writes an event for each step.';
+COMMENT ON FUNCTION hostler.forget_deleted_keys() IS 'Internal: gives up the unique keys of a deleted task.';
 COMMENT ON FUNCTION hostler.forget_deleted_tasks() IS 'Internal: deletes what hangs on a deleted task.';
 
 COMMENT ON VIEW hostler.task_overview IS 'Every task with its input, output and newest error.';
