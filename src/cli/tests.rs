@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "plan analyze",
     "db migrate",
     "db status",
+    "db roles",
     "completions",
 ];
 
