@@ -24,7 +24,7 @@ use crate::{
         agent::AgentState,
         fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
         heartbeat, restart,
-        task::{Assignment, FailureClass, Outcome},
+        task::{Assignment, FailureClass, Outcome, RunTerms},
     },
     process::{Ended, Exit, ProcessId, SpawnError, Spawned, Spec, Usage},
     queue::ToAgent,
@@ -308,6 +308,7 @@ fn assignment() -> Assignment {
         input: json!({"a": 1}),
         timeout: None,
         waited: Duration::ZERO,
+        terms: RunTerms::default(),
     }
 }
 

@@ -24,11 +24,14 @@ pub mod dispatch;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;
+pub mod leadership;
 pub mod lease;
 pub mod plan;
 pub mod record;
 pub mod restart;
+pub mod retry;
 pub mod task;
+pub mod unique;
 
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,

@@ -41,6 +41,7 @@ pub(super) mod sample {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::task::RunTerms;
 
     /// The first attempt of a task, for tests.
     pub(in crate::protocol) fn assignment(input: Value) -> Assignment {
@@ -55,6 +56,7 @@ pub(super) mod sample {
             input,
             timeout: None,
             waited: Duration::ZERO,
+            terms: RunTerms::default(),
         }
     }
 

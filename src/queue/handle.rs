@@ -16,9 +16,12 @@ use crate::{
     domain::{
         QueueName, TaskId,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
+            TaskRecord,
         },
+        retry::AllQueueTerms,
         task::{NewTask, TaskState},
+        unique::Rejected,
     },
     events::EventsHandle,
     store::{
@@ -56,6 +59,12 @@ pub enum QueueError {
         /// What can't be done, and what can.
         what: &'static str,
     },
+    /// A task of a submit was to be the only one of its key, and another is in its way.
+    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task of the submit, and what is in its way.
+        rejected: Rejected,
+    },
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -68,6 +77,7 @@ impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }
@@ -81,6 +91,7 @@ pub struct QueueHandle {
     store: Store,
     events: EventsHandle,
     metrics: Arc<Metrics>,
+    terms: Arc<AllQueueTerms>,
 }
 
 impl QueueHandle {
@@ -88,7 +99,13 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics }
+        let terms = launch.terms.clone();
+        Self { actor: QueueActor::new(launch).start(), store, events, metrics, terms }
+    }
+
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn terms(&self) -> &AllQueueTerms {
+        &self.terms
     }
 
     /// Where agents' messages go.
@@ -110,7 +127,8 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves; nothing was
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
+    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way; nothing was
     /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
@@ -118,14 +136,14 @@ impl QueueHandle {
     ///
     /// Dropped before it answered, the tasks may or may not be there.
     pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, QueueError> {
-        let db = self.store.client().await?;
-        let submitted = tasks::submit(&db, &tasks).await?;
-        drop(db);
+        let submitted = self.insert(&tasks).await?;
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
             .iter()
             .zip(&submitted)
-            .filter(|(_, one)| one.created && one.state == TaskState::Pending)
+            .filter(|(_, one)| {
+                one.outcome != SubmitOutcome::Existing && one.state == TaskState::Pending
+            })
             .map(|(task, _)| task.queue.clone())
             .collect();
         queues.sort_unstable();
@@ -139,8 +157,16 @@ impl QueueHandle {
         Ok(submitted)
     }
 
+    /// Writes new tasks. Those with terms need more than one statement, and so a transaction.
+    async fn insert(&self, tasks: &[NewTask]) -> Result<Vec<Submitted>, StoreError> {
+        if tasks.iter().all(|task| task.terms.is_empty()) {
+            return tasks::submit(&self.store.client().await?, tasks).await;
+        }
+        self.store.transact(async |db| tasks::submit(db, tasks).await).await
+    }
+
     /// Wakes this host's idle agents at once, and other hosts soon.
-    fn wake(&self, queues: Vec<QueueName>) {
+    pub(crate) fn wake(&self, queues: Vec<QueueName>) {
         // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
         // the host is ending: the tasks are committed and wait for the next.
         self.actor.try_send(Wake(queues)).unwrap_or_default();
@@ -152,7 +178,8 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        Ok(tasks::get(&self.store.client().await?, id).await?)
+        let task = tasks::get(&self.store.client().await?, id).await?;
+        Ok(task.map(|task| self.complete(task)))
     }
 
     /// The ended attempts of a task, oldest first.
@@ -186,7 +213,14 @@ impl QueueHandle {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())
         });
+        let items = items.into_iter().map(|task| self.complete(task)).collect();
         Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// Fills in what this host's settings say of a task's queue.
+    fn complete(&self, task: TaskRecord) -> TaskRecord {
+        let terms = self.terms.of(&task.queue);
+        task.in_queue(terms)
     }
 
     /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is

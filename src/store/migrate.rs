@@ -21,10 +21,24 @@ struct File {
 }
 
 /// Every migration, in its order. A file is never changed once it has been released.
-const FILES: &[File] = &[File {
-    name: "V1__initial",
-    text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
-}];
+const FILES: &[File] = &[
+    File {
+        name: "V1__initial",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
+    },
+    File {
+        name: "V2__leader",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
+    },
+    File {
+        name: "V3__retry",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
+    },
+    File {
+        name: "V4__unique",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
+    },
+];
 
 /// The newest version that this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are not four billion migrations")]

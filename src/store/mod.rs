@@ -25,6 +25,7 @@ mod codec;
 mod connect;
 mod error;
 pub mod hosts;
+pub mod leader;
 pub mod listen;
 pub mod migrate;
 pub mod notify;
@@ -35,7 +36,7 @@ pub mod tasks;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction,
 };
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -135,6 +136,32 @@ impl Store {
         // Back in the pool, it would make the next one wait behind what hangs.
         drop(Client::take(client));
         Err(StoreError::Silent { limit })
+    }
+
+    /// Does `work` in one transaction on a connection of the pool: all of it is written, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::client`]; [`StoreError::Statement`] where the transaction could not begin or
+    /// commit; those of `work`, after which everything is undone. A commit whose answer was lost
+    /// may have been done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it answered, nothing was written, or, if the commit was sent, maybe all.
+    pub async fn transact<T>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let failed = |source| StoreError::Statement {
+            statement: "transaction",
+            source: Cause::from(source),
+        };
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(failed)?;
+        let result = work(&transaction).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(result)
     }
 
     /// Asks the server for an answer.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use hostler::{
     domain::{
         Attempt, Generation,
-        task::{Assignment, Outcome},
+        task::{Assignment, Outcome, RunTerms},
     },
     protocol::{
         exec::{self, INHERITED, Template},
@@ -54,6 +54,7 @@ fn assignment(params: &Value) -> Assignment {
         input: params["input"].clone(),
         timeout: None,
         waited: std::time::Duration::ZERO,
+        terms: RunTerms::default(),
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::domain::{TaskId, task::NewTask};
+use crate::domain::{
+    TaskId,
+    task::{NewTask, Terms},
+};
 
 /// How many tasks there are.
 pub(super) const TASKS: usize = 500;
@@ -158,6 +161,7 @@ fn task(number: usize) -> NewTask {
         max_attempts: 5,
         timeout: None,
         idempotency_key: None,
+        terms: Terms::default(),
     }
 }
 

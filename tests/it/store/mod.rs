@@ -4,6 +4,7 @@ mod claim;
 mod control;
 mod errors;
 mod hosts;
+mod leader;
 mod listen;
 mod migrate;
 mod queues;
@@ -11,6 +12,7 @@ mod schema;
 mod settle;
 mod states;
 mod submit;
+mod unique;
 
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use hostler::{
     domain::{
         AgentName, HostId, QueueName, TaskId,
         record::EventRecord,
-        task::{Assignment, NewTask, Outcome, Settlement, TaskEvent, TaskState, step},
+        task::{Assignment, NewTask, Outcome, Settlement, TaskEvent, TaskState, Terms, step},
     },
     settings,
     store::{
@@ -128,6 +130,7 @@ fn task(queue: &QueueName) -> NewTask {
         max_attempts: 3,
         timeout: None,
         idempotency_key: None,
+        terms: Terms::default(),
     }
 }
 
