@@ -5,7 +5,7 @@ use std::time::Duration;
 use hostler::{
     domain::{
         AgentName, HostId, QueueName, TaskId,
-        task::{NewTask, Outcome as End, Settlement, TaskEvent},
+        task::{NewTask, Outcome as End, Settlement, TaskEvent, Terms},
     },
     settings,
     store::{Store, hosts, migrate, queues, tasks},
@@ -59,8 +59,7 @@ async fn prepare(store: &Store, queue: &QueueName) -> Outcome<HostId> {
     };
     let client = store.client().await?;
     hosts::register(&client, &host).await?;
-    let settings = settings::Queue { paused: false, description: String::new() };
-    queues::ensure(&client, &[(queue.clone(), settings)]).await?;
+    queues::ensure(&client, &[(queue.clone(), settings::Queue::default())]).await?;
     queues::resume(&client, queue).await?;
     Ok(host.id)
 }
@@ -76,6 +75,7 @@ fn new_task(queue: &QueueName, number: usize) -> NewTask {
         max_attempts: 3,
         timeout: None,
         idempotency_key: None,
+        terms: Terms::default(),
     }
 }
 

@@ -68,14 +68,15 @@ impl Peers {
     pub(crate) fn measure(&self, run: &mut Run, scenario: Scenario, repeat: usize) {
         let turn = repeat % self.ready.len().max(1);
         let (first, last) = self.ready.split_at(turn);
+        let is_last = repeat + 1 == run.sizes.repeats;
         for peer in last.iter().chain(first) {
             let measured = match scenario {
                 Scenario::Drain => self.drain(run, peer),
                 Scenario::Submit => self.submit(run, peer),
                 Scenario::Pickup => self.pickup(run, peer),
-                // The slow ones once.
-                Scenario::Backlog if repeat == 0 => self.backlog(run, peer),
-                Scenario::Snapshot if repeat == 0 => self.snapshot(run, peer),
+                // The slow ones once, when the drains that they are compared with are done.
+                Scenario::Backlog if is_last => self.backlog(run, peer),
+                Scenario::Snapshot if is_last => self.snapshot(run, peer),
                 _ => Ok(()),
             };
             if let Err(error) = measured {
@@ -123,6 +124,9 @@ impl Peers {
 
     fn backlog(&self, run: &mut Run, peer: &Peer) -> Outcome<()> {
         let count = run.sizes.drain;
+        if run.samples.median(peer.name, "drain, handled").is_none() {
+            self.drain(run, peer)?;
+        }
         let rates = self.on_a_copy(run, peer, |run, database| {
             self.load(run, peer, database, run.sizes.finished, count + run.sizes.behind)?;
             let drain = |_| {
@@ -131,9 +135,9 @@ impl Peers {
             };
             (0..2).map(drain).collect::<Outcome<Vec<_>>>()
         })?;
-        let empty = run.samples.median(peer.name, "drain, handled");
         run.samples.add(peer.name, "drain of a full table", &rates);
-        let (full, empty) = (run.samples.median(peer.name, "drain of a full table"), empty);
+        let full = run.samples.median(peer.name, "drain of a full table");
+        let empty = run.samples.median(peer.name, "drain, handled");
         if let (Some(full), Some(empty)) = (full, empty) {
             run.samples.add(peer.name, "backlog ratio", &[full / empty]);
         }
