@@ -32,6 +32,7 @@ const COMMANDS: &[&str] = &[
     "plan analyze",
     "db migrate",
     "db status",
+    "db roles",
     "completions",
 ];
 

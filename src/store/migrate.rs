@@ -38,6 +38,13 @@ const FILES: &[File] = &[
         name: "V4__unique",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
     },
+    File {
+        name: "V5__sql_surface",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0005_sql_surface.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -2,14 +2,18 @@
 
 mod claim;
 mod control;
+mod enqueue;
 mod errors;
+mod external;
 mod hosts;
 mod leader;
 mod listen;
 mod migrate;
 mod queues;
+mod roles;
 mod schema;
 mod settle;
+mod sql_doc;
 mod states;
 mod submit;
 mod unique;
