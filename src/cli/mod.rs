@@ -18,6 +18,7 @@ mod fleet;
 mod global;
 mod group;
 mod host;
+mod hosts;
 mod output;
 mod plan;
 mod queue;
@@ -54,6 +55,8 @@ enum Command {
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Host(hosts::Hosts),
     #[command(subcommand)]
     Fleet(fleet::Fleet),
     #[command(subcommand)]
@@ -126,6 +129,7 @@ impl Command {
             Self::Demo(demo) => return demo.run(global),
             Self::Doctor(doctor) => doctor.run(global),
             Self::Config(config) => config.run(global),
+            Self::Host(hosts) => asked(hosts.run(global)),
             Self::Fleet(fleet) => asked(fleet.run(global)),
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),

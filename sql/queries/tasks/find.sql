@@ -74,7 +74,7 @@ SELECT ARRAY(
             AND (
                 $10 OR tasks.state <> 'failed'
                 OR NOT EXISTS (
-                    SELECT FROM hostler.dead_letters AS letter
+                    SELECT FROM hostler.dead_letter_notes AS letter
                     WHERE letter.task_id = tasks.id AND letter.discarded_at IS NOT NULL
                 )
             )

@@ -18,7 +18,7 @@ use crate::{
 const FIND: Sql = sql!("tasks/find");
 const CANCEL_MANY: Sql = sql!("tasks/cancel_many");
 const RETRY_MANY: Sql = sql!("tasks/retry_many");
-const DISCARD: Sql = sql!("dead_letters/discard");
+const DISCARD: Sql = sql!("dead_letter_notes/discard");
 
 /// A step of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]

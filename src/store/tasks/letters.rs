@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-const LIST: Sql = sql!("dead_letters/list");
-const GET: Sql = sql!("dead_letters/get");
+const LIST: Sql = sql!("dead_letter_notes/list");
+const GET: Sql = sql!("dead_letter_notes/get");
 
 /// The failed tasks that are meant, newest first, at most `limit`; older than `before`.
 ///

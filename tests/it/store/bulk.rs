@@ -210,7 +210,7 @@ async fn dead_letters_say_why_and_what_was_done() {
     }
     let delete = "DELETE FROM hostler.tasks WHERE id = $1";
     world.db.execute(delete, &[ids[0].as_uuid()]).await.unwrap();
-    let left = world.db.query("SELECT FROM hostler.dead_letters", &[]).await.unwrap();
+    let left = world.db.query("SELECT FROM hostler.dead_letter_notes", &[]).await.unwrap();
     assert_eq!(left.len(), 0, "it goes with its task");
 }
 
@@ -288,7 +288,7 @@ async fn a_search_reads_by_index_whatever_was_when_it_was_planned() {
         ),
         (
             "letters",
-            include_str!("../../../sql/queries/dead_letters/list.sql"),
+            include_str!("../../../sql/queries/dead_letter_notes/list.sql"),
             "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10, false",
         ),
         (

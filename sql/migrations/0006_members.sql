@@ -80,7 +80,7 @@ CREATE TABLE hostler.batch_callbacks (
 
 -- What people did about a failed task: how often it was given another try, and that it was given up.
 -- A failed task about which nobody did anything has no row.
-CREATE TABLE hostler.dead_letters (
+CREATE TABLE hostler.dead_letter_notes (
     task_id        uuid    PRIMARY KEY,
     redrives       integer NOT NULL DEFAULT 0,
     redriven_at    timestamptz,
@@ -216,7 +216,7 @@ BEGIN
     END IF;
     PERFORM hostler.members_moved(moved, olds, news);
     IF 'failed' = ANY (olds) THEN
-        INSERT INTO hostler.dead_letters AS letter (task_id, redrives, redriven_at)
+        INSERT INTO hostler.dead_letter_notes AS letter (task_id, redrives, redriven_at)
         SELECT id, 1, now() FROM unnest(moved, olds) AS redriven (id, was) WHERE was = 'failed'
         ON CONFLICT (task_id) DO UPDATE
         SET redrives = letter.redrives + 1, redriven_at = now(),
@@ -277,15 +277,6 @@ $$;
 CREATE TRIGGER batches_done BEFORE UPDATE ON hostler.batches FOR EACH ROW
 EXECUTE FUNCTION hostler.close_done_batch();
 
--- A new id: a UUID version 7, ordered by time.
-CREATE FUNCTION hostler.new_task_id() RETURNS uuid
-LANGUAGE sql VOLATILE AS $$
-    SELECT (
-        lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
-        || substr(replace(gen_random_uuid()::text, '-', ''), 14)
-    )::uuid
-$$;
-
 -- How the API writes the ids of tasks.
 CREATE FUNCTION hostler.shown_ids(ids uuid[]) RETURNS jsonb
 LANGUAGE sql IMMUTABLE AS $$
@@ -335,7 +326,7 @@ BEGIN
         )
         ORDER BY on_end
     LOOP
-        made := hostler.new_task_id();
+        made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
         INSERT INTO hostler.tasks (id, queue, kind, state, priority, max_attempts, timeout_ms)
         VALUES (made, callback.queue, callback.kind, 'pending', callback.priority,
             callback.max_attempts, callback.timeout_ms);
@@ -367,7 +358,7 @@ DECLARE
     one text;
 BEGIN
     SELECT array_agg(id ORDER BY id), array_agg(state ORDER BY id) INTO ids, states FROM gone;
-    DELETE FROM hostler.dead_letters WHERE task_id = ANY (ids);
+    DELETE FROM hostler.dead_letter_notes WHERE task_id = ANY (ids);
     WITH left_behind AS (
         DELETE FROM hostler.task_members WHERE task_id = ANY (ids) RETURNING *
     )
@@ -420,3 +411,38 @@ $$;
 CREATE TRIGGER tasks_forget_members AFTER DELETE ON hostler.tasks
 REFERENCING OLD TABLE AS gone FOR EACH STATEMENT
 EXECUTE FUNCTION hostler.forget_deleted_members();
+
+-- The view of failed tasks shows what was done about them, too.
+CREATE OR REPLACE VIEW hostler.dead_letters AS
+SELECT tasks.id AS task, tasks.queue, tasks.kind, tasks.finished_at AS failed_at, tasks.failures,
+    failure.class AS error_class, failure.message AS error, failure.detail AS error_detail,
+    failure.agent, task_inputs.input, coalesce(note.redrives, 0) AS redrives, note.redriven_at,
+    note.discarded_at, note.discard_reason
+FROM hostler.tasks
+LEFT JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
+LEFT JOIN hostler.dead_letter_notes AS note ON note.task_id = tasks.id
+LEFT JOIN LATERAL (
+    SELECT attempts.class, attempts.message, attempts.detail, attempts.agent
+    FROM hostler.attempts
+    WHERE attempts.task_id = tasks.id AND attempts.outcome = 'failed'
+    ORDER BY attempts.attempt DESC
+    LIMIT 1
+) AS failure ON true
+WHERE tasks.state = 'failed';
+
+COMMENT ON TABLE hostler.task_members IS 'The tasks that are in a group or a batch.';
+COMMENT ON TABLE hostler.task_tally IS 'How many tasks of a group or a batch are in each state: the sum of the rows.';
+COMMENT ON SEQUENCE hostler.task_tally_id_seq IS 'Internal: numbers the rows of task_tally.';
+COMMENT ON TABLE hostler.batches IS 'Tasks that end together and then call back.';
+COMMENT ON TABLE hostler.batch_callbacks IS 'The tasks that are submitted once a batch is done.';
+COMMENT ON TABLE hostler.dead_letter_notes IS 'What people did about failed tasks: redrives and discards.';
+COMMENT ON FUNCTION hostler.add_to_tally(text, hostler.task_state, bigint) IS 'Internal: adds to a count and waits for nobody.';
+COMMENT ON FUNCTION hostler.count_members(text[], uuid[], hostler.task_state[], hostler.task_state[]) IS 'Internal: counts members of groups and batches that came to other states.';
+COMMENT ON FUNCTION hostler.members_moved(uuid[], hostler.task_state[], hostler.task_state[]) IS 'Internal: tells that tasks, sorted, came from these states to those; for tasks that are not in the table tasks.';
+COMMENT ON FUNCTION hostler.record_task_moves() IS 'Internal: counts the members among changed tasks, and redrives.';
+COMMENT ON FUNCTION hostler.count_new_members() IS 'Internal: counts new members.';
+COMMENT ON FUNCTION hostler.close_done_batch() IS 'Internal: notes that a batch is done, and keeps a closed one closed.';
+COMMENT ON FUNCTION hostler.shown_ids(uuid[]) IS 'Internal: ids of tasks as the API writes them.';
+COMMENT ON FUNCTION hostler.batch_summary(hostler.batches) IS 'Internal: what a callback finds as `batch` in its input.';
+COMMENT ON FUNCTION hostler.call_back() IS 'Internal: submits the callbacks of a batch that is done.';
+COMMENT ON FUNCTION hostler.forget_deleted_members() IS 'Internal: forgets what deleted tasks were part of.';

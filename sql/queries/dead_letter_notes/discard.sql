@@ -1,9 +1,9 @@
--- dead_letters/discard: mark those of the tasks $1 as given up that are failed, for reason $2.
+-- dead_letter_notes/discard: mark those of the tasks $1 as given up that are failed, for reason $2.
 --     Returns them.
 -- State: none: they stay failed.
 -- Locks: the tasks, in the order of their ids, then their letters; waits for a retry of one, and
 --     then leaves it.
--- Index: tasks_pkey by the list of ids, dead_letters_pkey.
+-- Index: tasks_pkey by the list of ids, dead_letter_notes_pkey.
 WITH found AS MATERIALIZED (
     SELECT id
     FROM hostler.tasks
@@ -11,7 +11,7 @@ WITH found AS MATERIALIZED (
     ORDER BY id
     FOR UPDATE
 )
-INSERT INTO hostler.dead_letters AS letter (task_id, discarded_at, discard_reason)
+INSERT INTO hostler.dead_letter_notes AS letter (task_id, discarded_at, discard_reason)
 SELECT id, now(), $2 FROM found ORDER BY id
 ON CONFLICT (task_id) DO UPDATE
 SET discarded_at = EXCLUDED.discarded_at, discard_reason = EXCLUDED.discard_reason

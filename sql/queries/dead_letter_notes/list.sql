@@ -1,4 +1,4 @@
--- dead_letters/list: up to $9 failed tasks, newest first, with what was done about each: in queue
+-- dead_letter_notes/list: up to $9 failed tasks, newest first, with what was done about each: in queue
 --     $1, of kind $2, in group $3, of batch $4, submitted from $6 on and before $7, older than
 --     task $8, and, where null, any; with a newest failure of class $5; those that were discarded
 --     only where $10 says so.
@@ -39,14 +39,14 @@ CROSS JOIN LATERAL (
         AND (
             $10
             OR NOT EXISTS (
-                SELECT FROM hostler.dead_letters AS other
+                SELECT FROM hostler.dead_letter_notes AS other
                 WHERE other.task_id = tasks.id AND other.discarded_at IS NOT NULL
             )
         )
     ORDER BY tasks.id DESC
     LIMIT $9::bigint
 ) AS newest
-LEFT JOIN hostler.dead_letters AS letter ON letter.task_id = newest.id
+LEFT JOIN hostler.dead_letter_notes AS letter ON letter.task_id = newest.id
 WHERE $1::text IS NULL OR queues.name = $1
 ORDER BY newest.id DESC
 LIMIT $9;
