@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, QueueName, TaskId,
+    AgentName, Attempt, QueueName, ScheduleName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
 };
 
@@ -307,6 +307,8 @@ pub struct NewTask {
 pub struct Terms {
     /// What differs from how its queue tries failed attempts again.
     pub retry: RetryTerms,
+    /// The schedule that makes it, which looks later what has become of it.
+    pub schedule: Option<ScheduleName>,
 }
 
 impl Terms {

@@ -185,7 +185,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry },
+        terms: Terms { retry, ..Terms::default() },
     })
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        QueueName, ScheduleName, TaskId,
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
         },
@@ -46,6 +46,12 @@ pub enum QueueError {
     UnknownQueue {
         /// The name that was asked for.
         queue: QueueName,
+    },
+    /// There is no such schedule.
+    #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
+    UnknownSchedule {
+        /// The name that was asked for.
+        schedule: ScheduleName,
     },
     /// The task is in a state where that can't be done.
     #[error("task {task} is {state}: {what}")]
@@ -79,9 +85,9 @@ impl From<StoreError> for QueueError {
 #[derive(Clone)]
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
-    store: Store,
-    events: EventsHandle,
-    metrics: Arc<Metrics>,
+    pub(super) store: Store,
+    pub(super) events: EventsHandle,
+    pub(super) metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
 }
 

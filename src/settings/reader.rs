@@ -235,6 +235,16 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A table of anything, as JSON.
+    pub(super) fn json(&self, key: &str) -> Option<serde_json::Value> {
+        let value = self.value(key)?;
+        let json = as_json(value);
+        if json.is_none() {
+            self.problem(key, "holds something that JSON has no word for".to_owned());
+        }
+        json
+    }
+
     /// A part of a whole: a number from 0 to 1.
     pub(super) fn fraction(&self, key: &str) -> Option<f64> {
         let value = self.value(key)?;
@@ -382,6 +392,24 @@ const SIZE: Measure<u64> = Measure {
 
 fn is_off(value: &Value) -> bool {
     matches!(&value.kind, ValueKind::String(text) if text == OFF)
+}
+
+/// A value as JSON has it; nothing where it is a number that is none.
+fn as_json(value: &Value) -> Option<serde_json::Value> {
+    Some(match &value.kind {
+        ValueKind::Boolean(value) => (*value).into(),
+        ValueKind::I64(number) => (*number).into(),
+        ValueKind::Float(number) => serde_json::Number::from_f64(*number)?.into(),
+        ValueKind::String(text) => text.clone().into(),
+        ValueKind::Array(items) => {
+            serde_json::Value::Array(items.iter().map(as_json).collect::<Option<_>>()?)
+        }
+        ValueKind::Table(fields) => {
+            let fields = fields.iter().map(|(name, field)| Some((name.clone(), as_json(field)?)));
+            serde_json::Value::Object(fields.collect::<Option<_>>()?)
+        }
+        _ => serde_json::Value::Null,
+    })
 }
 
 /// What a value is, without saying it: it may be a secret.

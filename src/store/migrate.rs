@@ -34,6 +34,13 @@ const FILES: &[File] = &[
         name: "V3__retry",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
     },
+    File {
+        name: "V4__schedules",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0004_schedules.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

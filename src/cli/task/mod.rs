@@ -5,6 +5,8 @@ mod render;
 mod submit;
 mod wait;
 
+pub(super) use submit::input as read_input;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;

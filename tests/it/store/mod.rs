@@ -8,6 +8,7 @@ mod leader;
 mod listen;
 mod migrate;
 mod queues;
+mod schedules;
 mod schema;
 mod settle;
 mod states;
