@@ -34,6 +34,7 @@ pub mod restart;
 pub mod retry;
 pub mod schedule;
 pub mod task;
+pub mod unique;
 
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,

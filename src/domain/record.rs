@@ -146,6 +146,27 @@ pub struct Submitted {
     pub state: TaskState,
     /// Whether this submit made it.
     pub created: bool,
+    /// What this submit did.
+    pub outcome: SubmitOutcome,
+}
+
+impl Submitted {
+    /// The answer that `task` is now in `state`, after `outcome`.
+    pub fn new(id: TaskId, state: TaskState, outcome: SubmitOutcome) -> Self {
+        Self { id, state, created: outcome == SubmitOutcome::Created, outcome }
+    }
+}
+
+/// What a submit did with one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitOutcome {
+    /// It was made.
+    Created,
+    /// It was there already, and stays as it is.
+    Existing,
+    /// It was there already, and took over what the submit says.
+    Replaced,
 }
 
 /// A page of a listing.
@@ -170,6 +191,30 @@ pub struct TaskFilter {
     pub limit: u32,
     /// Older than this task: tasks are listed newest first.
     pub before: Option<TaskId>,
+}
+
+/// A host on the database, as it registered itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredHost {
+    /// Its id: a new one at each start, and after each lost lease.
+    pub id: HostId,
+    /// Its name.
+    pub name: String,
+    /// The version of Hostler that runs.
+    pub version: String,
+    /// When it registered under this id.
+    pub started_at: Timestamp,
+    /// When its lease ends, if it is not renewed, by the clock of Postgres.
+    pub lease_ends_at: Timestamp,
+    /// How long that is from now, in milliseconds; 0 for one that is lost, and whose tasks go
+    /// back to their queues in this moment.
+    pub lease_left_ms: u64,
+    /// How many tasks it holds.
+    pub held: u64,
+    /// Whether it is the host that gives this answer.
+    pub answers: bool,
+    /// Whether it leads: does what one host among all has to do.
+    pub leads: bool,
 }
 
 /// One queue, as it is now.

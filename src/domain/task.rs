@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     AgentName, Attempt, QueueName, ScheduleName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
+    unique::Unique,
 };
 
 /// Where a task is in its life.
@@ -123,11 +124,14 @@ pub enum TaskEvent {
     Cancelled,
     /// Somebody asked for another try by hand.
     Retried,
+    /// It is to run, but later: its submit was replaced by one with a later time, or it is one of
+    /// many that are retried by hand at a rate.
+    Deferred,
 }
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unblocked,
         Self::Due,
         Self::Claimed,
@@ -139,6 +143,7 @@ impl TaskEvent {
         Self::InputGiven,
         Self::Cancelled,
         Self::Retried,
+        Self::Deferred,
     ];
 }
 
@@ -172,6 +177,7 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
             S::Cancelled
         }
         (S::Failed | S::Cancelled, E::Retried) => S::Pending,
+        (S::Pending | S::Failed | S::Cancelled, E::Deferred) => S::Scheduled,
         (state, event) => return Err(IllegalStep { state, event }),
     })
 }
@@ -307,6 +313,8 @@ pub struct NewTask {
 pub struct Terms {
     /// What differs from how its queue tries failed attempts again.
     pub retry: RetryTerms,
+    /// It is to be the only one of its key.
+    pub unique: Option<Unique>,
     /// The schedule that makes it, which looks later what has become of it.
     pub schedule: Option<ScheduleName>,
 }

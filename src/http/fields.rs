@@ -59,6 +59,16 @@ impl<'a> Fields<'a> {
         self.errors.add(self.path(name), detail);
     }
 
+    /// Whether the field is there, and not `null`.
+    pub(super) fn gives(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether the field is a list without items.
+    pub(super) fn gives_nothing_in(&self, name: &str) -> bool {
+        matches!(self.object.get(name), Some(Value::Array(items)) if items.is_empty())
+    }
+
     /// Takes the field as it is.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
-    terms,
+    terms, unique,
 };
 use crate::{
     domain::{
@@ -31,8 +31,8 @@ pub(super) const MAX_KEY: usize = 255;
 /// The most attempts that a task may ask for.
 const MAX_ATTEMPTS: i64 = 1000;
 
-/// The longest delay and time limit.
-const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
+/// The longest delay, time limit and window.
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
 /// The queue of a task that names none.
 const DEFAULT_QUEUE: &str = "default";
@@ -169,6 +169,7 @@ fn one(
     }
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let idempotency_key = key(&mut task, rules.header_key);
+    let unique = unique::read(&mut task, &kind, &input);
     task.finish();
     let queue = queue?;
     let of_queue = rules.terms.of(&queue);
@@ -185,7 +186,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, ..Terms::default() },
+        terms: Terms { retry, unique, ..Terms::default() },
     })
 }
 

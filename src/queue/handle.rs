@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
+use uuid::Uuid;
 
 use super::{
     actor::{Launch, QueueActor},
@@ -16,10 +17,12 @@ use crate::{
     domain::{
         QueueName, ScheduleName, TaskId,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
+            Submitted, TaskFilter, TaskRecord,
         },
         retry::AllQueueTerms,
         task::{NewTask, TaskState},
+        unique::Rejected,
     },
     events::EventsHandle,
     store::{
@@ -63,6 +66,12 @@ pub enum QueueError {
         /// What can't be done, and what can.
         what: &'static str,
     },
+    /// A task of a submit was to be the only one of its key, and another is in its way.
+    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task of the submit, and what is in its way.
+        rejected: Rejected,
+    },
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -75,6 +84,7 @@ impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }
@@ -86,6 +96,7 @@ impl From<StoreError> for QueueError {
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
     pub(super) store: Store,
+    slot: Uuid,
     pub(super) events: EventsHandle,
     pub(super) metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
@@ -96,8 +107,8 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        let terms = launch.terms.clone();
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics, terms }
+        let (slot, terms) = (launch.host.slot, launch.terms.clone());
+        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics, terms }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
@@ -124,7 +135,8 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves; nothing was
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
+    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way; nothing was
     /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
@@ -137,7 +149,9 @@ impl QueueHandle {
         let mut queues: Vec<QueueName> = tasks
             .iter()
             .zip(&submitted)
-            .filter(|(_, one)| one.created && one.state == TaskState::Pending)
+            .filter(|(_, one)| {
+                one.outcome != SubmitOutcome::Existing && one.state == TaskState::Pending
+            })
             .map(|(task, _)| task.queue.clone())
             .collect();
         queues.sort_unstable();
@@ -328,6 +342,15 @@ impl QueueHandle {
     async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
         let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
         found.ok_or(QueueError::UnknownQueue { queue: name })
+    }
+
+    /// The hosts that share the database, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn hosts(&self) -> Result<Vec<RegisteredHost>, QueueError> {
+        Ok(hosts::list(&self.store.client().await?, self.slot).await?)
     }
 
     /// Whether Postgres answers and the lease is held, or what is not so.

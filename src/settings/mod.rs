@@ -38,6 +38,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod units;
+mod values;
 
 use std::{
     collections::BTreeMap,

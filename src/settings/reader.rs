@@ -12,6 +12,7 @@ use super::{
     layers::{Spot, join, spot_of},
     problem::{Origin, Problem},
     suggest, units,
+    values::as_json,
 };
 
 /// What stands for an optional limit that is not wanted.
@@ -394,24 +395,6 @@ fn is_off(value: &Value) -> bool {
     matches!(&value.kind, ValueKind::String(text) if text == OFF)
 }
 
-/// A value as JSON has it; nothing where it is a number that is none.
-fn as_json(value: &Value) -> Option<serde_json::Value> {
-    Some(match &value.kind {
-        ValueKind::Boolean(value) => (*value).into(),
-        ValueKind::I64(number) => (*number).into(),
-        ValueKind::Float(number) => serde_json::Number::from_f64(*number)?.into(),
-        ValueKind::String(text) => text.clone().into(),
-        ValueKind::Array(items) => {
-            serde_json::Value::Array(items.iter().map(as_json).collect::<Option<_>>()?)
-        }
-        ValueKind::Table(fields) => {
-            let fields = fields.iter().map(|(name, field)| Some((name.clone(), as_json(field)?)));
-            serde_json::Value::Object(fields.collect::<Option<_>>()?)
-        }
-        _ => serde_json::Value::Null,
-    })
-}
-
 /// What a value is, without saying it: it may be a secret.
 fn kind(value: &Value) -> &'static str {
     match value.kind {
@@ -434,20 +417,4 @@ fn shown(value: &Value) -> String {
         ValueKind::String(text) => format!("{text:?}"),
         _ => kind(value).to_owned(),
     }
-}
-
-/// `top` over `base`, table by table.
-pub(super) fn overlay(base: &Value, top: &Value) -> Value {
-    let (ValueKind::Table(base), ValueKind::Table(over)) = (&base.kind, &top.kind) else {
-        return top.clone();
-    };
-    let mut merged = base.clone();
-    for (key, value) in over {
-        let value = match base.get(key) {
-            Some(below) => overlay(below, value),
-            None => value.clone(),
-        };
-        merged.insert(key.clone(), value);
-    }
-    Value::new(None, merged)
 }

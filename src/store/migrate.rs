@@ -35,10 +35,21 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
     },
     File {
-        name: "V4__schedules",
+        name: "V4__unique",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
+    },
+    File {
+        name: "V5__sql_surface",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0004_schedules.sql"
+            "/sql/migrations/0005_sql_surface.sql"
+        )),
+    },
+    File {
+        name: "V6__schedules",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0006_schedules.sql"
         )),
     },
 ];

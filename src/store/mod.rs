@@ -30,6 +30,7 @@ pub mod listen;
 pub mod migrate;
 pub mod notify;
 pub mod queues;
+pub mod roles;
 pub mod schedules;
 mod statement;
 pub mod tasks;

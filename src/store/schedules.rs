@@ -76,9 +76,10 @@ pub async fn next(db: &impl GenericClient) -> Result<Option<Duration>, StoreErro
     Ok(NEXT.fields(&row).count_opt("next_ms")?.map(Duration::from_millis))
 }
 
-/// Makes a schedule, or changes it; returns whether it was made. A new one is paused if there is a
-/// reason for that; one that is there stays paused, or not. Its due times begin anew only if its
-/// times change. To be called in a transaction.
+/// Makes a schedule, or changes it; returns whether it was made. To be called in a transaction.
+///
+/// A new one is paused if there is a reason for that; one that is there stays paused, or not. Its
+/// due times begin anew only if its times change.
 ///
 /// # Errors
 ///

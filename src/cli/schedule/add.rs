@@ -141,7 +141,7 @@ impl Add {
             ("catch_up", self.catch_up.map(|catch_up| json!(catch_up))),
             ("catch_up_max", self.catch_up_max.map(|number| json!(number))),
             ("description", self.description.as_ref().map(|text| json!(text))),
-            ("paused", self.paused.then(|| json!(true))),
+            ("paused", self.paused.then_some(Value::Bool(true))),
         ];
         for (name, value) in fields {
             body.extend(value.map(|value| (name.to_owned(), value)));

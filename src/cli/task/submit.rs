@@ -13,10 +13,15 @@ use super::{
         output::Output,
     },
     batch::{Batches, Source, submit_lines},
-    render, wait,
+    render,
+    terms::UniqueFlags,
+    wait,
 };
 use crate::{
-    domain::{QueueName, record::Submitted},
+    domain::{
+        QueueName,
+        record::{SubmitOutcome, Submitted},
+    },
     http::api::TaskBody,
     settings::parse_duration,
 };
@@ -28,6 +33,7 @@ use crate::{
     {\"queue\": …, \"kind\": …, \"input\": …}.\n\nExamples:\n  \
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
+    hostler task submit --kind reindex --unique all --on-conflict replace --delay 10s\n  \
     hostler task submit --jsonl tasks.jsonl")]
 pub(in crate::cli) struct Submit {
     /// The queue [default: default]
@@ -61,6 +67,8 @@ pub(in crate::cli) struct Submit {
     /// A second submit with the same key is the same task
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    #[command(flatten)]
+    unique: UniqueFlags,
     /// Wait until the task is final, or for so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           value_parser = parse_duration)]
@@ -102,7 +110,11 @@ impl Submit {
         let submitted: Submitted = client.post("/api/v1/tasks", &body).await?.json()?;
         let Some(limit) = self.wait else {
             output.show(&submitted, |task| {
-                let was = if task.created { "submitted" } else { "was there already" };
+                let was = match task.outcome {
+                    SubmitOutcome::Created => "submitted",
+                    SubmitOutcome::Existing => "was there already",
+                    SubmitOutcome::Replaced => "was there already and takes this over",
+                };
                 format!("{} {was}, {}", task.id, task.state)
             })?;
             return Ok(Exit::Done);
@@ -127,6 +139,7 @@ impl Submit {
             retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
+            unique: self.unique.body(),
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {
             Value::Object(object) => Ok(object),
@@ -213,6 +226,20 @@ mod tests {
         let line = ["--retry", "kind=fixed", "--retry", "jitter=0.25", "--retry", "never_on=a,b:1"];
         let retry = json!({"kind": "fixed", "jitter": 0.25, "never_on": ["a", "b:1"]});
         assert_eq!(object(&line), json!({ "retry": retry }));
+        let line = [
+            "--unique-by",
+            "kind,input",
+            "--unique-window",
+            "1h",
+            "--unique-states",
+            "pending,completed",
+            "--on-conflict",
+            "reject",
+        ];
+        let expected = json!({"unique": {"by": ["kind", "input"], "window": "3600000ms",
+            "states": ["pending", "completed"], "on_conflict": "reject"}});
+        assert_eq!(object(&line), expected);
+        assert_eq!(object(&["--unique", "k"]), json!({"unique": {"key": "k"}}));
         let at = object(&["--run-at", "2030-01-31T08:00:00+01:00"]);
         assert_eq!(at, json!({"run_at": "2030-01-31T07:00:00Z"}));
     }

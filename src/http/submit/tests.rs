@@ -5,7 +5,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    domain::retry::{Growth, QueueTerms, RetryPolicy, RetryTerms},
+    domain::{
+        retry::{Growth, QueueTerms, RetryPolicy, RetryTerms},
+        task::TaskState,
+        unique::{OnConflict, Unique},
+    },
     http::fields::MAX_DEPTH,
 };
 
@@ -249,6 +253,56 @@ fn broken_numbers_and_times() -> Vec<Broken> {
     ]
 }
 
+fn broken_unique() -> Vec<Broken> {
+    let of = |unique: Value| json!({ "unique": unique });
+    vec![
+        (of(json!("k")), "unique", "must be an object, not a string"),
+        (of(json!({})), "unique.key", "give a `key`"),
+        (of(json!({"key": null, "by": null})), "unique.key", "give a `key`"),
+        (of(json!({"key": ""})), "unique.key", "must not be empty"),
+        (of(json!({"key": "x".repeat(256)})), "unique.key", "at most 255"),
+        (of(json!({"key": "a\u{0}"})), "unique.key", "U+0000"),
+        (of(json!({"key": 7})), "unique.key", "must be a string"),
+        (of(json!({"by": []})), "unique.by", "must not be empty"),
+        (of(json!({"by": "input"})), "unique.by", "must be an array of strings"),
+        (of(json!({"by": ["input", "id"]})), "unique.by[1]", "queue, kind, input"),
+        (of(json!({"by": [7]})), "unique.by[0]", "must be a string, not a number"),
+        (of(json!({"key": "k", "by": ["input"]})), "unique.by", "either `key` or `by`"),
+        (of(json!({"key": "k", "window": 60})), "unique.window", "must be a string"),
+        (of(json!({"key": "k", "window": "0s"})), "unique.window", "at least 1ms"),
+        (of(json!({"key": "k", "window": "20years"})), "unique.window", "3650 days"),
+        (of(json!({"key": "k", "states": ["done"]})), "unique.states[0]", "no task state"),
+        (of(json!({"key": "k", "states": []})), "unique.states", "must not be empty"),
+        (of(json!({"key": "k", "on_conflict": "ignore"})), "unique.on_conflict", "reject"),
+        (of(json!({"key": "k", "ttl": 1})), "unique.ttl", "the fields are key, by, window"),
+        (json!({"tasks": [{}, {"unique": {"key": 1}}]}), "tasks[1].unique.key", "string"),
+    ]
+}
+
+#[test]
+fn what_is_to_be_unique_is_read() {
+    let unique = |body: Value| {
+        let Ok(Submission::One(task)) = read_with(body, None) else { panic!("one task") };
+        task.terms.unique.unwrap()
+    };
+    let plain = unique(json!({"unique": {"key": "k"}}));
+    let states = Unique::usual_states(None);
+    let (key, window, on_conflict) = ("k".to_owned(), None, OnConflict::Return);
+    assert_eq!(plain, Unique { key, window, states, on_conflict });
+
+    let full = unique(json!({"unique": {"key": "k", "window": "1h",
+        "states": ["pending", "failed"], "on_conflict": "replace"}}));
+    let window = Some(Duration::from_secs(3600));
+    assert_eq!((full.window, full.on_conflict), (window, OnConflict::Replace));
+    assert_eq!(full.states, [TaskState::Pending, TaskState::Failed]);
+
+    let by = json!({"by": ["kind", "input"], "window": "1h"});
+    let made = unique(json!({"kind": "a", "input": {"x": 1, "y": 2}, "unique": by}));
+    let same = unique(json!({"kind": "a", "input": {"y": 2, "x": 1}, "unique": by}));
+    assert_eq!(made, same);
+    assert_eq!(made.states, Unique::usual_states(window));
+}
+
 fn broken_inputs() -> Vec<Broken> {
     let deep = (0..=MAX_DEPTH).fold(json!(1), |inside, _| json!([inside]));
     vec![
@@ -267,7 +321,13 @@ static DEEP: std::sync::LazyLock<String> =
 
 #[test]
 fn every_broken_body_is_refused_by_the_name_of_its_field() {
-    let rows = [broken_shapes(), broken_words(), broken_numbers_and_times(), broken_inputs()];
+    let rows = [
+        broken_shapes(),
+        broken_words(),
+        broken_numbers_and_times(),
+        broken_unique(),
+        broken_inputs(),
+    ];
     let rows = rows.concat();
     assert!(rows.len() >= 50, "only {}", rows.len());
     for (body, field, word) in rows {

@@ -6,9 +6,11 @@ mod configs;
 pub(crate) mod embedded;
 mod input;
 mod schedules;
+mod sql;
 mod stop;
 mod tasks;
 mod time;
+mod unique;
 
 use crate::support::host::WORKER;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hostler::{
     domain::{
         QueueName,
-        record::Submitted,
+        record::{SubmitOutcome, Submitted},
         retry::{Growth, RetryTerms},
         task::TaskState,
     },
@@ -67,7 +67,8 @@ async fn a_key_is_one_task_in_a_batch_and_ever_after() {
     };
     let batch = [keyed("a"), keyed("b"), keyed("a"), task(&world.queue)];
     let made = tasks::submit(&world.db, &batch).await.unwrap();
-    assert_eq!(made[2], Submitted { created: false, ..made[0].clone() });
+    let (id, state) = (made[0].id, made[0].state);
+    assert_eq!(made[2], Submitted::new(id, state, SubmitOutcome::Existing));
     assert_eq!(made.iter().map(|made| made.created).collect::<Vec<_>>(), [true, true, false, true]);
 
     // The same again, also with the same ids, as after an answer that was lost.

@@ -56,3 +56,6 @@ CREATE TABLE hostler.schedule_firings (
     PRIMARY KEY (schedule, due_at),
     CONSTRAINT firing_has_its_task CHECK ((outcome IN ('fired', 'by_hand')) = (task_id IS NOT NULL))
 );
+
+COMMENT ON TABLE hostler.schedules IS 'What submits a task at each of its times. next_at is null while it is paused.';
+COMMENT ON TABLE hostler.schedule_firings IS 'What became of each due time of a schedule; the newest of each are kept.';
