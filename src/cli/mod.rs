@@ -22,6 +22,7 @@ mod hosts;
 mod output;
 mod plan;
 mod queue;
+mod schedule;
 mod task;
 
 use std::process::ExitCode;
@@ -71,6 +72,8 @@ enum Command {
     Dead(dead::Dead),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     #[command(subcommand)]
     Plan(plan::Plan),
     #[command(subcommand)]
@@ -137,6 +140,7 @@ impl Command {
             Self::Group(group) => asked(group.run(global)),
             Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
             Self::Completions(completions) => completions.run(),

@@ -16,6 +16,7 @@
 //! | batch | tasks that end together, and then call back |
 //! | dead letter | a failed task, with why it failed and what was done about it |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
+//! | schedule | what submits a task at each of its times: see [`schedule`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
@@ -25,6 +26,7 @@ pub mod adoption;
 pub mod agent;
 pub mod batch;
 pub mod bulk;
+pub mod cron;
 pub mod dispatch;
 pub mod fleet;
 pub mod heartbeat;
@@ -35,12 +37,13 @@ pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod retry;
+pub mod schedule;
 pub mod task;
 pub mod unique;
 
 pub use ids::{
     AgentName, Attempt, BatchId, Capability, FleetName, Generation, GroupName, HostId, MAX_NAME,
-    ParseIdError, ParseNameError, PhaseName, PlanTaskId, QueueName, TaskId,
+    ParseIdError, ParseNameError, PhaseName, PlanTaskId, QueueName, ScheduleName, TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

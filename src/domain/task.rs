@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, BatchId, GroupName, QueueName, TaskId,
+    AgentName, Attempt, BatchId, GroupName, QueueName, ScheduleName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
@@ -333,6 +333,8 @@ pub struct Terms {
     pub group: Option<GroupName>,
     /// The batch that it ends with; that must be open.
     pub batch: Option<BatchId>,
+    /// The schedule that makes it, which looks later what has become of it.
+    pub schedule: Option<ScheduleName>,
 }
 
 impl Terms {

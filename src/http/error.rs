@@ -190,6 +190,7 @@ impl From<QueueError> for ApiError {
         match &error {
             QueueError::UnknownTask { .. }
             | QueueError::UnknownQueue { .. }
+            | QueueError::UnknownSchedule { .. }
             | QueueError::UnknownBatch { .. }
             | QueueError::UnknownGroup { .. }
             | QueueError::NotDead { .. } => Self::new(Kind::NotFound, error.to_string()),

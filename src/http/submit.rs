@@ -193,7 +193,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, group, batch },
+        terms: Terms { retry, unique, group, batch, ..Terms::default() },
     })
 }
 

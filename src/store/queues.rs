@@ -24,6 +24,7 @@ const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
 const MISSING: Sql = sql!("queues/missing");
 const SET_TERMS: Sql = sql!("queues/set_terms");
+const EXISTS: Sql = sql!("queues/exists");
 const PAUSE: Sql = sql!("queues/pause");
 const RESUME: Sql = sql!("queues/resume");
 
@@ -105,6 +106,14 @@ pub async fn list(db: &impl GenericClient) -> Result<Vec<QueueRecord>, StoreErro
         }
     }
     Ok(queues)
+}
+
+/// Whether there is such a queue.
+pub async fn exists(db: &impl GenericClient, queue: &QueueName) -> Result<bool, StoreError> {
+    match EXISTS.query_opt(db, &[queue]).await? {
+        Some(row) => EXISTS.fields(&row).get("is_there"),
+        None => Ok(false),
+    }
 }
 
 /// Holds the tasks of a queue back; what runs goes on. False if there is no such queue.

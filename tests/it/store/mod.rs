@@ -14,6 +14,7 @@ mod members;
 mod migrate;
 mod queues;
 mod roles;
+mod schedules;
 mod schema;
 mod settle;
 mod sql_doc;
