@@ -112,6 +112,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         input: json!({"prompt": "Say hello to the reader.", "files": ["a.rs", "b.rs"], "n": 3}),
         timeout: Some(Duration::from_secs(60)),
         waited: Duration::ZERO,
+        entry: None,
     }
 }
 

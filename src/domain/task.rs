@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AgentName, Attempt, QueueName, TaskId, restart};
+use super::{AgentName, Attempt, Entry, QueueName, TaskId, restart};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -345,6 +345,16 @@ impl Terms {
     }
 }
 
+impl NewTask {
+    /// Whether it asks for nothing but to be run once, in its turn: then the log can keep it.
+    pub fn is_plain(&self) -> bool {
+        self.priority == 0
+            && self.run_at.is_none()
+            && self.idempotency_key.is_none()
+            && self.terms.is_empty()
+    }
+}
+
 /// One attempt of a task, as a host hands it to an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -368,6 +378,8 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
     pub waited: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
 }
 
 /// The end of one attempt, ready to be written.
@@ -384,11 +396,24 @@ pub struct Settlement {
     pub event: TaskEvent,
     /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
     pub retry_after: Duration,
+    /// Who ran it.
+    pub agent: AgentName,
+    /// How long it ran.
+    pub ran: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
 }
 
 impl Settlement {
-    /// Decides what `outcome` makes of the task; `dice` in `0.0..1.0` spreads the wait.
-    pub fn of(assignment: &Assignment, outcome: Outcome, policy: &RetryPolicy, dice: f64) -> Self {
+    /// Decides what `outcome` makes of the task after the attempt `ran` for so long; `dice` in
+    /// `0.0..1.0` spreads the wait.
+    pub fn of(
+        assignment: &Assignment,
+        outcome: Outcome,
+        ran: Duration,
+        policy: &RetryPolicy,
+        dice: f64,
+    ) -> Self {
         let (event, retry_after) = match &outcome {
             Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
             Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
@@ -400,7 +425,16 @@ impl Settlement {
                 }
             }
         };
-        Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
+        Self {
+            task: assignment.task,
+            attempt: assignment.attempt,
+            outcome,
+            event,
+            retry_after,
+            agent: assignment.agent.clone(),
+            ran,
+            entry: assignment.entry,
+        }
     }
 }
 

@@ -96,7 +96,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::Attempt;
+    use crate::domain::{AgentName, Attempt};
 
     fn settlement(task: u128) -> Settlement {
         Settlement {
@@ -105,6 +105,9 @@ mod tests {
             outcome: Outcome::Completed { output: Value::Null },
             event: TaskEvent::Completed,
             retry_after: Duration::ZERO,
+            agent: AgentName::nobody(),
+            ran: Duration::ZERO,
+            entry: None,
         }
     }
 

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::{
     StoreError,
     codec::milliseconds,
+    log,
     statement::{Fields, Sql, sql},
 };
 use crate::domain::{
-    Attempt, HostId, QueueName, TaskId,
+    AgentName, Attempt, HostId, QueueName, TaskId,
     adoption::Hold,
     task::{Assignment, TaskState},
 };
@@ -79,17 +80,20 @@ pub async fn register(
     Ok(resume(db, host, &[]).await?.returned)
 }
 
-/// As [`register`], but goes on with those of the predecessors' attempts that are among `wanted`.
-/// They keep their numbers, and nothing happens to their tasks.
+/// As [`register`], but goes on with those of the predecessors' attempts that are among `wanted`,
+/// beside the agents that run them. They keep their numbers, and nothing happens to their tasks, but
+/// that plain ones leave the log.
 pub async fn resume(
     db: &impl GenericClient,
     host: &NewHost,
-    wanted: &[Hold],
+    wanted: &[(Hold, AgentName)],
 ) -> Result<Registered, StoreError> {
+    let of_agents: Vec<_> = wanted.iter().map(|(hold, agent)| (hold.task, agent)).collect();
+    log::track_predecessor(db, host.slot, &of_agents).await?;
     let lease = milliseconds(host.lease);
     let reason = "the host started again on the same data directory";
     let (tasks, attempts): (Vec<TaskId>, Vec<Attempt>) =
-        wanted.iter().map(|hold| (hold.task, hold.attempt)).unzip();
+        wanted.iter().map(|(hold, _)| (hold.task, hold.attempt)).unzip();
     let rows = REGISTER
         .query(
             db,
@@ -120,6 +124,7 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         input: fields.get("input")?,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::ZERO,
+        entry: None,
     };
     Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })
 }

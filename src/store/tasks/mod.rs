@@ -15,4 +15,5 @@ mod submit;
 pub use control::{CancelAnswer, RetryAnswer, cancel, cancelled_while_held, retry};
 pub use read::{attempts, events, get, list};
 pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -1,6 +1,6 @@
 //! What hosts do all the time: claim, settle, promote. All of it in batches.
 
-use std::time::Duration;
+use std::{borrow::Borrow, time::Duration};
 
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
@@ -77,6 +77,7 @@ pub async fn claim(
                 input: fields.get("input")?,
                 timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
                 waited: Duration::from_millis(fields.count("waited_ms")?),
+                entry: None,
             })
         })
         .collect()
@@ -95,13 +96,13 @@ pub async fn claim(
 pub async fn settle(
     db: &impl GenericClient,
     host: HostId,
-    settlements: &[Settlement],
+    settlements: &[impl Borrow<Settlement>],
 ) -> Result<Vec<Settled>, StoreError> {
     if settlements.is_empty() {
         return Ok(Vec::new());
     }
     // In the order of ids, in which every statement locks tasks; the sort keeps the first of two.
-    let mut ends: Vec<&Settlement> = settlements.iter().collect();
+    let mut ends: Vec<&Settlement> = settlements.iter().map(Borrow::borrow).collect();
     ends.sort_by_key(|end| (end.task, end.attempt));
     ends.dedup_by_key(|end| (end.task, end.attempt));
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hostler::{
     domain::{
+        AgentName,
         adoption::Hold,
         task::{Assignment, TaskEvent, TaskState},
     },
@@ -138,12 +139,8 @@ async fn a_host_goes_on_with_the_attempts_whose_agents_live() {
     let queues = [world.queue.clone()];
     let given = tasks::claim(&world.db, old.id, &queues, &agents(3)).await.unwrap();
     let stranger = world.claim(1).await.pop().unwrap();
-    let mut wanted: Vec<Hold> = given[..2]
-        .iter()
-        .chain([&stranger])
-        .map(|one| Hold { task: one.task, attempt: one.attempt })
-        .collect();
-    wanted[1].attempt.0 += 1;
+    let mut wanted: Vec<_> = given[..2].iter().chain([&stranger]).map(held).collect();
+    wanted[1].0.attempt.0 += 1;
     let events = tasks::events(&world.db, given[0].task).await.unwrap();
 
     let new = new_host(slot, LEASE);
@@ -176,7 +173,12 @@ async fn what_was_taken_over_meanwhile_is_not_gone_on_with() {
     let given = tasks::claim(&world.db, old.id, &queues, &agents(1)).await.unwrap();
     assert!(hosts::renew(&world.db, old.id, Duration::ZERO).await.unwrap());
     assert_eq!(hosts::take_over(&world.db).await.unwrap().len(), 1);
-    let wanted = [Hold { task: given[0].task, attempt: given[0].attempt }];
+    let wanted = [held(&given[0])];
     let registered = hosts::resume(&world.db, &new_host(slot, LEASE), &wanted).await.unwrap();
     assert_eq!(registered, hosts::Registered::default());
+}
+
+/// What a host wants to go on with.
+fn held(attempt: &Assignment) -> (Hold, AgentName) {
+    (Hold { task: attempt.task, attempt: attempt.attempt }, attempt.agent.clone())
 }

@@ -5,6 +5,7 @@ mod control;
 mod errors;
 mod hosts;
 mod listen;
+mod log;
 mod migrate;
 mod queues;
 mod schema;
@@ -151,6 +152,9 @@ fn end(attempt: &Assignment, event: TaskEvent) -> Settlement {
         outcome,
         event,
         retry_after: Duration::from_secs(30),
+        agent: attempt.agent.clone(),
+        ran: Duration::from_millis(5),
+        entry: attempt.entry,
     }
 }
 
