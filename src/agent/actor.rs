@@ -133,7 +133,7 @@ impl AgentActor {
             AgentState::Busy => !self.agent.draining,
             state => state == AgentState::Idle,
         };
-        if before.state == AgentState::Busy && !takes_more {
+        if self.fleet.prefetch > 1 && before.state == AgentState::Busy && !takes_more {
             self.withdraw();
         }
         self.vitals.expect(self.expectation());

@@ -263,9 +263,15 @@ impl Dispatch {
     pub fn hand_out(&mut self) -> Vec<(AgentName, Vec<Assignment>)> {
         let mut handouts = Vec::new();
         for (fleet, serving) in &mut self.fleets {
+            let mut served = Vec::new();
             while serving.supply.waiting() > 0 {
                 let Some((agent, share)) = serving.slots.share(serving.supply.waiting()) else {
-                    break;
+                    // Who has got a share may have room for more of what nobody else could take.
+                    if served.is_empty() {
+                        break;
+                    }
+                    served.drain(..).for_each(|agent| serving.slots.list(&agent));
+                    continue;
                 };
                 let mut tasks: Vec<_> = serving.supply.take(share).collect();
                 for task in &mut tasks {
@@ -273,10 +279,11 @@ impl Dispatch {
                     self.held.insert(task.task, Held::of(fleet, task));
                 }
                 serving.slots.gave(&agent, tasks.len());
-                serving.slots.list(&agent);
                 serving.turn = Turn::Tracked;
+                served.push(agent.clone());
                 handouts.push((agent, tasks));
             }
+            served.iter().for_each(|agent| serving.slots.list(agent));
         }
         handouts
     }
@@ -285,7 +292,11 @@ impl Dispatch {
     /// it where a fleet has no agents any longer.
     pub fn stalled(&mut self) -> Vec<Assignment> {
         let stalled = |serving: &mut Serving| {
-            if serving.slots.any_open() { serving.supply.stalled() } else { serving.supply.empty() }
+            if serving.slots.any_stays() {
+                serving.supply.stalled()
+            } else {
+                serving.supply.empty()
+            }
         };
         self.fleets.values_mut().flat_map(stalled).collect()
     }

@@ -15,6 +15,8 @@ struct Slot {
     reserved: usize,
     /// Whether it takes any now.
     open: bool,
+    /// Whether it will take more once it has ended what it has.
+    stays: bool,
     /// Whether it stands in the order of the free.
     listed: bool,
 }
@@ -36,14 +38,14 @@ impl Slots {
     /// `agent` takes tasks, `window` at a time. Saying it twice changes nothing.
     pub(super) fn open(&mut self, agent: AgentName, window: usize) {
         let slot = self.agents.entry(agent.clone()).or_default();
-        (slot.open, slot.window) = (true, window.max(1));
+        (slot.open, slot.stays, slot.window) = (true, true, window.max(1));
         self.list(&agent);
     }
 
     /// `agent` takes no more.
     pub(super) fn close(&mut self, agent: &AgentName) {
         if let Some(slot) = self.agents.get_mut(agent) {
-            slot.open = false;
+            (slot.open, slot.stays) = (false, false);
         }
     }
 
@@ -52,8 +54,8 @@ impl Slots {
     }
 
     /// Whether anybody takes tasks, now or once it has ended what it has.
-    pub(super) fn any_open(&self) -> bool {
-        self.agents.values().any(|slot| slot.open || slot.held > 0)
+    pub(super) fn any_stays(&self) -> bool {
+        self.agents.values().any(|slot| slot.stays)
     }
 
     /// How many tasks could be taken now.

@@ -218,7 +218,39 @@ fn an_attempt_is_answered_once_and_only_by_its_own_id() {
     assert_eq!(session.current(), Some((again.task, Attempt(2))));
     // A language whose numbers are all floats.
     let float = br#"{"jsonrpc":"2.0","id":3.0,"result":1}"#;
-    assert_eq!(session.receive(float), finished(Outcome::Completed { output: json!(1) }));
+    let outcome = Outcome::Completed { output: json!(1) };
+    let done = Received::Finished { task: again.task, attempt: Attempt(2), outcome };
+    assert_eq!(session.receive(float), Ok(done));
+}
+
+#[test]
+fn a_worker_that_is_given_several_answers_each() {
+    let mut session = WorkerSession::new(Terms { prefetch: 3, ..terms() });
+    session.hello();
+    session.receive(br#"{"jsonrpc":"2.0","id":1,"result":{"protocol_version":1}}"#).unwrap();
+    let of = |number: u128| Assignment {
+        task: crate::domain::TaskId::from_uuid(uuid::Uuid::from_u128(number)),
+        ..assignment(json!(0))
+    };
+    for number in 1..=3 {
+        session.run(&of(number), None).unwrap();
+    }
+    assert!(matches!(session.run(&of(4), None), Err(RunError::Busy(task)) if task == of(1).task));
+    assert_eq!(session.current(), Some((of(1).task, Attempt(1))));
+    assert_eq!(session.open().iter().map(|one| one.request).collect::<Vec<_>>(), [2, 3, 4]);
+    assert!(session.cancel(of(2).task, Attempt(1)).is_some(), "one that waits");
+    assert!(session.cancel(of(2).task, Attempt(2)).is_none(), "another attempt of it");
+    let refused = json!({"jsonrpc": "2.0", "id": 3, "error": {"code": 1, "message": "m"}});
+    let cancelled = |heard| match heard {
+        Ok(Received::Finished { task, outcome, .. }) => (task, outcome),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cancelled(hear(&mut session, &refused)), (of(2).task, Outcome::Cancelled));
+    let done = Outcome::Completed { output: json!(1) };
+    let answered = cancelled(hear(&mut session, &answer(2, &json!(1))));
+    assert_eq!(answered, (of(1).task, done));
+    assert_eq!(session.current(), Some((of(3).task, Attempt(1))));
+    assert!(session.run(&of(5), None).is_ok());
 }
 
 #[test]
