@@ -159,8 +159,8 @@ impl QueueActor {
     /// Hands out what is claimed, and sends the claims that are due.
     pub(super) fn serve(&mut self, ctx: &mut Context<Self>) {
         let Some(host) = self.lease.host().filter(|_| self.may_claim()) else { return };
-        self.hand_out(ctx);
         self.claim(host, ctx);
+        self.hand_out(ctx);
         self.claim_ranges(host, ctx);
     }
 
@@ -171,8 +171,8 @@ impl QueueActor {
             let fleet = claim.fleet.clone();
             let limit = self.patience();
             let send = async move {
-                let Claim { queues, agents, .. } = claim;
-                let take = async |db: &_| tasks::claim(db, host, &queues, &agents).await;
+                let Claim { queues, agents, floor, .. } = claim;
+                let take = async |db: &_| tasks::claim(db, host, &queues, &agents, floor).await;
                 store.within(limit, take).await
             };
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {

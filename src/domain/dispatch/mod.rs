@@ -1,10 +1,11 @@
 //! Which agents tasks are claimed for, and what becomes of what was claimed.
 //!
-//! Tracked tasks are claimed for agents that are free, by their names; at most one claim of a fleet
+//! Tracked tasks are claimed for agents that are free, by their names. At most one claim of a fleet
 //! is under way at a time: agents that come free meanwhile are in the next one, so that claims batch
 //! by themselves under load. Plain tasks are claimed a little ahead, and handed out from memory (see
-//! `supply`). Where both have work they take turns. A fleet whose last claim came back short is not
-//! asked again until somebody says that there is work.
+//! `supply`). A higher priority goes first; plain tasks have the priority 0, and take turns with
+//! tracked ones of the same. A fleet whose last claim came back short is not asked again until
+//! somebody says that there is work.
 
 mod slots;
 mod supply;
@@ -14,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{AgentName, Attempt, FleetName, QueueName, TaskId, task::Assignment};
 use slots::Slots;
 use supply::Supply;
+
+/// The priority of plain tasks.
+const PLAIN: i16 = 0;
 
 /// The agents, the claims under way and the attempts held by this host.
 #[derive(Debug, Default)]
@@ -27,10 +31,11 @@ struct Serving {
     queues: Vec<QueueName>,
     slots: Slots,
     claiming: Option<Claiming>,
-    /// The last claim of tracked tasks came back short, and nobody has said since that there is work.
-    dry: bool,
+    /// A claim of tracked tasks from this priority on came back short, and nobody has said since that
+    /// there is work.
+    dry_from: Option<i16>,
     supply: Supply,
-    /// Whose turn it is where both kinds of tasks have work.
+    /// Whose turn it is where both kinds of tasks have work of the same priority.
     turn: Turn,
 }
 
@@ -44,6 +49,7 @@ enum Turn {
 struct Claiming {
     agents: Vec<AgentName>,
     withdrawn: BTreeSet<AgentName>,
+    floor: i16,
     /// Somebody said that there is work while the claim was under way: it may have missed it.
     woken: bool,
 }
@@ -64,6 +70,8 @@ pub struct Claim {
     pub queues: Vec<QueueName>,
     /// Whom the tasks are for.
     pub agents: Vec<AgentName>,
+    /// Only tasks of this priority and higher.
+    pub floor: i16,
 }
 
 /// A claim of plain tasks to send.
@@ -93,7 +101,7 @@ impl Dispatch {
             queues,
             slots: Slots::default(),
             claiming: None,
-            dry: false,
+            dry_from: None,
             supply: Supply::default(),
             turn: Turn::Tracked,
         };
@@ -127,7 +135,7 @@ impl Dispatch {
     /// There may be work in `queue`; in any of them if `None`.
     pub fn wake(&mut self, queue: Option<&QueueName>) {
         for serving in self.serving(queue) {
-            serving.dry = false;
+            serving.dry_from = None;
             if let Some(claiming) = &mut serving.claiming {
                 claiming.woken = true;
             }
@@ -151,8 +159,8 @@ impl Dispatch {
     pub fn claims(&mut self, most: usize) -> Vec<Claim> {
         let mut claims = Vec::new();
         for (fleet, serving) in &mut self.fleets {
-            let waits = serving.turn == Turn::Plain && serving.supply.may_have_more();
-            if serving.claiming.is_some() || serving.dry || waits {
+            let floor = serving.floor();
+            if serving.claiming.is_some() || serving.is_dry_from(floor) {
                 continue;
             }
             let agents = serving.slots.reserve(most);
@@ -160,8 +168,10 @@ impl Dispatch {
                 continue;
             }
             serving.turn = Turn::Plain;
-            serving.claiming = Some(Claiming { agents: agents.clone(), ..Claiming::default() });
-            claims.push(Claim { fleet: fleet.clone(), queues: serving.queues.clone(), agents });
+            let claiming = Claiming { agents: agents.clone(), floor, ..Claiming::default() };
+            serving.claiming = Some(claiming);
+            let (fleet, queues) = (fleet.clone(), serving.queues.clone());
+            claims.push(Claim { fleet, queues, agents, floor });
         }
         claims
     }
@@ -183,7 +193,9 @@ impl Dispatch {
     pub fn claimed(&mut self, fleet: &FleetName, assignments: Vec<Assignment>) -> Vec<Handout> {
         let Some(serving) = self.fleets.get_mut(fleet) else { return Vec::new() };
         let Some(claiming) = serving.claiming.take() else { return Vec::new() };
-        serving.dry = assignments.len() < claiming.agents.len() && !claiming.woken;
+        if assignments.len() < claiming.agents.len() && !claiming.woken {
+            serving.dry_from = Some(claiming.floor);
+        }
         let mut without: BTreeSet<_> =
             claiming.agents.iter().filter(|agent| !claiming.withdrawn.contains(*agent)).collect();
         let mut handouts = Vec::with_capacity(assignments.len());
@@ -212,7 +224,7 @@ impl Dispatch {
     pub fn claim_failed(&mut self, fleet: &FleetName) {
         self.claimed(fleet, Vec::new());
         if let Some(serving) = self.fleets.get_mut(fleet) {
-            serving.dry = true;
+            serving.dry_from = Some(i16::MIN);
         }
     }
 
@@ -263,6 +275,10 @@ impl Dispatch {
     pub fn hand_out(&mut self) -> Vec<(AgentName, Vec<Assignment>)> {
         let mut handouts = Vec::new();
         for (fleet, serving) in &mut self.fleets {
+            // Not before it is known that nothing more urgent waits.
+            if !serving.is_dry_from(PLAIN + 1) {
+                continue;
+            }
             let mut served = Vec::new();
             while serving.supply.waiting() > 0 {
                 let Some((agent, share)) = serving.slots.share(serving.supply.waiting()) else {
@@ -347,6 +363,22 @@ impl Dispatch {
     /// The tasks that are claimed and wait for an agent.
     pub fn buffered(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.fleets.values().flat_map(|serving| serving.supply.tasks())
+    }
+}
+
+impl Serving {
+    /// From which priority on tracked tasks are claimed now: where there may be plain ones, not those
+    /// that would go after them.
+    fn floor(&self) -> i16 {
+        match self.turn {
+            _ if !self.supply.may_have_more() => i16::MIN,
+            Turn::Tracked => PLAIN,
+            Turn::Plain => PLAIN + 1,
+        }
+    }
+
+    fn is_dry_from(&self, priority: i16) -> bool {
+        self.dry_from.is_some_and(|from| from <= priority)
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,6 +28,13 @@ fn tracked(dispatch: &mut Dispatch, most: usize) -> Vec<Claim> {
         dispatch.range_claimed(&claim.fleet, claim.most, 0, vec![]);
     }
     dispatch.claims(most)
+}
+
+/// It is known that no tracked task goes before the plain ones.
+fn no_urgent(dispatch: &mut Dispatch) {
+    for claim in dispatch.claims(10) {
+        dispatch.claimed(&claim.fleet, vec![]);
+    }
 }
 
 /// Plain tasks with these numbers.
@@ -125,6 +134,7 @@ fn plain_tasks_are_shared_out_evenly_and_no_agent_gets_more_than_its_window() {
     let mut dispatch = dispatch();
     dispatch.offer(&fleet(), agent(1), 4);
     dispatch.offer(&fleet(), agent(2), 4);
+    no_urgent(&mut dispatch);
     let asked = dispatch.range_claims(100).remove(0).most;
     assert_eq!(asked, 8, "as many as the agents could take");
     assert!(dispatch.range_claims(100).is_empty(), "one at a time");
@@ -150,6 +160,7 @@ fn plain_tasks_are_shared_out_evenly_and_no_agent_gets_more_than_its_window() {
 fn an_agent_with_a_window_of_one_says_when_it_takes_the_next() {
     let mut dispatch = dispatch();
     dispatch.offer(&fleet(), agent(1), 1);
+    no_urgent(&mut dispatch);
     dispatch.submitted(&fleet(), plain(1..3));
     let given = dispatch.hand_out();
     assert_eq!(numbers(&given), [("f-1", vec![1])]);
@@ -163,6 +174,7 @@ fn an_agent_with_a_window_of_one_says_when_it_takes_the_next() {
 fn as_much_is_claimed_ahead_as_ends_during_a_claim() {
     let mut dispatch = dispatch();
     dispatch.offer(&fleet(), agent(1), 10);
+    no_urgent(&mut dispatch);
     dispatch.range_claims(1_000);
     dispatch.range_claimed(&fleet(), 10, 10, plain(1..11));
     dispatch.hand_out();
@@ -186,6 +198,7 @@ fn as_much_is_claimed_ahead_as_ends_during_a_claim() {
 fn what_no_agent_takes_goes_back() {
     let mut dispatch = dispatch();
     dispatch.offer(&fleet(), agent(1), 1);
+    no_urgent(&mut dispatch);
     dispatch.submitted(&fleet(), plain(1..4));
     let given = dispatch.hand_out();
     dispatch.ended(given[0].1[0].task, Attempt(1));
@@ -200,21 +213,31 @@ fn what_no_agent_takes_goes_back() {
 #[test]
 fn plain_and_tracked_tasks_take_turns() {
     let mut dispatch = dispatch();
+    dispatch.submitted(&fleet(), plain(1..5));
+    // The priorities of the tracked tasks, in the order in which the database gives them.
+    let mut tracked = VecDeque::from([5, 0, 0, 0, -5]);
     let mut order = Vec::new();
-    dispatch.submitted(&fleet(), plain(1..4));
-    for _ in 0..6 {
+    while order.len() < 9 {
         dispatch.offer(&fleet(), agent(1), 1);
+        for claim in dispatch.range_claims(10) {
+            dispatch.range_claimed(&claim.fleet, claim.most, 0, vec![]);
+        }
         if let Some(claim) = dispatch.claims(10).pop() {
-            let task = assignment(100 + order.len() as u128, claim.agents[0].clone());
-            dispatch.claimed(&fleet(), vec![task.clone()]);
-            order.push("tracked");
-            dispatch.ended(task.task, Attempt(1));
+            let found = tracked.pop_front_if(|priority| *priority >= claim.floor);
+            let task = |_| assignment(100 + order.len() as u128, claim.agents[0].clone());
+            let tasks: Vec<_> = found.iter().map(task).collect();
+            dispatch.claimed(&fleet(), tasks.clone());
+            for (task, priority) in tasks.iter().zip(found) {
+                order.push(priority.to_string());
+                dispatch.ended(task.task, Attempt(1));
+            }
         } else if let Some((_, tasks)) = dispatch.hand_out().pop() {
-            order.push("plain");
+            order.push("plain".to_owned());
             dispatch.ended(tasks[0].task, Attempt(1));
         }
     }
-    assert_eq!(order, ["tracked", "plain", "tracked", "plain", "tracked", "plain"]);
+    let turns = ["5", "plain", "0", "plain", "0", "plain", "0", "plain", "-5"];
+    assert_eq!(order, turns);
 }
 
 #[test]

@@ -49,7 +49,8 @@ const SPARE: i32 = 64;
 /// waiting by a million tasks that are due at midnight.
 const PROMOTE_BATCH: i64 = 1_000;
 
-/// Hands tasks of these queues to the agents: the first task to the first agent. Returns fewer, or
+/// Hands tasks of these queues, of priority `floor` and higher, to the agents: the first task to the
+/// first agent. Returns fewer, or
 /// none, when fewer are pending, or when the lease of `host` has ended.
 ///
 /// Higher priorities come first, then older ids. Paused queues give nothing.
@@ -58,11 +59,12 @@ pub async fn claim(
     host: HostId,
     queues: &[QueueName],
     agents: &[AgentName],
+    floor: i16,
 ) -> Result<Vec<Assignment>, StoreError> {
     if queues.is_empty() || agents.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE]).await?;
+    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE, &floor]).await?;
     rows.iter()
         .map(|row| {
             let fields = CLAIM.fields(row);

@@ -185,7 +185,7 @@ async fn a_lost_hosts_tasks_go_back_and_its_late_ends_change_nothing() {
     );
     let next = register(&log.world.db, Uuid::new_v4(), Duration::from_secs(60)).await;
     let queues = std::slice::from_ref(&log.world.queue);
-    let again = tasks::claim(&log.world.db, next, queues, &agents(9)).await.unwrap();
+    let again = tasks::claim(&log.world.db, next, queues, &agents(9), i16::MIN).await.unwrap();
     assert_eq!(again.len(), 2);
     assert!(again.iter().all(|one| one.attempt == Attempt(2) && one.failures == 0));
     assert_eq!(log.claims().await, 0);

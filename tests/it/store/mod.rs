@@ -63,7 +63,7 @@ impl World {
     /// Claims for `count` agents from the world's queue.
     async fn claim(&self, count: usize) -> Vec<Assignment> {
         let queues = std::slice::from_ref(&self.queue);
-        tasks::claim(&self.db, self.host, queues, &agents(count)).await.unwrap()
+        tasks::claim(&self.db, self.host, queues, &agents(count), i16::MIN).await.unwrap()
     }
 
     /// One task of the world's queue that runs.
