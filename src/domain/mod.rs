@@ -26,11 +26,14 @@ mod entry;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;
+pub mod leadership;
 pub mod lease;
 pub mod plan;
 pub mod record;
 pub mod restart;
+pub mod retry;
 pub mod task;
+pub mod unique;
 
 pub use entry::{ClaimId, Entry, Lane};
 pub use ids::{

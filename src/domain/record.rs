@@ -13,6 +13,8 @@ use super::{
     AgentName, Attempt, FleetName, Generation, HostId, QueueName, TaskId,
     agent::AgentState,
     fleet::Protocol,
+    restart::millis,
+    retry::{QueueTerms, RetryTerms},
     task::{FailureClass, TaskState},
 };
 
@@ -41,8 +43,13 @@ pub struct TaskRecord {
     pub failures: u32,
     /// How many may fail before the task does.
     pub max_attempts: u32,
-    /// How long an attempt may run, in milliseconds; `null` is the fleet's limit.
+    /// How long an attempt may run, in milliseconds: as the task says, else its queue; `null` is the
+    /// fleet's limit.
     pub timeout_ms: Option<u64>,
+    /// Whose word that is.
+    pub timeout_from: TimeoutFrom,
+    /// What the task itself says of retries; the rest is as its queue has it.
+    pub retry: Option<RetryTerms>,
     /// The key of its submit.
     pub idempotency_key: Option<String>,
     /// The host that runs it now.
@@ -59,6 +66,30 @@ pub struct TaskRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+/// Who says how long an attempt of a task may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeoutFrom {
+    /// The task.
+    Task,
+    /// Its queue, in the settings of the host that is asked.
+    Queue,
+    /// The fleet whose agent gets it.
+    Fleet,
+}
+
+impl TaskRecord {
+    /// Fills in what its queue says, where the task says nothing.
+    #[must_use]
+    pub fn in_queue(mut self, terms: &QueueTerms) -> Self {
+        if let (TimeoutFrom::Fleet, Some(timeout)) = (self.timeout_from, terms.timeout) {
+            self.timeout_ms = Some(millis(timeout));
+            self.timeout_from = TimeoutFrom::Queue;
+        }
+        self
+    }
 }
 
 /// A failure, as it is told.
@@ -115,6 +146,27 @@ pub struct Submitted {
     pub state: TaskState,
     /// Whether this submit made it.
     pub created: bool,
+    /// What this submit did.
+    pub outcome: SubmitOutcome,
+}
+
+impl Submitted {
+    /// The answer that `task` is now in `state`, after `outcome`.
+    pub fn new(id: TaskId, state: TaskState, outcome: SubmitOutcome) -> Self {
+        Self { id, state, created: outcome == SubmitOutcome::Created, outcome }
+    }
+}
+
+/// What a submit did with one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitOutcome {
+    /// It was made.
+    Created,
+    /// It was there already, and stays as it is.
+    Existing,
+    /// It was there already, and took over what the submit says.
+    Replaced,
 }
 
 /// A page of a listing.

@@ -24,7 +24,8 @@ use crate::{
         AgentName, Attempt, Entry, FleetName, HostId, QueueName, TaskId,
         dispatch::{Claim, Dispatch, Handout},
         restart,
-        task::{Assignment, Outcome, RetryPolicy},
+        retry::AllQueueTerms,
+        task::{Assignment, Outcome},
     },
     events::EventsHandle,
     store::{
@@ -58,7 +59,8 @@ pub(crate) struct Launch {
     /// Told until when the agents may run, whenever that changes.
     pub(crate) on_lease: OnLease,
     pub(crate) fleets: Vec<(FleetName, Vec<QueueName>)>,
-    pub(crate) retry: RetryPolicy,
+    /// What tasks are given that do not say otherwise.
+    pub(crate) terms: Arc<AllQueueTerms>,
     pub(crate) poll: Duration,
     pub(crate) settle_buffer: usize,
     pub(crate) notices: mpsc::Receiver<Notice>,
@@ -92,7 +94,7 @@ pub(crate) struct QueueActor {
     /// Who waits for the outcomes in `settling` to be written.
     pub(super) told_when_written: HashMap<(TaskId, Attempt), oneshot::Sender<()>>,
     pub(super) on_lease: OnLease,
-    pub(super) retry: RetryPolicy,
+    pub(super) terms: Arc<AllQueueTerms>,
     pub(super) poll: Duration,
     pub(super) settle_buffer: usize,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
@@ -138,7 +140,7 @@ impl QueueActor {
             settling: Settling::default(),
             told_when_written: HashMap::new(),
             on_lease: launch.on_lease,
-            retry: launch.retry,
+            terms: launch.terms,
             poll: launch.poll,
             settle_buffer: launch.settle_buffer,
             notices: Some(launch.notices),
@@ -236,7 +238,9 @@ impl QueueActor {
         };
         let since = Instant::now();
         let mut given = Vec::with_capacity(assignments.len());
-        for assignment in assignments {
+        for mut assignment in assignments {
+            let of_queue = self.terms.of(&assignment.queue);
+            assignment.timeout = assignment.timeout.or(of_queue.timeout);
             debug!(self.log, "task handed out"; "task" => %assignment.task,
                 "attempt" => assignment.attempt.0, "agent" => %assignment.agent);
             self.metrics.picked_up(assignment.waited);

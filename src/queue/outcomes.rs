@@ -27,8 +27,8 @@ impl QueueActor {
 
     /// Has an outcome written with the next batch.
     pub(super) fn push(&mut self, assignment: &Assignment, outcome: Outcome, ran: Duration) {
-        let dice = fastrand::f64();
-        self.settling.push(Settlement::of(assignment, outcome, ran, &self.retry, dice));
+        let policy = &self.terms.of(&assignment.queue).retry;
+        self.settling.push(Settlement::of(assignment, outcome, ran, policy, fastrand::f64()));
     }
 
     /// Writes the next batch of outcomes, if none is under way.

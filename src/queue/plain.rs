@@ -11,8 +11,8 @@ use crate::{
     domain::{
         AgentName, Attempt, ClaimId, Entry, FleetName, HostId, Lane, QueueName,
         dispatch::RangeClaim,
-        record::Submitted,
-        task::{Assignment, NewTask, Settlement, TaskState},
+        record::{SubmitOutcome, Submitted},
+        task::{Assignment, NewTask, RunTerms, Settlement, TaskState},
     },
     store::{
         Recovery, Store, StoreError,
@@ -175,7 +175,7 @@ impl QueueActor {
                 *place += 1;
                 let is_claimed = *place <= at.claimed;
                 let state = if is_claimed { TaskState::Running } else { TaskState::Pending };
-                answers.push(Submitted { id: task.id, state, created: true });
+                answers.push(Submitted::new(task.id, state, SubmitOutcome::Created));
                 if is_claimed && let Some(fleet) = fleets.get(&task.queue) {
                     let entry = Entry { lane, number: at.base + *place, claim: at.claim };
                     self.dispatch.submitted(fleet, vec![assignment(task, entry)]);
@@ -332,5 +332,6 @@ fn assignment(task: NewTask, entry: Entry) -> Assignment {
         timeout: task.timeout,
         waited: std::time::Duration::ZERO,
         entry: Some(entry),
+        terms: RunTerms::default(),
     }
 }

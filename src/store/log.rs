@@ -20,7 +20,7 @@ use super::{
 };
 use crate::domain::{
     AgentName, Attempt, ClaimId, Entry, HostId, Lane, QueueName, TaskId,
-    task::{Assignment, NewTask, Outcome, Settlement},
+    task::{Assignment, NewTask, Outcome, RunTerms, Settlement},
 };
 
 const LANES: Sql = sql!("log/lanes");
@@ -174,6 +174,7 @@ pub async fn claim(
             timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
             waited: Duration::from_millis(fields.count("waited_ms")?),
             entry: Some(Entry { lane: Lane(lane), number: fields.get("number")?, claim }),
+            terms: RunTerms::default(),
         });
     }
     Ok(Some(Range { claim, span: usize::try_from(span).unwrap_or(usize::MAX), tasks }))

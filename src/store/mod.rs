@@ -26,6 +26,7 @@ mod connect;
 pub mod ends;
 mod error;
 pub mod hosts;
+pub mod leader;
 pub mod listen;
 pub mod log;
 pub mod migrate;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use hostler::{
     domain::{
         Attempt, Generation,
-        task::{Assignment, Outcome},
+        task::{Assignment, Outcome, RunTerms},
     },
     protocol::{
         exec::{self, INHERITED, Template},
@@ -56,6 +56,7 @@ fn assignment(params: &Value) -> Assignment {
         timeout: None,
         waited: std::time::Duration::ZERO,
         entry: None,
+        terms: RunTerms::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::task::RunTerms;
 
 fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
@@ -60,6 +61,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         timeout: None,
         waited: std::time::Duration::ZERO,
         entry: None,
+        terms: RunTerms::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! | file | statements |
 //! | --- | --- |
 //! | `submit.rs` | new tasks |
+//! | `unique.rs` | one task per key: a part of the submit |
 //! | `run.rs` | what hosts do all the time: claim, settle, promote |
 //! | `control.rs` | what people do: cancel, retry |
 //! | `read.rs` | what is told |
@@ -11,9 +12,11 @@ mod control;
 mod read;
 mod run;
 mod submit;
+mod unique;
 
-pub use control::{CancelAnswer, RetryAnswer, cancel, cancelled_while_held, retry};
+pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
 pub use read::{attempts, events, get, list};
+pub(super) use run::run_terms;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
 pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -119,7 +119,7 @@ async fn what_is_submitted_to_idle_agents_is_claimed_with_it() {
     assert_eq!(log.append_for(1, Some(9)).await.1.claimed, 0, "a paused queue gives nothing");
     assert_eq!(log.claim(9).await, None);
     queue_rows::resume(&log.world.db, &log.world.queue).await.unwrap();
-    assert!(hosts::renew(&log.world.db, log.world.host, Duration::ZERO).await.unwrap());
+    hosts::renew(&log.world.db, log.world.host, Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(log.append_for(1, Some(9)).await.1.claimed, 0, "nor does a lease that has ended");
     assert_eq!(log.claim(9).await, None);
 }
@@ -175,8 +175,8 @@ async fn a_lost_hosts_tasks_go_back_and_its_late_ends_change_nothing() {
     let range = log.claim(3).await.unwrap();
     let done: Vec<_> = range.tasks.iter().map(|one| end(one, TaskEvent::Completed)).collect();
     log.end(&done[..1], &[]).await;
-    assert!(hosts::renew(&log.world.db, log.world.host, Duration::ZERO).await.unwrap());
-    let returned = hosts::take_over(&log.world.db).await.unwrap();
+    hosts::renew(&log.world.db, log.world.host, Duration::ZERO).await.unwrap().unwrap();
+    let returned = hosts::take_over(&log.world.db).await.unwrap().returned;
     assert_eq!(returned.iter().map(|one| one.task).collect::<Vec<_>>(), made[1..]);
     assert_eq!(log.end(&done[1..], &[range.claim]).await, [], "too late");
     assert_eq!(
@@ -234,7 +234,8 @@ async fn a_plain_task_is_called_off_wherever_it_is() {
     assert_eq!(tasks::cancel(db, made[1]).await.unwrap(), CancelAnswer::Cancelled);
     let answer = tasks::cancel(db, made[0]).await.unwrap();
     assert!(matches!(answer, CancelAnswer::Requested { host, .. } if host == log.world.host));
-    assert_eq!(tasks::cancelled_while_held(db, log.world.host).await.unwrap().len(), 1);
+    let beat = hosts::renew(db, log.world.host, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(beat, Some(vec![made[0]]), "the beat tells");
     // Its result counts all the same, under the number that it has.
     let done = [end(&range.tasks[0], TaskEvent::Completed)];
     assert_eq!(log.end(&done, &[range.claim]).await.len(), 1);

@@ -4,6 +4,7 @@ mod claim;
 mod control;
 mod errors;
 mod hosts;
+mod leader;
 mod listen;
 mod log;
 mod migrate;
@@ -12,6 +13,7 @@ mod schema;
 mod settle;
 mod states;
 mod submit;
+mod unique;
 
 use std::time::Duration;
 
