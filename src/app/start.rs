@@ -245,7 +245,9 @@ async fn open_store(
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
-    queues::ensure(&store.client().await?, &wanted).await?;
+    let client = store.client().await?;
+    queues::ensure(&client, &wanted).await?;
+    queues::set_terms(&client, &settings.queue_terms()).await?;
     Ok((postgres, store))
 }
 

@@ -39,8 +39,15 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
     },
     File {
-        name: "V5__log",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0005_log.sql")),
+        name: "V5__sql_surface",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0005_sql_surface.sql"
+        )),
+    },
+    File {
+        name: "V6__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0006_log.sql")),
     },
 ];
 

@@ -141,7 +141,7 @@ async fn plans_made_for_an_empty_table_read_by_index() {
         .batch_execute(&format!("PREPARE claim AS {claim} PREPARE settle AS {settle}"))
         .await
         .unwrap();
-    let claim = format!("EXECUTE claim('{host}', '{{default}}', '{{a,b}}', 64)");
+    let claim = format!("EXECUTE claim('{host}', '{{default}}', '{{a,b}}', 64, -32768)");
     let settle = format!(
         "EXECUTE settle('{host}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
     );

@@ -2,15 +2,19 @@
 
 mod claim;
 mod control;
+mod enqueue;
 mod errors;
+mod external;
 mod hosts;
 mod leader;
 mod listen;
 mod log;
 mod migrate;
 mod queues;
+mod roles;
 mod schema;
 mod settle;
+mod sql_doc;
 mod states;
 mod submit;
 mod unique;
