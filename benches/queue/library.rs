@@ -122,7 +122,7 @@ fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcom
                 event: TaskEvent::Completed,
                 retry_after: Duration::ZERO,
                 agent: assignment.agent,
-                ran: Duration::ZERO,
+                began_ago: Duration::ZERO,
                 entry: assignment.entry,
             });
             hand.send((range.claim, ends.collect())).await.map_err(|_| "the settler is gone")?;

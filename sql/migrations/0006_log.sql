@@ -229,3 +229,13 @@ LANGUAGE sql VOLATILE AS $$
     FROM held
     ORDER BY id
 $$;
+
+COMMENT ON TABLE hostler.log_lanes IS 'The streams of plain tasks: one for each queue and data directory, and the number of its newest task.';
+COMMENT ON TABLE hostler.log_cursors IS 'How far each lane has been claimed.';
+COMMENT ON TABLE hostler.log_tasks IS 'One row a plain task, which is never changed.';
+COMMENT ON TABLE hostler.log_claims IS 'Which host runs which range of a lane, until all of it has ended.';
+COMMENT ON TABLE hostler.log_ends IS 'How each plain task left the log: completed, or moved to tasks.';
+COMMENT ON SEQUENCE hostler.log_lanes_id_seq IS 'The numbers of lanes.';
+COMMENT ON VIEW hostler.log_records IS 'The plain tasks, and where they are. What has moved is in tasks.';
+COMMENT ON FUNCTION hostler.track(uuid[], text[]) IS 'Moves plain tasks that have not ended into tasks, and returns how many.';
+COMMENT ON FUNCTION hostler.track_claimed(uuid[], uuid[]) IS 'Moves what these hosts hold of the log into tasks, but for what is kept.';

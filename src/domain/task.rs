@@ -397,22 +397,16 @@ pub struct Settlement {
     pub retry_after: Duration,
     /// Who ran it.
     pub agent: AgentName,
-    /// How long it ran.
-    pub ran: Duration,
+    /// How long ago it began, when this is written.
+    pub began_ago: Duration,
     /// Its place in the log, if it is a plain task.
     pub entry: Option<Entry>,
 }
 
 impl Settlement {
-    /// Decides what `outcome` makes of the task after the attempt `ran` for so long; `policy` is
-    /// that of its queue, and `dice` in `0.0..1.0` spreads the wait.
-    pub fn of(
-        assignment: &Assignment,
-        outcome: Outcome,
-        ran: Duration,
-        policy: &RetryPolicy,
-        dice: f64,
-    ) -> Self {
+    /// Decides what `outcome` makes of the task; `policy` is that of its queue, and `dice` in
+    /// `0.0..1.0` spreads the wait.
+    pub fn of(assignment: &Assignment, outcome: Outcome, policy: &RetryPolicy, dice: f64) -> Self {
         let (event, retry_after) = match &outcome {
             Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
             Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
@@ -429,7 +423,7 @@ impl Settlement {
             event,
             retry_after,
             agent: assignment.agent.clone(),
-            ran,
+            began_ago: Duration::ZERO,
             entry: assignment.entry,
         }
     }

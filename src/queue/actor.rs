@@ -261,7 +261,7 @@ impl QueueActor {
 
     pub(super) fn put_back(&mut self, assignment: &Assignment, ctx: &mut Context<Self>) {
         let reason = "its agent left before it could be handed over".to_owned();
-        self.settle(assignment, Outcome::Released { reason }, Duration::ZERO, ctx);
+        self.settle(assignment, Outcome::Released { reason }, Instant::now(), ctx);
     }
 
     pub(super) fn claim_failed(
@@ -427,7 +427,7 @@ impl QueueActor {
 
     pub(super) fn ended(&mut self, task: TaskId, outcome: Outcome) {
         if let Some(Running { assignment, since }) = self.running.remove(&task) {
-            self.push(&assignment, outcome, since.elapsed());
+            self.push(&assignment, outcome, since);
         }
     }
 

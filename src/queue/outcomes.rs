@@ -1,6 +1,6 @@
 //! How the actor writes outcomes, and what follows once they are written.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use actix::prelude::*;
 use slog::{debug, error, warn};
@@ -18,17 +18,18 @@ impl QueueActor {
         &mut self,
         assignment: &Assignment,
         outcome: Outcome,
-        ran: Duration,
+        since: Instant,
         ctx: &mut Context<Self>,
     ) {
-        self.push(assignment, outcome, ran);
+        self.push(assignment, outcome, since);
         self.flush(ctx);
     }
 
-    /// Has an outcome written with the next batch.
-    pub(super) fn push(&mut self, assignment: &Assignment, outcome: Outcome, ran: Duration) {
+    /// Has the outcome of an attempt that began at `since` written with the next batch.
+    pub(super) fn push(&mut self, assignment: &Assignment, outcome: Outcome, since: Instant) {
         let policy = &self.terms.of(&assignment.queue).retry;
-        self.settling.push(Settlement::of(assignment, outcome, ran, policy, fastrand::f64()));
+        let settlement = Settlement::of(assignment, outcome, policy, fastrand::f64());
+        self.settling.push(settlement, since);
     }
 
     /// Writes the next batch of outcomes, if none is under way.
@@ -36,7 +37,7 @@ impl QueueActor {
         // Without a lease there is nobody to settle for: the outcomes wait for the next host id
         // and are refused under it, because their attempts were put back.
         let host = self.lease.host().unwrap_or(self.host.id);
-        let Some(batch) = self.settling.next() else {
+        let Some(batch) = self.settling.next(Instant::now()) else {
             self.tell_if_quiet();
             return;
         };

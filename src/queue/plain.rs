@@ -105,65 +105,69 @@ fn count(batch: &[Settlement]) -> HashMap<ClaimId, usize> {
     counts
 }
 
+/// What agents of this host could take at once.
+struct Idle {
+    host: HostId,
+    /// Whose, of each queue, and how many tasks.
+    fleets: HashMap<QueueName, (FleetName, usize)>,
+}
+
 /// What came of a batch of submits.
 struct Written {
     requests: Vec<Request>,
     appended: HashMap<Lane, Appended>,
+    /// The lanes that were not known before.
     lanes: Lanes,
+    idle: Option<Idle>,
+}
+
+impl Written {
+    /// Whose agents take what is claimed of `queue`.
+    fn fleet(&self, queue: &QueueName) -> Option<FleetName> {
+        Some(self.idle.as_ref()?.fleets.get(queue)?.0.clone())
+    }
 }
 
 impl QueueActor {
     /// Writes the submits that wait, all of them in one statement, if none is under way.
     pub(super) fn append(&mut self, ctx: &mut Context<Self>) {
         let Some(requests) = self.plain.next() else { return };
-        let (direct, fleets) = self.direct(&requests);
+        let idle = self.direct(&requests);
         let (store, limit, slot) = (self.store.clone(), self.patience(), self.host.slot);
         let lanes = self.plain.lanes.clone();
-        let send = async move { write(&store, limit, slot, lanes, requests, direct).await };
+        let send = async move { write(&store, limit, slot, lanes, requests, idle).await };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
             this.plain.appending = false;
             match result {
-                Ok(written) => this.appended(written, &fleets, ctx),
+                Ok(written) => this.appended(written, ctx),
                 Err((requests, error)) => this.append_failed(requests, error),
             }
             this.append(ctx);
         }));
     }
 
-    /// What of these submits agents could take at once, and which fleet's.
-    fn direct(
-        &self,
-        requests: &[Request],
-    ) -> (Option<(HostId, HashMap<QueueName, usize>)>, HashMap<QueueName, FleetName>) {
-        let Some(host) = self.lease.host().filter(|_| self.may_claim()) else {
-            return (None, HashMap::new());
-        };
-        let (mut most, mut fleets) = (HashMap::new(), HashMap::new());
+    /// What of these submits agents could take at once.
+    fn direct(&self, requests: &[Request]) -> Option<Idle> {
+        let host = self.lease.host().filter(|_| self.may_claim())?;
+        let mut fleets = HashMap::new();
         for task in requests.iter().flat_map(|request| &request.tasks) {
-            if fleets.contains_key(&task.queue) {
-                continue;
-            }
-            if let Some((fleet, free)) = self.dispatch.direct(&task.queue) {
-                most.insert(task.queue.clone(), free);
-                fleets.insert(task.queue.clone(), fleet);
+            if !fleets.contains_key(&task.queue)
+                && let Some(idle) = self.dispatch.direct(&task.queue)
+            {
+                fleets.insert(task.queue.clone(), idle);
             }
         }
-        (Some((host, most)).filter(|(_, most)| !most.is_empty()), fleets)
+        (!fleets.is_empty()).then_some(Idle { host, fleets })
     }
 
-    fn appended(
-        &mut self,
-        written: Written,
-        fleets: &HashMap<QueueName, FleetName>,
-        ctx: &mut Context<Self>,
-    ) {
-        self.plain.lanes.extend(written.lanes);
+    fn appended(&mut self, mut written: Written, ctx: &mut Context<Self>) {
+        self.plain.lanes.extend(std::mem::take(&mut written.lanes));
         for appended in written.appended.values().filter(|appended| appended.claimed > 0) {
             let claimed = usize::try_from(appended.claimed).unwrap_or_default();
             self.plain.open.insert(appended.claim, claimed);
         }
         let mut placed: HashMap<Lane, i64> = HashMap::new();
-        for Request { tasks, tell } in written.requests {
+        for Request { tasks, tell } in std::mem::take(&mut written.requests) {
             let mut answers = Vec::with_capacity(tasks.len());
             for task in tasks {
                 let lane = self.plain.lanes.get(&task.queue).copied();
@@ -176,9 +180,9 @@ impl QueueActor {
                 let is_claimed = *place <= at.claimed;
                 let state = if is_claimed { TaskState::Running } else { TaskState::Pending };
                 answers.push(Submitted::new(task.id, state, SubmitOutcome::Created));
-                if is_claimed && let Some(fleet) = fleets.get(&task.queue) {
+                if is_claimed && let Some(fleet) = written.fleet(&task.queue) {
                     let entry = Entry { lane, number: at.base + *place, claim: at.claim };
-                    self.dispatch.submitted(fleet, vec![assignment(task, entry)]);
+                    self.dispatch.submitted(&fleet, vec![assignment(task, entry)]);
                 } else {
                     self.dispatch.wake_plain(&task.queue);
                     if !self.announce.contains(&task.queue) {
@@ -247,6 +251,8 @@ impl QueueActor {
         self.failures = 0;
         let Some(Range { claim, span, tasks }) = range else {
             self.dispatch.range_claimed(fleet, asked, 0, Vec::new());
+            // Tracked ones that go after plain ones can be claimed now.
+            self.serve(ctx);
             return;
         };
         self.metrics.claimed(tasks.len(), started.elapsed());
@@ -282,7 +288,7 @@ async fn write(
     slot: uuid::Uuid,
     mut lanes: Lanes,
     requests: Vec<Request>,
-    direct: Option<(HostId, HashMap<QueueName, usize>)>,
+    idle: Option<Idle>,
 ) -> Result<Written, (Vec<Request>, StoreError)> {
     let mut found = Lanes::new();
     let result = store
@@ -305,15 +311,16 @@ async fn write(
                 };
                 placed.push((*lane, task));
             }
-            let direct = direct.map(|(host, most)| {
-                let most = most.into_iter().filter_map(|(queue, n)| Some((*lanes.get(&queue)?, n)));
-                Direct { host, most: most.collect() }
+            let direct = idle.as_ref().map(|Idle { host, fleets }| {
+                let of_lane =
+                    |(queue, (_, free)): (_, &(_, usize))| Some((*lanes.get(queue)?, *free));
+                Direct { host: *host, most: fleets.iter().filter_map(of_lane).collect() }
             });
             log::submit(db, &placed, direct.as_ref()).await
         })
         .await;
     match result {
-        Ok(appended) => Ok(Written { requests, appended, lanes: found }),
+        Ok(appended) => Ok(Written { requests, appended, lanes: found, idle }),
         Err(error) => Err((requests, error)),
     }
 }

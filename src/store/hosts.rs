@@ -92,9 +92,10 @@ pub async fn register(
     Ok(resume(db, host, &[]).await?.returned)
 }
 
-/// As [`register`], but goes on with those of the predecessors' attempts that are among `wanted`,
-/// beside the agents that run them. They keep their numbers, and nothing happens to their tasks, but
-/// that plain ones leave the log.
+/// As [`register`], but goes on with those of the predecessors' attempts that are among `wanted`.
+///
+/// Beside each stands the agent that runs it. They keep their numbers, and nothing happens to their
+/// tasks, but that plain ones leave the log.
 pub async fn resume(
     db: &impl GenericClient,
     host: &NewHost,

@@ -197,11 +197,11 @@ pub async fn settle(
     let lanes: Vec<i32> = ends.iter().map(|end| end.place.0.0).collect();
     let numbers: Vec<i64> = ends.iter().map(|end| end.place.1).collect();
     let agents: Vec<&AgentName> = ends.iter().map(|end| &end.settlement.agent).collect();
-    let ran: Vec<i64> = ends.iter().map(|end| milliseconds(end.settlement.ran)).collect();
+    let began: Vec<i64> = ends.iter().map(|end| microseconds(end.settlement.began_ago)).collect();
     let outputs: Vec<_> = ends.iter().map(|end| Document(end.output)).collect();
     let over: Vec<Uuid> = over.iter().map(|claim| claim.0).collect();
     let row =
-        SETTLE.query_opt(db, &[&host, &lanes, &numbers, &agents, &ran, &outputs, &over]).await?;
+        SETTLE.query_opt(db, &[&host, &lanes, &numbers, &agents, &began, &outputs, &over]).await?;
     let all = ends.iter().map(|end| end.place);
     let Some(row) = row else { return Ok(HashSet::new()) };
     let fields = SETTLE.fields(&row);
@@ -252,6 +252,12 @@ pub async fn track_predecessor(
     let (ids, agents): (Vec<TaskId>, Vec<&AgentName>) = tasks.iter().copied().unzip();
     TRACK_PREDECESSOR.query(db, &[&slot, &ids, &agents]).await?;
     Ok(())
+}
+
+/// A duration as `bigint` microseconds; one that is too long becomes a hundred years.
+fn microseconds(duration: Duration) -> i64 {
+    let most = milliseconds(Duration::MAX).saturating_mul(1_000);
+    i64::try_from(duration.as_micros()).map_or(most, |micros| micros.min(most))
 }
 
 fn int(count: usize) -> i32 {

@@ -1,5 +1,5 @@
 -- log/settle: write that agents of host $1 completed the plain tasks $3 of the lanes $2 (in that
---     order, each once): agents $4, for $5 milliseconds, outputs $6. The claims $7 are over with
+--     order, each once): agents $4, begun $5 microseconds ago, outputs $6. The claims $7 are over with
 --     that. Returns one row: the numbers that counted with their lanes, or nulls where all did. One
 --     that this host has written before counts: the answer to that may have been lost.
 -- State: running -> completed, which is `step(Running, Completed)`.
@@ -9,11 +9,11 @@
 WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest($2::integer[], $3::bigint[], $4::text[], $5::bigint[], $6::jsonb[])
-        AS given (lane, number, agent, ran, output)
+        AS given (lane, number, agent, began_ago, output)
 ), ended AS (
     INSERT INTO hostler.log_ends (lane, number, host_id, agent, started_at, output)
     SELECT given.lane, given.number, $1::uuid, given.agent,
-        now() - given.ran * interval '1 millisecond', given.output
+        now() - given.began_ago * interval '1 microsecond', given.output
     FROM given
     ON CONFLICT DO NOTHING
     RETURNING lane, number

@@ -238,6 +238,10 @@ impl Dispatch {
     ) {
         if let Some(serving) = self.fleets.get_mut(fleet) {
             serving.supply.claimed(asked, span, tasks);
+            // The next look is for tracked ones, without a detour.
+            if !serving.supply.may_have_more() {
+                serving.turn = Turn::Tracked;
+            }
         }
     }
 

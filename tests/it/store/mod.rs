@@ -159,7 +159,7 @@ fn end(attempt: &Assignment, event: TaskEvent) -> Settlement {
         event,
         retry_after: Duration::from_secs(30),
         agent: attempt.agent.clone(),
-        ran: Duration::from_millis(5),
+        began_ago: Duration::from_millis(5),
         entry: attempt.entry,
     }
 }
