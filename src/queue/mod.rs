@@ -29,6 +29,7 @@ mod lease;
 mod messages;
 mod outcomes;
 mod plain;
+mod schedules;
 mod settling;
 mod tenure;
 

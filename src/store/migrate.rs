@@ -46,8 +46,15 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V6__log",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0006_log.sql")),
+        name: "V6__schedules",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0006_schedules.sql"
+        )),
+    },
+    File {
+        name: "V7__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
     },
 ];
 

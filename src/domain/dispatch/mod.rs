@@ -256,7 +256,9 @@ impl Dispatch {
     /// many.
     pub fn direct(&self, queue: &QueueName) -> Option<(FleetName, usize)> {
         let serves = |serving: &&Serving| serving.queues.contains(queue);
-        if self.fleets.values().filter(serves).any(|serving| !serving.supply.is_spent()) {
+        let waits =
+            |serving: &Serving| !serving.supply.is_spent() || !serving.is_dry_from(PLAIN + 1);
+        if self.fleets.values().filter(serves).any(waits) {
             return None;
         }
         let mut free = self
@@ -308,17 +310,18 @@ impl Dispatch {
         handouts
     }
 
-    /// What was claimed for fleets whose agents have taken nothing since this was asked last; all of
-    /// it where a fleet has no agents any longer.
+    /// What was claimed for agents that are all at work, and have ended nothing since this was asked
+    /// last; all of it where a fleet has no agents any longer.
     pub fn stalled(&mut self) -> Vec<Assignment> {
-        let stalled = |serving: &mut Serving| {
-            if serving.slots.any_stays() {
-                serving.supply.stalled()
-            } else {
-                serving.supply.empty()
+        let mut stalled = Vec::new();
+        for serving in self.fleets.values_mut() {
+            if !serving.slots.any_stays() {
+                stalled.extend(serving.supply.empty());
+            } else if serving.slots.free() == 0 {
+                stalled.extend(serving.supply.stalled());
             }
-        };
-        self.fleets.values_mut().flat_map(stalled).collect()
+        }
+        stalled
     }
 
     /// What was claimed and not handed out.

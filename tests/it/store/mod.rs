@@ -12,6 +12,7 @@ mod log;
 mod migrate;
 mod queues;
 mod roles;
+mod schedules;
 mod schema;
 mod settle;
 mod sql_doc;
