@@ -15,6 +15,7 @@
 //! | group | a name under which tasks are counted together |
 //! | batch | tasks that end together, and then call back |
 //! | dead letter | a failed task, with why it failed and what was done about it |
+//! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | schedule | what submits a task at each of its times: see [`schedule`] |
 //! | event | an append-only fact about a task, numbered without a gap |
@@ -28,6 +29,7 @@ pub mod batch;
 pub mod bulk;
 pub mod cron;
 pub mod dispatch;
+mod entry;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;
@@ -41,6 +43,7 @@ pub mod schedule;
 pub mod task;
 pub mod unique;
 
+pub use entry::{ClaimId, Entry, Lane};
 pub use ids::{
     AgentName, Attempt, BatchId, Capability, FleetName, Generation, GroupName, HostId, MAX_NAME,
     ParseIdError, ParseNameError, PhaseName, PlanTaskId, QueueName, ScheduleName, TaskId,

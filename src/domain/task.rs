@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, BatchId, GroupName, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
+
+mod class;
+
+pub use class::{FailureClass, UnknownClass};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -182,76 +186,6 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
     })
 }
 
-/// Why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// The process ended before or instead of an answer: a status other than 0, or a signal.
-    Exit,
-    /// The agent answered that the task failed.
-    Task,
-    /// The attempt took longer than its limit.
-    Timeout,
-    /// The agent showed no life for longer than its limit.
-    Stale,
-    /// The process could not be started.
-    Spawn,
-    /// The agent broke the protocol: garbage, an overlong line, an unreadable result.
-    Protocol,
-    /// The host that ran it is gone.
-    HostLost,
-    /// A fault of Hostler itself.
-    Internal,
-}
-
-impl FailureClass {
-    /// Every class.
-    pub const ALL: [Self; 8] = [
-        Self::Exit,
-        Self::Task,
-        Self::Timeout,
-        Self::Stale,
-        Self::Spawn,
-        Self::Protocol,
-        Self::HostLost,
-        Self::Internal,
-    ];
-
-    /// The word used in SQL, in the API and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Task => "task",
-            Self::Timeout => "timeout",
-            Self::Stale => "stale",
-            Self::Spawn => "spawn",
-            Self::Protocol => "protocol",
-            Self::HostLost => "host_lost",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-/// A word that names no class.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no class of failures; the classes are {known}", known = FailureClass::ALL.map(FailureClass::as_str).join(", "))]
-pub struct UnknownClass(String);
-
-impl std::str::FromStr for FailureClass {
-    type Err = UnknownClass;
-
-    fn from_str(text: &str) -> Result<Self, UnknownClass> {
-        let found = Self::ALL.into_iter().find(|class| class.as_str() == text);
-        found.ok_or_else(|| UnknownClass(text.to_owned()))
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// How one attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -344,6 +278,16 @@ impl Terms {
     }
 }
 
+impl NewTask {
+    /// Whether it asks for nothing but to be run once, in its turn: then the log can keep it.
+    pub fn is_plain(&self) -> bool {
+        self.priority == 0
+            && self.run_at.is_none()
+            && self.idempotency_key.is_none()
+            && self.terms.is_empty()
+    }
+}
+
 /// One attempt of a task, as a host hands it to an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -367,6 +311,8 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
     pub waited: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
     /// What the task asks for that concerns its attempts.
     pub terms: RunTerms,
 }
@@ -403,6 +349,12 @@ pub struct Settlement {
     pub event: TaskEvent,
     /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
     pub retry_after: Duration,
+    /// Who ran it.
+    pub agent: AgentName,
+    /// How long ago it began, when this is written.
+    pub began_ago: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
 }
 
 impl Settlement {
@@ -418,7 +370,16 @@ impl Settlement {
                 AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
             },
         };
-        Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
+        Self {
+            task: assignment.task,
+            attempt: assignment.attempt,
+            outcome,
+            event,
+            retry_after,
+            agent: assignment.agent.clone(),
+            began_ago: Duration::ZERO,
+            entry: assignment.entry,
+        }
     }
 }
 

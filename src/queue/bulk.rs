@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     QueueError, QueueHandle,
@@ -15,12 +16,15 @@ use crate::{
         record::{DeadLetter, Page},
         task::TaskState,
     },
-    store::{notify, queues, tasks},
+    store::{log, notify, queues, tasks},
 };
 
 /// How many tasks one statement looks at, and locks at the most: few enough that nobody who wants one
 /// of them waits for long.
 const LOOK_AT: u32 = 1000;
+
+/// The cursor of a call that left off among the plain tasks, which come before all others.
+const FIRST: TaskId = TaskId::from_uuid(Uuid::nil());
 
 /// How long one call goes on. It then says where to go on, which is how a caller sees progress, and
 /// no request grows with the number of tasks.
@@ -64,8 +68,16 @@ impl QueueHandle {
         }
         let stop_at = Instant::now() + GOES_ON;
         let before = bulk.after.map_or(0, |cursor| cursor.changed);
-        let mut after = bulk.after.map(|cursor| cursor.after);
+        let mut after = bulk.after.map(|cursor| cursor.after).filter(|after| *after != FIRST);
         let mut record = BulkRecord { dry_run: bulk.dry_run, ..BulkRecord::default() };
+        if after.is_none() && bulk.deed == Deed::Cancel {
+            let done = self.cancel_plain(&bulk, stop_at, &mut record).await?;
+            if !done {
+                let cursor = Cursor { after: FIRST, changed: before + record.changed };
+                record.next_cursor = Some(cursor.to_string());
+                return Ok(record);
+            }
+        }
         loop {
             let db = self.store.client().await?;
             let mut found = tasks::find(&db, &bulk.selection, after, LOOK_AT).await?;
@@ -85,6 +97,39 @@ impl QueueHandle {
                 let cursor = Cursor { after: go_on_after, changed: before + record.changed };
                 record.next_cursor = Some(cursor.to_string());
                 return Ok(record);
+            }
+        }
+    }
+
+    /// Calls plain tasks off: they leave the log for that. Says whether that was all of them, and
+    /// whether the limit allows more.
+    async fn cancel_plain(
+        &self,
+        bulk: &Bulk,
+        stop_at: Instant,
+        record: &mut BulkRecord,
+    ) -> Result<bool, QueueError> {
+        let limit = bulk.limit.unwrap_or(u64::MAX);
+        if bulk.dry_run {
+            let db = self.store.client().await?;
+            let (count, _) = tasks::find_plain(&db, &bulk.selection, None).await?;
+            record.matched = count.min(limit);
+            return Ok(count < limit);
+        }
+        loop {
+            let db = self.store.client().await?;
+            let most = (limit - record.matched).min(u64::from(LOOK_AT));
+            let (count, found) = tasks::find_plain(&db, &bulk.selection, Some(most)).await?;
+            if found.is_empty() {
+                return Ok(true);
+            }
+            let moving: Vec<_> = found.iter().map(|task| (*task, None)).collect();
+            log::track(&db, &moving).await?;
+            drop(db);
+            record.matched += count;
+            self.cancel_these(&found, &bulk.selection.states, record).await?;
+            if record.matched >= limit || Instant::now() >= stop_at {
+                return Ok(false);
             }
         }
     }
@@ -182,6 +227,7 @@ impl QueueHandle {
             items.truncate(limit);
             items.last().map(|letter| letter.task.id.to_string())
         });
+        let items = items.into_iter().map(|letter| self.whole(letter)).collect();
         Ok(Page { items, next_cursor: next_cursor.flatten() })
     }
 
@@ -192,7 +238,11 @@ impl QueueHandle {
     /// [`QueueError::NotDead`]; [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn dead_letter(&self, task: TaskId) -> Result<DeadLetter, QueueError> {
         let letter = tasks::dead_letter(&self.store.client().await?, task).await?;
-        letter.ok_or(QueueError::NotDead { task })
+        letter.map(|letter| self.whole(letter)).ok_or(QueueError::NotDead { task })
+    }
+
+    fn whole(&self, letter: DeadLetter) -> DeadLetter {
+        DeadLetter { task: self.complete(letter.task), ..letter }
     }
 }
 

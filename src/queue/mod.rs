@@ -25,17 +25,20 @@
 mod actor;
 mod batches;
 mod bulk;
+mod error;
 mod handle;
 mod handlers;
 mod lease;
 mod messages;
 mod outcomes;
+mod plain;
 mod schedules;
 mod settling;
 mod tenure;
 
 pub use bulk::Bulk;
-pub use handle::{QueueError, QueueHandle};
-pub use messages::{FromAgent, QueueReport, ToAgent};
+pub use error::QueueError;
+pub use handle::QueueHandle;
+pub use messages::{Ended, FromAgent, QueueReport, ToAgent};
 
 pub(crate) use actor::{Launch, OnLease};

@@ -53,8 +53,12 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V7__members",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_members.sql")),
+        name: "V7__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
+    },
+    File {
+        name: "V8__members",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_members.sql")),
     },
 ];
 

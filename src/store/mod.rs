@@ -24,11 +24,13 @@
 pub mod batches;
 mod codec;
 mod connect;
+pub mod ends;
 mod error;
 pub mod groups;
 pub mod hosts;
 pub mod leader;
 pub mod listen;
+pub mod log;
 pub mod migrate;
 pub mod notify;
 pub mod queues;

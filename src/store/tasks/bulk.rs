@@ -16,6 +16,7 @@ use crate::{
 };
 
 const FIND: Sql = sql!("tasks/find");
+const FIND_PLAIN: Sql = sql!("log/find");
 const CANCEL_MANY: Sql = sql!("tasks/cancel_many");
 const RETRY_MANY: Sql = sql!("tasks/retry_many");
 const DISCARD: Sql = sql!("dead_letter_notes/discard");
@@ -61,6 +62,29 @@ pub async fn find(
     let Some(row) = row else { return Ok(Found { tasks: Vec::new(), go_on_after: None }) };
     let fields = FIND.fields(&row);
     Ok(Found { tasks: fields.get("ids")?, go_on_after: fields.get("go_on_after")? })
+}
+
+/// The plain tasks that are meant, up to `most`; without that only their number.
+///
+/// They are not among those that [`find`] finds, and are changed by moving them there first. None of
+/// them is in a group or a batch, and none has failed.
+pub async fn find_plain(
+    db: &impl GenericClient,
+    selection: &Selection,
+    most: Option<u64>,
+) -> Result<(u64, Vec<TaskId>), StoreError> {
+    let of = selection;
+    if of.group.is_some() || of.batch.is_some() || of.class.is_some() {
+        return Ok((0, Vec::new()));
+    }
+    let most = most.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
+    let (from, until) = (&of.created_after, &of.created_before);
+    let row = FIND_PLAIN
+        .query_opt(db, &[&of.states, &of.queue, &of.kind, from, until, &of.tasks, &most])
+        .await?;
+    let Some(row) = row else { return Ok((0, Vec::new())) };
+    let fields = FIND_PLAIN.fields(&row);
+    Ok((fields.count("found")?, fields.get("ids")?))
 }
 
 /// Calls those tasks off that are still in one of `states`. Returns each, and whether it is held:

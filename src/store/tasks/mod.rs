@@ -20,10 +20,11 @@ mod run;
 mod submit;
 mod unique;
 
-pub use bulk::{Found, Retried, cancel_many, discard_many, find, retry_many};
+pub use bulk::{Found, Retried, cancel_many, discard_many, find, find_plain, retry_many};
 pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
 pub use letters::{dead_letter, dead_letters};
 pub use read::{attempts, events, get, list};
 pub(super) use run::run_terms;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

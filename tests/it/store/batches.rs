@@ -294,7 +294,7 @@ async fn many_ends_at_once_call_each_batch_back_once() {
                 let db = store.client().await.unwrap();
                 let names = super::agents(dice.usize(1..8));
                 let queues = [queue.clone()];
-                let given = tasks::claim(&db, host, &queues, &names).await.unwrap();
+                let given = tasks::claim(&db, host, &queues, &names, i16::MIN).await.unwrap();
                 if given.is_empty() {
                     break;
                 }

@@ -8,7 +8,7 @@ use hostler::{
         bulk::{Deed, Selection},
         task::{FailureClass, NewTask, Outcome, Settlement, TaskEvent, TaskState},
     },
-    store::tasks,
+    store::{ends, log, tasks},
 };
 use jiff::Timestamp;
 
@@ -251,7 +251,8 @@ async fn nobody_deadlocks_and_no_task_is_lost() {
                     }
                     _ => {
                         let queues = [queue.clone()];
-                        let given = tasks::claim(&db, host, &queues, &names).await.unwrap();
+                        let given =
+                            tasks::claim(&db, host, &queues, &names, i16::MIN).await.unwrap();
                         let ends: Vec<_> =
                             given.iter().map(|one| end(one, TaskEvent::FailedForGood)).collect();
                         tasks::settle(&db, host, &ends).await.unwrap();
@@ -296,6 +297,11 @@ async fn a_search_reads_by_index_whatever_was_when_it_was_planned() {
             include_str!("../../../sql/queries/task_members/of_group.sql"),
             "'{}', NULL, NULL, 'g', NULL, 10",
         ),
+        (
+            "plain",
+            include_str!("../../../sql/queries/log/find.sql"),
+            "'{}', NULL, NULL, NULL, NULL, NULL, 10",
+        ),
         ("grouped", include_str!("../../../sql/queries/task_tally/group.sql"), "'g'"),
         ("cancelling", include_str!("../../../sql/queries/tasks/cancel_many.sql"), "'{}', '{}'"),
         (
@@ -316,5 +322,57 @@ async fn a_search_reads_by_index_whatever_was_when_it_was_planned() {
         for table in ["tasks", "task_members", "attempts", "task_tally", "batches"] {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{name}:\n{plan}");
         }
+    }
+}
+
+/// Plain tasks are not in `tasks`: what waits and what runs of them is found apart, and called off
+/// once it has moved there; what has completed, or moved, is no longer found.
+#[tokio::test]
+async fn plain_tasks_are_found_in_the_log() {
+    let world = World::new().await;
+    let (slot, queues) = (uuid::Uuid::new_v4(), [world.queue.clone()]);
+    let lane = log::lanes(&world.db, slot, &queues).await.unwrap()[&world.queue];
+    let mut batch: Vec<_> = (0..6).map(|_| task(&world.queue)).collect();
+    batch[4].kind = "special".to_owned();
+    let placed: Vec<_> = batch.iter().map(|task| (lane, task)).collect();
+    log::submit(&world.db, &placed, None).await.unwrap();
+    let ids: Vec<TaskId> = batch.iter().map(|task| task.id).collect();
+    let range = log::claim(&world.db, world.host, slot, &queues, 2).await.unwrap().unwrap();
+    let done = [end(&range.tasks[0], TaskEvent::Completed)];
+    ends::settle(&world.db, world.host, &done, &[]).await.unwrap();
+
+    let all = all(&Deed::Cancel);
+    let hour_ago = Some(Timestamp::now() - Duration::from_secs(3600));
+    let rows: Vec<(Selection, &[usize])> = vec![
+        (all.clone(), &[1, 2, 3, 4, 5]),
+        (Selection { states: vec![TaskState::Running], ..all.clone() }, &[1]),
+        (Selection { states: vec![TaskState::Pending], ..all.clone() }, &[2, 3, 4, 5]),
+        (Selection { states: vec![TaskState::Scheduled], ..all.clone() }, &[]),
+        (Selection { queue: Some("other".parse().unwrap()), ..all.clone() }, &[]),
+        (Selection { kind: Some("special".to_owned()), ..all.clone() }, &[4]),
+        (Selection { tasks: Some(vec![ids[0], ids[1], ids[5]]), ..all.clone() }, &[1, 5]),
+        (Selection { created_before: hour_ago, ..all.clone() }, &[]),
+        (Selection { group: Some("g".parse().unwrap()), ..all.clone() }, &[]),
+        (Selection { class: Some(FailureClass::Exit), ..all.clone() }, &[]),
+    ];
+    for (selection, expected) in rows {
+        let mut expected: Vec<_> = expected.iter().map(|nth| ids[*nth]).collect();
+        expected.sort_unstable();
+        let count = expected.len() as u64;
+        let found = tasks::find_plain(&world.db, &selection, Some(100)).await.unwrap();
+        assert_eq!(found, (count, expected), "{selection:?}");
+        let counted = tasks::find_plain(&world.db, &selection, None).await.unwrap();
+        assert_eq!(counted, (count, Vec::new()), "{selection:?}");
+    }
+    assert_eq!(tasks::find_plain(&world.db, &all, Some(2)).await.unwrap().0, 2);
+
+    let moving: Vec<_> = ids.iter().map(|id| (*id, None)).collect();
+    log::track(&world.db, &moving).await.unwrap();
+    assert_eq!(tasks::find_plain(&world.db, &all, None).await.unwrap().0, 0);
+    let held = tasks::cancel_many(&world.db, &ids, &all.states).await.unwrap();
+    assert_eq!(held.iter().filter(|task| task.1).count(), 1, "the one that runs");
+    assert_eq!(held.len(), 5);
+    for id in &ids[2..] {
+        assert_eq!(world.state(*id).await, TaskState::Cancelled);
     }
 }

@@ -127,7 +127,7 @@ async fn counts_are_right_while_many_write() {
                 store.transact(async |db| tasks::submit(db, &batch).await).await.unwrap();
                 let db = store.client().await.unwrap();
                 let queues = [queue.clone()];
-                let given = tasks::claim(&db, host, &queues, &names).await.unwrap();
+                let given = tasks::claim(&db, host, &queues, &names, i16::MIN).await.unwrap();
                 let events = [TaskEvent::Completed, TaskEvent::FailedForGood, TaskEvent::Released];
                 let ends: Vec<_> =
                     given.iter().map(|one| end(one, events[dice.usize(..3)])).collect();

@@ -1,0 +1,90 @@
+//! What can go wrong when somebody asks the queue.
+
+use crate::{
+    domain::{
+        BatchId, GroupName, QueueName, ScheduleName, TaskId, task::TaskState, unique::Rejected,
+    },
+    store::{Recovery, StoreError},
+};
+
+/// What can go wrong, as far as a caller can do something about it.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// There is no such task.
+    #[error("there is no task {task}")]
+    UnknownTask {
+        /// The id that was asked for.
+        task: TaskId,
+    },
+    /// There is no such queue.
+    #[error("there is no queue `{queue}`; `hostler queue list` shows those there are")]
+    UnknownQueue {
+        /// The name that was asked for.
+        queue: QueueName,
+    },
+    /// There is no such schedule.
+    #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
+    UnknownSchedule {
+        /// The name that was asked for.
+        schedule: ScheduleName,
+    },
+    /// The task is in a state where that can't be done.
+    #[error("task {task} is {state}: {what}")]
+    WrongState {
+        /// The task.
+        task: TaskId,
+        /// Where it is.
+        state: TaskState,
+        /// What can't be done, and what can.
+        what: &'static str,
+    },
+    /// A task of a submit was to be the only one of its key, and another is in its way.
+    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task of the submit, and what is in its way.
+        rejected: Rejected,
+    },
+    /// There is no such batch.
+    #[error("there is no batch {batch}")]
+    UnknownBatch {
+        /// The id that was asked for.
+        batch: BatchId,
+    },
+    /// The batch takes no more tasks.
+    #[error("batch {batch} is closed: no more tasks can be added to it")]
+    BatchClosed {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// There is no task in this group.
+    #[error("there is no task in group `{group}`")]
+    UnknownGroup {
+        /// The name that was asked for.
+        group: GroupName,
+    },
+    /// The task is not failed, or there is no such task.
+    #[error("there is no failed task {task}")]
+    NotDead {
+        /// The id that was asked for.
+        task: TaskId,
+    },
+    /// Postgres does not answer now; the same call may work soon.
+    #[error("the database does not answer; try again")]
+    Unavailable(#[source] StoreError),
+    /// The statement failed, and would again.
+    #[error("the database refused a statement")]
+    Internal(#[source] StoreError),
+}
+
+impl From<StoreError> for QueueError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
+            StoreError::UnknownBatch { batch } => Self::UnknownBatch { batch },
+            StoreError::BatchClosed { batch } => Self::BatchClosed { batch },
+            error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
+            error => Self::Internal(error),
+        }
+    }
+}
