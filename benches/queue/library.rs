@@ -21,16 +21,13 @@ use crate::{
     host::QUEUE,
     meter::{Drained, rate},
     ours::{BULK, NAME, input},
+    state::check,
 };
 
 /// Tasks in one claim.
 const CLAIM: usize = 500;
 /// Claims that may wait for the settler.
 const AHEAD: usize = 4;
-
-/// Completed by their first attempt.
-const AT_FIRST: &str =
-    "SELECT count(*) FROM hostler.tasks WHERE state = 'completed' AND attempt = 1";
 
 /// A pool on `config`.
 fn open(config: Config) -> Outcome<Store> {
@@ -151,10 +148,7 @@ pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
     run.samples.add(NAME, "bulk by the library", &[submitted]);
     run.cluster.settle(database, false)?;
     let drained = drain(&config, host, &queue, count)?;
-    let at_first = run.cluster.ask(database, AT_FIRST)?;
-    if at_first != count.to_string() {
-        return Err(format!("{at_first} of {count} were completed by their first attempt").into());
-    }
+    check(run, database, count)?;
     run.samples.add(NAME, "drain by the library", &[drained.completed]);
     run.cluster.remove(database)
 }

@@ -15,6 +15,7 @@ use crate::{
     host::{Agents, Host, PARKED, QUEUE, WORKERS},
     library,
     meter::{Drained, millis, pause, rate},
+    state::{await_end, check, give_up},
 };
 
 /// Under which name the figures are kept.
@@ -28,15 +29,10 @@ pub(crate) const CLIENTS: usize = 10;
 const SUBMITTERS: [(usize, &str); 2] = [(8, "submit by 8"), (64, "submit by 64")];
 /// Agents that have nothing to do.
 const IDLE: usize = 200;
+/// How long a look at a drain is away from the next.
+const GLANCE: Duration = Duration::from_millis(2);
 /// The first pick-ups are not counted: everything is cold.
 const WARM_UPS: usize = 5;
-
-/// How many tasks of the queue have not ended.
-const LEFT: &str =
-    "SELECT count(*) FROM hostler.tasks WHERE queue = 'bench' AND state IN ('pending', 'running')";
-/// How many tasks of the queue were completed by their first attempt.
-const AT_FIRST: &str = "SELECT count(*) FROM hostler.tasks \
-    WHERE queue = 'bench' AND state = 'completed' AND attempt = 1";
 
 /// What all tasks have as input, as the peers' tasks have.
 pub(crate) fn input(number: usize) -> serde_json::Value {
@@ -68,46 +64,22 @@ fn bulk(host: &Host, queue: &str, count: usize) -> Outcome<f64> {
 /// Lets the queue go, which was paused, and waits until the agents have had `count` tasks more and,
 /// where they are all that there are, all of them are completed.
 fn drain(run: &Run, database: &str, host: &Host, count: usize, all: bool) -> Outcome<Drained> {
+    let session = run.cluster.session(database)?;
     let before = host.tasks_had()?;
     let began = now();
     host.connect()?.post(&format!("queues/{QUEUE}/resume"), "{}")?;
     let patience = Instant::now();
     while host.tasks_had()? < before + count {
         give_up(patience, run.sizes.patience)?;
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(GLANCE);
     }
-    while all && run.cluster.ask(database, LEFT)? != "0" {
-        give_up(patience, run.sizes.patience)?;
-        thread::sleep(Duration::from_millis(5));
+    if all {
+        await_end(&session, GLANCE, run.sizes.patience)?;
     }
     let completed = now();
     let moments = host.moments()?;
     let moments = moments.get(before..before + count).ok_or("an agent lost count")?;
     Ok(Drained::of(began, moments, completed))
-}
-
-fn give_up(began: Instant, limit: Duration) -> Outcome<()> {
-    if began.elapsed() > limit {
-        return Err(format!("the tasks did not end within {limit:?}").into());
-    }
-    Ok(())
-}
-
-/// Waits until nothing is left, and checks that every one of `count` tasks was completed by its
-/// first attempt.
-fn check(run: &Run, database: &str, count: usize) -> Outcome<()> {
-    let began = Instant::now();
-    while run.cluster.ask(database, LEFT)? != "0" {
-        give_up(began, run.sizes.patience)?;
-        thread::sleep(Duration::from_millis(50));
-    }
-    let at_first = run.cluster.ask(database, AT_FIRST)?;
-    if at_first != count.to_string() {
-        return Err(
-            format!("{at_first} of {count} tasks were completed by their first attempt").into()
-        );
-    }
-    Ok(())
 }
 
 /// Makes the queue wait.
