@@ -14,9 +14,11 @@ mod exit;
 mod fleet;
 mod global;
 mod host;
+mod hosts;
 mod output;
 mod plan;
 mod queue;
+mod schedule;
 mod task;
 
 use std::process::ExitCode;
@@ -51,6 +53,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::Config),
     #[command(subcommand)]
+    Host(hosts::Hosts),
+    #[command(subcommand)]
     Fleet(fleet::Fleet),
     #[command(subcommand)]
     Agent(agent::Agent),
@@ -58,6 +62,8 @@ enum Command {
     Task(task::Task),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     #[command(subcommand)]
     Plan(plan::Plan),
     #[command(subcommand)]
@@ -116,10 +122,12 @@ impl Command {
             Self::Demo(demo) => return demo.run(global),
             Self::Doctor(doctor) => doctor.run(global),
             Self::Config(config) => config.run(global),
+            Self::Host(hosts) => asked(hosts.run(global)),
             Self::Fleet(fleet) => asked(fleet.run(global)),
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
             Self::Completions(completions) => completions.run(),

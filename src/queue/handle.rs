@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
+use uuid::Uuid;
 
 use super::{
     actor::{Launch, QueueActor},
@@ -14,10 +15,10 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        QueueName, ScheduleName, TaskId,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
-            TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
+            Submitted, TaskFilter, TaskRecord,
         },
         retry::AllQueueTerms,
         task::{NewTask, TaskState},
@@ -48,6 +49,12 @@ pub enum QueueError {
     UnknownQueue {
         /// The name that was asked for.
         queue: QueueName,
+    },
+    /// There is no such schedule.
+    #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
+    UnknownSchedule {
+        /// The name that was asked for.
+        schedule: ScheduleName,
     },
     /// The task is in a state where that can't be done.
     #[error("task {task} is {state}: {what}")]
@@ -88,9 +95,10 @@ impl From<StoreError> for QueueError {
 #[derive(Clone)]
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
-    store: Store,
-    events: EventsHandle,
-    metrics: Arc<Metrics>,
+    pub(super) store: Store,
+    slot: Uuid,
+    pub(super) events: EventsHandle,
+    pub(super) metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
 }
 
@@ -99,8 +107,8 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        let terms = launch.terms.clone();
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics, terms }
+        let (slot, terms) = (launch.host.slot, launch.terms.clone());
+        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics, terms }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
@@ -334,6 +342,15 @@ impl QueueHandle {
     async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
         let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
         found.ok_or(QueueError::UnknownQueue { queue: name })
+    }
+
+    /// The hosts that share the database, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn hosts(&self) -> Result<Vec<RegisteredHost>, QueueError> {
+        Ok(hosts::list(&self.store.client().await?, self.slot).await?)
     }
 
     /// Whether Postgres answers and the lease is held, or what is not so.
