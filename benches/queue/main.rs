@@ -28,6 +28,7 @@ mod peers;
 #[path = "../report.rs"]
 #[expect(dead_code, reason = "its table has no bars; the one of this benchmark has")]
 mod report;
+mod sessions;
 mod state;
 mod table;
 

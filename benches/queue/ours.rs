@@ -15,6 +15,7 @@ use crate::{
     host::{Agents, Host, PARKED, QUEUE, WORKERS},
     library,
     meter::{Drained, millis, pause, rate},
+    sessions,
     state::{await_end, check, give_up},
 };
 
@@ -25,8 +26,11 @@ pub(crate) const NAME: &str = "hostler";
 pub(crate) const BULK: usize = 1_000;
 /// Clients that submit at the same time.
 pub(crate) const CLIENTS: usize = 10;
-/// Few submitters, and many.
-const SUBMITTERS: [(usize, &str); 2] = [(8, "submit by 8"), (64, "submit by 64")];
+/// Few submitters, and many: their number, what they come to over HTTP, and by SQL.
+const SUBMITTERS: [(usize, &str, &str); 2] =
+    [(8, "submit by 8", "enqueue by 8"), (64, "submit by 64", "enqueue by 64")];
+/// A submit by SQL.
+const ENQUEUE: &str = "SELECT hostler.enqueue('bench', 'task', $1)";
 /// Agents that have nothing to do.
 const IDLE: usize = 200;
 /// How long a look at a drain is away from the next.
@@ -283,19 +287,28 @@ pub(crate) fn idle(run: &mut Run) -> Outcome<()> {
     run.cluster.remove(database)
 }
 
-/// Few submitters and many, one task a request, while two hosts listen and their agents take
-/// the tasks as they come.
+/// Few submitters and many, one task a request and one a transaction, while two hosts listen and
+/// their agents take the tasks as they come.
 pub(crate) fn submitters(run: &mut Run) -> Outcome<()> {
     let database = "ours_submitters";
     run.cluster.make(database, None)?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     let other = Host::start(&run.cluster, database, "ours_listener", Agents::Count(WORKERS))?;
-    let mut submitted = submit_for(&host, QUEUE, CLIENTS, run.sizes.enqueue / 10)?.0;
-    for (clients, what) in SUBMITTERS {
-        check(run, database, submitted)?;
-        let (count, took) = submit_for(&host, QUEUE, clients, run.sizes.enqueue)?;
-        submitted += count;
-        run.samples.add(NAME, what, &[count as f64 / took.as_secs_f64()]);
+    let config = run.cluster.config(database);
+    let limit = run.sizes.enqueue;
+    let mut submitted = submit_for(&host, QUEUE, CLIENTS, limit / 10)?.0;
+    for (clients, http, sql) in SUBMITTERS {
+        for what in [http, sql] {
+            // None is left of those before.
+            check(run, database, submitted)?;
+            let (count, took) = if what == http {
+                submit_for(&host, QUEUE, clients, limit)?
+            } else {
+                sessions::repeat(&config, clients, ENQUEUE, limit)?
+            };
+            submitted += count;
+            run.samples.add(NAME, what, &[count as f64 / took.as_secs_f64()]);
+        }
     }
     check(run, database, submitted)?;
     drop((host, other));
