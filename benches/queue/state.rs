@@ -7,12 +7,19 @@ use std::{
 
 use crate::{Outcome, Run, cluster::Session};
 
-/// How many tasks of the queue have not ended.
-const LEFT: &str =
-    "SELECT count(*) FROM hostler.tasks WHERE queue = 'bench' AND state IN ('pending', 'running')";
-/// How many tasks of the queue were completed by their first attempt.
-const AT_FIRST: &str = "SELECT count(*) FROM hostler.tasks \
-    WHERE queue = 'bench' AND state = 'completed' AND attempt = 1";
+/// Zero once no task of the queue is left: the tracked ones, those of the log that nobody has
+/// claimed, and the claims that are not over.
+const LEFT: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
+        WHERE queue = 'bench' AND state IN ('pending', 'running')) \
+    + (SELECT coalesce(sum(head - taken), 0) FROM hostler.log_lanes \
+        JOIN hostler.log_cursors ON lane = id WHERE log_lanes.queue = 'bench')::bigint \
+    + (SELECT count(*) FROM hostler.log_claims JOIN hostler.log_lanes ON log_lanes.id = lane \
+        WHERE queue = 'bench')";
+/// How many tasks of the queue were completed by their first attempt: tracked, and in the log.
+const AT_FIRST: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
+        WHERE queue = 'bench' AND state = 'completed' AND attempt = 1) \
+    + (SELECT count(*) FROM hostler.log_ends JOIN hostler.log_lanes ON id = lane \
+        WHERE queue = 'bench' AND NOT moved)";
 
 /// Waits until no task of the queue is left; looks again after each `pause`.
 pub(crate) fn await_end(session: &Session<'_>, pause: Duration, patience: Duration) -> Outcome<()> {
