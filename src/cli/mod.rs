@@ -13,6 +13,7 @@ mod config;
 mod db;
 mod dead;
 mod doctor;
+mod events;
 mod exit;
 mod fleet;
 mod global;
@@ -78,6 +79,7 @@ enum Command {
     Plan(plan::Plan),
     #[command(subcommand)]
     Db(db::Db),
+    Events(events::Events),
     Completions(completions::Completions),
 }
 
@@ -143,6 +145,7 @@ impl Command {
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
+            Self::Events(events) => asked(events.run(global)),
             Self::Completions(completions) => completions.run(),
         };
         exit.map(ExitCode::from)

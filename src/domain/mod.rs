@@ -30,6 +30,7 @@ pub mod bulk;
 pub mod cron;
 pub mod dispatch;
 mod entry;
+pub mod feed;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;

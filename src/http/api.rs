@@ -231,6 +231,15 @@ pub struct BulkBody {
     pub reason: Option<String>,
 }
 
+/// A page of the feed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeedAnswer {
+    /// What happened, in its order.
+    pub items: Vec<crate::domain::record::FeedEvent>,
+    /// Ask with this as `after` for what follows.
+    pub next: String,
+}
+
 /// A listing that fits into one answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listing<T> {

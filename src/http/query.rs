@@ -13,7 +13,13 @@ use super::{
     submit::{MAX_KEY, MAX_KIND},
 };
 use crate::{
-    domain::{TaskId, bulk::Selection, record::TaskFilter, task::TaskState},
+    domain::{
+        TaskId,
+        bulk::Selection,
+        feed::{FeedCursor, NoCursor},
+        record::TaskFilter,
+        task::TaskState,
+    },
     settings::parse_duration,
 };
 
@@ -22,6 +28,10 @@ const DEFAULT_LIMIT: u32 = 50;
 
 /// The most tasks on a page.
 const MAX_LIMIT: u32 = 500;
+
+/// How many steps of the feed are told where the caller does not say, and the most.
+const DEFAULT_FEED: u32 = 100;
+const MAX_FEED: u32 = 1000;
 
 /// How many lines of a log are shown where the caller does not say.
 const DEFAULT_TAIL: u32 = 100;
@@ -197,6 +207,42 @@ pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
     Ok(Letters { selection, before: query.before()?, limit: query.limit()? })
 }
 
+/// Where in the feed to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum After {
+    /// After what a reader has had.
+    Cursor(FeedCursor),
+    /// With what happens from now on.
+    Latest,
+}
+
+/// What of the feed is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Feed {
+    /// Where to begin.
+    pub(super) after: After,
+    /// How many steps at most.
+    pub(super) limit: u32,
+    /// How long to wait for one.
+    pub(super) wait: Duration,
+}
+
+/// Reads `?after=`, `?limit=` and `?wait=`. A wait longer than `max` is cut to it.
+pub(super) fn feed(query: &str, max: Duration) -> Result<Feed, ApiError> {
+    let query = Query::read(query, &["after", "limit", "wait"])?;
+    let after = match query.get("after") {
+        None => After::Cursor(FeedCursor::beginning()),
+        Some("latest") => After::Latest,
+        Some(text) => After::Cursor(text.parse().map_err(|e: NoCursor| bad("after", &e))?),
+    };
+    let wait = query.get("wait").map(|text| parse_duration(text).map_err(|e| bad("wait", &e)));
+    Ok(Feed {
+        after,
+        limit: query.number("limit", DEFAULT_FEED, 1, MAX_FEED)?,
+        wait: wait.transpose()?.unwrap_or_default().min(max),
+    })
+}
+
 /// How much of a log is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tail {
@@ -224,125 +270,4 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
-    use super::*;
-    use crate::domain::task::FailureClass;
-
-    fn detail<T>(result: Result<T, ApiError>) -> String {
-        result.err().map(|error| error.problem().detail).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_filter_is_read() {
-        let id = "tsk_00000000000000000000000000000007";
-        let query = format!(
-            "state=pending,running&queue=gpu&kind=a%20b&limit=7&cursor={id}\
-             &group=g&batch=bat_00000000000000000000000000000009"
-        );
-        let expected = TaskFilter {
-            states: vec![TaskState::Pending, TaskState::Running],
-            queue: Some("gpu".parse().unwrap()),
-            kind: Some("a b".to_owned()),
-            group: Some("g".parse().unwrap()),
-            batch: Some("bat_00000000000000000000000000000009".parse().unwrap()),
-            limit: 7,
-            before: Some(id.parse().unwrap()),
-        };
-        assert_eq!(filter(&query).unwrap(), expected);
-        let default = TaskFilter { limit: DEFAULT_LIMIT, ..TaskFilter::default() };
-        assert_eq!(filter("").unwrap(), default);
-    }
-
-    #[test]
-    fn broken_filters_are_named() {
-        let rows = [
-            ("state=done", "`state`"),
-            ("state=", "`state`"),
-            ("state=pending,", "`state`"),
-            ("queue=G", "`queue`"),
-            ("queue=", "`queue`"),
-            ("kind=", "`kind`"),
-            ("kind=a%00b", "`kind`"),
-            ("group=A", "`group`"),
-            ("batch=7", "`batch`"),
-            ("batch=tsk_00000000000000000000000000000007", "`batch`"),
-            ("limit=0", "`limit`"),
-            ("limit=501", "`limit`"),
-            ("limit=-1", "`limit`"),
-            ("limit=ten", "`limit`"),
-            ("limit=4294967297", "`limit`"),
-            ("cursor=7", "`cursor`"),
-            ("cursor=hst_00000000000000000000000000000007", "`cursor`"),
-            ("cursor=%00", "`cursor`"),
-            ("limit=1&limit=2", "twice"),
-            ("page=2", "`page`"),
-            ("Limit=2", "`Limit`"),
-            ("%00%1b[31m=1", "`[31m`"),
-        ];
-        for (query, word) in rows {
-            let detail = detail(filter(query));
-            assert!(detail.contains(word), "{query}: {detail}");
-        }
-    }
-
-    #[test]
-    fn filters_of_dead_letters_are_read() {
-        let query = "queue=q&kind=k&group=g&class=timeout&created_after=2030-01-31T08:00:00Z\
-            &created_before=2030-02-01T08:00:00%2B01:00&discarded=true&limit=3";
-        let read = letters(query).unwrap();
-        let of = &read.selection;
-        assert_eq!(of.class, Some(FailureClass::Timeout));
-        assert_eq!(of.created_before, Some("2030-02-01T07:00:00Z".parse().unwrap()));
-        assert_eq!((of.discarded, read.limit, read.before), (true, 3, None));
-        let rows = [
-            ("class=oops", "`class`"),
-            ("created_after=yesterday", "`created_after`"),
-            ("created_before=2030-01-31", "`created_before`"),
-            ("discarded=yes", "`discarded`"),
-            ("state=failed", "`state`"),
-            ("batch=x", "`batch`"),
-            ("cursor=x", "`cursor`"),
-            ("limit=0", "`limit`"),
-        ];
-        for (query, word) in rows {
-            let detail = detail(letters(query));
-            assert!(detail.contains(word), "{query}: {detail}");
-        }
-    }
-
-    #[test]
-    fn a_wait_is_cut_to_the_longest() {
-        let max = Duration::from_secs(60);
-        assert_eq!(wait("", max).unwrap(), None);
-        assert_eq!(wait("wait=500ms", max).unwrap(), Some(Duration::from_millis(500)));
-        assert_eq!(wait("wait=2h", max).unwrap(), Some(max));
-        for query in ["wait=", "wait=-1s", "wait=30", "wait=soon", "wiat=1s", "wait=1s&wait=1s"] {
-            assert!(!detail(wait(query, max)).is_empty(), "{query}");
-        }
-    }
-
-    #[test]
-    fn tails_are_read() {
-        assert_eq!(tail("").unwrap(), Tail { lines: DEFAULT_TAIL, follow: false });
-        assert_eq!(tail("tail=0&follow=true").unwrap(), Tail { lines: 0, follow: true });
-        for query in ["tail=-1", "tail=x", "tail=100001", "follow=yes", "follow", "lines=3"] {
-            assert!(!detail(tail(query)).is_empty(), "{query}");
-        }
-    }
-
-    #[test]
-    fn a_key_in_the_header_is_plain() {
-        let read = |value: &[u8]| {
-            let mut headers = HeaderMap::new();
-            let name = HeaderName::from_static(IDEMPOTENCY_KEY);
-            headers.insert(name, HeaderValue::from_bytes(value).unwrap());
-            idempotency_key(&headers).map(|key| key.map(str::to_owned))
-        };
-        assert_eq!(read(b"a-1").unwrap().as_deref(), Some("a-1"));
-        for bad in [b"".as_slice(), b"\xe4", &[b'x'; 256]] {
-            assert!(detail(read(bad)).contains("Idempotency-Key"), "{bad:?}");
-        }
-    }
-}
+mod tests;

@@ -26,6 +26,7 @@ mod actor;
 mod batches;
 mod bulk;
 mod error;
+mod feed;
 mod handle;
 mod handlers;
 mod lease;

@@ -57,8 +57,12 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
     },
     File {
-        name: "V8__members",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_members.sql")),
+        name: "V8__feed",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
+    },
+    File {
+        name: "V9__members",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_members.sql")),
     },
 ];
 

@@ -1,7 +1,7 @@
 -- tasks/find: a step of a search through many tasks, in the order of their ids: looks at up to $12
 --     tasks after task $11, and returns those that are in one of the states $1, in queue $2, of kind
 --     $3, in group $4, of batch $5, submitted from $7 on and before $8, of the tasks $9, and, where
---     null, any; with a newest failure of class $6; failed ones that were discarded only where $10
+--     null, any; with a newest failure of class $6; none that runs and was asked to stop; failed ones that were discarded only where $10
 --     says so. And after which task to go on; null if that was all.
 -- State: none.
 -- Locks: none: whoever changes them looks again.
@@ -47,7 +47,7 @@ SELECT ARRAY(
         SELECT tasks.id
         FROM hostler.tasks
         WHERE tasks.id = ANY (ARRAY(SELECT looked.id FROM looked))
-            AND tasks.state = ANY ($1)
+            AND tasks.state = ANY ($1) AND NOT tasks.cancel_requested
             AND ($2 IS NULL OR tasks.queue = $2)
             AND ($3::text IS NULL OR tasks.kind = $3)
             AND ($7::timestamptz IS NULL OR tasks.created_at >= $7)

@@ -6,6 +6,7 @@ mod batches;
 mod bulk;
 mod configs;
 pub(crate) mod embedded;
+mod events;
 mod input;
 mod schedules;
 mod sql;

@@ -116,6 +116,9 @@ async fn many_are_called_off_as_one_is() {
         assert_eq!(done.contains(&(id, state.is_held())), !state.is_final(), "{state}");
         world.check_events(id).await;
     }
+    // Whoever was asked before is not asked, nor counted, again.
+    assert_eq!(tasks::cancel_many(&world.db, &ids, &states).await.unwrap(), []);
+    assert_eq!(find_all(&world, &all(&Deed::Cancel), 10).await, []);
     // Only those that are still in the states that were asked for.
     let pending = world.submit(1).await;
     let none = tasks::cancel_many(&world.db, &pending, &[TaskState::Scheduled]).await.unwrap();
