@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
+use uuid::Uuid;
 
 use super::{
     actor::{Launch, QueueActor},
@@ -16,8 +17,8 @@ use crate::{
     domain::{
         QueueName, TaskId,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
-            TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
+            Submitted, TaskFilter, TaskRecord,
         },
         retry::AllQueueTerms,
         task::{NewTask, TaskState},
@@ -89,6 +90,7 @@ impl From<StoreError> for QueueError {
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
     store: Store,
+    slot: Uuid,
     events: EventsHandle,
     metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
@@ -99,8 +101,8 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        let terms = launch.terms.clone();
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics, terms }
+        let (slot, terms) = (launch.host.slot, launch.terms.clone());
+        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics, terms }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
@@ -334,6 +336,15 @@ impl QueueHandle {
     async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
         let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
         found.ok_or(QueueError::UnknownQueue { queue: name })
+    }
+
+    /// The hosts that share the database, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn hosts(&self) -> Result<Vec<RegisteredHost>, QueueError> {
+        Ok(hosts::list(&self.store.client().await?, self.slot).await?)
     }
 
     /// Whether Postgres answers and the lease is held, or what is not so.
