@@ -3,7 +3,7 @@
 //! ```text
 //! {"hostler_backup":1,"program":"0.1.0","schema":5,"made_at":"...","tables":["tasks"],"sequences":[]}
 //! {"table":"tasks","columns":["id","queue"]}
-//! 0198...	default                            a row, as COPY writes it: never the line `\.`
+//! 0198...  default                         a row, as COPY writes it: never the line `\.`
 //! \.
 //! {"end":"tasks","rows":1,"sum":"..."}
 //! {"complete":true,"rows":1}

@@ -28,9 +28,10 @@ pub struct Restored {
     pub schema: u32,
 }
 
-/// Puts a backup into a database that is empty, or, if `replace`, in place of what it holds; then
-/// compares what the database gives back with what the file holds, and commits. The schema is
-/// brought up to date at the end. Hosts that start meanwhile wait. It blocks the thread while it
+/// Puts a backup into a database that is empty, or, if `replace`, in place of what it holds.
+///
+/// Before it commits it compares what the database gives back with what the file holds. The schema
+/// is brought up to date at the end. Hosts that start meanwhile wait. It blocks the thread while it
 /// reads the file.
 ///
 /// # Errors

@@ -37,8 +37,6 @@ async fn fill(store: &Store) {
         INSERT INTO hostler.queues (name, description, paused, paused_reason)
         VALUES ('default', E'tab\t, line\n, back\\slash, \\N, \\.', false, NULL),
             ('other', 'ünïcode 🦀', true, 'upkeep'), ('elsewhere', '', false, NULL);
-        INSERT INTO hostler.hosts (id, slot, name, version, lease_ends_at)
-        VALUES (gen_random_uuid(), gen_random_uuid(), 'gone', '0', now() - interval '1 hour');
         SELECT hostler.enqueue('default', E'odd\t\n\\kind', '{"text": "a\tb\nc\\d", "n": 1.50, "null": null}');
         SELECT hostler.enqueue('default', 'later', delay => '30 days', idempotency_key => 'k');
         SELECT hostler.enqueue('other', 'waits', priority => -5, timeout => '5 s', max_attempts => 9);
@@ -52,6 +50,8 @@ async fn fill(store: &Store) {
         SELECT hostler.enqueue('default', 'many') FROM generate_series(1, 2000);
         UPDATE hostler.tasks SET state = 'cancelled', version = version + 1, finished_at = now()
         WHERE kind = 'waits';
+        INSERT INTO hostler.hosts (id, slot, name, version, lease_ends_at)
+        VALUES (gen_random_uuid(), gen_random_uuid(), 'gone', '0', now() - interval '1 hour');
         INSERT INTO hostler.leader (term, slot) VALUES (41, gen_random_uuid());
         INSERT INTO hostler.task_unique (queue, key, task_id)
         SELECT 'default', 'u', id FROM hostler.tasks LIMIT 1;
