@@ -275,7 +275,7 @@ impl<R: BufRead> Reader<R> {
         let mut line = Vec::new();
         let read = Read::take(&mut self.from, MAX_LINE).read_until(b'\n', &mut line);
         read.map_err(|error| self.damaged(&error.to_string()))?;
-        if line.is_empty() {
+        if line.last() != Some(&b'\n') {
             return Err(self.damaged("it ends too early"));
         }
         Ok(line)
@@ -315,8 +315,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<u8>, BackupError> {
         let mut reader = Reader::new(bytes, Path::new("f"))?;
         let mut rows = Vec::new();
-        while let Some(head) = reader.next_table()? {
-            assert_eq!((head.table.as_str(), head.columns.len()), ("t", 1));
+        while reader.next_table()?.is_some() {
             while let Some(piece) = reader.next_piece()? {
                 rows.extend_from_slice(&piece);
             }
