@@ -18,6 +18,31 @@ CREATE TYPE hostler.failure_class AS ENUM (
     'internal'
 );
 
+CREATE TYPE hostler.firing_outcome AS ENUM (
+    'fired',
+    'by_hand',
+    'skipped',
+    'missed',
+    'failed'
+);
+
+CREATE TYPE hostler.schedule_catch_up AS ENUM (
+    'none',
+    'last',
+    'all'
+);
+
+CREATE TYPE hostler.schedule_origin AS ENUM (
+    'config',
+    'api'
+);
+
+CREATE TYPE hostler.schedule_overlap AS ENUM (
+    'skip',
+    'queue',
+    'replace'
+);
+
 CREATE TYPE hostler.task_state AS ENUM (
     'blocked',
     'scheduled',
@@ -89,6 +114,51 @@ CREATE TABLE hostler.queues (
     CONSTRAINT name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
     CONSTRAINT queues_pkey PRIMARY KEY (name),
     CONSTRAINT reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL)))
+);
+
+CREATE TABLE hostler.schedule_firings (
+    schedule text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    outcome firing_outcome NOT NULL,
+    task_id uuid,
+    replaced uuid,
+    note text,
+    fired_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT firing_has_its_task CHECK (((outcome = ANY (ARRAY['fired'::firing_outcome, 'by_hand'::firing_outcome])) = (task_id IS NOT NULL))),
+    CONSTRAINT schedule_firings_pkey PRIMARY KEY (schedule, due_at)
+);
+
+CREATE TABLE hostler.schedules (
+    name text NOT NULL,
+    description text NOT NULL,
+    origin schedule_origin NOT NULL,
+    cron text,
+    every_ms bigint,
+    zone text NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    input jsonb NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts integer,
+    timeout_ms bigint,
+    overlap schedule_overlap NOT NULL,
+    catch_up schedule_catch_up NOT NULL,
+    catch_up_max integer NOT NULL,
+    paused boolean NOT NULL,
+    paused_reason text,
+    anchor timestamp with time zone NOT NULL,
+    next_at timestamp with time zone,
+    last_due timestamp with time zone,
+    last_at timestamp with time zone,
+    last_task uuid,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT schedule_has_one_cadence CHECK ((num_nonnulls(cron, every_ms) = 1)),
+    CONSTRAINT schedule_is_due_unless_paused CHECK ((paused = (next_at IS NULL))),
+    CONSTRAINT schedule_name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
+    CONSTRAINT schedule_numbers_make_sense CHECK (((every_ms > 0) AND (max_attempts >= 1) AND (timeout_ms > 0) AND (catch_up_max >= 1))),
+    CONSTRAINT schedule_reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL))),
+    CONSTRAINT schedules_pkey PRIMARY KEY (name)
 );
 
 CREATE TABLE hostler.schema_history (
@@ -169,6 +239,8 @@ END)),
     CONSTRAINT tasks_pkey PRIMARY KEY (id),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
+
+CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
 
 CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
 

@@ -167,6 +167,11 @@ typed_name!(
     "an agent"
 );
 typed_name!(
+    /// What submits a task at each of its times.
+    ScheduleName,
+    "a schedule"
+);
+typed_name!(
     /// One task of a plan, as its plan file names it.
     PlanTaskId,
     "a task of a plan"

@@ -13,6 +13,7 @@
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
+//! | schedule | what submits a task at each of its times: see [`schedule`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
@@ -20,6 +21,7 @@
 
 pub mod adoption;
 pub mod agent;
+pub mod cron;
 pub mod dispatch;
 pub mod fleet;
 pub mod heartbeat;
@@ -30,12 +32,13 @@ pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod retry;
+pub mod schedule;
 pub mod task;
 pub mod unique;
 
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,
-    ParseNameError, PhaseName, PlanTaskId, QueueName, TaskId,
+    ParseNameError, PhaseName, PlanTaskId, QueueName, ScheduleName, TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, QueueName, TaskId,
+    AgentName, Attempt, QueueName, ScheduleName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
@@ -315,6 +315,8 @@ pub struct Terms {
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
     pub unique: Option<Unique>,
+    /// The schedule that makes it, which looks later what has become of it.
+    pub schedule: Option<ScheduleName>,
 }
 
 impl Terms {

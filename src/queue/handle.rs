@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        QueueName, ScheduleName, TaskId,
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
             Submitted, TaskFilter, TaskRecord,
@@ -49,6 +49,12 @@ pub enum QueueError {
     UnknownQueue {
         /// The name that was asked for.
         queue: QueueName,
+    },
+    /// There is no such schedule.
+    #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
+    UnknownSchedule {
+        /// The name that was asked for.
+        schedule: ScheduleName,
     },
     /// The task is in a state where that can't be done.
     #[error("task {task} is {state}: {what}")]
@@ -89,10 +95,10 @@ impl From<StoreError> for QueueError {
 #[derive(Clone)]
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
-    store: Store,
+    pub(super) store: Store,
     slot: Uuid,
-    events: EventsHandle,
-    metrics: Arc<Metrics>,
+    pub(super) events: EventsHandle,
+    pub(super) metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
 }
 

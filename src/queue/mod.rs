@@ -28,6 +28,7 @@ mod handlers;
 mod lease;
 mod messages;
 mod outcomes;
+mod schedules;
 mod settling;
 mod tenure;
 

@@ -46,6 +46,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0005_sql_surface.sql"
         )),
     },
+    File {
+        name: "V6__schedules",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0006_schedules.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

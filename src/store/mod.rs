@@ -32,6 +32,7 @@ pub mod migrate;
 pub mod notify;
 pub mod queues;
 pub mod roles;
+pub mod schedules;
 mod statement;
 pub mod tasks;
 

@@ -11,6 +11,7 @@ mod listen;
 mod migrate;
 mod queues;
 mod roles;
+mod schedules;
 mod schema;
 mod settle;
 mod sql_doc;
