@@ -53,6 +53,10 @@ const FILES: &[File] = &[
             "/sql/migrations/0006_schedules.sql"
         )),
     },
+    File {
+        name: "V7__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -31,10 +31,15 @@ async fn contents(store: &Store) -> BTreeMap<String, Vec<String>> {
 }
 
 /// The tables that have rows here; a new one is compared, too, whatever is in it.
-const FILLED: [&str; 12] = [
+const FILLED: [&str; 17] = [
     "attempts",
     "hosts",
     "leader",
+    "log_claims",
+    "log_cursors",
+    "log_ends",
+    "log_lanes",
+    "log_tasks",
     "queue_terms",
     "queues",
     "schedule_firings",
@@ -71,6 +76,15 @@ async fn fill(store: &Store) {
         INSERT INTO hostler.leader (term, slot) VALUES (41, gen_random_uuid());
         INSERT INTO hostler.task_unique (queue, key, task_id)
         SELECT 'default', 'u', id FROM hostler.tasks LIMIT 1;
+        INSERT INTO hostler.log_lanes (slot, queue, head) VALUES (gen_random_uuid(), 'default', 3);
+        INSERT INTO hostler.log_cursors SELECT id, queue, 2 FROM hostler.log_lanes;
+        INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
+        SELECT id, number, hostler.task_id_at(number), 'plain', '{}', 3
+        FROM hostler.log_lanes, generate_series(1, head) AS number;
+        INSERT INTO hostler.log_claims SELECT gen_random_uuid(), gen_random_uuid(), id, 1, 2
+        FROM hostler.log_lanes;
+        INSERT INTO hostler.log_ends (lane, number, host_id, agent, started_at, output)
+        SELECT id, 1, gen_random_uuid(), 'a-1', now(), '"out"' FROM hostler.log_lanes;
         INSERT INTO hostler.schedules (
             name, description, origin, cron, zone, queue, kind, input, priority, overlap, catch_up,
             catch_up_max, paused, anchor, next_at
