@@ -57,6 +57,10 @@ const FILES: &[File] = &[
         name: "V7__log",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
     },
+    File {
+        name: "V8__feed",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

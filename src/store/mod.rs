@@ -26,6 +26,7 @@ mod connect;
 pub mod copy;
 pub mod ends;
 mod error;
+pub mod feed;
 pub mod hosts;
 pub mod leader;
 pub mod listen;

@@ -17,6 +17,9 @@ WITH given AS MATERIALIZED (
     FROM given
     ON CONFLICT DO NOTHING
     RETURNING lane, number
+), told AS (
+    INSERT INTO hostler.log_feed (step, lane, numbers)
+    SELECT 3, lane, array_agg(number ORDER BY number) FROM ended GROUP BY lane
 ), over AS (
     DELETE FROM hostler.log_claims WHERE id = ANY ($7::uuid[]) AND host_id = $1
 ), counted AS (

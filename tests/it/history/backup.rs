@@ -23,7 +23,9 @@ async fn contents(store: &Store) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     for table in db.query(tables, &[]).await.unwrap() {
         let name: String = table.get(0);
-        let rows = format!("SELECT one::text FROM hostler.{name} AS one ORDER BY 1");
+        // Ids of transactions are those of the server.
+        let rows =
+            format!("SELECT (to_jsonb(whole_row) - 'tx')::text FROM hostler.{name} AS whole_row ORDER BY 1");
         let rows = db.query(&rows, &[]).await.unwrap();
         all.insert(name, rows.iter().map(|row| row.get(0)).collect());
     }
@@ -31,13 +33,14 @@ async fn contents(store: &Store) -> BTreeMap<String, Vec<String>> {
 }
 
 /// The tables that have rows here; a new one is compared, too, whatever is in it.
-const FILLED: [&str; 17] = [
+const FILLED: [&str; 18] = [
     "attempts",
     "hosts",
     "leader",
     "log_claims",
     "log_cursors",
     "log_ends",
+    "log_feed",
     "log_lanes",
     "log_tasks",
     "queue_terms",
@@ -85,6 +88,8 @@ async fn fill(store: &Store) {
         FROM hostler.log_lanes;
         INSERT INTO hostler.log_ends (lane, number, host_id, agent, started_at, output)
         SELECT id, 1, gen_random_uuid(), 'a-1', now(), '"out"' FROM hostler.log_lanes;
+        INSERT INTO hostler.log_feed (step, lane, first, last) SELECT 1, id, 1, head
+        FROM hostler.log_lanes;
         INSERT INTO hostler.schedules (
             name, description, origin, cron, zone, queue, kind, input, priority, overlap, catch_up,
             catch_up_max, paused, anchor, next_at
@@ -146,6 +151,12 @@ async fn every_table_comes_back_as_it_was() {
         assert_eq!(contents(&target).await, before);
         let db = target.client().await.unwrap();
         assert_eq!(copy::sequences(&db).await.unwrap(), sequences);
+        // The feed tells of it from the beginning, whatever the ids of transactions were.
+        let told = "SELECT count(*) FROM hostler.task_events
+            WHERE position IS NOT NULL AND pg_visible_in_snapshot(tx, pg_current_snapshot())";
+        let told: i64 = db.query_one(told, &[]).await.unwrap().get(0);
+        let events = before["task_events"].iter().filter(|row| !row.contains("\"position\": null"));
+        assert_eq!(usize::try_from(told).unwrap(), events.count());
         // The triggers are back: a step that is not legal is refused.
         let illegal = "UPDATE hostler.tasks SET state = 'completed' WHERE state = 'pending'";
         assert!(db.batch_execute(illegal).await.is_err());
