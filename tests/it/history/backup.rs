@@ -24,8 +24,9 @@ async fn contents(store: &Store) -> BTreeMap<String, Vec<String>> {
     for table in db.query(tables, &[]).await.unwrap() {
         let name: String = table.get(0);
         // Ids of transactions are those of the server.
-        let rows =
-            format!("SELECT (to_jsonb(whole_row) - 'tx')::text FROM hostler.{name} AS whole_row ORDER BY 1");
+        let rows = format!(
+            "SELECT (to_jsonb(whole_row) - 'tx')::text FROM hostler.{name} AS whole_row ORDER BY 1"
+        );
         let rows = db.query(&rows, &[]).await.unwrap();
         all.insert(name, rows.iter().map(|row| row.get(0)).collect());
     }
