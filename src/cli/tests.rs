@@ -42,6 +42,9 @@ const COMMANDS: &[&str] = &[
     "db migrate",
     "db status",
     "db roles",
+    "db backup",
+    "db restore",
+    "db verify",
     "completions",
 ];
 
