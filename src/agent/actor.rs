@@ -1,6 +1,6 @@
 //! The shell: carries out what [`step`] decides.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use super::{
     messages::Timer,
     spawn::Start,
     tombstone::Tombstone,
-    work::{Work, when_written},
+    work::{CalledOff, Work, when_written},
 };
 use crate::{
     domain::{
@@ -245,10 +245,12 @@ impl AgentActor {
     /// Hands the attempt to the process, or has one started for it.
     fn run(&mut self, ctx: &mut Context<Self>) {
         let Some(work) = &mut self.work else { return };
-        let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
-        if let Some(timeout) = timeout {
+        let left = work.assignment.time_left(self.fleet.task_timeout, Duration::ZERO);
+        let timeout = left.map(|left| left.limit);
+        if let Some(left) = left {
             let (task, attempt) = work.key();
-            work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), timeout));
+            work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), left.limit));
+            work.at_limit = CalledOff::of(left);
         }
         let assignment = work.assignment.clone();
         if self.process.as_ref().is_some_and(|process| process.worker.is_some()) {

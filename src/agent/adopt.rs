@@ -9,7 +9,7 @@ use super::{
     actor::{AgentActor, Greeting},
     attempt::AttemptFiles,
     messages::Timer,
-    work::Work,
+    work::{CalledOff, Work},
 };
 use crate::{
     domain::{
@@ -55,8 +55,11 @@ impl AgentActor {
         let (id, pid) = (process.id, process.pid);
         let busy = work.is_some();
         self.work = work.map(|(assignment, ran)| {
-            let limit = self.limit_rest(&assignment, ran, ctx);
-            Work { limit, ..Work::new(assignment) }
+            let left = assignment.time_left(self.fleet.task_timeout, ran);
+            let timer = Timer::Attempt(assignment.task, assignment.attempt);
+            let limit = left.map(|left| ctx.notify_later(timer, left.limit));
+            let at_limit = left.map_or(CalledOff::Timeout, CalledOff::of);
+            Work { limit, at_limit, ..Work::new(assignment) }
         });
         if let Err(illegal) = self.apply(AgentEvent::Adopted { busy }, ctx) {
             warn!(self.log, "process can't be taken back"; "pid" => pid, "error" => %illegal);
@@ -78,17 +81,5 @@ impl AgentActor {
         self.vitals.expect(self.expectation());
         self.status.reason = Some("adopted from the host before this one".to_owned());
         self.report();
-    }
-
-    /// The timer of what is left of the attempt's time.
-    fn limit_rest(
-        &self,
-        assignment: &Assignment,
-        ran: Duration,
-        ctx: &mut Context<Self>,
-    ) -> Option<SpawnHandle> {
-        let timeout = assignment.timeout.or(self.fleet.task_timeout)?;
-        let timer = Timer::Attempt(assignment.task, assignment.attempt);
-        Some(ctx.notify_later(timer, timeout.saturating_sub(ran)))
     }
 }

@@ -200,6 +200,10 @@ impl AgentActor {
                 );
                 self.fault(Fault::Timeout, reason, Value::Null, ctx);
             }
+            CalledOff::Deadline => {
+                let reason = "the deadline of its task passed".to_owned();
+                self.fault(Fault::Timeout, reason, Value::Null, ctx);
+            }
             CalledOff::Cancel => {
                 self.fault(Fault::Cancel, "its task was cancelled".to_owned(), Value::Null, ctx);
             }

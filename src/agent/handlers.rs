@@ -135,7 +135,8 @@ impl Handler<Timer> for AgentActor {
                 self.observe(AgentEvent::BackoffElapsed, ctx);
             }
             Timer::Attempt(task, attempt) if self.is_at((task, attempt)) => {
-                self.call_off(CalledOff::Timeout, ctx);
+                let why = self.work.as_ref().map_or(CalledOff::Timeout, |work| work.at_limit);
+                self.call_off(why, ctx);
             }
             Timer::CallOff(task, attempt) if self.is_at((task, attempt)) => {
                 let why = self.work.as_ref().and_then(|work| work.called_off);

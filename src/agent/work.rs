@@ -12,7 +12,7 @@ use crate::{
     domain::{
         Attempt, TaskId,
         fleet::Protocol,
-        task::{Assignment, FailureClass, Outcome},
+        task::{Assignment, FailureClass, Outcome, TimeLeft},
     },
     process::{ProcessId, Processes},
     protocol::worker::{Artifact, ArtifactBody},
@@ -25,6 +25,15 @@ pub(super) enum CalledOff {
     Cancel,
     /// It takes too long.
     Timeout,
+    /// The task's deadline has come.
+    Deadline,
+}
+
+impl CalledOff {
+    /// What it is that ends when the time is up.
+    pub(super) const fn of(left: TimeLeft) -> Self {
+        if left.is_deadline { Self::Deadline } else { Self::Timeout }
+    }
 }
 
 /// The attempt in hand.
@@ -33,11 +42,13 @@ pub(super) struct Work {
     pub(super) called_off: Option<CalledOff>,
     /// The timer of its limit.
     pub(super) limit: Option<SpawnHandle>,
+    /// What it means when that runs out.
+    pub(super) at_limit: CalledOff,
 }
 
 impl Work {
     pub(super) fn new(assignment: Arc<Assignment>) -> Self {
-        Self { assignment, called_off: None, limit: None }
+        Self { assignment, called_off: None, limit: None, at_limit: CalledOff::Timeout }
     }
 
     pub(super) fn key(&self) -> (TaskId, Attempt) {
@@ -54,8 +65,13 @@ impl Work {
                     "the attempt took longer than its limit, and let go when it was asked to";
                 Outcome::failed(FailureClass::Timeout, message)
             }
-            (Some(CalledOff::Cancel), Outcome::Failed { .. } | Outcome::Released { .. }) => {
-                Outcome::Cancelled
+            (
+                Some(CalledOff::Cancel),
+                Outcome::Failed { .. } | Outcome::Released { .. } | Outcome::Snoozed { .. },
+            ) => Outcome::Cancelled,
+            (Some(CalledOff::Deadline), _) => {
+                let message = "the deadline of the task passed while it ran";
+                Outcome::failed(FailureClass::Deadline, message)
             }
             (_, outcome) => outcome,
         }
@@ -160,7 +176,9 @@ mod tests {
         let judged = |called_off, outcome: &Outcome| {
             Work { called_off, ..Work::new(Arc::new(assignment.clone())) }.judge(outcome.clone())
         };
-        for called_off in [None, Some(CalledOff::Cancel), Some(CalledOff::Timeout)] {
+        for called_off in
+            [None, Some(CalledOff::Cancel), Some(CalledOff::Timeout), Some(CalledOff::Deadline)]
+        {
             assert_eq!(judged(called_off, &done), done, "a result counts");
         }
         assert_eq!(judged(None, &failed), failed);
@@ -168,5 +186,13 @@ mod tests {
         assert_eq!(judged(Some(CalledOff::Timeout), &failed), failed);
         let timeout = judged(Some(CalledOff::Timeout), &Outcome::Cancelled);
         assert!(matches!(timeout, Outcome::Failed { class: FailureClass::Timeout, .. }));
+        let wait = Duration::from_secs(1);
+        let snoozed = Outcome::Snoozed { wait, reason: String::new() };
+        assert_eq!(judged(None, &snoozed), snoozed);
+        assert_eq!(judged(Some(CalledOff::Cancel), &snoozed), Outcome::Cancelled);
+        for outcome in [&failed, &snoozed, &Outcome::Cancelled] {
+            let late = judged(Some(CalledOff::Deadline), outcome);
+            assert!(matches!(late, Outcome::Failed { class: FailureClass::Deadline, .. }));
+        }
     }
 }

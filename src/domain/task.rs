@@ -116,6 +116,10 @@ pub enum TaskEvent {
     FailedForGood,
     /// The attempt is put back through no fault of the task: a drain, or a lost host.
     Released,
+    /// The agent put it off: it does not want it now.
+    Snoozed,
+    /// Its deadline has passed, and no attempt is under way.
+    Expired,
     /// The agent asked a question.
     InputAsked,
     /// The question was answered.
@@ -131,7 +135,7 @@ pub enum TaskEvent {
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Unblocked,
         Self::Due,
         Self::Claimed,
@@ -139,6 +143,8 @@ impl TaskEvent {
         Self::FailedForNow,
         Self::FailedForGood,
         Self::Released,
+        Self::Snoozed,
+        Self::Expired,
         Self::InputAsked,
         Self::InputGiven,
         Self::Cancelled,
@@ -170,7 +176,8 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
         (S::Pending, E::Claimed) | (S::AwaitingInput, E::InputGiven) => S::Running,
         (S::Running, E::InputAsked) => S::AwaitingInput,
         (S::Running, E::Completed) => S::Completed,
-        (S::Running | S::AwaitingInput, E::FailedForNow) => S::Scheduled,
+        (S::Running | S::AwaitingInput, E::FailedForNow | E::Snoozed) => S::Scheduled,
+        (S::Blocked | S::Scheduled | S::Pending, E::Expired) => S::Failed,
         (S::Running | S::AwaitingInput, E::FailedForGood) => S::Failed,
         (S::Running | S::AwaitingInput, E::Released) => S::Pending,
         (S::Blocked | S::Scheduled | S::Pending | S::Running | S::AwaitingInput, E::Cancelled) => {
@@ -202,11 +209,13 @@ pub enum FailureClass {
     HostLost,
     /// A fault of Hostler itself.
     Internal,
+    /// The task's deadline passed.
+    Deadline,
 }
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Exit,
         Self::Task,
         Self::Timeout,
@@ -215,6 +224,7 @@ impl FailureClass {
         Self::Protocol,
         Self::HostLost,
         Self::Internal,
+        Self::Deadline,
     ];
 
     /// The word used in SQL, in the API and in metrics.
@@ -228,6 +238,7 @@ impl FailureClass {
             Self::Protocol => "protocol",
             Self::HostLost => "host_lost",
             Self::Internal => "internal",
+            Self::Deadline => "deadline",
         }
     }
 }
@@ -260,6 +271,13 @@ pub enum Outcome {
         /// Why, for a person.
         reason: String,
     },
+    /// The agent does not want it now: it is put off, and uses up no try.
+    Snoozed {
+        /// For how long.
+        wait: Duration,
+        /// Why, for a person.
+        reason: String,
+    },
     /// Somebody called it off, and the agent has stopped working on it.
     Cancelled,
 }
@@ -276,6 +294,7 @@ impl Outcome {
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
             Self::Released { .. } => "released",
+            Self::Snoozed { .. } => "snoozed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -317,6 +336,8 @@ pub struct Terms {
     pub unique: Option<Unique>,
     /// The schedule that makes it, which looks later what has become of it.
     pub schedule: Option<ScheduleName>,
+    /// It fails if it is not finished by then.
+    pub deadline: Option<Timestamp>,
 }
 
 impl Terms {
@@ -358,11 +379,16 @@ pub struct Assignment {
 pub struct RunTerms {
     /// What differs from how its queue tries failed attempts again.
     pub retry: Option<RetryTerms>,
+    /// How long it is until its deadline, from when it was claimed.
+    pub deadline_in: Option<Duration>,
 }
 
 impl Assignment {
     /// What follows the failure `outcome`, where the queue's policy is `policy`.
     fn after_failure(&self, outcome: &Outcome, policy: &RetryPolicy, dice: f64) -> AfterFailure {
+        if matches!(outcome, Outcome::Failed { class: FailureClass::Deadline, .. }) {
+            return AfterFailure::GiveUp;
+        }
         let (failures, most) = (self.failures, self.max_attempts);
         match &self.terms.retry {
             Some(own) => policy.with(own).after(outcome, failures, most, dice),
@@ -381,9 +407,11 @@ pub struct Settlement {
     /// How it ended.
     pub outcome: Outcome,
     /// What that makes of the task: [`TaskEvent::Completed`], [`TaskEvent::FailedForNow`],
-    /// [`TaskEvent::FailedForGood`], [`TaskEvent::Released`] or [`TaskEvent::Cancelled`].
+    /// [`TaskEvent::FailedForGood`], [`TaskEvent::Released`], [`TaskEvent::Snoozed`] or
+    /// [`TaskEvent::Cancelled`].
     pub event: TaskEvent,
-    /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
+    /// The wait before the next attempt, after [`TaskEvent::FailedForNow`] or
+    /// [`TaskEvent::Snoozed`].
     pub retry_after: Duration,
 }
 
@@ -394,6 +422,7 @@ impl Settlement {
         let (event, retry_after) = match &outcome {
             Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
             Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
+            Outcome::Snoozed { wait, .. } => (TaskEvent::Snoozed, *wait),
             Outcome::Cancelled => (TaskEvent::Cancelled, Duration::ZERO),
             Outcome::Failed { .. } => match assignment.after_failure(&outcome, policy, dice) {
                 AfterFailure::Retry(wait) => (TaskEvent::FailedForNow, wait),
@@ -403,6 +432,10 @@ impl Settlement {
         Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
     }
 }
+
+mod limit;
+
+pub use limit::TimeLeft;
 
 #[cfg(test)]
 mod tests;

@@ -52,6 +52,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0006_schedules.sql"
         )),
     },
+    File {
+        name: "V7__deadlines",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0007_deadlines.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -23,15 +23,19 @@ WITH shown AS MATERIALIZED (
     LIMIT $5
 )
 SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inputs.input,
-    task_results.output, failure.class, failure.message, failure.detail, tasks.attempt,
-    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.idempotency_key, tasks.host_id,
-    tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
+    task_results.output, coalesce(late.class, failure.class) AS class,
+    coalesce(late.message, failure.message) AS message,
+    coalesce(late.detail, failure.detail) AS detail, tasks.attempt,
+    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.deadline,
+    tasks.idempotency_key, tasks.host_id, tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at
 FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
 LEFT JOIN hostler.task_results ON task_results.task_id = tasks.id
 LEFT JOIN hostler.attempts AS newest
     ON newest.task_id = tasks.id AND newest.attempt = tasks.attempt
+LEFT JOIN hostler.task_failures AS late
+    ON late.task_id = tasks.id AND late.attempt = tasks.attempt AND tasks.state = 'failed'
 LEFT JOIN LATERAL (
     SELECT attempts.class, attempts.message, attempts.detail
     FROM hostler.attempts

@@ -2,6 +2,7 @@
 
 mod batch;
 mod render;
+mod snooze;
 mod submit;
 mod terms;
 mod wait;
@@ -58,6 +59,7 @@ pub(super) enum Task {
         #[arg(required = true)]
         tasks: Vec<TaskId>,
     },
+    Snooze(snooze::Snooze),
 }
 
 /// List tasks, newest first
@@ -95,6 +97,7 @@ impl Task {
             Self::Wait(wait) => wait.run(&client, output).await,
             Self::Cancel { tasks } => command(&client, output, &tasks, "cancel").await,
             Self::Retry { tasks } => command(&client, output, &tasks, "retry").await,
+            Self::Snooze(snooze) => snooze.run(&client, output).await,
         }
     }
 }

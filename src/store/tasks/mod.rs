@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | `submit.rs` | new tasks |
 //! | `unique.rs` | one task per key: a part of the submit |
-//! | `run.rs` | what hosts do all the time: claim, settle, promote |
-//! | `control.rs` | what people do: cancel, retry |
+//! | `run.rs` | what hosts do all the time: claim, settle, promote, expire |
+//! | `control.rs` | what people do: cancel, retry, snooze |
 //! | `read.rs` | what is told |
 
 mod control;
@@ -14,8 +14,8 @@ mod run;
 mod submit;
 mod unique;
 
-pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
+pub use control::{CancelAnswer, RetryAnswer, SnoozeAnswer, cancel, retry, snooze};
 pub use read::{attempts, events, get, list};
 pub(super) use run::run_terms;
-pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub use run::{Promoted, Settled, claim, expire, next_deadline, promote_due, settle};
 pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -198,6 +198,7 @@ async fn insert(
     let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
     let retries: Vec<_> = tasks.iter().map(|task| own_retry(task)).collect();
+    let deadlines: Vec<_> = tasks.iter().map(|task| task.terms.deadline).collect();
     SUBMIT
         .query(
             db,
@@ -212,6 +213,7 @@ async fn insert(
                 &timeouts,
                 &keys,
                 &retries,
+                &deadlines,
             ],
         )
         .await
