@@ -98,6 +98,65 @@ CREATE TABLE hostler.leader (
     CONSTRAINT there_is_one_leader CHECK (one)
 );
 
+CREATE TABLE hostler.log_claims (
+    id uuid NOT NULL,
+    host_id uuid NOT NULL,
+    lane integer NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    claimed_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT log_claims_are_ranges CHECK ((first <= last)),
+    CONSTRAINT log_claims_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE hostler.log_cursors (
+    lane integer NOT NULL,
+    queue text NOT NULL,
+    taken bigint NOT NULL DEFAULT 0,
+    CONSTRAINT log_cursors_pkey PRIMARY KEY (lane)
+) WITH (fillfactor=10);
+
+CREATE TABLE hostler.log_ends (
+    lane integer NOT NULL,
+    number bigint NOT NULL,
+    moved boolean NOT NULL DEFAULT false,
+    host_id uuid,
+    agent text,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone NOT NULL DEFAULT now(),
+    output jsonb,
+    CONSTRAINT completed_by_somebody CHECK ((num_nonnulls(host_id, agent, started_at, output) =
+CASE
+    WHEN moved THEN 0
+    ELSE 4
+END)),
+    CONSTRAINT log_ends_pkey PRIMARY KEY (lane, number)
+);
+
+CREATE TABLE hostler.log_lanes (
+    id integer NOT NULL,
+    slot uuid NOT NULL,
+    queue text NOT NULL,
+    head bigint NOT NULL DEFAULT 0,
+    CONSTRAINT log_lanes_one_per_slot UNIQUE (slot, queue),
+    CONSTRAINT log_lanes_pkey PRIMARY KEY (id)
+) WITH (fillfactor=10);
+
+CREATE TABLE hostler.log_tasks (
+    lane integer NOT NULL,
+    number bigint NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    input jsonb NOT NULL,
+    max_attempts integer NOT NULL,
+    timeout_ms bigint,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT log_counts_make_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0))),
+    CONSTRAINT log_tasks_id UNIQUE (id),
+    CONSTRAINT log_tasks_pkey PRIMARY KEY (lane, number),
+    CONSTRAINT log_texts_are_short CHECK ((length(kind) <= 255))
+);
+
 CREATE TABLE hostler.queue_terms (
     queue text NOT NULL,
     max_attempts integer NOT NULL,
@@ -253,6 +312,10 @@ END)),
     CONSTRAINT tasks_pkey PRIMARY KEY (id),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
+
+CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
+
+CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
 
 CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
 
@@ -756,6 +819,8 @@ CREATE OR REPLACE FUNCTION hostler.put_back(lost_hosts uuid[], why text, keep uu
  RETURNS TABLE(put_back_task uuid, put_back_queue text, put_back_attempt integer, put_back_state task_state)
  LANGUAGE sql
 AS $function$
+    SELECT hostler.track_claimed(lost_hosts, keep);
+
     WITH held AS MATERIALIZED (
         SELECT id, queue, attempt, host_id, agent, started_at, cancel_requested
         FROM hostler.tasks
@@ -788,8 +853,8 @@ CREATE OR REPLACE FUNCTION hostler.record_new_tasks()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-    INSERT INTO hostler.task_events (task_id, number, state, attempt)
-    SELECT id, version, state, attempt FROM made;
+    INSERT INTO hostler.task_events (task_id, number, state, attempt, at)
+    SELECT id, version, state, attempt, created_at FROM made;
     RETURN NULL;
 END
 $function$;
@@ -800,8 +865,9 @@ CREATE OR REPLACE FUNCTION hostler.record_task_steps()
  SET enable_nestloop TO 'off'
 AS $function$
 BEGIN
-    INSERT INTO hostler.task_events (task_id, number, state, attempt)
-    SELECT after.id, after.version, after.state, after.attempt
+    INSERT INTO hostler.task_events (task_id, number, state, attempt, at)
+    SELECT after.id, after.version, after.state, after.attempt,
+        CASE WHEN before.state = 'pending' THEN coalesce(after.started_at, now()) ELSE now() END
     FROM after JOIN before USING (id)
     WHERE after.version <> before.version;
     RETURN NULL;
@@ -983,6 +1049,81 @@ AS $function$
     WHERE tasks.id = task_result.task_id
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.track(ids uuid[], agents text[] DEFAULT NULL::text[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    gone uuid[];
+BEGIN
+    -- No claim of these lanes is under way from here on.
+    PERFORM FROM hostler.log_cursors
+    WHERE lane = ANY (ARRAY(SELECT entry.lane FROM hostler.log_tasks AS entry WHERE entry.id = ANY (ids)))
+    ORDER BY lane
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+
+    WITH moved AS (
+        INSERT INTO hostler.log_ends (lane, number, moved)
+        SELECT entry.lane, entry.number, true
+        FROM hostler.log_tasks AS entry
+        WHERE entry.id = ANY (ids)
+        ORDER BY entry.lane, entry.number
+        ON CONFLICT DO NOTHING
+        RETURNING lane, number
+    ), made AS (
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, max_attempts, timeout_ms, created_at, run_at
+        )
+        SELECT entry.id, lane.queue, entry.kind, 'pending', entry.max_attempts, entry.timeout_ms,
+            entry.created_at, entry.created_at
+        FROM moved
+        JOIN hostler.log_tasks AS entry ON entry.lane = moved.lane AND entry.number = moved.number
+        JOIN hostler.log_lanes AS lane ON lane.id = entry.lane
+        ORDER BY entry.id
+        RETURNING id
+    ), inputs AS (
+        INSERT INTO hostler.task_inputs (task_id, input)
+        SELECT entry.id, entry.input
+        FROM moved
+        JOIN hostler.log_tasks AS entry ON entry.lane = moved.lane AND entry.number = moved.number
+    )
+    SELECT coalesce(array_agg(id), '{}') INTO gone FROM made;
+
+    UPDATE hostler.tasks
+    SET state = 'running', version = tasks.version + 1, attempt = 1, host_id = claim.host_id,
+        agent = coalesce(agents[array_position(ids, tasks.id)], 'unknown'),
+        started_at = claim.claimed_at
+    FROM hostler.log_tasks AS entry
+    JOIN hostler.log_claims AS claim
+        ON claim.lane = entry.lane AND entry.number BETWEEN claim.first AND claim.last
+    WHERE tasks.id = ANY (gone) AND entry.id = tasks.id;
+    RETURN cardinality(gone);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.track_claimed(lost_hosts uuid[], keep uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM hostler.track(ARRAY(
+        SELECT entry.id
+        FROM hostler.log_claims AS claim
+        JOIN hostler.log_tasks AS entry
+            ON entry.lane = claim.lane AND entry.number BETWEEN claim.first AND claim.last
+        WHERE claim.host_id = ANY (lost_hosts) AND entry.id <> ALL (keep)
+            AND NOT EXISTS (
+                SELECT FROM hostler.log_ends AS ended
+                WHERE ended.lane = entry.lane AND ended.number = entry.number
+            )
+    ));
+    DELETE FROM hostler.log_claims WHERE host_id = ANY (lost_hosts) AND keep = '{}';
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.wake_hosts(wake boolean)
  RETURNS void
  LANGUAGE plpgsql
@@ -1033,6 +1174,8 @@ CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> ol
             ELSE false
         END) EXECUTE FUNCTION refuse_task_step();
 
+CREATE SEQUENCE hostler.log_lanes_id_seq MINVALUE 1 START 1;
+
 CREATE SEQUENCE hostler.wake_mark MINVALUE 0 START 0;
 
 CREATE VIEW hostler.agent_overview (
@@ -1066,6 +1209,26 @@ CREATE VIEW hostler.host_overview (
     lease_ends_at timestamp with time zone,
     is_alive boolean,
     running_tasks bigint
+) AS ...;
+
+CREATE VIEW hostler.log_records (
+    id uuid,
+    queue text,
+    kind text,
+    state task_state,
+    input jsonb,
+    output jsonb,
+    attempt integer,
+    max_attempts integer,
+    timeout_ms bigint,
+    host_id uuid,
+    created_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    ended_host_id uuid,
+    ended_agent text,
+    lane integer,
+    number bigint
 ) AS ...;
 
 CREATE VIEW hostler.queue_overview (
@@ -1116,5 +1279,6 @@ CREATE VIEW hostler.task_overview (
     finished_at timestamp with time zone,
     idempotency_key text,
     input jsonb,
-    output jsonb
+    output jsonb,
+    deadline timestamp with time zone
 ) AS ...;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, Entry, QueueName, ScheduleName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
@@ -347,6 +347,16 @@ impl Terms {
     }
 }
 
+impl NewTask {
+    /// Whether it asks for nothing but to be run once, in its turn: then the log can keep it.
+    pub fn is_plain(&self) -> bool {
+        self.priority == 0
+            && self.run_at.is_none()
+            && self.idempotency_key.is_none()
+            && self.terms.is_empty()
+    }
+}
+
 /// One attempt of a task, as a host hands it to an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
@@ -370,6 +380,8 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
     pub waited: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
     /// What the task asks for that concerns its attempts.
     pub terms: RunTerms,
 }
@@ -397,45 +409,11 @@ impl Assignment {
     }
 }
 
-/// The end of one attempt, ready to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settlement {
-    /// The task.
-    pub task: TaskId,
-    /// The attempt that ended. Only the newest counts.
-    pub attempt: Attempt,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What that makes of the task: [`TaskEvent::Completed`], [`TaskEvent::FailedForNow`],
-    /// [`TaskEvent::FailedForGood`], [`TaskEvent::Released`], [`TaskEvent::Snoozed`] or
-    /// [`TaskEvent::Cancelled`].
-    pub event: TaskEvent,
-    /// The wait before the next attempt, after [`TaskEvent::FailedForNow`] or
-    /// [`TaskEvent::Snoozed`].
-    pub retry_after: Duration,
-}
-
-impl Settlement {
-    /// Decides what `outcome` makes of the task; `policy` is that of its queue, and `dice` in
-    /// `0.0..1.0` spreads the wait.
-    pub fn of(assignment: &Assignment, outcome: Outcome, policy: &RetryPolicy, dice: f64) -> Self {
-        let (event, retry_after) = match &outcome {
-            Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
-            Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
-            Outcome::Snoozed { wait, .. } => (TaskEvent::Snoozed, *wait),
-            Outcome::Cancelled => (TaskEvent::Cancelled, Duration::ZERO),
-            Outcome::Failed { .. } => match assignment.after_failure(&outcome, policy, dice) {
-                AfterFailure::Retry(wait) => (TaskEvent::FailedForNow, wait),
-                AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
-            },
-        };
-        Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
-    }
-}
-
 mod limit;
+mod settlement;
 
 pub use limit::TimeLeft;
+pub use settlement::Settlement;
 
 #[cfg(test)]
 mod tests;

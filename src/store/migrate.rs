@@ -53,10 +53,14 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V7__deadlines",
+        name: "V7__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
+    },
+    File {
+        name: "V8__deadlines",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0007_deadlines.sql"
+            "/sql/migrations/0008_deadlines.sql"
         )),
     },
 ];

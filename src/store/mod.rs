@@ -23,10 +23,12 @@
 
 mod codec;
 mod connect;
+pub mod ends;
 mod error;
 pub mod hosts;
 pub mod leader;
 pub mod listen;
+pub mod log;
 pub mod migrate;
 pub mod notify;
 pub mod queues;

@@ -14,11 +14,17 @@ pub struct TimeLeft {
 }
 
 impl Assignment {
-    /// How long the attempt may still run when it has run for `ran`, on an agent whose fleet allows
-    /// `of_fleet`; for ever where nobody set a limit.
-    pub fn time_left(&self, of_fleet: Option<Duration>, ran: Duration) -> Option<TimeLeft> {
+    /// How long the attempt may still run when it has run for `ran` and was claimed `ago`, on an
+    /// agent whose fleet allows `of_fleet`; for ever where nobody set a limit.
+    pub fn time_left(
+        &self,
+        of_fleet: Option<Duration>,
+        ran: Duration,
+        ago: Duration,
+    ) -> Option<TimeLeft> {
         let limit = self.timeout.or(of_fleet).map(|limit| limit.saturating_sub(ran));
-        match (limit, self.terms.deadline_in) {
+        let deadline = self.terms.deadline_in.map(|deadline| deadline.saturating_sub(ago));
+        match (limit, deadline) {
             (None, None) => None,
             (Some(limit), deadline) if deadline.is_none_or(|deadline| limit < deadline) => {
                 Some(TimeLeft { limit, is_deadline: false })

@@ -72,31 +72,37 @@ fn assignment(timeout: Option<u64>, deadline_in: Option<u64>) -> Assignment {
         input: Value::Null,
         timeout: seconds(timeout),
         waited: Duration::ZERO,
+        entry: None,
         terms: RunTerms { deadline_in: seconds(deadline_in), ..RunTerms::default() },
     }
 }
 
 #[test]
 fn an_attempt_has_the_time_of_its_nearest_limit() {
-    // The task's limit, the fleet's, the deadline, how long it has run; what is left, and of what.
+    // The task's limit, the fleet's, the deadline, how long it has run, how long ago it was claimed;
+    // what is left, and of what.
     let rows = [
-        (None, None, None, 0, None),
-        (None, Some(9), None, 0, Some((9, false))),
-        (Some(5), Some(9), None, 0, Some((5, false))),
-        (Some(5), None, None, 3, Some((2, false))),
-        (Some(5), None, None, 8, Some((0, false))),
-        (Some(5), None, Some(7), 0, Some((5, false))),
-        (Some(5), None, Some(4), 0, Some((4, true))),
-        (Some(5), None, Some(4), 2, Some((3, false))),
-        (None, None, Some(4), 2, Some((4, true))),
-        (None, Some(3), Some(3), 0, Some((3, true))),
-        (None, None, Some(0), 0, Some((0, true))),
+        (None, None, None, 0, 0, None),
+        (None, Some(9), None, 0, 0, Some((9, false))),
+        (Some(5), Some(9), None, 0, 2, Some((5, false))),
+        (Some(5), None, None, 3, 3, Some((2, false))),
+        (Some(5), None, None, 8, 8, Some((0, false))),
+        (Some(5), None, Some(7), 0, 0, Some((5, false))),
+        (Some(5), None, Some(7), 0, 3, Some((4, true))),
+        (Some(5), None, Some(4), 0, 0, Some((4, true))),
+        (Some(5), None, Some(4), 2, 0, Some((3, false))),
+        (None, None, Some(4), 2, 2, Some((2, true))),
+        (None, Some(3), Some(3), 0, 0, Some((3, true))),
+        (None, None, Some(4), 0, 9, Some((0, true))),
     ];
-    for (timeout, of_fleet, deadline, ran, expected) in rows {
-        let left = assignment(timeout, deadline)
-            .time_left(of_fleet.map(Duration::from_secs), Duration::from_secs(ran));
+    for (timeout, of_fleet, deadline, ran, ago, expected) in rows {
+        let left = assignment(timeout, deadline).time_left(
+            of_fleet.map(Duration::from_secs),
+            Duration::from_secs(ran),
+            Duration::from_secs(ago),
+        );
         let left = left.map(|left| (left.limit.as_secs(), left.is_deadline));
-        assert_eq!(left, expected, "{timeout:?} {of_fleet:?} {deadline:?} {ran}");
+        assert_eq!(left, expected, "{timeout:?} {of_fleet:?} {deadline:?} {ran} {ago}");
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     store::{
         StoreError,
         codec::milliseconds,
+        log,
         statement::{Sql, sql},
     },
 };
@@ -60,10 +61,17 @@ const CANCEL: Sql = sql!("tasks/cancel");
 const RETRY: Sql = sql!("tasks/retry");
 const SNOOZE: Sql = sql!("tasks/snooze");
 
-/// Calls a task off: at once if nobody holds it, else by asking whoever does.
+/// Calls a task off: at once if nobody holds it, else by asking whoever does. A plain task leaves
+/// the log for that; one that has completed there stays.
 pub async fn cancel(db: &impl GenericClient, task: TaskId) -> Result<CancelAnswer, StoreError> {
-    let Some(row) = CANCEL.query_opt(db, &[&task]).await? else {
-        return Ok(CancelAnswer::Unknown);
+    let mut row = CANCEL.query_opt(db, &[&task]).await?;
+    if row.is_none() {
+        log::track(db, &[(task, None)]).await?;
+        row = CANCEL.query_opt(db, &[&task]).await?;
+    }
+    let Some(row) = row else {
+        let ended = super::get(db, task).await?.map(|task| task.state);
+        return Ok(ended.map_or(CancelAnswer::Unknown, CancelAnswer::AlreadyFinal));
     };
     let fields = CANCEL.fields(&row);
     let state: TaskState = fields.get("state")?;
@@ -80,10 +88,11 @@ pub async fn cancel(db: &impl GenericClient, task: TaskId) -> Result<CancelAnswe
     })
 }
 
-/// Gives a failed or cancelled task another round of attempts, at once.
+/// Gives a failed or cancelled task another round of attempts, at once. None in the log is either.
 pub async fn retry(db: &impl GenericClient, task: TaskId) -> Result<RetryAnswer, StoreError> {
     let Some(row) = RETRY.query_opt(db, &[&task]).await? else {
-        return Ok(RetryAnswer::Unknown);
+        let found = super::get(db, task).await?.map(|task| task.state);
+        return Ok(found.map_or(RetryAnswer::Unknown, RetryAnswer::Refused));
     };
     let fields = RETRY.fields(&row);
     Ok(match fields.get("state")? {
@@ -94,7 +103,8 @@ pub async fn retry(db: &impl GenericClient, task: TaskId) -> Result<RetryAnswer,
     })
 }
 
-/// Puts off a task that waits for its turn or for its time; the latter may come sooner, too.
+/// Puts off a task that waits for its turn or for its time; the latter may come sooner, too. A
+/// plain task that waits leaves the log for that.
 pub async fn snooze(
     db: &impl GenericClient,
     task: TaskId,
@@ -104,9 +114,18 @@ pub async fn snooze(
         Until::Time(time) => (Some(time), None),
         Until::Passed(wait) => (None, Some(milliseconds(wait))),
     };
-    let Some(row) = SNOOZE.query_opt(db, &[&task, &time, &wait]).await? else {
-        return Ok(SnoozeAnswer::Unknown);
-    };
+    let mut row = SNOOZE.query_opt(db, &[&task, &time, &wait]).await?;
+    if row.is_none() {
+        match super::get(db, task).await?.map(|task| task.state) {
+            None => return Ok(SnoozeAnswer::Unknown),
+            Some(TaskState::Pending) => {}
+            Some(state) => return Ok(SnoozeAnswer::Refused(state)),
+        }
+        log::track(db, &[(task, None)]).await?;
+        row = SNOOZE.query_opt(db, &[&task, &time, &wait]).await?;
+    }
+    // It completed in this moment.
+    let Some(row) = row else { return Ok(SnoozeAnswer::Refused(TaskState::Completed)) };
     Ok(match SNOOZE.fields(&row).get("state")? {
         TaskState::Pending | TaskState::Scheduled => SnoozeAnswer::Snoozed,
         state => SnoozeAnswer::Refused(state),

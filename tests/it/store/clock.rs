@@ -107,10 +107,12 @@ async fn a_claim_and_a_take_over_say_how_long_it_is_until_the_deadline() {
     hosts::register(&world.db, &host).await.unwrap();
     let id = world.with_deadline(Timestamp::now() + HOUR).await;
     let queues = std::slice::from_ref(&world.queue);
-    let given = tasks::claim(&world.db, host.id, queues, &agents(1)).await.unwrap().remove(0);
+    let given = tasks::claim(&world.db, host.id, queues, &agents(1), i16::MIN).await;
+    let given = given.unwrap().remove(0);
     let hold = hostler::domain::adoption::Hold { task: id, attempt: given.attempt };
     let next = new_host(slot, HOUR);
-    let resumed = hosts::resume(&world.db, &next, &[hold]).await.unwrap().resumed.remove(0);
+    let resumed = hosts::resume(&world.db, &next, &[(hold, given.agent)]).await;
+    let resumed = resumed.unwrap().resumed.remove(0);
     assert!(resumed.assignment.terms.deadline_in.unwrap() <= HOUR);
 }
 
