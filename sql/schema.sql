@@ -133,6 +133,20 @@ END)),
     CONSTRAINT log_ends_pkey PRIMARY KEY (lane, number)
 );
 
+CREATE TABLE hostler.log_feed (
+    position bigint NOT NULL DEFAULT nextval('feed_position'::regclass),
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at timestamp with time zone NOT NULL DEFAULT now(),
+    step smallint NOT NULL,
+    lane integer NOT NULL,
+    first bigint,
+    last bigint,
+    passed_over bigint[] NOT NULL DEFAULT '{}'::bigint[],
+    numbers bigint[],
+    CONSTRAINT a_range_or_numbers CHECK (((num_nonnulls(first, last, numbers) = ANY (ARRAY[1, 2])) AND ((numbers IS NULL) = (first IS NOT NULL)) AND ((numbers IS NULL) = (last IS NOT NULL)))),
+    CONSTRAINT steps_of_plain_tasks CHECK (((step >= 1) AND (step <= 3)))
+);
+
 CREATE TABLE hostler.log_lanes (
     id integer NOT NULL,
     slot uuid NOT NULL,
@@ -247,6 +261,8 @@ CREATE TABLE hostler.task_events (
     state task_state NOT NULL,
     attempt integer NOT NULL,
     at timestamp with time zone NOT NULL DEFAULT now(),
+    position bigint DEFAULT nextval('feed_position'::regclass),
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT task_events_pkey PRIMARY KEY (task_id, number)
 );
 
@@ -317,7 +333,11 @@ CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
 
 CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
 
+CREATE INDEX log_feed_tx ON hostler.log_feed USING btree (tx);
+
 CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
+
+CREATE INDEX task_events_tx ON hostler.task_events USING btree (tx) WHERE ("position" IS NOT NULL);
 
 CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
 
@@ -1100,6 +1120,8 @@ BEGIN
     JOIN hostler.log_claims AS claim
         ON claim.lane = entry.lane AND entry.number BETWEEN claim.first AND claim.last
     WHERE tasks.id = ANY (gone) AND entry.id = tasks.id;
+
+    UPDATE hostler.task_events SET position = NULL WHERE task_id = ANY (gone);
     RETURN cardinality(gone);
 END
 $function$;
@@ -1173,6 +1195,8 @@ CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> ol
             WHEN 'cancelled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state])
             ELSE false
         END) EXECUTE FUNCTION refuse_task_step();
+
+CREATE SEQUENCE hostler.feed_position MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.log_lanes_id_seq MINVALUE 1 START 1;
 
