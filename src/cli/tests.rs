@@ -43,6 +43,10 @@ const COMMANDS: &[&str] = &[
     "db migrate",
     "db status",
     "db roles",
+    "db backup",
+    "db restore",
+    "db verify",
+    "events",
     "completions",
 ];
 

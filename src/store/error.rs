@@ -137,6 +137,11 @@ pub enum Recovery {
 }
 
 impl StoreError {
+    /// The error of a transaction that could not begin or commit.
+    pub(crate) fn transaction(source: tokio_postgres::Error) -> Self {
+        Self::Statement { statement: "transaction", source: Cause(source) }
+    }
+
     /// The one place that knows which failures pass by themselves.
     pub fn recovery(&self) -> Recovery {
         let passes = match self {

@@ -121,6 +121,10 @@ AS $$
         tasks.finished_at
     FROM hostler.tasks
     WHERE tasks.id = task_result.task_id
+    UNION ALL
+    SELECT record.state::text, record.output, NULL, record.finished_at
+    FROM hostler.log_records AS record
+    WHERE record.id = task_result.task_id
 $$;
 
 CREATE OR REPLACE VIEW hostler.task_overview AS
@@ -142,7 +146,15 @@ LEFT JOIN LATERAL (
     WHERE attempts.task_id = tasks.id AND attempts.outcome = 'failed'
     ORDER BY attempts.attempt DESC
     LIMIT 1
-) AS failure ON true;
+) AS failure ON true
+UNION ALL
+SELECT record.id, 'tsk_' || replace(record.id::text, '-', ''), record.queue, record.kind,
+    record.state, 0::smallint, record.attempt, 0, record.max_attempts, hosts.name, NULL, NULL,
+    record.created_at, record.created_at,
+    CASE WHEN record.state = 'running' THEN record.started_at END, record.finished_at, NULL,
+    record.input, record.output, NULL
+FROM hostler.log_records AS record
+LEFT JOIN hostler.hosts ON hosts.id = record.host_id;
 
 CREATE OR REPLACE VIEW hostler.dead_letters AS
 SELECT tasks.id AS task, tasks.queue, tasks.kind, tasks.finished_at AS failed_at, tasks.failures,
