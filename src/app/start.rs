@@ -135,6 +135,7 @@ pub async fn start(
         retry: settings.tasks.retry,
         poll: settings.tasks.poll,
         settle_buffer: settings.tasks.settle_buffer as usize,
+        max_input: settings.tasks.max_input,
         notices,
         events: EventsHandle::start(),
         metrics: metrics.clone(),

@@ -216,6 +216,7 @@ mod tests {
             queue: name("q"),
             kind: String::new(),
             input: Value::Null,
+            results: None,
             timeout: None,
             waited: std::time::Duration::ZERO,
         }

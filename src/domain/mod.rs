@@ -12,6 +12,7 @@
 //! | attempt | one execution of a task, numbered; the number is the fencing token |
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | dependency | a task that another waits for: see [`graph`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
@@ -22,6 +23,7 @@ pub mod adoption;
 pub mod agent;
 pub mod dispatch;
 pub mod fleet;
+pub mod graph;
 pub mod heartbeat;
 mod ids;
 pub mod lease;
@@ -29,6 +31,7 @@ pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod task;
+pub mod template;
 
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AgentName, Attempt, QueueName, TaskId, restart};
+use super::{AgentName, Attempt, QueueName, TaskId, graph, restart};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,8 +98,10 @@ impl std::str::FromStr for TaskState {
 /// What can happen to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskEvent {
-    /// The last task it waited for is completed.
+    /// It waits for no other task any more.
     Unblocked,
+    /// The same, before its time has come.
+    UnblockedEarly,
     /// Its time has come.
     Due,
     /// A host took it: a new attempt begins.
@@ -120,12 +122,15 @@ pub enum TaskEvent {
     Cancelled,
     /// Somebody asked for another try by hand.
     Retried,
+    /// The same, while a task that it depends on is not done.
+    RetriedEarly,
 }
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Unblocked,
+        Self::UnblockedEarly,
         Self::Due,
         Self::Claimed,
         Self::Completed,
@@ -136,6 +141,7 @@ impl TaskEvent {
         Self::InputGiven,
         Self::Cancelled,
         Self::Retried,
+        Self::RetriedEarly,
     ];
 }
 
@@ -159,6 +165,7 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
     use TaskState as S;
     Ok(match (state, event) {
         (S::Blocked, E::Unblocked) | (S::Scheduled, E::Due) => S::Pending,
+        (S::Blocked, E::UnblockedEarly) => S::Scheduled,
         (S::Pending, E::Claimed) | (S::AwaitingInput, E::InputGiven) => S::Running,
         (S::Running, E::InputAsked) => S::AwaitingInput,
         (S::Running, E::Completed) => S::Completed,
@@ -169,6 +176,7 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
             S::Cancelled
         }
         (S::Failed | S::Cancelled, E::Retried) => S::Pending,
+        (S::Failed | S::Cancelled, E::RetriedEarly) => S::Blocked,
         (state, event) => return Err(IllegalStep { state, event }),
     })
 }
@@ -193,11 +201,13 @@ pub enum FailureClass {
     HostLost,
     /// A fault of Hostler itself.
     Internal,
+    /// Its input could not be made of the results that it is a template over.
+    Input,
 }
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Exit,
         Self::Task,
         Self::Timeout,
@@ -206,6 +216,7 @@ impl FailureClass {
         Self::Protocol,
         Self::HostLost,
         Self::Internal,
+        Self::Input,
     ];
 
     /// The word used in SQL, in the API and in metrics.
@@ -219,6 +230,7 @@ impl FailureClass {
             Self::Protocol => "protocol",
             Self::HostLost => "host_lost",
             Self::Internal => "internal",
+            Self::Input => "input",
         }
     }
 }
@@ -336,7 +348,11 @@ pub struct NewTask {
 ///
 /// A task without terms is the common one; whatever reads this asks first whether there are any.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Terms {}
+pub struct Terms {
+    /// Where it stands among the tasks that wait for each other. One that has a name here may be
+    /// waited for, and so is not plain.
+    pub graph: graph::Node,
+}
 
 impl Terms {
     /// Whether the task asks for nothing of this.
@@ -364,6 +380,9 @@ pub struct Assignment {
     pub kind: String,
     /// The input.
     pub input: Value,
+    /// The results of what it depends on, if the input is a template over them. Whoever hands the
+    /// attempt out fills it in.
+    pub results: Option<Box<graph::Results>>,
     /// How long it may run; the fleet's limit where absent.
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::HostId;
+use crate::domain::{HostId, graph::DependencyPolicy};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -76,6 +76,18 @@ pub struct TaskBody {
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// What other tasks of the submit call it.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The tasks that it waits for, by their `ref` or their id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// What becomes of it when one of these fails: `cancel` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_dependency_failure: Option<DependencyPolicy>,
+    /// Whether its input is a template over their results.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub template: bool,
 }
 
 /// Several tasks in one submit.

@@ -182,6 +182,9 @@ impl From<QueueError> for ApiError {
             QueueError::UnknownTask { .. } | QueueError::UnknownQueue { .. } => {
                 Self::new(Kind::NotFound, error.to_string())
             }
+            QueueError::UnknownDependency { .. } | QueueError::Unstorable { .. } => {
+                Self::new(Kind::Invalid, error.to_string())
+            }
             QueueError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
             QueueError::Unavailable { .. } => Self::unavailable(&error),
             QueueError::Internal { .. } => Self::internal(&error),

@@ -44,7 +44,8 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
 }
 
 async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
-    let submitted = accept(state, vec![task], |_| "queue".to_owned()).await?.into_iter().next();
+    let field = |_, name: &str| name.to_owned();
+    let submitted = accept(state, vec![task], field).await?.into_iter().next();
     let Some(submitted) = submitted else {
         return Err(ApiError::fault("the queue answered a submit of one task with none"));
     };
@@ -57,27 +58,34 @@ async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
 }
 
 async fn many(state: &State, tasks: Vec<NewTask>) -> Answer {
-    let items = accept(state, tasks, |nth| format!("tasks[{nth}].queue")).await?;
+    let items = accept(state, tasks, |nth, name| format!("tasks[{nth}].{name}")).await?;
     let made = items.iter().filter(|task| task.created).count();
     Ok(created(made > 0).json(SubmittedMany { items, created: made }))
 }
 
-/// Submits. A queue that is not there is a mistake in the body, and not a path that is not there.
+/// Submits. A queue or a task that is not there is a mistake in the body, and not a path that is not
+/// there.
 ///
-/// `field` names the queue of the task at a place.
+/// `field` is the full name of a field of the task at a place.
 async fn accept(
     state: &State,
     tasks: Vec<NewTask>,
-    field: impl Fn(usize) -> String,
+    field: impl Fn(usize, &str) -> String,
 ) -> Result<Vec<Submitted>, ApiError> {
     let queues: Vec<_> = tasks.iter().map(|task| task.queue.clone()).collect();
-    state.queue.submit(tasks).await.map_err(|error| match &error {
-        QueueError::UnknownQueue { queue } => {
-            let nth = queues.iter().position(|of_task| of_task == queue).unwrap_or(0);
-            let detail = error.to_string();
-            ApiError::invalid(vec![FieldError { field: field(nth), detail }])
-        }
-        _ => error.into(),
+    state.queue.submit(tasks).await.map_err(|error| {
+        let field = match &error {
+            QueueError::UnknownQueue { queue } => {
+                let nth = queues.iter().position(|of_task| of_task == queue).unwrap_or(0);
+                field(nth, "queue")
+            }
+            QueueError::UnknownDependency { position, nth, .. } => {
+                field(*position, &format!("depends_on[{nth}]"))
+            }
+            QueueError::Unstorable { position, field: name, .. } => field(*position, name),
+            _ => return error.into(),
+        };
+        ApiError::invalid(vec![FieldError { field, detail: error.to_string() }])
     })
 }
 
@@ -119,6 +127,12 @@ pub(super) async fn events(state: Data<State>, request: HttpRequest) -> Answer {
     history(&state, id, items).await
 }
 
+pub(super) async fn graph(state: Data<State>, request: HttpRequest) -> Answer {
+    let extent = query::extent(request.query_string())?;
+    let id = query::path(&request, "id")?;
+    Ok(ok(&state.queue.graph(id, extent).await?))
+}
+
 /// Answers what there is of a task, if there is such a task.
 async fn history<T: Serialize>(state: &State, id: TaskId, items: Vec<T>) -> Answer {
     if items.is_empty() && state.queue.get(id).await?.is_none() {
@@ -135,6 +149,11 @@ pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Pa
 pub(super) async fn retry(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = bare(&state, &request, payload).await?;
     Ok(ok(&state.queue.retry(id).await?))
+}
+
+pub(super) async fn release(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let id = bare(&state, &request, payload).await?;
+    Ok(ok(&state.queue.release(id).await?))
 }
 
 /// The task of a request that says nothing more.

@@ -53,6 +53,7 @@ pub(super) mod sample {
             queue: "default".parse().unwrap(),
             kind: "review".into(),
             input,
+            results: None,
             timeout: None,
             waited: Duration::ZERO,
         }

@@ -60,6 +60,8 @@ pub(crate) struct Launch {
     pub(crate) retry: RetryPolicy,
     pub(crate) poll: Duration,
     pub(crate) settle_buffer: usize,
+    /// The largest input of a task, in bytes of JSON.
+    pub(crate) max_input: u64,
     pub(crate) notices: mpsc::Receiver<Notice>,
     pub(crate) events: EventsHandle,
     pub(crate) metrics: Arc<Metrics>,
@@ -80,6 +82,7 @@ pub(crate) struct QueueActor {
     pub(super) retry: RetryPolicy,
     pub(super) poll: Duration,
     pub(super) settle_buffer: usize,
+    pub(super) max_input: u64,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
     pub(super) events: EventsHandle,
     pub(super) metrics: Arc<Metrics>,
@@ -119,6 +122,7 @@ impl QueueActor {
             retry: launch.retry,
             poll: launch.poll,
             settle_buffer: launch.settle_buffer,
+            max_input: launch.max_input,
             notices: Some(launch.notices),
             events: launch.events,
             metrics: launch.metrics,
@@ -182,7 +186,11 @@ impl QueueActor {
         }
         for handout in self.dispatch.claimed(fleet, assignments) {
             match handout {
-                Handout::Give(assignment) => self.give(assignment, ctx),
+                Handout::Give(assignment) => {
+                    if let Some(assignment) = self.filled_in(fleet, assignment, ctx) {
+                        self.give(assignment, ctx);
+                    }
+                }
                 Handout::PutBack(assignment) => self.put_back(&assignment, ctx),
             }
         }

@@ -46,6 +46,26 @@ pub enum QueueError {
         /// The name that was asked for.
         queue: QueueName,
     },
+    /// A task depends on one that is not there.
+    #[error("there is no task {task}; it may have been deleted")]
+    UnknownDependency {
+        /// Which task of the submit, counted from 0.
+        position: usize,
+        /// Which of its dependencies.
+        nth: usize,
+        /// The task that is not there.
+        task: TaskId,
+    },
+    /// A task can't be kept as it is.
+    #[error("{problem}")]
+    Unstorable {
+        /// Which task of the submit, counted from 0.
+        position: usize,
+        /// Which of its fields.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The task is in a state where that can't be done.
     #[error("task {task} is {state}: {what}")]
     WrongState {
@@ -68,6 +88,12 @@ impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::UnknownDependency { position, nth, task } => {
+                Self::UnknownDependency { position, nth, task }
+            }
+            StoreError::Unstorable { position, field, problem } => {
+                Self::Unstorable { position, field, problem }
+            }
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }
@@ -78,7 +104,7 @@ impl From<StoreError> for QueueError {
 #[derive(Clone)]
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
-    store: Store,
+    pub(super) store: Store,
     events: EventsHandle,
     metrics: Arc<Metrics>,
 }
@@ -110,7 +136,8 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves; nothing was
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
+    /// [`QueueError::UnknownDependency`] if one depends on a task that is not there; nothing was
     /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
@@ -134,6 +161,7 @@ impl QueueHandle {
         if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
             self.actor.do_send(DueIn(wait));
         }
+        self.wake_dependencies(&tasks).await;
         Ok(submitted)
     }
 
@@ -142,11 +170,11 @@ impl QueueHandle {
         if tasks.iter().all(|task| task.terms.is_empty()) {
             return tasks::submit(&self.store.client().await?, tasks).await;
         }
-        self.store.transact(async |db| tasks::submit(db, tasks).await).await
+        self.insert_graph(tasks).await
     }
 
     /// Wakes this host's idle agents at once, and other hosts soon.
-    fn wake(&self, queues: Vec<QueueName>) {
+    pub(super) fn wake(&self, queues: Vec<QueueName>) {
         // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
         // the host is ending: the tasks are committed and wait for the next.
         self.actor.try_send(Wake(queues)).unwrap_or_default();
@@ -233,7 +261,10 @@ impl QueueHandle {
                 let what = "it has ended already, so there is nothing to call off";
                 return Err(QueueError::WrongState { task: id, state, what });
             }
-            CancelAnswer::Cancelled => self.events.publish(vec![(id, TaskState::Cancelled)]),
+            CancelAnswer::Cancelled => {
+                self.events.publish(vec![(id, TaskState::Cancelled)]);
+                self.wake_after(&db, id).await;
+            }
             CancelAnswer::Requested { .. } => {
                 self.actor.do_send(CancelHere(id));
                 notify::cancel(&db, id).await?;

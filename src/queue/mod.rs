@@ -23,6 +23,7 @@
 //! or at once when the host starts again on the same data directory.
 
 mod actor;
+mod graph;
 mod handle;
 mod handlers;
 mod lease;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AgentName, Attempt, HostId, QueueName, TaskId,
+    graph::DependencyPolicy,
     task::{FailureClass, Outcome, TaskState},
 };
 
@@ -101,6 +102,7 @@ macro_rules! enum_columns {
 }
 enum_columns!(
     TaskState as "task_state",
+    DependencyPolicy as "dependency_policy",
     FailureClass as "failure_class",
     OutcomeWord as "attempt_outcome"
 );

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, task::TaskEvent};
+use crate::domain::{QueueName, TaskId, task::TaskEvent};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,22 @@ pub enum StoreError {
         problem: &'static str,
     },
 
+    /// A task depends on one that is not there. Nothing of its batch was inserted.
+    #[error("task {position} of the batch depends on {task}, and there is no such task")]
+    UnknownDependency {
+        /// Which task of the batch, counted from 0.
+        position: usize,
+        /// Which of its dependencies.
+        nth: usize,
+        /// The task that is not there.
+        task: TaskId,
+    },
+
+    /// A key was taken by another submit in the very moment, and its task is younger than one of
+    /// this batch that depends on it. Nothing was inserted; the next try sees it.
+    #[error("another submit took an idempotency key of this batch in the same moment")]
+    Overtaken,
+
     /// A settlement says something that ends no attempt. Nothing of its batch was written.
     #[error("{event:?} does not end an attempt")]
     NotAnEnd {
@@ -125,13 +141,17 @@ impl StoreError {
         let passes = match self {
             // Whatever the server has against us now, an operator can mend it, and the work that
             // waits for a connection is as good then as it is now.
-            Self::PoolExhausted | Self::Silent { .. } | Self::Unavailable { .. } => true,
+            Self::PoolExhausted
+            | Self::Silent { .. }
+            | Self::Unavailable { .. }
+            | Self::Overtaken => true,
             Self::Statement { source, .. } => source.passes(),
             Self::Migration { passes, .. } => *passes,
             Self::Url { .. }
             | Self::Tls { .. }
             | Self::UnknownValue { .. }
             | Self::UnknownQueue { .. }
+            | Self::UnknownDependency { .. }
             | Self::Unstorable { .. }
             | Self::NotAnEnd { .. }
             | Self::SchemaTooNew { .. } => false,

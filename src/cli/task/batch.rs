@@ -1,4 +1,5 @@
-//! Submitting many tasks: some at a time, all of a batch or none, with a progress bar.
+//! Submitting many tasks: some at a time, all of a batch or none, with a progress bar. Tasks that name
+//! each other go in one submit: from the first of them on, nothing is sent before the end.
 
 use std::{
     fmt, fs,
@@ -63,6 +64,8 @@ pub(super) struct Batches<'a> {
     /// The number of the line of each task.
     lines: Vec<u64>,
     bytes: usize,
+    /// There was a task that others may name, or that names others.
+    connected: bool,
     totals: Totals,
     bar: ProgressBar,
 }
@@ -80,19 +83,20 @@ impl<'a> Batches<'a> {
         let bar = if output.json { ProgressBar::hidden() } else { bar(expected) };
         let totals = Totals::default();
         let (tasks, lines) = (Vec::new(), Vec::new());
-        Ok(Self { client, source, tasks, most, lines, bytes: 0, totals, bar })
+        Ok(Self { client, source, tasks, most, lines, bytes: 0, connected: false, totals, bar })
     }
 
     /// Adds the task of `line`; sends what there is if that is enough.
     pub(super) async fn push(&mut self, task: Map<String, Value>, line: u64) -> Outcome<()> {
         let bytes = serde_json::to_string(&task).map_err(io::Error::from)?.len();
-        if !self.tasks.is_empty() && self.bytes + bytes > MAX_BYTES {
+        self.connected |= task.contains_key("ref") || task.contains_key("depends_on");
+        if !self.connected && !self.tasks.is_empty() && self.bytes + bytes > MAX_BYTES {
             self.send().await?;
         }
         self.tasks.push(task);
         self.lines.push(line);
         self.bytes += bytes;
-        if self.tasks.len() >= self.most {
+        if !self.connected && self.tasks.len() >= self.most {
             self.send().await?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::{
     render, wait,
 };
 use crate::{
-    domain::{QueueName, record::Submitted},
+    domain::{QueueName, TaskId, graph::DependencyPolicy, record::Submitted},
     http::api::TaskBody,
     settings::parse_duration,
 };
@@ -25,9 +25,11 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "With --wait the exit code is that of the task: 0 completed, 1 failed or \
     cancelled, 124 not in time.\nA line of --jsonl is a task as the API takes it: \
-    {\"queue\": …, \"kind\": …, \"input\": …}.\n\nExamples:\n  \
+    {\"queue\": …, \"kind\": …, \"input\": …}. Lines may name each other: \
+    {\"ref\": \"a\"}, {\"depends_on\": [\"a\"]}.\n\nExamples:\n  \
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
+    hostler task submit --kind deploy --depends-on tsk_0198c1d2…,tsk_0198c1d3…\n  \
     hostler task submit --jsonl tasks.jsonl")]
 pub(in crate::cli) struct Submit {
     /// The queue [default: default]
@@ -57,6 +59,15 @@ pub(in crate::cli) struct Submit {
     /// A second submit with the same key is the same task
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Wait for these tasks first; with commas, or given several times
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    depends_on: Vec<TaskId>,
+    /// What becomes of it when one of them fails: cancel, run or hold [default: cancel]
+    #[arg(long, value_name = "POLICY", requires = "depends_on")]
+    on_dependency_failure: Option<DependencyPolicy>,
+    /// The input is a template over their results, as {"text": "{{ deps.tsk_0198….output }}"}
+    #[arg(long, requires = "depends_on")]
+    template: bool,
     /// Wait until the task is final, or for so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           value_parser = parse_duration)]
@@ -67,7 +78,7 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "timeout", "key", "wait", "count"])]
+          "run_at", "delay", "max_attempts", "timeout", "key", "wait", "count", "depends_on"])]
     jsonl: Option<String>,
 }
 
@@ -122,6 +133,10 @@ impl Submit {
             max_attempts: self.max_attempts,
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
+            reference: None,
+            depends_on: self.depends_on.iter().map(ToString::to_string).collect(),
+            on_dependency_failure: self.on_dependency_failure,
+            template: self.template,
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {
             Value::Object(object) => Ok(object),

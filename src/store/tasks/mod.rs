@@ -3,16 +3,19 @@
 //! | file | statements |
 //! | --- | --- |
 //! | `submit.rs` | new tasks |
+//! | `graph.rs` | tasks that depend on others |
 //! | `run.rs` | what hosts do all the time: claim, settle, promote |
 //! | `control.rs` | what people do: cancel, retry |
 //! | `read.rs` | what is told |
 
 mod control;
+mod graph;
 mod read;
 mod run;
 mod submit;
 
 pub use control::{CancelAnswer, RetryAnswer, cancel, cancelled_while_held, retry};
+pub use graph::{ReleaseAnswer, graph, pending_queues, release, woken_queues};
 pub use read::{attempts, events, get, list};
 pub use run::{Promoted, Settled, claim, promote_due, settle};
 pub use submit::{MAX_KEY, MAX_KIND, submit};

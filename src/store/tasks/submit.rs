@@ -1,4 +1,7 @@
 //! New tasks.
+//!
+//! Tasks that wait for each other go in by more statements, of which `graph.rs` has the others; then
+//! the caller sees to it that all are in one transaction.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -8,6 +11,7 @@ use std::{
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 
+use super::graph::{self, Batch};
 use crate::{
     domain::{QueueName, TaskId, record::Submitted, task::NewTask},
     store::{
@@ -22,6 +26,9 @@ pub const MAX_KEY: usize = 255;
 /// The longest kind, in characters.
 pub const MAX_KIND: usize = 255;
 
+/// The most tasks in one statement, where there are several anyway.
+const SLICE: usize = 5_000;
+
 const SUBMIT: Sql = sql!("tasks/submit");
 
 /// Inserts tasks, all or none, and answers for each in the order given.
@@ -30,10 +37,15 @@ const SUBMIT: Sql = sql!("tasks/submit");
 /// `created` false; twenty submitters of one key at once all get the same. A task whose `run_at`
 /// is to come is scheduled, any other pending.
 ///
+/// A task that depends on others is blocked, until the last of them is done: the database sees to
+/// that. What has ended already counts at once. Where tasks depend on each other they may get other
+/// ids than they were given, so that a dependency always has the smaller one. Such a batch must be
+/// submitted in a transaction, and [`StoreError::Overtaken`] means to do it again.
+///
 /// # Errors
 ///
-/// [`StoreError::UnknownQueue`] and [`StoreError::Unstorable`]: the batch is wrong, and nothing of
-/// it was inserted.
+/// [`StoreError::UnknownQueue`], [`StoreError::UnknownDependency`] and [`StoreError::Unstorable`]:
+/// the batch is wrong, and nothing of it was inserted. [`StoreError::Overtaken`].
 pub async fn submit(
     db: &impl GenericClient,
     tasks: &[NewTask],
@@ -46,21 +58,26 @@ pub async fn submit(
         })?;
     }
     let (places, sent) = one_per_key(tasks);
-    if sent.is_empty() {
+    let made = if sent.is_empty() {
         return Ok(Vec::new());
-    }
-    let rows = insert(db, &sent).await?;
-    let answers = Answers::read(&rows)?;
+    } else if sent.iter().all(|task| task.terms.graph.depends_on.is_empty()) {
+        let news: Vec<_> =
+            sent.iter().map(|task| New { task, id: task.id, waits: false }).collect();
+        insert(db, &news).await?
+    } else {
+        let batch = Batch::new(db, tasks, &places, &sent).await?;
+        let mut made = in_slices(db, &sent, &batch).await?;
+        graph::connect(db, &batch, &mut made).await?;
+        made
+    };
     let mut first = vec![true; sent.len()];
-    places
-        .into_iter()
-        .map(|place| {
-            let mut answer = answers.of(sent[place])?;
-            // The second task with a key was not the one that was inserted.
-            answer.created &= std::mem::replace(&mut first[place], false);
-            Ok(answer)
-        })
-        .collect()
+    let answers = places.into_iter().map(|place| {
+        let mut answer = made[place].clone();
+        // The second task with a key was not the one that was inserted.
+        answer.created &= std::mem::replace(&mut first[place], false);
+        answer
+    });
+    Ok(answers.collect())
 }
 
 /// What the table cannot hold.
@@ -112,17 +129,47 @@ fn one_per_key(tasks: &[NewTask]) -> (Vec<usize>, Vec<&NewTask>) {
     (places, sent)
 }
 
-async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>, StoreError> {
-    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
-    let queues: Vec<_> = tasks.iter().map(|task| &task.queue).collect();
-    let kinds: Vec<_> = tasks.iter().map(|task| &*task.kind).collect();
-    let inputs: Vec<_> = tasks.iter().map(|task| Document(&task.input)).collect();
-    let priorities: Vec<_> = tasks.iter().map(|task| task.priority).collect();
-    let run_at: Vec<_> = tasks.iter().map(|task| task.run_at).collect();
-    let max_attempts: Vec<_> = tasks.iter().map(|task| int4(task.max_attempts)).collect();
-    let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
-    let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
-    SUBMIT
+/// A task as it is inserted.
+struct New<'a> {
+    task: &'a NewTask,
+    id: TaskId,
+    waits: bool,
+}
+
+/// Inserts a few at a time. Keys go in their order through all slices, so that two batches never
+/// wait for each other.
+async fn in_slices(
+    db: &impl GenericClient,
+    sent: &[&NewTask],
+    batch: &Batch,
+) -> Result<Vec<Submitted>, StoreError> {
+    let mut order: Vec<usize> = (0..sent.len()).collect();
+    order.sort_by_key(|at| sent[*at].idempotency_key.as_deref());
+    let mut made = Vec::with_capacity(sent.len());
+    for slice in order.chunks(SLICE) {
+        let news: Vec<_> = slice
+            .iter()
+            .map(|at| New { task: sent[*at], id: batch.ids[*at], waits: batch.waits(*at) })
+            .collect();
+        made.extend(slice.iter().copied().zip(insert(db, &news).await?));
+    }
+    made.sort_by_key(|(at, _)| *at);
+    Ok(made.into_iter().map(|(_, answer)| answer).collect())
+}
+
+async fn insert(db: &impl GenericClient, news: &[New<'_>]) -> Result<Vec<Submitted>, StoreError> {
+    let tasks = || news.iter().map(|new| new.task);
+    let ids: Vec<_> = news.iter().map(|new| new.id).collect();
+    let queues: Vec<_> = tasks().map(|task| &task.queue).collect();
+    let kinds: Vec<_> = tasks().map(|task| &*task.kind).collect();
+    let inputs: Vec<_> = tasks().map(|task| Document(&task.input)).collect();
+    let priorities: Vec<_> = tasks().map(|task| task.priority).collect();
+    let run_at: Vec<_> = tasks().map(|task| task.run_at).collect();
+    let max_attempts: Vec<_> = tasks().map(|task| int4(task.max_attempts)).collect();
+    let timeouts: Vec<_> = tasks().map(|task| task.timeout.map(milliseconds)).collect();
+    let keys: Vec<_> = tasks().map(|task| task.idempotency_key.as_deref()).collect();
+    let waits: Vec<_> = news.iter().map(|new| new.waits).collect();
+    let rows = SUBMIT
         .query(
             db,
             &[
@@ -135,9 +182,12 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
                 &max_attempts,
                 &timeouts,
                 &keys,
+                &waits,
             ],
         )
-        .await
+        .await?;
+    let answers = Answers::read(&rows)?;
+    news.iter().map(|new| answers.of(new)).collect()
 }
 
 /// What the statement returned, by what it can be found with.
@@ -167,10 +217,10 @@ impl<'a> Answers<'a> {
         Ok(answers)
     }
 
-    fn of(&self, task: &NewTask) -> Result<Submitted, StoreError> {
-        let found = match task.idempotency_key.as_deref() {
+    fn of(&self, new: &New<'_>) -> Result<Submitted, StoreError> {
+        let found = match new.task.idempotency_key.as_deref() {
             Some(key) => self.by_key.get(key),
-            None => self.by_id.get(&task.id),
+            None => self.by_id.get(&new.id),
         };
         found
             .cloned()

@@ -72,6 +72,15 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
         TaskEvent::Unblocked => {
             world.db.batch_execute(&raw("blocked", "pending")).await.unwrap();
         }
+        TaskEvent::UnblockedEarly => {
+            world.db.batch_execute(&raw("blocked", "scheduled")).await.unwrap();
+        }
+        TaskEvent::RetriedEarly => {
+            let back = "UPDATE hostler.tasks
+                SET state = 'blocked', version = version + 1, finished_at = NULL
+                WHERE id = $1 AND state IN ('failed', 'cancelled')";
+            world.db.execute(back, &[id.as_uuid()]).await.unwrap();
+        }
         TaskEvent::InputAsked => {
             world.db.batch_execute(&raw("running", "awaiting_input")).await.unwrap();
         }
@@ -114,6 +123,7 @@ fn held(task: TaskId, attempt: Attempt) -> Assignment {
         queue: "default".parse().unwrap(),
         kind: String::new(),
         input: serde_json::Value::Null,
+        results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
     }
