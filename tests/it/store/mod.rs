@@ -3,6 +3,7 @@
 mod claim;
 mod control;
 mod errors;
+mod graph;
 mod hosts;
 mod listen;
 mod migrate;

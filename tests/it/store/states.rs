@@ -53,7 +53,7 @@ pub(super) async fn put_in(world: &World, state: TaskState) -> TaskId {
 }
 
 /// Makes a task the one that is claimed next, if it can be claimed at all.
-async fn put_first(world: &World, id: TaskId) {
+pub(super) async fn put_first(world: &World, id: TaskId) {
     let first = "UPDATE hostler.tasks SET priority = (id = $1)::integer WHERE queue = 'default'";
     world.db.execute(first, &[id.as_uuid()]).await.unwrap();
 }
@@ -113,7 +113,7 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
 }
 
 /// What a host would know of an attempt, as far as its end needs it.
-fn held(task: TaskId, attempt: Attempt) -> Assignment {
+pub(super) fn held(task: TaskId, attempt: Attempt) -> Assignment {
     Assignment {
         task,
         attempt,
