@@ -22,7 +22,7 @@ use hostler::{
         agent::{Agent, AgentEvent, AgentState, Kind, Rules, step},
         dispatch::Dispatch,
         restart::{Policy, When},
-        task::{self, Assignment, TaskEvent, TaskState},
+        task::{self, Assignment, RunTerms, TaskEvent, TaskState},
     },
     protocol::{
         exec::Template,
@@ -113,6 +113,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         results: None,
         timeout: Some(Duration::from_secs(60)),
         waited: Duration::ZERO,
+        terms: RunTerms::default(),
     }
 }
 

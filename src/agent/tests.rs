@@ -24,7 +24,7 @@ use crate::{
         agent::AgentState,
         fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
         heartbeat, restart,
-        task::{Assignment, FailureClass, Outcome},
+        task::{Assignment, FailureClass, Outcome, RunTerms},
     },
     process::{Ended, Exit, ProcessId, SpawnError, Spawned, Spec, Usage},
     queue::ToAgent,
@@ -309,6 +309,7 @@ fn assignment() -> Assignment {
         results: None,
         timeout: None,
         waited: Duration::ZERO,
+        terms: RunTerms::default(),
     }
 }
 

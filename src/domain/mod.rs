@@ -26,12 +26,15 @@ pub mod fleet;
 pub mod graph;
 pub mod heartbeat;
 mod ids;
+pub mod leadership;
 pub mod lease;
 pub mod plan;
 pub mod record;
 pub mod restart;
+pub mod retry;
 pub mod task;
 pub mod template;
+pub mod unique;
 
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,

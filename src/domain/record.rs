@@ -14,6 +14,8 @@ use super::{
     agent::AgentState,
     fleet::Protocol,
     graph::DependencyPolicy,
+    restart::millis,
+    retry::{QueueTerms, RetryTerms},
     task::{FailureClass, TaskState},
 };
 
@@ -42,8 +44,13 @@ pub struct TaskRecord {
     pub failures: u32,
     /// How many may fail before the task does.
     pub max_attempts: u32,
-    /// How long an attempt may run, in milliseconds; `null` is the fleet's limit.
+    /// How long an attempt may run, in milliseconds: as the task says, else its queue; `null` is the
+    /// fleet's limit.
     pub timeout_ms: Option<u64>,
+    /// Whose word that is.
+    pub timeout_from: TimeoutFrom,
+    /// What the task itself says of retries; the rest is as its queue has it.
+    pub retry: Option<RetryTerms>,
     /// The key of its submit.
     pub idempotency_key: Option<String>,
     /// The host that runs it now.
@@ -70,6 +77,30 @@ pub struct TaskRecord {
     pub on_dependency_failure: Option<DependencyPolicy>,
     /// Whether its input is a template over their results.
     pub template: bool,
+}
+
+/// Who says how long an attempt of a task may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeoutFrom {
+    /// The task.
+    Task,
+    /// Its queue, in the settings of the host that is asked.
+    Queue,
+    /// The fleet whose agent gets it.
+    Fleet,
+}
+
+impl TaskRecord {
+    /// Fills in what its queue says, where the task says nothing.
+    #[must_use]
+    pub fn in_queue(mut self, terms: &QueueTerms) -> Self {
+        if let (TimeoutFrom::Fleet, Some(timeout)) = (self.timeout_from, terms.timeout) {
+            self.timeout_ms = Some(millis(timeout));
+            self.timeout_from = TimeoutFrom::Queue;
+        }
+        self
+    }
 }
 
 /// A failure, as it is told.
@@ -126,6 +157,27 @@ pub struct Submitted {
     pub state: TaskState,
     /// Whether this submit made it.
     pub created: bool,
+    /// What this submit did.
+    pub outcome: SubmitOutcome,
+}
+
+impl Submitted {
+    /// The answer that `task` is now in `state`, after `outcome`.
+    pub fn new(id: TaskId, state: TaskState, outcome: SubmitOutcome) -> Self {
+        Self { id, state, created: outcome == SubmitOutcome::Created, outcome }
+    }
+}
+
+/// What a submit did with one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitOutcome {
+    /// It was made.
+    Created,
+    /// It was there already, and stays as it is.
+    Existing,
+    /// It was there already, and took over what the submit says.
+    Replaced,
 }
 
 /// A task and those that are connected with it by dependencies, over any number of steps.
@@ -204,6 +256,30 @@ pub struct TaskFilter {
     pub limit: u32,
     /// Older than this task: tasks are listed newest first.
     pub before: Option<TaskId>,
+}
+
+/// A host on the database, as it registered itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredHost {
+    /// Its id: a new one at each start, and after each lost lease.
+    pub id: HostId,
+    /// Its name.
+    pub name: String,
+    /// The version of Hostler that runs.
+    pub version: String,
+    /// When it registered under this id.
+    pub started_at: Timestamp,
+    /// When its lease ends, if it is not renewed, by the clock of Postgres.
+    pub lease_ends_at: Timestamp,
+    /// How long that is from now, in milliseconds; 0 for one that is lost, and whose tasks go
+    /// back to their queues in this moment.
+    pub lease_left_ms: u64,
+    /// How many tasks it holds.
+    pub held: u64,
+    /// Whether it is the host that gives this answer.
+    pub answers: bool,
+    /// Whether it leads: does what one host among all has to do.
+    pub leads: bool,
 }
 
 /// One queue, as it is now.

@@ -6,7 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::{HostId, graph::DependencyPolicy};
+use crate::domain::{
+    HostId,
+    graph::DependencyPolicy,
+    task::TaskState,
+    unique::{KeyPart, OnConflict},
+};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -70,6 +75,9 @@ pub struct TaskBody {
     /// How many attempts may fail before the task does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// How failed attempts are tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Map<String, Value>>,
     /// How long one attempt may run: `10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
@@ -88,6 +96,29 @@ pub struct TaskBody {
     /// Whether its input is a template over their results.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub template: bool,
+    /// It is to be the only one of its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<UniqueBody>,
+}
+
+/// That there is to be one task only, as a client writes it. One of `key` and `by` is given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct UniqueBody {
+    /// The key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What the key is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<KeyPart>,
+    /// How long after its submit a task is in the way: `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// In which states it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<TaskState>,
+    /// What happens if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
 }
 
 /// Several tasks in one submit.

@@ -23,7 +23,8 @@ use crate::{
         AgentName, Attempt, FleetName, HostId, QueueName, TaskId,
         dispatch::{Claim, Dispatch, Handout},
         restart,
-        task::{Assignment, Outcome, RetryPolicy},
+        retry::AllQueueTerms,
+        task::{Assignment, Outcome},
     },
     events::EventsHandle,
     store::{
@@ -40,6 +41,9 @@ const CLAIM_BATCH: usize = 256;
 /// The least time between two announcements to other hosts: a NOTIFY takes a lock that all
 /// committing sessions of the cluster share, so it is never part of a submit.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
+/// How long after a submit in SQL woke this host it looks a second time: `hostler.wake_hosts` lets
+/// one submit in 10 ms speak for all, and those that kept silent commit a little later.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// The waits between tries while Postgres is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -57,7 +61,8 @@ pub(crate) struct Launch {
     /// Told until when the agents may run, whenever that changes.
     pub(crate) on_lease: OnLease,
     pub(crate) fleets: Vec<(FleetName, Vec<QueueName>)>,
-    pub(crate) retry: RetryPolicy,
+    /// What tasks are given that do not say otherwise.
+    pub(crate) terms: Arc<AllQueueTerms>,
     pub(crate) poll: Duration,
     pub(crate) settle_buffer: usize,
     /// The largest input of a task, in bytes of JSON.
@@ -79,7 +84,7 @@ pub(crate) struct QueueActor {
     /// Who waits for the outcomes in `settling` to be written.
     pub(super) told_when_written: HashMap<(TaskId, Attempt), oneshot::Sender<()>>,
     pub(super) on_lease: OnLease,
-    pub(super) retry: RetryPolicy,
+    pub(super) terms: Arc<AllQueueTerms>,
     pub(super) poll: Duration,
     pub(super) settle_buffer: usize,
     pub(super) max_input: u64,
@@ -97,6 +102,8 @@ pub(crate) struct QueueActor {
     /// Queues with new tasks that other hosts have not been told of.
     pub(super) announce: BTreeSet<QueueName>,
     pub(super) announcing: bool,
+    /// A second look is planned.
+    pub(super) looking_again: bool,
 }
 
 impl QueueActor {
@@ -119,7 +126,7 @@ impl QueueActor {
             settling: Settling::default(),
             told_when_written: HashMap::new(),
             on_lease: launch.on_lease,
-            retry: launch.retry,
+            terms: launch.terms,
             poll: launch.poll,
             settle_buffer: launch.settle_buffer,
             max_input: launch.max_input,
@@ -135,6 +142,7 @@ impl QueueActor {
             quiet: Vec::new(),
             announce: BTreeSet::new(),
             announcing: false,
+            looking_again: false,
         }
     }
 
@@ -197,7 +205,8 @@ impl QueueActor {
         self.claim(ctx);
     }
 
-    pub(super) fn give(&mut self, assignment: Assignment, ctx: &mut Context<Self>) {
+    pub(super) fn give(&mut self, mut assignment: Assignment, ctx: &mut Context<Self>) {
+        assignment.timeout = assignment.timeout.or(self.terms.of(&assignment.queue).timeout);
         let assignment = Arc::new(assignment);
         debug!(self.log, "task handed out"; "task" => %assignment.task,
             "attempt" => assignment.attempt.0, "agent" => %assignment.agent);
@@ -323,6 +332,17 @@ impl QueueActor {
         self.dispatch.wake(None);
         self.claim(ctx);
         self.promote(ctx);
+    }
+
+    /// Looks once more in a moment, for those who let another speak for them.
+    pub(super) fn look_again(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.looking_again, true) {
+            ctx.run_later(LOOK_AGAIN, |this, ctx| {
+                this.looking_again = false;
+                this.dispatch.wake(None);
+                this.claim(ctx);
+            });
+        }
     }
 
     /// Tells other hosts of new work, all that came together in one statement.

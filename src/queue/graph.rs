@@ -2,7 +2,7 @@
 //! templates over results, and wakes who can take what became ready. That it becomes ready, and that
 //! it is cancelled or held, the database does by itself in the commit in which a task ends.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use actix::prelude::*;
 use deadpool_postgres::GenericClient;
@@ -59,9 +59,13 @@ impl QueueActor {
             "attempt" => assignment.attempt.0, "error" => %error);
         self.dispatch.ended(assignment.task, assignment.attempt);
         self.dispatch.offer(fleet, assignment.agent.clone());
-        let outcome = Outcome::failed(FailureClass::Input, error.to_string());
-        let ended = Settlement::of(assignment, outcome, &self.retry, fastrand::f64());
-        self.settling.push(Settlement { event: TaskEvent::FailedForGood, ..ended });
+        self.settling.push(Settlement {
+            task: assignment.task,
+            attempt: assignment.attempt,
+            outcome: Outcome::failed(FailureClass::Input, error.to_string()),
+            event: TaskEvent::FailedForGood,
+            retry_after: Duration::ZERO,
+        });
         self.flush(ctx);
     }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
+use uuid::Uuid;
 
 use super::{
     actor::{Launch, QueueActor},
@@ -16,9 +17,12 @@ use crate::{
     domain::{
         QueueName, TaskId,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
+            Submitted, TaskFilter, TaskRecord,
         },
+        retry::AllQueueTerms,
         task::{NewTask, TaskState},
+        unique::Rejected,
     },
     events::EventsHandle,
     store::{
@@ -76,6 +80,12 @@ pub enum QueueError {
         /// What can't be done, and what can.
         what: &'static str,
     },
+    /// A task of a submit was to be the only one of its key, and another is in its way.
+    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task of the submit, and what is in its way.
+        rejected: Rejected,
+    },
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -94,6 +104,7 @@ impl From<StoreError> for QueueError {
             StoreError::Unstorable { position, field, problem } => {
                 Self::Unstorable { position, field, problem }
             }
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }
@@ -105,8 +116,10 @@ impl From<StoreError> for QueueError {
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
     pub(super) store: Store,
+    slot: Uuid,
     events: EventsHandle,
     metrics: Arc<Metrics>,
+    terms: Arc<AllQueueTerms>,
 }
 
 impl QueueHandle {
@@ -114,7 +127,13 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics }
+        let (slot, terms) = (launch.host.slot, launch.terms.clone());
+        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics, terms }
+    }
+
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn terms(&self) -> &AllQueueTerms {
+        &self.terms
     }
 
     /// Where agents' messages go.
@@ -136,9 +155,10 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
-    /// [`QueueError::UnknownDependency`] if one depends on a task that is not there; nothing was
-    /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves,
+    /// [`QueueError::UnknownDependency`] if one depends on a task that is not there,
+    /// [`QueueError::Unstorable`] if one makes no sense, and [`QueueError::NotUnique`] if one asks
+    /// to be refused and another is in its way; nothing was submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
     /// # Cancel safety
@@ -150,7 +170,9 @@ impl QueueHandle {
         let mut queues: Vec<QueueName> = tasks
             .iter()
             .zip(&submitted)
-            .filter(|(_, one)| one.created && one.state == TaskState::Pending)
+            .filter(|(_, one)| {
+                one.outcome != SubmitOutcome::Existing && one.state == TaskState::Pending
+            })
             .map(|(task, _)| task.queue.clone())
             .collect();
         queues.sort_unstable();
@@ -174,7 +196,7 @@ impl QueueHandle {
     }
 
     /// Wakes this host's idle agents at once, and other hosts soon.
-    pub(super) fn wake(&self, queues: Vec<QueueName>) {
+    pub(crate) fn wake(&self, queues: Vec<QueueName>) {
         // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
         // the host is ending: the tasks are committed and wait for the next.
         self.actor.try_send(Wake(queues)).unwrap_or_default();
@@ -186,7 +208,8 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        Ok(tasks::get(&self.store.client().await?, id).await?)
+        let task = tasks::get(&self.store.client().await?, id).await?;
+        Ok(task.map(|task| self.complete(task)))
     }
 
     /// The ended attempts of a task, oldest first.
@@ -220,7 +243,14 @@ impl QueueHandle {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())
         });
+        let items = items.into_iter().map(|task| self.complete(task)).collect();
         Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// Fills in what this host's settings say of a task's queue.
+    fn complete(&self, task: TaskRecord) -> TaskRecord {
+        let terms = self.terms.of(&task.queue);
+        task.in_queue(terms)
     }
 
     /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is
@@ -337,6 +367,15 @@ impl QueueHandle {
     async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
         let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
         found.ok_or(QueueError::UnknownQueue { queue: name })
+    }
+
+    /// The hosts that share the database, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn hosts(&self) -> Result<Vec<RegisteredHost>, QueueError> {
+        Ok(hosts::list(&self.store.client().await?, self.slot).await?)
     }
 
     /// Whether Postgres answers and the lease is held, or what is not so.

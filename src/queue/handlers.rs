@@ -30,7 +30,11 @@ impl Actor for QueueActor {
 impl StreamHandler<Notice> for QueueActor {
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
         match notice {
-            Notice::Woken(queue) => self.dispatch.wake(Some(&queue)),
+            Notice::Woken(Some(queue)) => self.dispatch.wake(Some(&queue)),
+            Notice::Woken(None) => {
+                self.dispatch.wake(None);
+                self.look_again(ctx);
+            }
             Notice::Cancelled(task) => self.cancel_here(task),
             // Whatever was said while the line was down was missed.
             Notice::Reconnected => return self.look(ctx),

@@ -23,7 +23,8 @@ impl QueueActor {
         outcome: Outcome,
         ctx: &mut Context<Self>,
     ) {
-        self.settling.push(Settlement::of(assignment, outcome, &self.retry, fastrand::f64()));
+        let policy = &self.terms.of(&assignment.queue).retry;
+        self.settling.push(Settlement::of(assignment, outcome, policy, fastrand::f64()));
         self.flush(ctx);
     }
 

@@ -26,6 +26,7 @@ mod policies;
 mod problem;
 mod queues;
 mod reader;
+mod retries;
 mod secret;
 mod secrets;
 mod shape;
@@ -52,7 +53,11 @@ pub use show::{show, to_json};
 pub use sources::{Machine, Sources, default_file};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
-use crate::domain::{QueueName, fleet::Fleet, task::RetryPolicy};
+use crate::domain::{
+    QueueName,
+    fleet::Fleet,
+    retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
+};
 
 /// Everything a host is told.
 #[derive(Debug, Clone)]
@@ -175,12 +180,33 @@ pub struct Tasks {
 }
 
 /// `[queues.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Queue {
     /// Made paused the first time it is seen.
     pub paused: bool,
     /// What it is for, for people.
     pub description: String,
+    /// How long an attempt of its tasks may run; the fleet's limit where absent.
+    pub timeout: Option<Duration>,
+    /// How many attempts of its tasks may fail; that of `[tasks]` where absent.
+    pub max_attempts: Option<u32>,
+    /// What differs from `[tasks.retry]`.
+    pub retry: RetryTerms,
+}
+
+impl Settings {
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn queue_terms(&self) -> AllQueueTerms {
+        let of = |queue: &Queue| QueueTerms {
+            timeout: queue.timeout,
+            max_attempts: queue.max_attempts.unwrap_or(self.tasks.max_attempts),
+            retry: self.tasks.retry.with(&queue.retry),
+        };
+        AllQueueTerms {
+            fallback: of(&Queue::default()),
+            queues: self.queues.iter().map(|(name, queue)| (name.clone(), of(queue))).collect(),
+        }
+    }
 }
 
 /// The names of what lives in a data directory.

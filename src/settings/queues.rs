@@ -1,11 +1,15 @@
 //! `[queues.NAME]`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use config::{Map, Value};
 
-use super::{Queue, check, context::Context, reader::Section};
+use super::{Queue, check, context::Context, reader::Section, retries};
 use crate::domain::{QueueName, fleet::Fleet};
+
+/// How long a queue may let an attempt run.
+const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Reads every queue: those that fleets serve, and what their tables say. `complete` says that
 /// every fleet could be read, so that a queue which none of them serves is known to have none.
@@ -43,5 +47,14 @@ fn queue(context: &Context<'_>, path: &str, value: &Value) -> Option<Queue> {
     };
     let section = Section::new(context, path.to_owned(), table);
     let (paused, description) = (section.bool("paused"), section.text("description"));
-    Some(Queue { paused: paused?, description: description? })
+    let timeout = section.given("timeout", |section, key| section.duration(key, TIMEOUT));
+    let max_attempts = section.given("max_attempts", |section, key| section.number(key, 1..=100));
+    let retry = section.section("retry").and_then(|section| retries::terms(&section));
+    Some(Queue {
+        paused: paused?,
+        description: description?,
+        timeout: timeout?,
+        max_attempts: max_attempts?,
+        retry: retry?,
+    })
 }

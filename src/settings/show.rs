@@ -5,7 +5,7 @@ use std::{fmt::Write, path::Path, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Settings, fleets,
+    Queue, Settings, fleets,
     layers::join,
     log::{format_word, level_word},
     mask,
@@ -13,7 +13,10 @@ use super::{
     reader::OFF,
     units::{format_duration, format_size},
 };
-use crate::domain::{fleet::Fleet, task::RetryPolicy};
+use crate::domain::{
+    fleet::Fleet,
+    retry::{Cause, Growth, RetryPolicy},
+};
 
 /// The effective settings as TOML, secrets masked; each field says where it is written.
 pub fn show(settings: &Settings) -> String {
@@ -27,10 +30,7 @@ pub fn show(settings: &Settings) -> String {
 /// The effective settings as JSON, in the words of the config file; secrets masked.
 pub fn to_json(settings: &Settings) -> Value {
     let (host, database, http) = (&settings.host, &settings.database, &settings.http);
-    let queues = settings.queues.iter().map(|(name, queue)| {
-        let queue = json!({ "paused": queue.paused, "description": queue.description });
-        (name.to_string(), queue)
-    });
+    let queues = settings.queues.iter().map(|(name, queue)| (name.to_string(), of_queue(queue)));
     let fleets = settings.fleets.iter().map(|it| (it.name.to_string(), fleet(it)));
     json!({
         "host": {
@@ -81,16 +81,44 @@ fn log(settings: &Settings) -> Value {
 
 fn tasks(settings: &Settings) -> Value {
     let tasks = &settings.tasks;
-    let RetryPolicy { backoff_min, backoff_max } = tasks.retry;
     json!({
         "max_attempts": tasks.max_attempts,
         "max_input": format_size(tasks.max_input),
         "max_batch": tasks.max_batch,
         "poll": format_duration(tasks.poll),
         "settle_buffer": tasks.settle_buffer,
+        "retry": retry(&tasks.retry),
+    })
+}
+
+fn retry(policy: &RetryPolicy) -> Value {
+    json!({
+        "kind": word(&Growth::WORDS, &policy.kind),
+        "backoff_min": format_duration(policy.backoff_min),
+        "backoff_max": format_duration(policy.backoff_max),
+        "jitter": policy.jitter,
+        "retry_on": policy.retry_on,
+        "never_on": policy.never_on,
+    })
+}
+
+fn of_queue(queue: &Queue) -> Value {
+    let retry = &queue.retry;
+    let duration_or_empty =
+        |duration: Option<Duration>| duration.map_or_else(String::new, format_duration);
+    let causes = |causes: &Option<Vec<Cause>>| json!(causes.as_deref().unwrap_or_default());
+    json!({
+        "paused": queue.paused,
+        "description": queue.description,
+        "timeout": duration_or_empty(queue.timeout),
+        "max_attempts": queue.max_attempts.map_or_else(|| json!(""), |number| json!(number)),
         "retry": {
-            "backoff_min": format_duration(backoff_min),
-            "backoff_max": format_duration(backoff_max),
+            "kind": retry.kind.map_or_else(|| json!(""), |kind| word(&Growth::WORDS, &kind)),
+            "backoff_min": duration_or_empty(retry.backoff_min),
+            "backoff_max": duration_or_empty(retry.backoff_max),
+            "jitter": retry.jitter.map_or_else(|| json!(""), |jitter| json!(jitter)),
+            "retry_on": causes(&retry.retry_on),
+            "never_on": causes(&retry.never_on),
         },
     })
 }

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, TaskId, task::TaskEvent};
+use crate::domain::{QueueName, TaskId, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,14 @@ pub enum StoreError {
     #[error("another submit took an idempotency key of this batch in the same moment")]
     Overtaken,
 
+    /// A task was to be the only one of its key, and another is in its way. Nothing of its batch
+    /// was inserted.
+    #[error("task {} of the batch: task {} has its key and is {}", rejected.position, rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task, and what is in its way.
+        rejected: Rejected,
+    },
+
     /// A settlement says something that ends no attempt. Nothing of its batch was written.
     #[error("{event:?} does not end an attempt")]
     NotAnEnd {
@@ -153,6 +161,7 @@ impl StoreError {
             | Self::UnknownQueue { .. }
             | Self::UnknownDependency { .. }
             | Self::Unstorable { .. }
+            | Self::NotUnique { .. }
             | Self::NotAnEnd { .. }
             | Self::SchemaTooNew { .. } => false,
         };

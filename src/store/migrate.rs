@@ -27,8 +27,27 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
     },
     File {
-        name: "V2__graphs",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_graphs.sql")),
+        name: "V2__leader",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
+    },
+    File {
+        name: "V3__retry",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
+    },
+    File {
+        name: "V4__unique",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
+    },
+    File {
+        name: "V5__sql_surface",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0005_sql_surface.sql"
+        )),
+    },
+    File {
+        name: "V6__graphs",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0006_graphs.sql")),
     },
 ];
 

@@ -25,10 +25,12 @@ mod codec;
 mod connect;
 mod error;
 pub mod hosts;
+pub mod leader;
 pub mod listen;
 pub mod migrate;
 pub mod notify;
 pub mod queues;
+pub mod roles;
 mod statement;
 pub mod tasks;
 

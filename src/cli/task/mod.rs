@@ -4,6 +4,7 @@ mod batch;
 mod graph;
 mod render;
 mod submit;
+mod terms;
 mod wait;
 
 use clap::{Args, Subcommand};

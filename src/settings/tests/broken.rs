@@ -41,6 +41,18 @@ const TABLE: &[(&str, &str)] = &[
         "[http]\nmax_body = \"5 lots\"",
         "hostler.toml:2: http.max_body: `5 lots` is not a size: write a whole number with a unit, such as \"64KiB\", \"10MB\" or \"1GiB\"",
     ),
+    (
+        "[tasks.retry]\njitter = 2",
+        "hostler.toml:2: tasks.retry.jitter: must be a number from 0 to 1, got 2",
+    ),
+    (
+        "[queue_defaults]\nretry = { backoff_min = \"2m\", backoff_max = \"1m\" }",
+        "hostler.toml:2: queue_defaults.retry.backoff_max: is 1m, less than backoff_min (2m): raise it",
+    ),
+    (
+        "[tasks.retry]\nnever_on = [\"exit\", \"exit:many\"]",
+        "hostler.toml:2: tasks.retry.never_on[1]: `exit:many` is no kind of failure: write a class (exit, task, timeout, stale, spawn, protocol or internal), or one with a code, as `exit:3` or `task:17`",
+    ),
     ("[http]\nmax_body = \"1B\"", "hostler.toml:2: http.max_body: must be 1KiB to 1GiB, got 1B"),
     (
         "[http]\nbind = \"localhost\"",

@@ -1,6 +1,6 @@
 //! New tasks that depend on others, and what is told of them.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use deadpool_postgres::GenericClient;
 
@@ -37,7 +37,7 @@ const SLICE: usize = 20_000;
 /// sent, of which each key has one.
 pub(super) struct Batch {
     /// The ids, each larger than those of what the task depends on.
-    pub(super) ids: Vec<TaskId>,
+    ids: Vec<TaskId>,
     nodes: Vec<Node>,
 }
 
@@ -99,9 +99,52 @@ impl Batch {
         Ok(Self { ids, nodes })
     }
 
-    /// Whether the task at this place waits for others.
-    pub(super) fn waits(&self, at: usize) -> bool {
-        !self.nodes[at].edges.is_empty()
+    /// The tasks under the ids that they are to have.
+    pub(super) fn renamed<'a>(&self, sent: &[&'a NewTask]) -> Vec<Cow<'a, NewTask>> {
+        let renamed = |(task, id): (&&'a NewTask, &TaskId)| {
+            if task.id == *id {
+                Cow::Borrowed(*task)
+            } else {
+                Cow::Owned(NewTask { id: *id, ..(*task).clone() })
+            }
+        };
+        sent.iter().zip(&self.ids).map(renamed).collect()
+    }
+
+    /// Writes down what the new tasks depend on, and counts what of that has ended already. `made`
+    /// is what the insert answered, and is brought up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnknownDependency`]; [`StoreError::Overtaken`] where a key was taken meanwhile
+    /// by a task with a larger id.
+    pub(super) async fn connect(
+        &self,
+        db: &impl GenericClient,
+        made: &mut [Submitted],
+    ) -> Result<(), StoreError> {
+        let waits = |at: &usize| made[*at].created && !self.nodes[*at].edges.is_empty();
+        let new: Vec<usize> = (0..made.len()).filter(waits).collect();
+        let mut rows = Vec::new();
+        for at in &new {
+            for (place, edge) in self.nodes[*at].edges.iter().enumerate() {
+                let on = match edge.on {
+                    On::Here(place) => made[place].id,
+                    On::There(task) => task,
+                };
+                if on >= made[*at].id {
+                    return Err(StoreError::Overtaken);
+                }
+                rows.push(Row { task: made[*at].id, place, on, edge });
+            }
+        }
+        insert_dependents(db, self, made, &new).await?;
+        insert_dependencies(db, &rows).await?;
+        // Those that wait only for what is new too have been counted right: nobody sees them yet.
+        let is_old = |edge: &Edge| edge.on.here().is_none_or(|place| !made[place].created);
+        let old: Vec<usize> =
+            new.into_iter().filter(|at| self.nodes[*at].edges.iter().any(is_old)).collect();
+        if old.is_empty() { Ok(()) } else { wire(db, self, made, &old).await }
     }
 }
 
@@ -138,48 +181,17 @@ impl On {
     }
 }
 
-/// The tasks that have the keys of these already.
+/// The tasks that have a key of these already, of either kind.
 async fn taken(db: &impl GenericClient, sent: &[&NewTask]) -> Result<Vec<TaskId>, StoreError> {
     let keys: Vec<_> = sent.iter().filter_map(|task| task.idempotency_key.as_deref()).collect();
-    if keys.is_empty() {
+    let unique = || sent.iter().filter_map(|task| Some((task, task.terms.unique.as_ref()?)));
+    let queues: Vec<_> = unique().map(|(task, _)| &task.queue).collect();
+    let uniques: Vec<_> = unique().map(|(_, unique)| &*unique.key).collect();
+    if keys.is_empty() && queues.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = BY_KEY.query(db, &[&keys]).await?;
+    let rows = BY_KEY.query(db, &[&keys, &queues, &uniques]).await?;
     rows.iter().map(|row| BY_KEY.fields(row).get("id")).collect()
-}
-
-/// Writes down what the new tasks depend on, and counts what of that has ended already. `made` is
-/// what the insert answered, and is brought up to date.
-///
-/// # Errors
-///
-/// [`StoreError::UnknownDependency`]; [`StoreError::Overtaken`] where a key was taken meanwhile by a
-/// task with a larger id.
-pub(super) async fn connect(
-    db: &impl GenericClient,
-    batch: &Batch,
-    made: &mut [Submitted],
-) -> Result<(), StoreError> {
-    let id_of = |on: On| on.here().map_or_else(|| on.there(), |place| Some(made[place].id));
-    let new: Vec<usize> =
-        (0..made.len()).filter(|at| made[*at].created && batch.waits(*at)).collect();
-    let mut edges = Vec::new();
-    for at in &new {
-        for (place, edge) in batch.nodes[*at].edges.iter().enumerate() {
-            let Some(on) = id_of(edge.on) else { continue };
-            if on >= made[*at].id {
-                return Err(StoreError::Overtaken);
-            }
-            edges.push(Row { task: made[*at].id, place, on, edge });
-        }
-    }
-    insert_dependents(db, batch, made, &new).await?;
-    insert_dependencies(db, &edges).await?;
-    // Those that wait only for what is new too have been counted right: nobody else sees them yet.
-    let is_old = |edge: &Edge| edge.on.here().is_none_or(|place| !made[place].created);
-    let old: Vec<usize> =
-        new.into_iter().filter(|at| batch.nodes[*at].edges.iter().any(is_old)).collect();
-    if old.is_empty() { Ok(()) } else { wire(db, batch, made, &old).await }
 }
 
 /// One row of `dependencies`.

@@ -1,12 +1,13 @@
 //! What is told of tasks.
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 
 use crate::{
     domain::{
         TaskId, graph,
-        record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord},
+        record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom},
+        retry::RetryTerms,
         task::{FailureClass, TaskState},
     },
     store::{
@@ -75,6 +76,8 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         stopped_by: fields.get("stopped_by")?,
         cause: fields.get("cause")?,
     };
+    let timeout_ms: Option<u64> = fields.count_opt("timeout_ms")?;
+    let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
     Ok(TaskRecord {
         id: fields.get("id")?,
         queue: fields.get("queue")?,
@@ -87,7 +90,9 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         attempt: fields.get("attempt")?,
         failures: fields.count("failures")?,
         max_attempts: fields.count("max_attempts")?,
-        timeout_ms: fields.count_opt("timeout_ms")?,
+        timeout_ms,
+        timeout_from: if timeout_ms.is_some() { TimeoutFrom::Task } else { TimeoutFrom::Fleet },
+        retry: retry.map(|retry| retry.0),
         idempotency_key: fields.get("idempotency_key")?,
         host: fields.get("host_id")?,
         agent: fields.get("agent")?,

@@ -9,12 +9,15 @@ use tokio_postgres::types::Json;
 use crate::{
     domain::{
         AgentName, Attempt, HostId, QueueName, TaskId,
-        task::{Assignment, FailureClass, Outcome, Settlement, TaskEvent, TaskState, step},
+        retry::RetryTerms,
+        task::{
+            Assignment, FailureClass, Outcome, RunTerms, Settlement, TaskEvent, TaskState, step,
+        },
     },
     store::{
         StoreError,
         codec::{Document, OutcomeWord, milliseconds, plain_text},
-        statement::{Sql, sql},
+        statement::{Fields, Sql, sql},
     },
 };
 
@@ -81,9 +84,16 @@ pub async fn claim(
                 results: fields.get::<Option<Json<_>>>("results")?.map(|Json(all)| Box::new(all)),
                 timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
                 waited: Duration::from_millis(fields.count("waited_ms")?),
+                terms: run_terms(&fields)?,
             })
         })
         .collect()
+}
+
+/// What the row of a claimed or resumed task says of its attempts.
+pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, StoreError> {
+    let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
+    Ok(RunTerms { retry: retry.map(|retry| retry.0) })
 }
 
 /// Writes the ends of attempts, and returns those that counted, in the order of their tasks' ids.

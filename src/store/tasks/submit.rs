@@ -1,19 +1,26 @@
 //! New tasks.
 //!
-//! Tasks that wait for each other go in by more statements, of which `graph.rs` has the others; then
-//! the caller sees to it that all are in one transaction.
+//! Tasks that wait for each other go in by more statements, which are in `graph.rs`; so do those
+//! that are to be the only ones of their keys, by `unique.rs`.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    borrow::Cow,
+    collections::{HashMap, HashSet, hash_map::Entry},
     time::Duration,
 };
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 
-use super::graph::{self, Batch};
+use super::{graph::Batch, unique};
 use crate::{
-    domain::{QueueName, TaskId, record::Submitted, task::NewTask},
+    domain::{
+        QueueName, TaskId,
+        record::{SubmitOutcome, Submitted},
+        retry::RetryTerms,
+        task::{NewTask, TaskState},
+        unique::{Answer, MAX_UNIQUE_KEY, OnConflict, Rejected},
+    },
     store::{
         StoreError,
         codec::{Document, has_nul, int4, milliseconds},
@@ -31,21 +38,23 @@ const SLICE: usize = 5_000;
 
 const SUBMIT: Sql = sql!("tasks/submit");
 
-/// Inserts tasks, all or none, and answers for each in the order given.
+/// Inserts tasks, all or none, and answers for each in the order given. Where one has terms, `db`
+/// must be a transaction.
 ///
-/// A key that is taken, by an older task or by one earlier in the batch, gives that task, with
-/// `created` false; twenty submitters of one key at once all get the same. A task whose `run_at`
-/// is to come is scheduled, any other pending.
+/// An idempotency key that is taken, by an older task or by one earlier in the batch, gives that
+/// task, with `created` false; twenty submitters of one key at once all get the same. So it is with
+/// what is to be unique, as its terms say. A task whose `run_at` is to come is scheduled, any other
+/// pending.
 ///
-/// A task that depends on others is blocked, until the last of them is done: the database sees to
+/// A task that depends on others is blocked until the last of them is done: the database sees to
 /// that. What has ended already counts at once. Where tasks depend on each other they may get other
-/// ids than they were given, so that a dependency always has the smaller one. Such a batch must be
-/// submitted in a transaction, and [`StoreError::Overtaken`] means to do it again.
+/// ids than they were given, so that a dependency always has the smaller one.
 ///
 /// # Errors
 ///
-/// [`StoreError::UnknownQueue`], [`StoreError::UnknownDependency`] and [`StoreError::Unstorable`]:
-/// the batch is wrong, and nothing of it was inserted. [`StoreError::Overtaken`].
+/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`], [`StoreError::NotUnique`] and
+/// [`StoreError::UnknownDependency`]: the batch is wrong. [`StoreError::Overtaken`]: it is to be done
+/// again, in another transaction. Nothing of it may be committed.
 pub async fn submit(
     db: &impl GenericClient,
     tasks: &[NewTask],
@@ -58,26 +67,91 @@ pub async fn submit(
         })?;
     }
     let (places, sent) = one_per_key(tasks);
-    let made = if sent.is_empty() {
+    if sent.is_empty() {
         return Ok(Vec::new());
-    } else if sent.iter().all(|task| task.terms.graph.depends_on.is_empty()) {
-        let news: Vec<_> =
-            sent.iter().map(|task| New { task, id: task.id, waits: false }).collect();
-        insert(db, &news).await?
-    } else {
+    }
+    let depends = |task: &&NewTask| !task.terms.graph.depends_on.is_empty();
+    let answers = if sent.iter().any(depends) {
         let batch = Batch::new(db, tasks, &places, &sent).await?;
-        let mut made = in_slices(db, &sent, &batch).await?;
-        graph::connect(db, &batch, &mut made).await?;
+        let renamed = batch.renamed(&sent);
+        let renamed: Vec<&NewTask> = renamed.iter().map(AsRef::as_ref).collect();
+        let mut made = submit_sent(db, &renamed, &places).await?;
+        batch.connect(db, &mut made).await?;
         made
+    } else {
+        submit_sent(db, &sent, &places).await?
     };
     let mut first = vec![true; sent.len()];
-    let answers = places.into_iter().map(|place| {
-        let mut answer = made[place].clone();
-        // The second task with a key was not the one that was inserted.
-        answer.created &= std::mem::replace(&mut first[place], false);
-        answer
-    });
-    Ok(answers.collect())
+    Ok(places
+        .into_iter()
+        .map(|place| {
+            let answer = answers[place].clone();
+            // The second task with a key was not the one that was inserted.
+            if std::mem::replace(&mut first[place], false) { answer } else { again(answer) }
+        })
+        .collect())
+}
+
+/// Inserts tasks, each key once.
+async fn submit_sent(
+    db: &impl GenericClient,
+    sent: &[&NewTask],
+    places: &[usize],
+) -> Result<Vec<Submitted>, StoreError> {
+    if sent.iter().any(|task| task.terms.unique.is_some()) {
+        return submit_unique(db, sent).await.map_err(|error| in_words_of(error, places));
+    }
+    let inserted: Vec<_> = sent.iter().map(|task| Cow::Borrowed(*task)).collect();
+    let answers = insert(db, &inserted).await?;
+    sent.iter().map(|task| answers.of(task)).collect()
+}
+
+/// The error with the places that tasks have in the whole batch; `places` says which was sent where.
+fn in_words_of(error: StoreError, places: &[usize]) -> StoreError {
+    let StoreError::NotUnique { rejected } = error else { return error };
+    let whole = |sent| places.iter().position(|place| *place == sent).unwrap_or(sent);
+    let (position, earlier) = (whole(rejected.position), rejected.earlier.map(whole));
+    StoreError::NotUnique { rejected: Rejected { position, earlier, ..rejected } }
+}
+
+/// The answer to a task that was already there when it was submitted.
+fn again(answer: Submitted) -> Submitted {
+    Submitted { created: false, outcome: SubmitOutcome::Existing, ..answer }
+}
+
+/// Inserts tasks of which some are to be the only ones of their keys.
+async fn submit_unique(
+    db: &impl GenericClient,
+    sent: &[&NewTask],
+) -> Result<Vec<Submitted>, StoreError> {
+    let resolved = unique::resolve(db, sent).await?;
+    let inserted = resolved.to_insert();
+    let answers = insert(db, &inserted).await?;
+    let made: HashSet<TaskId> = inserted
+        .iter()
+        .filter(|task| answers.of(task).is_ok_and(|answer| answer.created))
+        .map(|task| task.id)
+        .collect();
+    let replaced = resolved.finish(db, |task| made.contains(&task.id)).await?;
+    // Where a task of this very submit is: it may have been replaced by a later one of it.
+    let state_of = |task, known| {
+        let inserted = answers.by_id.get(&task).map(|answer| answer.state);
+        replaced.get(&task).copied().or(inserted).unwrap_or(known)
+    };
+    sent.iter()
+        .enumerate()
+        .map(|(place, task)| match resolved.answer(place) {
+            Answer::Create { .. } => answers.of(task),
+            Answer::Existing { task, state } => {
+                let outcome = SubmitOutcome::Existing;
+                Ok(Submitted::new(*task, state_of(*task, *state), outcome))
+            }
+            Answer::Replaced { task } => {
+                let state = state_of(*task, TaskState::Pending);
+                Ok(Submitted::new(*task, state, SubmitOutcome::Replaced))
+            }
+        })
+        .collect()
 }
 
 /// What the table cannot hold.
@@ -97,6 +171,18 @@ fn check(task: &NewTask) -> Result<(), (&'static str, &'static str)> {
     }
     if task.timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
         return Err(("timeout", "must be at least a millisecond"));
+    }
+    if let Some(unique) = &task.terms.unique {
+        match unique.key.chars().count() {
+            0 => return Err(("unique.key", "must not be empty")),
+            1..=MAX_UNIQUE_KEY if unique.key.contains('\0') => return Err(("unique.key", NUL)),
+            1..=MAX_UNIQUE_KEY => {}
+            _ => return Err(("unique.key", "is longer than 255 characters")),
+        }
+        if unique.on_conflict == OnConflict::Replace && !task.terms.graph.depends_on.is_empty() {
+            let problem = "a task that depends on others can't take the place of another one";
+            return Err(("unique.on_conflict", problem));
+        }
     }
     match task.idempotency_key.as_deref() {
         Some("") => Err(("idempotency_key", "must not be empty")),
@@ -129,47 +215,39 @@ fn one_per_key(tasks: &[NewTask]) -> (Vec<usize>, Vec<&NewTask>) {
     (places, sent)
 }
 
-/// A task as it is inserted.
-struct New<'a> {
-    task: &'a NewTask,
-    id: TaskId,
-    waits: bool,
-}
-
-/// Inserts a few at a time. Keys go in their order through all slices, so that two batches never
-/// wait for each other.
-async fn in_slices(
+/// Inserts tasks, in one statement; or a few at a time, where one has terms, and so all is in one
+/// transaction. Keys go in their order through all of that, so that two batches never wait for each
+/// other.
+async fn insert(
     db: &impl GenericClient,
-    sent: &[&NewTask],
-    batch: &Batch,
-) -> Result<Vec<Submitted>, StoreError> {
-    let mut order: Vec<usize> = (0..sent.len()).collect();
-    order.sort_by_key(|at| sent[*at].idempotency_key.as_deref());
-    let mut made = Vec::with_capacity(sent.len());
-    for slice in order.chunks(SLICE) {
-        let news: Vec<_> = slice
-            .iter()
-            .map(|at| New { task: sent[*at], id: batch.ids[*at], waits: batch.waits(*at) })
-            .collect();
-        made.extend(slice.iter().copied().zip(insert(db, &news).await?));
+    tasks: &[Cow<'_, NewTask>],
+) -> Result<Answers, StoreError> {
+    let mut order: Vec<&NewTask> = tasks.iter().map(AsRef::as_ref).collect();
+    let plain = order.iter().all(|task| task.terms.is_empty());
+    let most = if plain { order.len().max(1) } else { SLICE };
+    if order.len() > most {
+        order.sort_by_key(|task| task.idempotency_key.as_deref());
     }
-    made.sort_by_key(|(at, _)| *at);
-    Ok(made.into_iter().map(|(_, answer)| answer).collect())
+    let mut answers = Answers::default();
+    for slice in order.chunks(most) {
+        answers.read(&insert_slice(db, slice).await?)?;
+    }
+    Ok(answers)
 }
 
-async fn insert(db: &impl GenericClient, news: &[New<'_>]) -> Result<Vec<Submitted>, StoreError> {
-    let tasks = || news.iter().map(|new| new.task);
-    let ids: Vec<_> = news.iter().map(|new| new.id).collect();
-    let queues: Vec<_> = tasks().map(|task| &task.queue).collect();
-    let kinds: Vec<_> = tasks().map(|task| &*task.kind).collect();
-    let inputs: Vec<_> = tasks().map(|task| Document(&task.input)).collect();
-    let priorities: Vec<_> = tasks().map(|task| task.priority).collect();
-    let run_at: Vec<_> = tasks().map(|task| task.run_at).collect();
-    let max_attempts: Vec<_> = tasks().map(|task| int4(task.max_attempts)).collect();
-    let timeouts: Vec<_> = tasks().map(|task| task.timeout.map(milliseconds)).collect();
-    let keys: Vec<_> = tasks().map(|task| task.idempotency_key.as_deref()).collect();
-    let waits: Vec<_> = news.iter().map(|new| new.waits).collect();
-    let rows = SUBMIT
+async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>, StoreError> {
+    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+    let queues: Vec<_> = tasks.iter().map(|task| &task.queue).collect();
+    let kinds: Vec<_> = tasks.iter().map(|task| &*task.kind).collect();
+    let inputs: Vec<_> = tasks.iter().map(|task| Document(&task.input)).collect();
+    let priorities: Vec<_> = tasks.iter().map(|task| task.priority).collect();
+    let run_at: Vec<_> = tasks.iter().map(|task| task.run_at).collect();
+    let max_attempts: Vec<_> = tasks.iter().map(|task| int4(task.max_attempts)).collect();
+    let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
+    let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
+    let retries: Vec<_> = tasks.iter().map(|task| own_retry(task)).collect();
+    let waits: Vec<_> = tasks.iter().map(|task| !task.terms.graph.depends_on.is_empty()).collect();
+    SUBMIT
         .query(
             db,
             &[
@@ -182,45 +260,47 @@ async fn insert(db: &impl GenericClient, news: &[New<'_>]) -> Result<Vec<Submitt
                 &max_attempts,
                 &timeouts,
                 &keys,
+                &retries,
                 &waits,
             ],
         )
-        .await?;
-    let answers = Answers::read(&rows)?;
-    news.iter().map(|new| answers.of(new)).collect()
+        .await
+}
+
+/// What a task says of how it is tried again, as its column holds it.
+pub(super) fn own_retry(task: &NewTask) -> Option<Json<RetryTerms>> {
+    (!task.terms.retry.is_empty()).then(|| Json(task.terms.retry.clone()))
 }
 
 /// What the statement returned, by what it can be found with.
-struct Answers<'a> {
+#[derive(Default)]
+struct Answers {
     by_id: HashMap<TaskId, Submitted>,
-    by_key: HashMap<&'a str, Submitted>,
+    by_key: HashMap<String, Submitted>,
 }
 
-impl<'a> Answers<'a> {
-    fn read(rows: &'a [Row]) -> Result<Self, StoreError> {
-        let mut answers = Self { by_id: HashMap::new(), by_key: HashMap::new() };
+impl Answers {
+    fn read(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         for row in rows {
             let fields = SUBMIT.fields(row);
             if let Some(queue) = fields.get::<Option<QueueName>>("unknown_queue")? {
                 return Err(StoreError::UnknownQueue { queue });
             }
-            let answer = Submitted {
-                id: fields.get("id")?,
-                state: fields.get("state")?,
-                created: fields.get("created")?,
-            };
-            match fields.get::<Option<&str>>("idempotency_key")? {
-                Some(key) => answers.by_key.insert(key, answer),
-                None => answers.by_id.insert(answer.id, answer),
-            };
+            let created = fields.get("created")?;
+            let outcome = if created { SubmitOutcome::Created } else { SubmitOutcome::Existing };
+            let answer = Submitted::new(fields.get("id")?, fields.get("state")?, outcome);
+            if let Some(key) = fields.get::<Option<String>>("idempotency_key")? {
+                self.by_key.insert(key, answer.clone());
+            }
+            self.by_id.insert(answer.id, answer);
         }
-        Ok(answers)
+        Ok(())
     }
 
-    fn of(&self, new: &New<'_>) -> Result<Submitted, StoreError> {
-        let found = match new.task.idempotency_key.as_deref() {
+    fn of(&self, task: &NewTask) -> Result<Submitted, StoreError> {
+        let found = match task.idempotency_key.as_deref() {
             Some(key) => self.by_key.get(key),
-            None => self.by_id.get(&new.id),
+            None => self.by_id.get(&task.id),
         };
         found
             .cloned()

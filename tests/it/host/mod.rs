@@ -4,9 +4,13 @@ mod access;
 mod agents;
 mod configs;
 pub(crate) mod embedded;
+mod graphs;
 mod input;
+mod sql;
 mod stop;
 mod tasks;
+mod time;
+mod unique;
 
 use crate::support::host::WORKER;
 

@@ -29,8 +29,8 @@ async fn notices_come_and_come_again_after_a_cut() {
 
     let other = ensure(&world.db, "other").await;
     notify::wake(&world.db, &[world.queue.clone(), other.clone()]).await.unwrap();
-    assert_eq!(next(&mut notices).await, Notice::Woken(world.queue.clone()));
-    assert_eq!(next(&mut notices).await, Notice::Woken(other));
+    assert_eq!(next(&mut notices).await, Notice::Woken(Some(world.queue.clone())));
+    assert_eq!(next(&mut notices).await, Notice::Woken(Some(other)));
     let task = TaskId::from_uuid(Uuid::now_v7());
     // What others say on the channels is not trusted.
     world.db.batch_execute("NOTIFY hostler_wake, 'No Name'; NOTIFY hostler_cancel").await.unwrap();
@@ -43,7 +43,7 @@ async fn notices_come_and_come_again_after_a_cut() {
     assert_eq!(world.db.query(cut, &[]).await.unwrap().len(), 1);
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
     notify::wake(&world.db, std::slice::from_ref(&world.queue)).await.unwrap();
-    assert_eq!(next(&mut notices).await, Notice::Woken(world.queue.clone()));
+    assert_eq!(next(&mut notices).await, Notice::Woken(Some(world.queue.clone())));
 
     drop(listener);
     let closed = timeout(Duration::from_secs(20), notices.recv()).await.expect("it stops");

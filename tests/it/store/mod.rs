@@ -2,16 +2,22 @@
 
 mod claim;
 mod control;
+mod enqueue;
 mod errors;
+mod external;
 mod graph;
 mod hosts;
+mod leader;
 mod listen;
 mod migrate;
 mod queues;
+mod roles;
 mod schema;
 mod settle;
+mod sql_doc;
 mod states;
 mod submit;
+mod unique;
 
 use std::time::Duration;
 

@@ -10,9 +10,13 @@
 //! gone when the program is, whichever way it ends: see `cluster`.
 
 pub(crate) mod cluster;
-mod database;
+pub(crate) mod database;
+pub(crate) mod effects;
 pub(crate) mod host;
+pub(crate) mod netns;
 pub(crate) mod processes;
+pub(crate) mod proxy;
+pub(crate) mod server;
 pub(crate) mod wire;
 
 pub(crate) use database::TestDatabase;

@@ -352,7 +352,7 @@ END
 $$;
 
 CREATE TRIGGER tasks_retry_waits BEFORE UPDATE ON hostler.tasks FOR EACH ROW
-WHEN (OLD.state IN ('failed', 'cancelled') AND NEW.state = 'pending')
+WHEN (OLD.state IN ('failed', 'cancelled') AND NEW.state IN ('pending', 'scheduled'))
 EXECUTE FUNCTION hostler.retry_waits();
 
 -- The steps that are new: a task whose dependencies are done before its time comes is scheduled,
@@ -366,13 +366,13 @@ WHEN (
     OR NEW.state <> OLD.state AND NOT CASE OLD.state
         WHEN 'blocked' THEN NEW.state IN ('pending', 'scheduled', 'cancelled')
         WHEN 'scheduled' THEN NEW.state IN ('pending', 'cancelled')
-        WHEN 'pending' THEN NEW.state IN ('running', 'cancelled')
+        WHEN 'pending' THEN NEW.state IN ('running', 'cancelled', 'scheduled')
         WHEN 'running' THEN NEW.state IN (
             'awaiting_input', 'completed', 'scheduled', 'failed', 'pending', 'cancelled')
         WHEN 'awaiting_input' THEN NEW.state IN (
             'running', 'scheduled', 'failed', 'pending', 'cancelled')
-        WHEN 'failed' THEN NEW.state IN ('pending', 'blocked')
-        WHEN 'cancelled' THEN NEW.state IN ('pending', 'blocked')
+        WHEN 'failed' THEN NEW.state IN ('pending', 'scheduled', 'blocked')
+        WHEN 'cancelled' THEN NEW.state IN ('pending', 'scheduled', 'blocked')
         ELSE false
     END
 )
@@ -566,3 +566,36 @@ EXECUTE FUNCTION hostler.forget_dependencies();
 
 -- The input of an attempt could not be made of the results that it is a template over.
 ALTER TYPE hostler.failure_class ADD VALUE 'input';
+
+COMMENT ON TABLE hostler.dependents IS 'The tasks that depend on others: what becomes of each when one of these fails, and how many it still waits for.';
+COMMENT ON TABLE hostler.dependencies IS 'What each of these tasks depends on, in the order of its submit. A dependency always has the smaller id.';
+
+COMMENT ON FUNCTION hostler.dependencies_ended(uuid[], hostler.task_state[]) IS
+'Internal: lets the tasks go on, or cancels them, that depend on tasks that just came to these final states.';
+COMMENT ON FUNCTION hostler.wire_dependents(uuid[]) IS
+'Internal: puts new blocked tasks in step with dependencies that were there before.';
+COMMENT ON FUNCTION hostler.is_awaited(uuid) IS
+'Whether a task that has not ended depends on this one, so that its result may still be wanted.';
+COMMENT ON FUNCTION hostler.release_dependent(uuid) IS
+'Internal: lets a blocked task go on without the dependencies that ended badly.';
+COMMENT ON FUNCTION hostler.dependency_results(uuid) IS
+'Internal: what the input of a task may use of its dependencies.';
+COMMENT ON FUNCTION hostler.dependency_is_done(hostler.dependency_policy, hostler.task_state) IS
+'Internal: whether a dependency in this state is waited for no more.';
+COMMENT ON FUNCTION hostler.is_hopeful(hostler.dependency_policy, hostler.task_state) IS
+'Internal: whether a dependency in this state may still be done, or is.';
+COMMENT ON FUNCTION hostler.waits_for(uuid, integer) IS 'Internal: what a blocked task waits for.';
+COMMENT ON FUNCTION hostler.held_by(uuid) IS 'Internal: what ended badly and holds a blocked task up.';
+COMMENT ON FUNCTION hostler.lock_dependencies(uuid[]) IS 'Internal: locks tasks against their end.';
+COMMENT ON FUNCTION hostler.lock_dependents(uuid[]) IS 'Internal: locks the blocked tasks that depend on these.';
+COMMENT ON FUNCTION hostler.blocked_by(uuid) IS 'Internal: the blocked tasks that depend on this one.';
+COMMENT ON FUNCTION hostler.doomed_by(uuid[]) IS 'Internal: the blocked tasks that are cancelled when these end badly.';
+COMMENT ON FUNCTION hostler.cancel_dependents(uuid[], uuid[]) IS 'Internal: cancels blocked tasks.';
+COMMENT ON FUNCTION hostler.note_causes(uuid[], uuid[]) IS 'Internal: writes down for what tasks were cancelled.';
+COMMENT ON FUNCTION hostler.close_dependencies(uuid[], hostler.task_state[]) IS 'Internal: counts down what waits for ended tasks.';
+COMMENT ON FUNCTION hostler.count_open(uuid[]) IS 'Internal: counts what tasks wait for.';
+COMMENT ON FUNCTION hostler.unblock(uuid[]) IS 'Internal: lets blocked tasks go on.';
+COMMENT ON FUNCTION hostler.dependencies_retried(uuid[]) IS 'Internal: lets blocked tasks wait again for tasks that are tried again.';
+COMMENT ON FUNCTION hostler.tell_dependents() IS 'Internal: tells the tasks that depend on those that ended.';
+COMMENT ON FUNCTION hostler.retry_waits() IS 'Internal: a task that is tried again waits for what it depends on.';
+COMMENT ON FUNCTION hostler.forget_dependencies() IS 'Internal: deletes the dependencies of a deleted task.';

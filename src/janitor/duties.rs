@@ -1,0 +1,37 @@
+//! The duties that belong to nobody else.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use slog::{Logger, info};
+
+use super::{Done, Duty};
+use crate::store::hosts;
+
+/// How often hosts are looked for whose lease has ended, though none was to end. A lease that is
+/// shorter than this is looked after in time all the same, once its host has been seen.
+const LOOK: Duration = Duration::from_secs(5);
+/// A host that is claiming in the very moment is left for the next look, this much later.
+const SOON: Duration = Duration::from_millis(100);
+/// How long a look may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Puts back what hosts hold whose lease has ended: in the moment in which it ends.
+///
+/// Harmless whoever does it, so it needs no fence.
+pub fn lost_hosts(log: Logger) -> Duty {
+    Duty::new("lost hosts", LOOK, move |leading| {
+        let log = log.clone();
+        async move {
+            let look = async |db: &_| hosts::take_over(db).await;
+            let taken = leading.store().within(LIMIT, look).await?;
+            if !taken.returned.is_empty() {
+                info!(log, "tasks of lost hosts put back"; "count" => taken.returned.len());
+            }
+            let woken: BTreeSet<_> = taken.returned.into_iter().map(|back| back.queue).collect();
+            Ok(Done {
+                woken: woken.into_iter().collect(),
+                again_in: taken.next.map(|next| next.max(SOON)),
+            })
+        }
+    })
+}
