@@ -4,6 +4,7 @@
 use std::{
     fmt, fs,
     io::{self, BufRead, BufReader},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,6 +26,9 @@ const MAX_TASKS: usize = 1000;
 
 /// About the most bytes in one request: well below the usual `http.max_body`.
 const MAX_BYTES: usize = 4 << 20;
+
+/// How much longer the answer to a submit may take for each of its tasks: they are one transaction.
+const PER_TASK: Duration = Duration::from_millis(2);
 
 /// The longest line: more than any host takes.
 const MAX_LINE: u64 = 1 << 30;
@@ -124,7 +128,8 @@ impl<'a> Batches<'a> {
         let body = TasksBody { tasks: std::mem::take(&mut self.tasks) };
         let lines = std::mem::take(&mut self.lines);
         self.bytes = 0;
-        let answer = match self.client.post("/api/v1/tasks", &body).await {
+        let longer = PER_TASK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        let answer = match self.client.post_within("/api/v1/tasks", &body, longer).await {
             Ok(reply) => reply.json::<SubmittedMany>()?,
             Err(error) => return Err(self.stopped(error, &lines)),
         };

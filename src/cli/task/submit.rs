@@ -76,7 +76,7 @@ pub(in crate::cli) struct Submit {
     /// What becomes of it when one of them fails: cancel, run or hold [default: cancel]
     #[arg(long, value_name = "POLICY", requires = "depends_on")]
     on_dependency_failure: Option<DependencyPolicy>,
-    /// The input is a template over their results, as {"text": "{{ deps.tsk_0198….output }}"}
+    /// The input is a template over their results, which it has as `deps`
     #[arg(long, requires = "depends_on")]
     template: bool,
     #[command(flatten)]
