@@ -18,6 +18,7 @@ mod hosts;
 mod output;
 mod plan;
 mod queue;
+mod schedule;
 mod task;
 
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ enum Command {
     Task(task::Task),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     #[command(subcommand)]
     Plan(plan::Plan),
     #[command(subcommand)]
@@ -124,6 +127,7 @@ impl Command {
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
             Self::Completions(completions) => completions.run(),

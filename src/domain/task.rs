@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, QueueName, TaskId, graph,
+    AgentName, Attempt, Entry, QueueName, ScheduleName, TaskId, graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
+
+mod failure;
+
+pub use failure::FailureClass;
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -190,66 +194,6 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
     })
 }
 
-/// Why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// The process ended before or instead of an answer: a status other than 0, or a signal.
-    Exit,
-    /// The agent answered that the task failed.
-    Task,
-    /// The attempt took longer than its limit.
-    Timeout,
-    /// The agent showed no life for longer than its limit.
-    Stale,
-    /// The process could not be started.
-    Spawn,
-    /// The agent broke the protocol: garbage, an overlong line, an unreadable result.
-    Protocol,
-    /// The host that ran it is gone.
-    HostLost,
-    /// A fault of Hostler itself.
-    Internal,
-    /// Its input could not be made of the results that it is a template over.
-    Input,
-}
-
-impl FailureClass {
-    /// Every class.
-    pub const ALL: [Self; 9] = [
-        Self::Exit,
-        Self::Task,
-        Self::Timeout,
-        Self::Stale,
-        Self::Spawn,
-        Self::Protocol,
-        Self::HostLost,
-        Self::Internal,
-        Self::Input,
-    ];
-
-    /// The word used in SQL, in the API and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Task => "task",
-            Self::Timeout => "timeout",
-            Self::Stale => "stale",
-            Self::Spawn => "spawn",
-            Self::Protocol => "protocol",
-            Self::HostLost => "host_lost",
-            Self::Internal => "internal",
-            Self::Input => "input",
-        }
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// How one attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -330,12 +274,24 @@ pub struct Terms {
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
     pub unique: Option<Unique>,
+    /// The schedule that makes it, which looks later what has become of it.
+    pub schedule: Option<ScheduleName>,
 }
 
 impl Terms {
     /// Whether the task asks for nothing of this.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl NewTask {
+    /// Whether it asks for nothing but to be run once, in its turn: then the log can keep it.
+    pub fn is_plain(&self) -> bool {
+        self.priority == 0
+            && self.run_at.is_none()
+            && self.idempotency_key.is_none()
+            && self.terms.is_empty()
     }
 }
 
@@ -365,6 +321,8 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
     pub waited: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
     /// What the task asks for that concerns its attempts.
     pub terms: RunTerms,
 }
@@ -401,6 +359,12 @@ pub struct Settlement {
     pub event: TaskEvent,
     /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
     pub retry_after: Duration,
+    /// Who ran it.
+    pub agent: AgentName,
+    /// How long ago it began, when this is written.
+    pub began_ago: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
 }
 
 impl Settlement {
@@ -416,7 +380,16 @@ impl Settlement {
                 AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
             },
         };
-        Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
+        Self {
+            task: assignment.task,
+            attempt: assignment.attempt,
+            outcome,
+            event,
+            retry_after,
+            agent: assignment.agent.clone(),
+            began_ago: Duration::ZERO,
+            entry: assignment.entry,
+        }
     }
 }
 

@@ -7,11 +7,12 @@ use std::{collections::HashSet, time::Duration};
 use actix::prelude::*;
 use deadpool_postgres::GenericClient;
 use slog::{debug, info};
+use tokio::time::Instant;
 
 use super::{QueueError, QueueHandle, actor::QueueActor};
 use crate::{
     domain::{
-        FleetName, TaskId,
+        TaskId,
         graph::{self, InputError},
         record::{GraphExtent, GraphRecord, Submitted, TaskRecord},
         task::{Assignment, FailureClass, NewTask, Outcome, Settlement, TaskEvent, TaskState},
@@ -27,45 +28,34 @@ use crate::{
 const TRIES: usize = 5;
 
 impl QueueActor {
-    /// Fills in the input of what was claimed. A task whose input can't be made fails for good, as
-    /// the results stay what they are; its agent is idle as before. None is returned then.
-    pub(super) fn filled_in(
-        &mut self,
-        fleet: &FleetName,
-        mut assignment: Assignment,
-        ctx: &mut Context<Self>,
-    ) -> Option<Assignment> {
-        let Some(results) = assignment.results.take() else { return Some(assignment) };
-        match graph::render(&assignment.input, &results, self.max_input) {
-            Ok(input) => {
-                assignment.input = input;
-                Some(assignment)
-            }
-            Err(error) => {
-                self.unmade(fleet, &assignment, &error, ctx);
-                None
+    /// Gives an agent what was claimed for it, its input filled in. A task whose input can't be made
+    /// fails for good, as the results stay what they are; its agent is free as before.
+    pub(super) fn hand_over(&mut self, mut assignment: Assignment, ctx: &mut Context<Self>) {
+        if let Some(results) = assignment.results.take() {
+            match graph::render(&assignment.input, &results, self.max_input) {
+                Ok(input) => assignment.input = input,
+                Err(error) => return self.unmade(&assignment, &error, ctx),
             }
         }
+        let agent = assignment.agent.clone();
+        self.give(&agent, vec![assignment], ctx);
     }
 
-    fn unmade(
-        &mut self,
-        fleet: &FleetName,
-        assignment: &Assignment,
-        error: &InputError,
-        ctx: &mut Context<Self>,
-    ) {
+    fn unmade(&mut self, assignment: &Assignment, error: &InputError, ctx: &mut Context<Self>) {
         info!(self.log, "input can't be made"; "task" => %assignment.task,
             "attempt" => assignment.attempt.0, "error" => %error);
-        self.dispatch.ended(assignment.task, assignment.attempt);
-        self.dispatch.offer(fleet, assignment.agent.clone());
-        self.settling.push(Settlement {
+        self.dispatch.spared(assignment.task, assignment.attempt);
+        let settlement = Settlement {
             task: assignment.task,
             attempt: assignment.attempt,
             outcome: Outcome::failed(FailureClass::Input, error.to_string()),
             event: TaskEvent::FailedForGood,
             retry_after: Duration::ZERO,
-        });
+            agent: assignment.agent.clone(),
+            began_ago: Duration::ZERO,
+            entry: assignment.entry,
+        };
+        self.settling.push(settlement, Instant::now());
         self.flush(ctx);
     }
 
@@ -99,7 +89,14 @@ impl QueueHandle {
     /// tasks that may still be done.
     pub async fn release(&self, id: TaskId) -> Result<TaskRecord, QueueError> {
         match tasks::release(&self.store.client().await?, id).await? {
-            ReleaseAnswer::Unknown => return Err(QueueError::UnknownTask { task: id }),
+            ReleaseAnswer::Unknown => {
+                // A plain task is none of those that wait.
+                let state = self.get(id).await?.map(|task| task.state);
+                let what = "only a blocked task can be released";
+                return Err(state.map_or(QueueError::UnknownTask { task: id }, |state| {
+                    QueueError::WrongState { task: id, state, what }
+                }));
+            }
             ReleaseAnswer::Refused(state) => {
                 let what = "only a blocked task can be released";
                 return Err(QueueError::WrongState { task: id, state, what });

@@ -7,10 +7,11 @@ use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
 use super::{
+    QueueError,
     actor::{Launch, QueueActor},
     messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, ReportTo, Standing, TellWhenQuiet,
-        Wake,
+        CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, ReportTo, Standing,
+        Submit, TellWhenQuiet, Wake,
     },
 };
 use crate::{
@@ -22,11 +23,10 @@ use crate::{
         },
         retry::AllQueueTerms,
         task::{NewTask, TaskState},
-        unique::Rejected,
     },
     events::EventsHandle,
     store::{
-        Recovery, Store, StoreError, hosts, notify, queues,
+        Store, StoreError, hosts, notify, queues,
         tasks::{self, CancelAnswer, RetryAnswer},
     },
     telemetry::metrics::Metrics,
@@ -35,90 +35,14 @@ use crate::{
 /// How often a waiter looks for itself: the task may end on another host.
 const WAIT_LOOK: Duration = Duration::from_secs(1);
 
-/// What can go wrong, as far as a caller can do something about it.
-#[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// There is no such task.
-    #[error("there is no task {task}")]
-    UnknownTask {
-        /// The id that was asked for.
-        task: TaskId,
-    },
-    /// There is no such queue.
-    #[error("there is no queue `{queue}`; `hostler queue list` shows those there are")]
-    UnknownQueue {
-        /// The name that was asked for.
-        queue: QueueName,
-    },
-    /// A task depends on one that is not there.
-    #[error("there is no task {task}; it may have been deleted")]
-    UnknownDependency {
-        /// Which task of the submit, counted from 0.
-        position: usize,
-        /// Which of its dependencies.
-        nth: usize,
-        /// The task that is not there.
-        task: TaskId,
-    },
-    /// A task can't be kept as it is.
-    #[error("{problem}")]
-    Unstorable {
-        /// Which task of the submit, counted from 0.
-        position: usize,
-        /// Which of its fields.
-        field: &'static str,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The task is in a state where that can't be done.
-    #[error("task {task} is {state}: {what}")]
-    WrongState {
-        /// The task.
-        task: TaskId,
-        /// Where it is.
-        state: TaskState,
-        /// What can't be done, and what can.
-        what: &'static str,
-    },
-    /// A task of a submit was to be the only one of its key, and another is in its way.
-    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
-    NotUnique {
-        /// Which task of the submit, and what is in its way.
-        rejected: Rejected,
-    },
-    /// Postgres does not answer now; the same call may work soon.
-    #[error("the database does not answer; try again")]
-    Unavailable(#[source] StoreError),
-    /// The statement failed, and would again.
-    #[error("the database refused a statement")]
-    Internal(#[source] StoreError),
-}
-
-impl From<StoreError> for QueueError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
-            StoreError::UnknownDependency { position, nth, task } => {
-                Self::UnknownDependency { position, nth, task }
-            }
-            StoreError::Unstorable { position, field, problem } => {
-                Self::Unstorable { position, field, problem }
-            }
-            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
-            error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
-            error => Self::Internal(error),
-        }
-    }
-}
-
 /// Submits, reads and changes tasks and queues. Cheap to clone; usable from any thread.
 #[derive(Clone)]
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
     pub(super) store: Store,
     slot: Uuid,
-    events: EventsHandle,
-    metrics: Arc<Metrics>,
+    pub(super) events: EventsHandle,
+    pub(super) metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
 }
 
@@ -151,7 +75,8 @@ impl QueueHandle {
         self.actor.connected()
     }
 
-    /// Submits `tasks` in one transaction: all of them, or none.
+    /// Submits `tasks` in one transaction: all of them, or none. Where all are plain they go to the
+    /// log, else to the table of tracked tasks.
     ///
     /// # Errors
     ///
@@ -165,6 +90,11 @@ impl QueueHandle {
     ///
     /// Dropped before it answered, the tasks may or may not be there.
     pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, QueueError> {
+        if !tasks.is_empty() && tasks.iter().all(NewTask::is_plain) {
+            let submitted = self.append(tasks).await?;
+            self.metrics.submitted(submitted.len());
+            return Ok(submitted);
+        }
         let submitted = self.insert(&tasks).await?;
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
@@ -187,7 +117,16 @@ impl QueueHandle {
         Ok(submitted)
     }
 
-    /// Writes new tasks. Those with terms need more than one statement, and so a transaction.
+    /// Appends plain tasks to the log, together with what others submit at the same moment.
+    async fn append(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, StoreError> {
+        let gone = || StoreError::Unavailable { source: None };
+        let (tell, told) = oneshot::channel();
+        // Not before there is room: whoever submits faster than Postgres can write waits here.
+        self.actor.send(Submit { tasks, tell }).await.map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?
+    }
+
+    /// Writes tracked tasks. Those with terms need more than one statement, and so a transaction.
     async fn insert(&self, tasks: &[NewTask]) -> Result<Vec<Submitted>, StoreError> {
         if tasks.iter().all(|task| task.terms.is_empty()) {
             return tasks::submit(&self.store.client().await?, tasks).await;
@@ -208,8 +147,24 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        let task = tasks::get(&self.store.client().await?, id).await?;
-        Ok(task.map(|task| self.complete(task)))
+        let mut found = tasks::get(&self.store.client().await?, id).await?;
+        self.name_agents(found.as_mut_slice()).await;
+        Ok(found.map(|task| self.complete(task)))
+    }
+
+    /// Names the agents of running plain tasks: only the host that runs them knows.
+    async fn name_agents(&self, records: &mut [TaskRecord]) {
+        let is_unnamed =
+            |record: &TaskRecord| record.state == TaskState::Running && record.agent.is_none();
+        let unnamed: Vec<_> = records.iter_mut().filter(|record| is_unnamed(record)).collect();
+        if unnamed.is_empty() {
+            return;
+        }
+        let asked = Holders(unnamed.iter().map(|record| record.id).collect());
+        let holders = self.actor.send(asked).await.unwrap_or_default();
+        for (record, agent) in unnamed.into_iter().zip(holders) {
+            record.agent = agent;
+        }
     }
 
     /// The ended attempts of a task, oldest first.
@@ -239,6 +194,7 @@ impl QueueHandle {
         let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         let more = TaskFilter { limit: filter.limit.saturating_add(1), ..filter };
         let mut items = tasks::list(&self.store.client().await?, &more).await?;
+        self.name_agents(&mut items).await;
         let next_cursor = (items.len() > limit).then(|| {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())

@@ -23,16 +23,20 @@
 //! or at once when the host starts again on the same data directory.
 
 mod actor;
+mod error;
 mod graph;
 mod handle;
 mod handlers;
 mod lease;
 mod messages;
 mod outcomes;
+mod plain;
+mod schedules;
 mod settling;
 mod tenure;
 
-pub use handle::{QueueError, QueueHandle};
-pub use messages::{FromAgent, QueueReport, ToAgent};
+pub use error::QueueError;
+pub use handle::QueueHandle;
+pub use messages::{Ended, FromAgent, QueueReport, ToAgent};
 
 pub(crate) use actor::{Launch, OnLease};

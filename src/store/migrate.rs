@@ -46,8 +46,19 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V6__graphs",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0006_graphs.sql")),
+        name: "V6__schedules",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0006_schedules.sql"
+        )),
+    },
+    File {
+        name: "V7__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
+    },
+    File {
+        name: "V8__graphs",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_graphs.sql")),
     },
 ];
 

@@ -13,7 +13,7 @@ use crate::{
         task::{NewTask, TaskState},
     },
     store::{
-        StoreError,
+        StoreError, log,
         statement::{Sql, sql},
     },
 };
@@ -144,7 +144,16 @@ impl Batch {
         let is_old = |edge: &Edge| edge.on.here().is_none_or(|place| !made[place].created);
         let old: Vec<usize> =
             new.into_iter().filter(|at| self.nodes[*at].edges.iter().any(is_old)).collect();
-        if old.is_empty() { Ok(()) } else { wire(db, self, made, &old).await }
+        if old.is_empty() {
+            return Ok(());
+        }
+        // As late as can be: no plain task of their lanes is claimed before this commits.
+        let there = old.iter().flat_map(|at| &self.nodes[*at].edges).filter_map(|e| e.on.there());
+        let there: Vec<_> = there.map(|task| (task, None)).collect();
+        if !there.is_empty() {
+            log::track(db, &there).await?;
+        }
+        wire(db, self, made, &old).await
     }
 }
 

@@ -21,4 +21,5 @@ pub use graph::{ReleaseAnswer, graph, pending_queues, release, woken_queues};
 pub use read::{attempts, events, get, list};
 pub(super) use run::run_terms;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

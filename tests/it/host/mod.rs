@@ -6,6 +6,7 @@ mod configs;
 pub(crate) mod embedded;
 mod graphs;
 mod input;
+mod schedules;
 mod sql;
 mod stop;
 mod tasks;

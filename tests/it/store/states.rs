@@ -132,6 +132,7 @@ pub(super) fn held(task: TaskId, attempt: Attempt) -> Assignment {
         results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        entry: None,
         terms: RunTerms::default(),
     }
 }

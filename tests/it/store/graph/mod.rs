@@ -1,5 +1,6 @@
 //! Tasks that wait for other tasks.
 
+mod plain;
 mod policies;
 mod races;
 mod submit;

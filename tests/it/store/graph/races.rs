@@ -17,7 +17,7 @@ use super::{World, dependent, end, graph, record, states, walk::random};
 use crate::store::{agents, register};
 
 /// Waits until the statement that `client` runs waits for a lock.
-async fn until_it_waits(world: &World, pid: i32) {
+pub(super) async fn until_it_waits(world: &World, pid: i32) {
     let ask = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1";
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
@@ -30,7 +30,7 @@ async fn until_it_waits(world: &World, pid: i32) {
     }
 }
 
-async fn pid(client: &Client) -> i32 {
+pub(super) async fn pid(client: &Client) -> i32 {
     client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
 }
 
@@ -254,7 +254,7 @@ async fn hosts_that_settle_at_once_do_not_deadlock() {
 
 async fn claim(db: &Client, host: HostId, world: &World) -> Vec<Assignment> {
     let queues = std::slice::from_ref(&world.queue);
-    tasks::claim(db, host, queues, &agents(7)).await.unwrap()
+    tasks::claim(db, host, queues, &agents(7), i16::MIN).await.unwrap()
 }
 
 /// Many roots, tasks that many wait for, and tasks that wait for many.

@@ -71,6 +71,22 @@ $$;
 -- the planner from beginning elsewhere, and IS NOT DISTINCT FROM hides a state from the indexes. Joins
 -- are nested loops; only functions that fire no trigger may set that.
 
+-- Where a dependency is: in `tasks`, or completed in the log of plain tasks, which leave that for
+-- `tasks` when another comes to depend on them before. Null if it is gone.
+CREATE FUNCTION hostler.dependency_state(wanted uuid) RETURNS hostler.task_state
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        (SELECT tasks.state FROM hostler.tasks WHERE tasks.id = wanted),
+        (
+            SELECT 'completed'::hostler.task_state
+            FROM hostler.log_tasks AS entry
+            JOIN hostler.log_ends AS ended
+                ON ended.lane = entry.lane AND ended.number = entry.number
+            WHERE entry.id = wanted AND NOT ended.moved
+        )
+    )
+$$;
+
 -- Locks dependencies against their end, in the order of the head of this file.
 CREATE FUNCTION hostler.lock_dependencies(wanted uuid[]) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -96,9 +112,9 @@ LANGUAGE sql VOLATILE AS $$
         SELECT count(*)
         FROM hostler.dependencies
         WHERE dependencies.task_id = dependents.task_id AND NOT dependencies.waived
-            AND NOT hostler.dependency_is_done(dependents.policy, (
-                SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on
-            ))
+            AND NOT hostler.dependency_is_done(
+                dependents.policy, hostler.dependency_state(dependencies.depends_on)
+            )
     )
     WHERE task_id = ANY (waiting)
 $$;
@@ -379,7 +395,8 @@ WHEN (
 EXECUTE FUNCTION hostler.refuse_task_step();
 
 -- Puts new blocked tasks, whose rows in `dependents` and `dependencies` are there, in step with
--- dependencies that were there before: what has ended counts at once. Returns the tasks whose state
+-- dependencies that were there before: what has ended counts at once. Its caller has moved those
+-- out of the log that have not ended (`track`). Returns the tasks whose state
 -- changed, or, before it changes anything, the dependencies that are no tasks (`missing`).
 CREATE FUNCTION hostler.wire_dependents(made uuid[])
 RETURNS TABLE (wired_task uuid, wired_state hostler.task_state, missing uuid)
@@ -395,7 +412,7 @@ BEGIN
         SELECT dependencies.task_id, NULL::hostler.task_state, dependencies.depends_on
         FROM hostler.dependencies
         WHERE dependencies.task_id = ANY (made)
-            AND (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on) IS NULL;
+            AND hostler.dependency_state(dependencies.depends_on) IS NULL;
     IF FOUND THEN
         RETURN;
     END IF;
@@ -458,7 +475,7 @@ BEGIN
         WHERE task_id = wanted AND NOT waived
             AND NOT hostler.is_hopeful(
                 (SELECT policy FROM hostler.dependents WHERE task_id = wanted),
-                (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on)
+                hostler.dependency_state(dependencies.depends_on)
             );
         GET DIAGNOSTICS waived_count = ROW_COUNT;
         IF waived_count > 0 THEN
@@ -484,7 +501,7 @@ LANGUAGE sql STABLE SET enable_seqscan = off AS $$
         FROM hostler.dependencies
         WHERE task_id = wanted AND NOT waived AND NOT hostler.dependency_is_done(
             (SELECT policy FROM hostler.dependents WHERE task_id = wanted),
-            (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on)
+            hostler.dependency_state(dependencies.depends_on)
         )
         ORDER BY place
         LIMIT most
@@ -498,7 +515,7 @@ LANGUAGE sql STABLE SET enable_seqscan = off AS $$
     FROM hostler.dependencies
     WHERE task_id = wanted AND NOT waived AND NOT hostler.is_hopeful(
         (SELECT policy FROM hostler.dependents WHERE task_id = wanted),
-        (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on)
+        hostler.dependency_state(dependencies.depends_on)
     )
     ORDER BY place
     LIMIT 1
@@ -514,11 +531,16 @@ LANGUAGE sql STABLE SET enable_seqscan = off AS $$
         SELECT dependencies.name,
             jsonb_build_object(
                 'id', 'tsk_' || replace(dependencies.depends_on::text, '-', ''),
-                'state',
-                (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on),
-                'output',
-                (SELECT output FROM hostler.task_results AS kept
-                WHERE kept.task_id = dependencies.depends_on),
+                'state', hostler.dependency_state(dependencies.depends_on),
+                'output', coalesce(
+                    (SELECT output FROM hostler.task_results AS kept
+                    WHERE kept.task_id = dependencies.depends_on),
+                    (SELECT ended.output
+                    FROM hostler.log_tasks AS entry
+                    JOIN hostler.log_ends AS ended
+                        ON ended.lane = entry.lane AND ended.number = entry.number
+                    WHERE entry.id = dependencies.depends_on)
+                ),
                 'error',
                 (SELECT jsonb_build_object('class', class, 'message', message)
                 FROM hostler.attempts
@@ -582,6 +604,7 @@ COMMENT ON FUNCTION hostler.dependency_results(uuid) IS
 'Internal: what the input of a task may use of its dependencies.';
 COMMENT ON FUNCTION hostler.dependency_is_done(hostler.dependency_policy, hostler.task_state) IS
 'Internal: whether a dependency in this state is waited for no more.';
+COMMENT ON FUNCTION hostler.dependency_state(uuid) IS 'Internal: where a dependency is, tracked or in the log.';
 COMMENT ON FUNCTION hostler.is_hopeful(hostler.dependency_policy, hostler.task_state) IS
 'Internal: whether a dependency in this state may still be done, or is.';
 COMMENT ON FUNCTION hostler.waits_for(uuid, integer) IS 'Internal: what a blocked task waits for.';
