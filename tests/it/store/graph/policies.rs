@@ -28,7 +28,7 @@ async fn a_task_is_pending_in_the_commit_of_its_last_dependency() {
     assert!(settled[0].awaited);
     assert_eq!(states(&world, &ids).await, [S::Completed, S::Pending, S::Pending, S::Blocked]);
     let queues = tasks::woken_queues(&world.db, &[ids[0]]).await.unwrap();
-    assert_eq!(queues, [world.queue.clone()]);
+    assert_eq!(queues, std::slice::from_ref(&world.queue));
     // Both in one batch.
     let given = world.claim(5).await;
     let ends: Vec<_> = given.iter().map(|one| super::end(one, E::Completed)).collect();
