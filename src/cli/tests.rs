@@ -44,6 +44,9 @@ const COMMANDS: &[&str] = &[
     "db migrate",
     "db status",
     "db roles",
+    "db backup",
+    "db restore",
+    "db verify",
     "completions",
 ];
 

@@ -26,6 +26,7 @@ pub mod agent;
 pub mod cron;
 pub mod dispatch;
 mod entry;
+pub mod feed;
 pub mod fleet;
 pub mod graph;
 pub mod heartbeat;

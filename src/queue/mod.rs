@@ -24,6 +24,7 @@
 
 mod actor;
 mod error;
+mod feed;
 mod graph;
 mod handle;
 mod handlers;

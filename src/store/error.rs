@@ -153,6 +153,11 @@ pub enum Recovery {
 }
 
 impl StoreError {
+    /// The error of a transaction that could not begin or commit.
+    pub(crate) fn transaction(source: tokio_postgres::Error) -> Self {
+        Self::Statement { statement: "transaction", source: Cause(source) }
+    }
+
     /// The one place that knows which failures pass by themselves.
     pub fn recovery(&self) -> Recovery {
         let passes = match self {
@@ -176,6 +181,13 @@ impl StoreError {
             | Self::SchemaTooNew { .. } => false,
         };
         if passes { Recovery::RetryLater } else { Recovery::GiveUp }
+    }
+}
+
+impl StoreError {
+    /// Whether a row was there already that the statement was to insert.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23505"))
     }
 }
 

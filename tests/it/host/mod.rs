@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod configs;
 pub(crate) mod embedded;
+mod events;
 mod graphs;
 mod input;
 mod schedules;

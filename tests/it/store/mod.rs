@@ -5,6 +5,7 @@ mod control;
 mod enqueue;
 mod errors;
 mod external;
+mod feed;
 mod graph;
 mod hosts;
 mod leader;
