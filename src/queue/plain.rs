@@ -343,6 +343,7 @@ fn assignment(task: NewTask, entry: Entry) -> Assignment {
         input: task.input,
         timeout: task.timeout,
         waited: std::time::Duration::ZERO,
+        results: None,
         entry: Some(entry),
         terms: RunTerms::default(),
     }

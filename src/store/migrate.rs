@@ -65,6 +65,10 @@ const FILES: &[File] = &[
         name: "V9__sql_log",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_sql_log.sql")),
     },
+    File {
+        name: "V10__graphs",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
+    },
 ];
 
 /// The newest version that this program knows.
