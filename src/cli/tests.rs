@@ -45,6 +45,7 @@ const COMMANDS: &[&str] = &[
     "db backup",
     "db restore",
     "db verify",
+    "db vacuum-report",
     "events",
     "completions",
 ];
