@@ -38,6 +38,7 @@ pub mod roles;
 pub mod schedules;
 mod statement;
 pub mod tasks;
+pub mod upkeep;
 
 use std::time::Duration;
 
