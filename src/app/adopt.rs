@@ -76,8 +76,11 @@ pub(super) async fn adopt(
     end_all(log, keeper, doomed, host.lease).await;
 
     let wanted: Vec<Hold> = hopeful.iter().filter_map(|(.., wish)| wish.hold()).collect();
+    let db = store.client().await?;
+    // Nothing that the host before this one sent comes after this.
+    store.sever_predecessor(&db).await?;
     let registered = Instant::now();
-    let answer = hosts::resume(&store.client().await?, host, &wanted).await?;
+    let answer = hosts::resume(&db, host, &wanted).await?;
     info!(log, "host registered"; "host" => %host.id, "count" => answer.returned.len(),
         "version" => env!("CARGO_PKG_VERSION"));
 

@@ -44,6 +44,10 @@ pub enum StoreError {
         limit: Duration,
     },
 
+    /// A session that was to be ended has not ended yet.
+    #[error("a former session of this host has not ended yet")]
+    Severing,
+
     /// The server or the link failed while a statement ran.
     #[error("statement `{statement}` failed")]
     Statement {
@@ -133,7 +137,10 @@ impl StoreError {
         let passes = match self {
             // Whatever the server has against us now, an operator can mend it, and the work that
             // waits for a connection is as good then as it is now.
-            Self::PoolExhausted | Self::Silent { .. } | Self::Unavailable { .. } => true,
+            Self::PoolExhausted
+            | Self::Silent { .. }
+            | Self::Severing
+            | Self::Unavailable { .. } => true,
             Self::Statement { source, .. } => source.passes(),
             Self::Migration { passes, .. } => *passes,
             Self::Url { .. }

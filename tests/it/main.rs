@@ -8,6 +8,7 @@ mod faults;
 mod host;
 mod hosts;
 mod keeper;
+mod model;
 mod plan;
 mod protocol_doc;
 mod readme;
