@@ -319,7 +319,12 @@ impl QueueActor {
         let store = self.store.clone();
         let limit = self.patience();
         let send = async move {
-            store.within(limit, async |db| hosts::put_back_strays(db, host, &known).await).await
+            let put_back = async |db: &_| {
+                // The claim whose answer got lost may not have been carried out yet.
+                store.sever(db).await?;
+                hosts::put_back_strays(db, host, &known).await
+            };
+            store.within(limit, put_back).await
         };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
             Ok(returned) => {
