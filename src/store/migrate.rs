@@ -66,10 +66,14 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_sql_log.sql")),
     },
     File {
-        name: "V10__deadlines",
+        name: "V10__graphs",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
+    },
+    File {
+        name: "V11__deadlines",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0010_deadlines.sql"
+            "/sql/migrations/0011_deadlines.sql"
         )),
     },
 ];

@@ -82,15 +82,15 @@ WHEN (
     OR NEW.version <> OLD.version + (NEW.state <> OLD.state)::integer
     OR NEW.attempt <> OLD.attempt + (OLD.state = 'pending' AND NEW.state = 'running')::integer
     OR NEW.state <> OLD.state AND NOT CASE OLD.state
-        WHEN 'blocked' THEN NEW.state IN ('pending', 'cancelled', 'failed')
+        WHEN 'blocked' THEN NEW.state IN ('pending', 'scheduled', 'cancelled', 'failed')
         WHEN 'scheduled' THEN NEW.state IN ('pending', 'cancelled', 'failed')
         WHEN 'pending' THEN NEW.state IN ('running', 'cancelled', 'scheduled', 'failed')
         WHEN 'running' THEN NEW.state IN (
             'awaiting_input', 'completed', 'scheduled', 'failed', 'pending', 'cancelled')
         WHEN 'awaiting_input' THEN NEW.state IN (
             'running', 'scheduled', 'failed', 'pending', 'cancelled')
-        WHEN 'failed' THEN NEW.state IN ('pending', 'scheduled')
-        WHEN 'cancelled' THEN NEW.state IN ('pending', 'scheduled')
+        WHEN 'failed' THEN NEW.state IN ('pending', 'scheduled', 'blocked')
+        WHEN 'cancelled' THEN NEW.state IN ('pending', 'scheduled', 'blocked')
         ELSE false
     END
 )
