@@ -502,6 +502,13 @@ BEGIN
         ) AS pending
         WHERE NOT queues.paused
             AND (claim_task.queues IS NULL OR queues.name = ANY (claim_task.queues))
+    ) AND NOT EXISTS (
+        SELECT
+        FROM hostler.log_cursors
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        JOIN hostler.queues ON queues.name = log_cursors.queue
+        WHERE log_lanes.head > log_cursors.taken AND NOT queues.paused
+            AND (claim_task.queues IS NULL OR queues.name = ANY (claim_task.queues))
     ) THEN
         RETURN;
     END IF;
@@ -515,6 +522,7 @@ BEGIN
     SET lease_ends_at = greatest(held.lease_ends_at, EXCLUDED.lease_ends_at)
     RETURNING held.id, held.lease_ends_at INTO holder, until;
 
+    PERFORM hostler.track_next(claim_task.queues);
     -- As sql/queries/tasks/claim.sql, for one agent.
     RETURN QUERY
     WITH candidate AS MATERIALIZED (
@@ -1431,6 +1439,10 @@ AS $function$
         tasks.finished_at
     FROM hostler.tasks
     WHERE tasks.id = task_result.task_id
+    UNION ALL
+    SELECT record.state::text, record.output, NULL, record.finished_at
+    FROM hostler.log_records AS record
+    WHERE record.id = task_result.task_id
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.tell_dependents()
@@ -1552,6 +1564,65 @@ BEGIN
             )
     ));
     DELETE FROM hostler.log_claims WHERE host_id = ANY (lost_hosts) AND keep = '{}';
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.track_next(queues text[])
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    next record;
+    ahead boolean;
+BEGIN
+    SELECT log_cursors.lane, log_cursors.queue, waiting.number, waiting.id INTO next
+    FROM hostler.log_cursors
+    JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+    JOIN hostler.queues ON queues.name = log_cursors.queue
+    CROSS JOIN LATERAL (
+        SELECT entry.number, entry.id
+        FROM hostler.log_tasks AS entry
+        WHERE entry.lane = log_cursors.lane AND entry.number > log_cursors.taken
+            AND NOT EXISTS (
+                SELECT FROM hostler.log_ends AS ended
+                WHERE ended.lane = entry.lane AND ended.number = entry.number
+            )
+        ORDER BY entry.number
+        LIMIT 1
+    ) AS waiting
+    WHERE log_lanes.head > log_cursors.taken AND NOT queues.paused
+        AND (track_next.queues IS NULL OR queues.name = ANY (track_next.queues))
+    ORDER BY waiting.id
+    LIMIT 1
+    FOR UPDATE OF log_cursors SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT best.priority > 0 OR best.priority = 0 AND best.id < next.id INTO ahead
+    FROM (
+        SELECT tasks.priority, tasks.id
+        FROM hostler.queues
+        CROSS JOIN LATERAL (
+            SELECT tasks.priority, tasks.id
+            FROM hostler.tasks
+            WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+            ORDER BY tasks.priority DESC, tasks.id
+            LIMIT 1
+        ) AS tasks
+        WHERE NOT queues.paused
+            AND (track_next.queues IS NULL OR queues.name = ANY (track_next.queues))
+    ) AS best
+    ORDER BY best.priority DESC, best.id
+    LIMIT 1;
+    IF ahead OR hostler.track(ARRAY[next.id]) = 0 THEN
+        RETURN NULL;
+    END IF;
+    UPDATE hostler.log_cursors SET taken = next.number
+    WHERE lane = next.lane AND taken < next.number;
+    RETURN next.id;
 END
 $function$;
 

@@ -8,7 +8,7 @@
 //! | `input.rs` | inputs that are templates over the results of dependencies |
 //!
 //! The database carries [`weigh`] out, in the commit in which a task ends: see
-//! `sql/migrations/0009_graphs.sql`. A test walks its table and this one.
+//! `sql/migrations/0010_graphs.sql`. A test walks its table and this one.
 
 mod input;
 mod order;

@@ -304,7 +304,8 @@ impl QueueActor {
             self.uncertain = false;
             return;
         };
-        if self.claims_under_way > 0 {
+        // A submit may claim, too.
+        if self.claims_under_way > 0 || self.plain.is_appending() {
             ctx.run_later(RETRY.0, Self::put_back_strays);
             return;
         }

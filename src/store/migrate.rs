@@ -62,8 +62,12 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
     },
     File {
-        name: "V9__graphs",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_graphs.sql")),
+        name: "V9__sql_log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_sql_log.sql")),
+    },
+    File {
+        name: "V10__graphs",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
     },
 ];
 
