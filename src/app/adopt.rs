@@ -83,8 +83,11 @@ pub(super) async fn adopt(
             wanted.extend(wish.holds().iter().map(|hold| (*hold, note.agent.clone())));
         }
     }
+    let db = store.client().await?;
+    // Nothing that the host before this one sent comes after this.
+    store.sever_predecessor(&db).await?;
     let registered = Instant::now();
-    let answer = hosts::resume(&store.client().await?, host, &wanted).await?;
+    let answer = hosts::resume(&db, host, &wanted).await?;
     info!(log, "host registered"; "host" => %host.id, "count" => answer.returned.len(),
         "version" => env!("CARGO_PKG_VERSION"));
 

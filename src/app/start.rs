@@ -108,8 +108,8 @@ pub async fn start(
     for dir in [&log_dir, &settings.host.attempts_dir(), &settings.host.standing_dir()] {
         make_dir(dir)?;
     }
-    let (postgres, store) = open_store(&settings, &log).await?;
     let host = new_host(&settings)?;
+    let (postgres, store) = open_store(&settings, &log, host.slot).await?;
     let info = http::HostInfo {
         id: host.id,
         name: host.name.clone(),
@@ -237,6 +237,7 @@ fn make_dir(path: &PathBuf) -> Result<(), StartError> {
 async fn open_store(
     settings: &Settings,
     log: &Logger,
+    slot: Uuid,
 ) -> Result<(Option<Postgres>, Store), StartError> {
     let (postgres, config) = match &settings.database.url {
         Some(url) => (None, Store::parse_url(url)?),
@@ -248,7 +249,7 @@ async fn open_store(
             (Some(postgres), config)
         }
     };
-    let store = Store::new(&settings.database, config)?;
+    let store = Store::of_host(&settings.database, config, slot)?;
     let report = migrate::run(&store).await?;
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =

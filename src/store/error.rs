@@ -44,6 +44,10 @@ pub enum StoreError {
         limit: Duration,
     },
 
+    /// A session that was to be ended has not ended yet.
+    #[error("a former session of this host has not ended yet")]
+    Severing,
+
     /// The server or the link failed while a statement ran.
     #[error("statement `{statement}` failed")]
     Statement {
@@ -165,6 +169,7 @@ impl StoreError {
             // waits for a connection is as good then as it is now.
             Self::PoolExhausted
             | Self::Silent { .. }
+            | Self::Severing
             | Self::Unavailable { .. }
             | Self::Overtaken => true,
             Self::Statement { source, .. } => source.passes(),
