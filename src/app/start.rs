@@ -206,7 +206,8 @@ fn start_janitor(
     let terms = Arc::new(queue.terms().clone());
     let duties = vec![
         janitor::lost_hosts(log.clone()),
-        janitor::fire_schedules(log.clone(), terms, ended, metrics.clone()),
+        janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
+        janitor::expire_tasks(log.clone(), ended, metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());
     let wake = Box::new(move |queues| queue.wake(queues));

@@ -228,6 +228,35 @@ impl<'a> Fields<'a> {
         text.parse().map_err(|_| self.wrong(name, detail)).ok()
     }
 
+    /// Takes a time to come: as such, or as a duration of at most `max` from `now`.
+    pub(super) fn moment(
+        &mut self,
+        name: &'static str,
+        now: Timestamp,
+        max: Duration,
+    ) -> Option<Timestamp> {
+        let text = self.string(name)?;
+        let time = match (text.parse::<Timestamp>(), parse_duration(&text)) {
+            (Ok(time), _) => Some(time),
+            (_, Ok(wait)) if wait <= max => now.checked_add(wait).ok(),
+            (_, Ok(_)) => {
+                let days = max.as_secs() / 86_400;
+                self.wrong(name, format!("must not be later than {days} days from now"));
+                return None;
+            }
+            _ => None,
+        };
+        let detail = match time {
+            None => {
+                "must be a time (RFC 3339, as `2030-01-31T08:00:00Z`) or a duration from now (`30m`)"
+            }
+            Some(time) if time <= now => "is past",
+            Some(_) => return time,
+        };
+        self.wrong(name, detail);
+        None
+    }
+
     /// Takes a duration of at most `max`; one of nothing only where `zero` is allowed.
     pub(super) fn duration(
         &mut self,

@@ -181,6 +181,7 @@ fn one(
         task.wrong("max_attempts", "give either `max_attempts` or `retry.max_attempts`");
     }
     let timeout = task.duration("timeout", false, MAX_DURATION);
+    let deadline = terms::deadline(&mut task, rules.now, run_at);
     let idempotency_key = key(&mut task, rules.header_key);
     let unique = unique::read(&mut task, &kind, &input);
     let asked = Asked::take(&mut task);
@@ -200,7 +201,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, ..Terms::default() },
+        terms: Terms { retry, unique, deadline, ..Terms::default() },
     };
     (Some(task), asked)
 }

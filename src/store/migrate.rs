@@ -69,6 +69,13 @@ const FILES: &[File] = &[
         name: "V10__graphs",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
     },
+    File {
+        name: "V11__deadlines",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0011_deadlines.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -140,8 +140,18 @@ impl Resolved<'_> {
         let max_attempts: Vec<_> = said.iter().map(|task| int4(task.max_attempts)).collect();
         let timeouts: Vec<_> = said.iter().map(|task| task.timeout.map(milliseconds)).collect();
         let retries: Vec<_> = said.iter().map(|task| own_retry(task)).collect();
-        let columns: [&(dyn ToSql + Sync); 8] =
-            [&ids, &kinds, &inputs, &priorities, &run_at, &max_attempts, &timeouts, &retries];
+        let deadlines: Vec<_> = said.iter().map(|task| task.terms.deadline).collect();
+        let columns: [&(dyn ToSql + Sync); 9] = [
+            &ids,
+            &kinds,
+            &inputs,
+            &priorities,
+            &run_at,
+            &max_attempts,
+            &timeouts,
+            &retries,
+            &deadlines,
+        ];
         let rows = REPLACE.query(db, &columns).await?;
         rows.iter()
             .map(|row| {
