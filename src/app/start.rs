@@ -108,8 +108,8 @@ pub async fn start(
     for dir in [&log_dir, &settings.host.attempts_dir(), &settings.host.standing_dir()] {
         make_dir(dir)?;
     }
-    let (postgres, store) = open_store(&settings, &log).await?;
     let host = new_host(&settings)?;
+    let (postgres, store) = open_store(&settings, &log, host.slot).await?;
     let info = http::HostInfo {
         id: host.id,
         name: host.name.clone(),
@@ -138,6 +138,7 @@ pub async fn start(
         terms: Arc::new(settings.queue_terms()),
         poll: settings.tasks.poll,
         settle_buffer: settings.tasks.settle_buffer as usize,
+        max_input: settings.tasks.max_input,
         notices,
         events: EventsHandle::start(),
         metrics: metrics.clone(),
@@ -205,7 +206,8 @@ fn start_janitor(
     let terms = Arc::new(queue.terms().clone());
     let duties = vec![
         janitor::lost_hosts(log.clone()),
-        janitor::fire_schedules(log.clone(), terms, ended, metrics.clone()),
+        janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
+        janitor::expire_tasks(log.clone(), ended, metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());
     let wake = Box::new(move |queues| queue.wake(queues));
@@ -236,6 +238,7 @@ fn make_dir(path: &PathBuf) -> Result<(), StartError> {
 async fn open_store(
     settings: &Settings,
     log: &Logger,
+    slot: Uuid,
 ) -> Result<(Option<Postgres>, Store), StartError> {
     let (postgres, config) = match &settings.database.url {
         Some(url) => (None, Store::parse_url(url)?),
@@ -247,7 +250,7 @@ async fn open_store(
             (Some(postgres), config)
         }
     };
-    let store = Store::new(&settings.database, config)?;
+    let store = Store::of_host(&settings.database, config, slot)?;
     let report = migrate::run(&store).await?;
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =

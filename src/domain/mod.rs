@@ -15,6 +15,7 @@
 //! | group | a name under which tasks are counted together |
 //! | batch | tasks that end together, and then call back |
 //! | dead letter | a failed task, with why it failed and what was done about it |
+//! | dependency | a task that another waits for: see [`graph`] |
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | schedule | what submits a task at each of its times: see [`schedule`] |
@@ -32,6 +33,7 @@ pub mod dispatch;
 mod entry;
 pub mod feed;
 pub mod fleet;
+pub mod graph;
 pub mod heartbeat;
 mod ids;
 pub mod leadership;
@@ -41,7 +43,9 @@ pub mod record;
 pub mod restart;
 pub mod retry;
 pub mod schedule;
+pub mod snooze;
 pub mod task;
+pub mod template;
 pub mod unique;
 
 pub use entry::{ClaimId, Entry, Lane};

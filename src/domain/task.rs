@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId, graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
 
-mod class;
+mod failure;
 
-pub use class::{FailureClass, UnknownClass};
+pub use failure::{FailureClass, UnknownClass};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,8 +106,10 @@ impl std::str::FromStr for TaskState {
 /// What can happen to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskEvent {
-    /// The last task it waited for is completed.
+    /// It waits for no other task any more.
     Unblocked,
+    /// The same, before its time has come.
+    UnblockedEarly,
     /// Its time has come.
     Due,
     /// A host took it: a new attempt begins.
@@ -120,6 +122,10 @@ pub enum TaskEvent {
     FailedForGood,
     /// The attempt is put back through no fault of the task: a drain, or a lost host.
     Released,
+    /// The agent put it off: it does not want it now.
+    Snoozed,
+    /// Its deadline has passed, and no attempt is under way.
+    Expired,
     /// The agent asked a question.
     InputAsked,
     /// The question was answered.
@@ -128,6 +134,8 @@ pub enum TaskEvent {
     Cancelled,
     /// Somebody asked for another try by hand.
     Retried,
+    /// The same, while a task that it depends on is not done.
+    RetriedEarly,
     /// It is to run, but later: its submit was replaced by one with a later time, or it is one of
     /// many that are retried by hand at a rate.
     Deferred,
@@ -135,18 +143,22 @@ pub enum TaskEvent {
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Unblocked,
+        Self::UnblockedEarly,
         Self::Due,
         Self::Claimed,
         Self::Completed,
         Self::FailedForNow,
         Self::FailedForGood,
         Self::Released,
+        Self::Snoozed,
+        Self::Expired,
         Self::InputAsked,
         Self::InputGiven,
         Self::Cancelled,
         Self::Retried,
+        Self::RetriedEarly,
         Self::Deferred,
     ];
 }
@@ -171,16 +183,19 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
     use TaskState as S;
     Ok(match (state, event) {
         (S::Blocked, E::Unblocked) | (S::Scheduled, E::Due) => S::Pending,
+        (S::Blocked, E::UnblockedEarly) => S::Scheduled,
         (S::Pending, E::Claimed) | (S::AwaitingInput, E::InputGiven) => S::Running,
         (S::Running, E::InputAsked) => S::AwaitingInput,
         (S::Running, E::Completed) => S::Completed,
-        (S::Running | S::AwaitingInput, E::FailedForNow) => S::Scheduled,
+        (S::Running | S::AwaitingInput, E::FailedForNow | E::Snoozed) => S::Scheduled,
+        (S::Blocked | S::Scheduled | S::Pending, E::Expired) => S::Failed,
         (S::Running | S::AwaitingInput, E::FailedForGood) => S::Failed,
         (S::Running | S::AwaitingInput, E::Released) => S::Pending,
         (S::Blocked | S::Scheduled | S::Pending | S::Running | S::AwaitingInput, E::Cancelled) => {
             S::Cancelled
         }
         (S::Failed | S::Cancelled, E::Retried) => S::Pending,
+        (S::Failed | S::Cancelled, E::RetriedEarly) => S::Blocked,
         (S::Pending | S::Failed | S::Cancelled, E::Deferred) => S::Scheduled,
         (state, event) => return Err(IllegalStep { state, event }),
     })
@@ -208,6 +223,13 @@ pub enum Outcome {
         /// Why, for a person.
         reason: String,
     },
+    /// The agent does not want it now: it is put off, and uses up no try.
+    Snoozed {
+        /// For how long.
+        wait: Duration,
+        /// Why, for a person.
+        reason: String,
+    },
     /// Somebody called it off, and the agent has stopped working on it.
     Cancelled,
 }
@@ -224,6 +246,7 @@ impl Outcome {
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
             Self::Released { .. } => "released",
+            Self::Snoozed { .. } => "snoozed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -259,6 +282,9 @@ pub struct NewTask {
 /// A task without terms is the common one; whatever reads this asks first whether there are any.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
+    /// Where it stands among the tasks that wait for each other. One that has a name here may be
+    /// waited for, and so is not plain.
+    pub graph: graph::Node,
     /// What differs from how its queue tries failed attempts again.
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
@@ -269,6 +295,8 @@ pub struct Terms {
     pub batch: Option<BatchId>,
     /// The schedule that makes it, which looks later what has become of it.
     pub schedule: Option<ScheduleName>,
+    /// It fails if it is not finished by then.
+    pub deadline: Option<Timestamp>,
 }
 
 impl Terms {
@@ -307,6 +335,9 @@ pub struct Assignment {
     pub kind: String,
     /// The input.
     pub input: Value,
+    /// The results of what it depends on, if the input is a template over them. Whoever hands the
+    /// attempt out fills it in.
+    pub results: Option<Box<graph::Results>>,
     /// How long it may run; the fleet's limit where absent.
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
@@ -322,11 +353,16 @@ pub struct Assignment {
 pub struct RunTerms {
     /// What differs from how its queue tries failed attempts again.
     pub retry: Option<RetryTerms>,
+    /// How long it is until its deadline, from when it was claimed.
+    pub deadline_in: Option<Duration>,
 }
 
 impl Assignment {
     /// What follows the failure `outcome`, where the queue's policy is `policy`.
     fn after_failure(&self, outcome: &Outcome, policy: &RetryPolicy, dice: f64) -> AfterFailure {
+        if matches!(outcome, Outcome::Failed { class: FailureClass::Deadline, .. }) {
+            return AfterFailure::GiveUp;
+        }
         let (failures, most) = (self.failures, self.max_attempts);
         match &self.terms.retry {
             Some(own) => policy.with(own).after(outcome, failures, most, dice),
@@ -335,53 +371,11 @@ impl Assignment {
     }
 }
 
-/// The end of one attempt, ready to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settlement {
-    /// The task.
-    pub task: TaskId,
-    /// The attempt that ended. Only the newest counts.
-    pub attempt: Attempt,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What that makes of the task: [`TaskEvent::Completed`], [`TaskEvent::FailedForNow`],
-    /// [`TaskEvent::FailedForGood`], [`TaskEvent::Released`] or [`TaskEvent::Cancelled`].
-    pub event: TaskEvent,
-    /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
-    pub retry_after: Duration,
-    /// Who ran it.
-    pub agent: AgentName,
-    /// How long ago it began, when this is written.
-    pub began_ago: Duration,
-    /// Its place in the log, if it is a plain task.
-    pub entry: Option<Entry>,
-}
+mod limit;
+mod settlement;
 
-impl Settlement {
-    /// Decides what `outcome` makes of the task; `policy` is that of its queue, and `dice` in
-    /// `0.0..1.0` spreads the wait.
-    pub fn of(assignment: &Assignment, outcome: Outcome, policy: &RetryPolicy, dice: f64) -> Self {
-        let (event, retry_after) = match &outcome {
-            Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
-            Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
-            Outcome::Cancelled => (TaskEvent::Cancelled, Duration::ZERO),
-            Outcome::Failed { .. } => match assignment.after_failure(&outcome, policy, dice) {
-                AfterFailure::Retry(wait) => (TaskEvent::FailedForNow, wait),
-                AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
-            },
-        };
-        Self {
-            task: assignment.task,
-            attempt: assignment.attempt,
-            outcome,
-            event,
-            retry_after,
-            agent: assignment.agent.clone(),
-            began_ago: Duration::ZERO,
-            entry: assignment.entry,
-        }
-    }
-}
+pub use limit::TimeLeft;
+pub use settlement::Settlement;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use crate::domain::{
     BatchId, GroupName, HostId, QueueName, TaskId,
     batch::BatchRecord,
     bulk::BulkRecord,
+    graph::DependencyPolicy,
     task::{FailureClass, TaskState},
     unique::{KeyPart, OnConflict},
 };
@@ -76,6 +77,9 @@ pub struct TaskBody {
     /// How many attempts may fail before the task does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// It fails if it is not finished by then: a time, or a duration from now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
     /// How failed attempts are tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Map<String, Value>>,
@@ -85,6 +89,18 @@ pub struct TaskBody {
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// What other tasks of the submit call it.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The tasks that it waits for, by their `ref` or their id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// What becomes of it when one of these fails: `cancel` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_dependency_failure: Option<DependencyPolicy>,
+    /// Whether its input is a template over their results.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub template: bool,
     /// It is to be the only one of its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<UniqueBody>,

@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         Self { at, object, known: Vec::new(), errors }
     }
 
+    /// Where the object stands; empty for the body itself.
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+
     /// The full name of a field.
     pub(super) fn path(&self, name: &str) -> String {
         if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
@@ -106,6 +111,44 @@ impl<'a> Fields<'a> {
             Ok(()) => Some(text),
             Err(detail) => {
                 self.wrong(name, detail);
+                None
+            }
+        }
+    }
+
+    /// Takes an array of texts of 1 to `max` characters, none of them a control character.
+    pub(super) fn texts(&mut self, name: &'static str, max: usize) -> Vec<String> {
+        let items = match self.take(name) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                self.wrong(name, format!("must be an array of strings, not {}", kind_of(&other)));
+                return Vec::new();
+            }
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for (nth, item) in items.into_iter().enumerate() {
+            let wrong = match item {
+                Value::String(text) => match check_text(&text, max) {
+                    Ok(()) => {
+                        texts.push(text);
+                        continue;
+                    }
+                    Err(detail) => detail,
+                },
+                other => format!("must be a string, not {}", kind_of(&other)),
+            };
+            self.wrong(&format!("{name}[{nth}]"), wrong);
+        }
+        texts
+    }
+
+    /// Takes true or false.
+    pub(super) fn boolean(&mut self, name: &'static str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(value) => Some(value),
+            other => {
+                self.wrong(name, format!("must be true or false, not {}", kind_of(&other)));
                 None
             }
         }
@@ -195,6 +238,35 @@ impl<'a> Fields<'a> {
         let text = self.string(name)?;
         let detail = "must be a time with its offset after RFC 3339, as in `2030-01-31T08:00:00Z`";
         text.parse().map_err(|_| self.wrong(name, detail)).ok()
+    }
+
+    /// Takes a time to come: as such, or as a duration of at most `max` from `now`.
+    pub(super) fn moment(
+        &mut self,
+        name: &'static str,
+        now: Timestamp,
+        max: Duration,
+    ) -> Option<Timestamp> {
+        let text = self.string(name)?;
+        let time = match (text.parse::<Timestamp>(), parse_duration(&text)) {
+            (Ok(time), _) => Some(time),
+            (_, Ok(wait)) if wait <= max => now.checked_add(wait).ok(),
+            (_, Ok(_)) => {
+                let days = max.as_secs() / 86_400;
+                self.wrong(name, format!("must not be later than {days} days from now"));
+                return None;
+            }
+            _ => None,
+        };
+        let detail = match time {
+            None => {
+                "must be a time (RFC 3339, as `2030-01-31T08:00:00Z`) or a duration from now (`30m`)"
+            }
+            Some(time) if time <= now => "is past",
+            Some(_) => return time,
+        };
+        self.wrong(name, detail);
+        None
     }
 
     /// Takes a duration of at most `max`; one of nothing only where `zero` is allowed.

@@ -129,6 +129,7 @@ fn routes() -> Vec<Row> {
         ("/api/v1/tasks/{id}", vec![get(tasks::show)]),
         ("/api/v1/tasks/{id}/attempts", vec![get(tasks::attempts)]),
         ("/api/v1/tasks/{id}/events", vec![get(tasks::events)]),
+        ("/api/v1/tasks/{id}/graph", vec![get(tasks::graph)]),
         ("/api/v1/tasks/{id}/cancel", vec![post(tasks::cancel)]),
         ("/api/v1/tasks/{id}/retry", vec![post(tasks::retry)]),
         ("/api/v1/dead-letters", vec![get(bulk::letters)]),
@@ -141,6 +142,8 @@ fn routes() -> Vec<Row> {
         ("/api/v1/batches/{id}/tasks", vec![post(batches::add)]),
         ("/api/v1/batches/{id}/close", vec![post(batches::close)]),
         ("/api/v1/batches/{id}/cancel", vec![post(batches::cancel)]),
+        ("/api/v1/tasks/{id}/snooze", vec![post(tasks::snooze)]),
+        ("/api/v1/tasks/{id}/release", vec![post(tasks::release)]),
         ("/api/v1/schedules", vec![get(schedules::list)]),
         (
             "/api/v1/schedules/{name}",

@@ -17,7 +17,7 @@ use crate::{
         TaskId,
         bulk::Selection,
         feed::{FeedCursor, NoCursor},
-        record::TaskFilter,
+        record::{GraphExtent, TaskFilter},
         task::TaskState,
     },
     settings::parse_duration,
@@ -28,6 +28,12 @@ const DEFAULT_LIMIT: u32 = 50;
 
 /// The most tasks on a page.
 const MAX_LIMIT: u32 = 500;
+
+/// How many tasks of a graph are told where the caller does not say.
+const DEFAULT_GRAPH: u32 = 1_000;
+
+/// The most tasks of a graph that are told.
+const MAX_GRAPH: u32 = 200_000;
 
 /// How many steps of the feed are told where the caller does not say, and the most.
 const DEFAULT_FEED: u32 = 100;
@@ -205,6 +211,17 @@ pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
         discarded: query.flag("discarded")?,
     };
     Ok(Letters { selection, before: query.before()?, limit: query.limit()? })
+}
+
+/// Reads how much of a graph is asked for.
+pub(super) fn extent(query: &str) -> Result<GraphExtent, ApiError> {
+    let query = Query::read(query, &["extent", "limit"])?;
+    let limit = query.number("limit", DEFAULT_GRAPH, 1, MAX_GRAPH)?;
+    match query.get("extent") {
+        None | Some("all") => Ok(GraphExtent::All(limit)),
+        Some("near") => Ok(GraphExtent::Near(limit)),
+        Some(_) => Err(bad("extent", &"must be `all` or `near`")),
+    }
 }
 
 /// Where in the feed to begin.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use self::graph::Asked;
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
@@ -19,6 +20,7 @@ use crate::{
     settings,
 };
 
+mod graph;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -79,8 +81,12 @@ pub(super) fn read(
         Value::Object(object) if object.contains_key("tasks") => {
             many(object, rules, &mut new_id, &mut errors).map(Submission::Many)
         }
-        Value::Object(object) => one(String::new(), object, rules, &mut new_id, &mut errors)
-            .map(|task| Submission::One(Box::new(task))),
+        Value::Object(object) => {
+            let (task, asked) = one(String::new(), object, rules, &mut new_id, &mut errors);
+            let mut tasks: Vec<_> = task.into_iter().collect();
+            graph::connect(&mut tasks, &[asked], &mut errors);
+            tasks.pop().map(|task| Submission::One(Box::new(task)))
+        }
         other => {
             errors.add("body", format!("must be an object, not {}", kind_of(&other)));
             None
@@ -144,24 +150,31 @@ pub(super) fn all(
     errors: &mut Errors,
 ) -> Option<Vec<NewTask>> {
     let mut read = Vec::with_capacity(tasks.len());
+    let mut asked = Vec::with_capacity(tasks.len());
     for (nth, task) in tasks.into_iter().enumerate() {
         let at = format!("tasks[{nth}]");
-        match task {
-            Value::Object(object) => read.extend(one(at, object, rules, new_id, errors)),
-            other => errors.add(at, format!("must be an object, not {}", kind_of(&other))),
+        if let Value::Object(object) = task {
+            let (task, one_asked) = one(at, object, rules, new_id, errors);
+            read.extend(task);
+            asked.push(one_asked);
+        } else {
+            errors.add(at, format!("must be an object, not {}", kind_of(&task)));
+            asked.push(Asked::default());
         }
     }
+    graph::connect(&mut read, &asked, errors);
     Some(read)
 }
 
-/// Reads one task. Where a mistake is noted, what is returned has no meaning.
+/// Reads one task, and what it says of others. Where a mistake is noted, what is returned has no
+/// meaning.
 fn one(
     at: String,
     object: Map<String, Value>,
     rules: &Rules<'_>,
     new_id: &mut impl FnMut() -> TaskId,
     errors: &mut Errors,
-) -> Option<NewTask> {
+) -> (Option<NewTask>, Asked) {
     let mut task = Fields::new(at, object, errors);
     let queue = queue(&mut task);
     let kind = kind(&mut task);
@@ -174,14 +187,16 @@ fn one(
         task.wrong("max_attempts", "give either `max_attempts` or `retry.max_attempts`");
     }
     let timeout = task.duration("timeout", false, MAX_DURATION);
+    let deadline = terms::deadline(&mut task, rules.now, run_at);
     let idempotency_key = key(&mut task, rules.header_key);
     let unique = unique::read(&mut task, &kind, &input);
     let group = task.parsed("group");
     let batch = batch(&mut task, rules.batch);
+    let asked = Asked::take(&mut task);
     task.finish();
-    let queue = queue?;
+    let Some(queue) = queue else { return (None, asked) };
     let of_queue = rules.terms.of(&queue);
-    Some(NewTask {
+    let task = NewTask {
         id: new_id(),
         kind,
         input,
@@ -193,8 +208,9 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, group, batch, ..Terms::default() },
-    })
+        terms: Terms { retry, unique, deadline, group, batch, ..Terms::default() },
+    };
+    (Some(task), asked)
 }
 
 /// Takes `queue`.

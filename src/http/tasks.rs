@@ -16,8 +16,10 @@ use super::{
     api::{FieldError, Listing, SubmittedMany},
     body,
     error::{ApiError, Kind},
-    fields, ok, query,
+    fields::{self, Errors, Fields},
+    ok, query,
     submit::{self, Rules, Submission},
+    terms,
 };
 use crate::{
     domain::{
@@ -66,7 +68,8 @@ pub(super) async fn many(state: &State, tasks: Vec<NewTask>) -> Answer {
     Ok(created(made > 0).json(SubmittedMany { items, created: made }))
 }
 
-/// Submits. A queue that is not there is a mistake in the body, and not a path that is not there.
+/// Submits. A queue or a task that is not there is a mistake in the body, and not a path that is not
+/// there.
 ///
 /// `field` gives the full name of a field of the task at a place.
 async fn accept(
@@ -104,6 +107,14 @@ impl Said {
             QueueError::UnknownQueue { queue } => {
                 let nth = self.queues.iter().position(|of_task| of_task == queue);
                 let field = field(nth.unwrap_or(0), "queue");
+                ApiError::invalid(vec![FieldError { field, detail }])
+            }
+            QueueError::UnknownDependency { position, nth, .. } => {
+                let field = field(*position, &format!("depends_on[{nth}]"));
+                ApiError::invalid(vec![FieldError { field, detail }])
+            }
+            QueueError::Unstorable { position, field: name, .. } => {
+                let field = field(*position, name);
                 ApiError::invalid(vec![FieldError { field, detail }])
             }
             QueueError::NotUnique { rejected } => {
@@ -161,6 +172,12 @@ pub(super) async fn events(state: Data<State>, request: HttpRequest) -> Answer {
     history(&state, id, items).await
 }
 
+pub(super) async fn graph(state: Data<State>, request: HttpRequest) -> Answer {
+    let extent = query::extent(request.query_string())?;
+    let id = query::path(&request, "id")?;
+    Ok(ok(&state.queue.graph(id, extent).await?))
+}
+
 /// Answers what there is of a task, if there is such a task.
 async fn history<T: Serialize>(state: &State, id: TaskId, items: Vec<T>) -> Answer {
     if items.is_empty() && state.queue.get(id).await?.is_none() {
@@ -177,6 +194,25 @@ pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Pa
 pub(super) async fn retry(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = bare(&state, &request, payload).await?;
     Ok(ok(&state.queue.retry(id).await?))
+}
+
+pub(super) async fn snooze(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let id = query::path(&request, "id")?;
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), body, &mut errors);
+    let until = terms::until(&mut fields, Timestamp::now());
+    fields.finish();
+    let Some(until) = errors.or(until).map_err(ApiError::invalid)? else {
+        return Err(ApiError::fault("a snooze without a time was taken for sound"));
+    };
+    Ok(ok(&state.queue.snooze(id, until).await?))
+}
+
+pub(super) async fn release(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let id = bare(&state, &request, payload).await?;
+    Ok(ok(&state.queue.release(id).await?))
 }
 
 /// The task of a request that says nothing more.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Bulk, QueueError, QueueHandle};
+use super::{Bulk, QueueError, QueueHandle, graph::TRIES};
 use crate::{
     domain::{
         BatchId, GroupName,
@@ -14,6 +14,7 @@ use crate::{
         task::NewTask,
     },
     store::{
+        StoreError,
         batches::{self, CreateAnswer},
         groups,
     },
@@ -49,14 +50,28 @@ impl QueueHandle {
         batch: NewBatch,
         tasks: Vec<NewTask>,
     ) -> Result<(BatchRecord, Option<Vec<Submitted>>), QueueError> {
-        let made = self.store.transact(async |db| batches::create(db, &batch, &tasks).await);
-        match made.await? {
+        match self.create_batch(&batch, &tasks).await? {
             CreateAnswer::Existing(id) => Ok((self.batch(id).await?, None)),
             CreateAnswer::Created(submitted) => {
-                self.submitted(&tasks, &submitted);
+                self.submitted(&tasks, &submitted).await;
                 Ok((self.batch(batch.id).await?, Some(submitted)))
             }
         }
+    }
+
+    /// As [`QueueHandle::insert_graph`]: again where another submit took a key in the meantime.
+    async fn create_batch(
+        &self,
+        batch: &NewBatch,
+        tasks: &[NewTask],
+    ) -> Result<CreateAnswer, StoreError> {
+        for _ in 1..TRIES {
+            match self.store.transact(async |db| batches::create(db, batch, tasks).await).await {
+                Err(StoreError::Overtaken) => {}
+                done => return done,
+            }
+        }
+        self.store.transact(async |db| batches::create(db, batch, tasks).await).await
     }
 
     /// One batch.

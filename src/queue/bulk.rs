@@ -1,12 +1,13 @@
 //! What people do to many tasks at once, and to those that failed.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
     QueueError, QueueHandle,
+    graph::TRIES,
     messages::{CancelHere, DueIn},
 };
 use crate::{
@@ -16,7 +17,10 @@ use crate::{
         record::{DeadLetter, Page},
         task::TaskState,
     },
-    store::{log, notify, queues, tasks},
+    store::{
+        StoreError, log, notify, queues,
+        tasks::{self, Retried},
+    },
 };
 
 /// How many tasks one statement looks at, and locks at the most: few enough that nobody who wants one
@@ -164,12 +168,14 @@ impl QueueHandle {
         states: &[TaskState],
         record: &mut BulkRecord,
     ) -> Result<(), QueueError> {
-        let db = self.store.client().await?;
-        let (held, ended): (Vec<_>, Vec<_>) =
-            tasks::cancel_many(&db, tasks, states).await?.into_iter().partition(|task| task.1);
+        let done = self.cancel_all(tasks, states).await?;
+        let (held, ended): (Vec<_>, Vec<_>) = done.into_iter().partition(|task| task.1);
         record.changed += ended.len() as u64;
         record.requested += held.len() as u64;
-        self.events.publish(ended.iter().map(|task| (task.0, TaskState::Cancelled)).collect());
+        let ended: Vec<TaskId> = ended.into_iter().map(|task| task.0).collect();
+        self.events.publish(ended.iter().map(|task| (*task, TaskState::Cancelled)).collect());
+        let db = self.store.client().await?;
+        self.wake_after(&db, &ended).await;
         let held: Vec<TaskId> = held.into_iter().map(|task| task.0).collect();
         for task in &held {
             self.actor.do_send(CancelHere(*task));
@@ -180,6 +186,51 @@ impl QueueHandle {
         Ok(())
     }
 
+    /// Calls tasks off until nothing is left of them to call off, or others change them all the time.
+    async fn cancel_all(
+        &self,
+        tasks: &[TaskId],
+        states: &[TaskState],
+    ) -> Result<Vec<(TaskId, bool)>, StoreError> {
+        let mut done: Vec<(TaskId, bool)> = Vec::new();
+        let mut left = tasks.to_vec();
+        for tried in 1..=TRIES {
+            match self.store.transact(async |db| tasks::cancel_many(db, &left, states).await).await
+            {
+                Err(error) if error.is_deadlock() && tried < TRIES => continue,
+                Err(error) => return Err(error),
+                Ok(now) if now.is_empty() => break,
+                Ok(now) => {
+                    let off: HashSet<TaskId> = now.iter().map(|task| task.0).collect();
+                    left.retain(|task| !off.contains(task));
+                    done.extend(now);
+                }
+            }
+            if left.is_empty() {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Gives tasks another try that depend on none, or one task.
+    async fn retry_some(
+        &self,
+        tasks: &[TaskId],
+        states: &[TaskState],
+        to: Option<&QueueName>,
+        pace: (Duration, Duration),
+    ) -> Result<Vec<Retried>, StoreError> {
+        let mut tried = 1;
+        loop {
+            let db = self.store.client().await?;
+            match tasks::retry_many(&db, tasks, states, to, pace).await {
+                Err(error) if error.is_deadlock() && tried < TRIES => tried += 1,
+                done => return done,
+            }
+        }
+    }
+
     async fn retry_these(
         &self,
         tasks: &[TaskId],
@@ -188,8 +239,16 @@ impl QueueHandle {
         pace: (Duration, Duration),
     ) -> Result<u64, QueueError> {
         let db = self.store.client().await?;
-        let retried = tasks::retry_many(&db, tasks, states, to, pace).await?;
+        let dependents = tasks::dependents_among(&db, tasks).await?;
+        let others: Vec<TaskId> =
+            tasks.iter().filter(|task| dependents.binary_search(task).is_err()).copied().collect();
         drop(db);
+        let mut retried = self.retry_some(&others, states, to, pace).await?;
+        for task in dependents {
+            let before = u32::try_from(retried.len()).unwrap_or(u32::MAX);
+            let pace = (pace.0 + pace.1.saturating_mul(before), pace.1);
+            retried.extend(self.retry_some(&[task], states, to, pace).await?);
+        }
         let count = retried.len() as u64;
         if retried.iter().any(|one| one.state == TaskState::Scheduled) {
             let (wait, step) = pace;

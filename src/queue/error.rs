@@ -22,6 +22,26 @@ pub enum QueueError {
         /// The name that was asked for.
         queue: QueueName,
     },
+    /// A task depends on one that is not there.
+    #[error("there is no task {task}; it may have been deleted")]
+    UnknownDependency {
+        /// Which task of the submit, counted from 0.
+        position: usize,
+        /// Which of its dependencies.
+        nth: usize,
+        /// The task that is not there.
+        task: TaskId,
+    },
+    /// A task can't be kept as it is.
+    #[error("{problem}")]
+    Unstorable {
+        /// Which task of the submit, counted from 0.
+        position: usize,
+        /// Which of its fields.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// There is no such schedule.
     #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
     UnknownSchedule {
@@ -83,6 +103,12 @@ impl From<StoreError> for QueueError {
             StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
             StoreError::UnknownBatch { batch } => Self::UnknownBatch { batch },
             StoreError::BatchClosed { batch } => Self::BatchClosed { batch },
+            StoreError::UnknownDependency { position, nth, task } => {
+                Self::UnknownDependency { position, nth, task }
+            }
+            StoreError::Unstorable { position, field, problem } => {
+                Self::Unstorable { position, field, problem }
+            }
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }

@@ -22,12 +22,13 @@ use crate::{
             Submitted, TaskFilter, TaskRecord,
         },
         retry::AllQueueTerms,
+        snooze,
         task::{NewTask, TaskState},
     },
     events::EventsHandle,
     store::{
         Store, StoreError, hosts, notify, queues,
-        tasks::{self, CancelAnswer, RetryAnswer},
+        tasks::{self, CancelAnswer, RetryAnswer, SnoozeAnswer},
     },
     telemetry::metrics::Metrics,
 };
@@ -80,10 +81,12 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
-    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way,
-    /// [`QueueError::UnknownBatch`] and [`QueueError::BatchClosed`] by the batch of one; nothing was
-    /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves,
+    /// [`QueueError::UnknownDependency`] if one depends on a task that is not there,
+    /// [`QueueError::Unstorable`] if one makes no sense, [`QueueError::NotUnique`] if one asks to be
+    /// refused and another is in its way, [`QueueError::UnknownBatch`] and
+    /// [`QueueError::BatchClosed`] by the batch of one; nothing was submitted. After
+    /// [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
     /// # Cancel safety
@@ -96,12 +99,12 @@ impl QueueHandle {
             return Ok(submitted);
         }
         let submitted = self.insert(&tasks).await?;
-        self.submitted(&tasks, &submitted);
+        self.submitted(&tasks, &submitted).await;
         Ok(submitted)
     }
 
     /// Counts what was submitted, and wakes whom it is for.
-    pub(super) fn submitted(&self, tasks: &[NewTask], submitted: &[Submitted]) {
+    pub(super) async fn submitted(&self, tasks: &[NewTask], submitted: &[Submitted]) {
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
             .iter()
@@ -119,6 +122,7 @@ impl QueueHandle {
         if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
             self.actor.do_send(DueIn(wait));
         }
+        self.wake_dependencies(tasks).await;
     }
 
     /// Appends plain tasks to the log, together with what others submit at the same moment.
@@ -135,7 +139,7 @@ impl QueueHandle {
         if tasks.iter().all(|task| task.terms.is_empty()) {
             return tasks::submit(&self.store.client().await?, tasks).await;
         }
-        self.store.transact(async |db| tasks::submit(db, tasks).await).await
+        self.insert_graph(tasks).await
     }
 
     /// Wakes this host's idle agents at once, and other hosts soon.
@@ -251,7 +255,10 @@ impl QueueHandle {
                 let what = "it has ended already, so there is nothing to call off";
                 return Err(QueueError::WrongState { task: id, state, what });
             }
-            CancelAnswer::Cancelled => self.events.publish(vec![(id, TaskState::Cancelled)]),
+            CancelAnswer::Cancelled => {
+                self.events.publish(vec![(id, TaskState::Cancelled)]);
+                self.wake_after(&db, &[id]).await;
+            }
             CancelAnswer::Requested { .. } => {
                 self.actor.do_send(CancelHere(id));
                 notify::cancel(&db, &[id]).await?;
@@ -276,6 +283,25 @@ impl QueueHandle {
             RetryAnswer::Retried { queue } => self.wake(vec![queue]),
         }
         self.get(id).await?.ok_or(QueueError::UnknownTask { task: id })
+    }
+
+    /// Puts off a task that waits for its turn, or sets another time for one that waits for its time.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownTask`]; [`QueueError::WrongState`] if it does neither.
+    pub async fn snooze(&self, id: TaskId, time: snooze::Until) -> Result<TaskRecord, QueueError> {
+        match tasks::snooze(&self.store.client().await?, id, time).await? {
+            SnoozeAnswer::Unknown => return Err(QueueError::UnknownTask { task: id }),
+            SnoozeAnswer::Refused(state) => {
+                let what = "only a task that waits for its turn or for its time can be put off";
+                return Err(QueueError::WrongState { task: id, state, what });
+            }
+            SnoozeAnswer::Snoozed => {}
+        }
+        let task = self.get(id).await?.ok_or(QueueError::UnknownTask { task: id })?;
+        self.actor.do_send(DueIn(until(task.run_at)));
+        Ok(task)
     }
 
     /// All queues.

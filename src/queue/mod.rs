@@ -27,6 +27,7 @@ mod batches;
 mod bulk;
 mod error;
 mod feed;
+mod graph;
 mod handle;
 mod handlers;
 mod lease;
@@ -35,6 +36,7 @@ mod outcomes;
 mod plain;
 mod schedules;
 mod settling;
+mod strays;
 mod tenure;
 
 pub use bulk::Bulk;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::{
     AgentName, Attempt, BatchId, GroupName, HostId, QueueName, ScheduleName, TaskId,
     batch::BatchEnd,
+    graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     task::{FailureClass, Outcome, TaskState},
 };
@@ -103,6 +104,7 @@ macro_rules! enum_columns {
 }
 enum_columns!(
     TaskState as "task_state",
+    DependencyPolicy as "dependency_policy",
     FailureClass as "failure_class",
     BatchEnd as "batch_end",
     OutcomeWord as "attempt_outcome",
@@ -119,7 +121,8 @@ pub(super) struct OutcomeWord(&'static str);
 impl OutcomeWord {
     /// An attempt that failed: the one whose row has a class and a message.
     pub(super) const FAILED: Self = Self("failed");
-    const ALL: [Self; 4] = [Self("completed"), Self::FAILED, Self("released"), Self("cancelled")];
+    const ALL: [Self; 5] =
+        [Self("completed"), Self::FAILED, Self("released"), Self("snoozed"), Self("cancelled")];
 
     pub(super) const fn of(outcome: &Outcome) -> Self {
         Self(outcome.as_str())
@@ -241,6 +244,7 @@ mod tests {
             Outcome::Completed { output: Value::Null },
             Outcome::failed(FailureClass::Exit, ""),
             Outcome::Released { reason: String::new() },
+            Outcome::Snoozed { wait: Duration::ZERO, reason: String::new() },
             Outcome::Cancelled,
         ];
         assert_eq!(outcomes.each_ref().map(OutcomeWord::of), OutcomeWord::ALL);

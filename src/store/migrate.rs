@@ -62,8 +62,23 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
     },
     File {
-        name: "V9__members",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_members.sql")),
+        name: "V9__sql_log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_sql_log.sql")),
+    },
+    File {
+        name: "V10__graphs",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
+    },
+    File {
+        name: "V11__deadlines",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0011_deadlines.sql"
+        )),
+    },
+    File {
+        name: "V12__members",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0012_members.sql")),
     },
 ];
 

@@ -9,6 +9,7 @@ mod history;
 mod host;
 mod hosts;
 mod keeper;
+mod model;
 mod plan;
 mod protocol_doc;
 mod readme;

@@ -28,13 +28,7 @@ CROSS JOIN LATERAL (
         )
         AND (
             $5::hostler.failure_class IS NULL
-            OR (
-                SELECT attempts.class
-                FROM hostler.attempts
-                WHERE attempts.task_id = tasks.id AND attempts.outcome = 'failed'
-                ORDER BY attempts.attempt DESC
-                LIMIT 1
-            ) = $5
+            OR hostler.newest_failure(tasks.id) = $5
         )
         AND (
             $10

@@ -3,15 +3,13 @@
 -- State: blocked, scheduled, pending -> cancelled, which is `step(_, Cancelled)`. A held task
 --     keeps its state and is marked: its attempt must end first. A final one, and one that
 --     was asked before, stays as it is.
--- Locks: the tasks, in the order of their ids; waits for a claim or a settle of one, and then goes
---     by what they did.
+-- Locks: none that its transaction does not have: $1 is what tasks/lock_connected locked.
 -- Index: tasks_pkey, by lists of ids.
 WITH found AS MATERIALIZED (
     SELECT id, host_id IS NOT NULL AS is_held
     FROM hostler.tasks
     WHERE id = ANY ($1::uuid[]) AND state = ANY ($2::hostler.task_state[])
         AND state NOT IN ('completed', 'failed', 'cancelled') AND NOT cancel_requested
-    ORDER BY id
     FOR UPDATE
 ), changed AS (
     UPDATE hostler.tasks

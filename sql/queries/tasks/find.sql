@@ -63,13 +63,7 @@ SELECT ARRAY(
             )
             AND (
                 $6::hostler.failure_class IS NULL
-                OR (
-                    SELECT attempts.class
-                    FROM hostler.attempts
-                    WHERE attempts.task_id = tasks.id AND attempts.outcome = 'failed'
-                    ORDER BY attempts.attempt DESC
-                    LIMIT 1
-                ) = $6
+                OR hostler.newest_failure(tasks.id) = $6
             )
             AND (
                 $10 OR tasks.state <> 'failed'

@@ -2,8 +2,10 @@
 --     states $2, in queue $3 if that is not null. The first can run $4 microseconds from now, each
 --     further one $5 microseconds after the one before. Returns them, their queues and their states.
 -- State: failed, cancelled -> pending, which is `step(_, Retried)`, or -> scheduled, which is
---     `step(_, Deferred)`, if it is to wait. Any other stays as it is.
--- Locks: the tasks, in the order of their ids.
+--     `step(_, Deferred)`, if it is to wait; -> blocked, by a trigger, where it depends on a task that
+--     is not done, which is `step(_, RetriedEarly)`. Any other stays as it is.
+-- Locks: the tasks, in the order of their ids; of one that depends on others then these, as in
+--     tasks/retry. So each of those is sent alone.
 -- Index: tasks_pkey, by lists of ids. width_bucket finds the place of a task by bisection.
 WITH found AS MATERIALIZED (
     SELECT id

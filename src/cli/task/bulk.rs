@@ -8,10 +8,7 @@ use super::super::{
     exit::{CliError, Exit, Outcome},
     output::Output,
 };
-use crate::{
-    domain::{TaskId, record::TaskRecord},
-    http::api::Listing,
-};
+use crate::domain::TaskId;
 
 /// Call tasks off; one that runs ends as soon as its agent has let go of it
 #[derive(Debug, Args)]
@@ -70,17 +67,5 @@ async fn run(
         let what = format!("{verb} either the tasks that are named, or those that match the flags");
         return Err(CliError::new(Exit::Usage, what));
     }
-    let mut items = Vec::with_capacity(tasks.len());
-    for id in tasks {
-        let task: TaskRecord = client.command(&format!("/api/v1/tasks/{id}/{verb}")).await?;
-        if !output.json {
-            let soon = if task.cancel_requested { ", and will be cancelled" } else { "" };
-            output.text(&format!("{id} is {}{soon}", task.state))?;
-        }
-        items.push(task);
-    }
-    if output.json {
-        output.show(&Listing { items }, |_| String::new())?;
-    }
-    Ok(Exit::Done)
+    super::command(client, output, tasks, verb).await
 }

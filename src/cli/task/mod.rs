@@ -2,7 +2,9 @@
 
 pub(super) mod batch;
 mod bulk;
+mod graph;
 pub(super) mod render;
+mod snooze;
 mod submit;
 mod terms;
 pub(super) mod wait;
@@ -37,16 +39,26 @@ const PAGE: u32 = 500;
 pub(super) enum Task {
     Submit(Box<submit::Submit>),
     List(List),
-    /// Show one task with its attempts
+    /// Show one task with its attempts, what it depends on and what depends on it
     #[command(after_help = "Examples:\n  hostler task show tsk_0198c1d2…\n  \
         hostler task show tsk_0198c1d2… --json | jq .task.output")]
     Show {
         /// The task
         task: TaskId,
     },
+    Graph(graph::Graph),
     Wait(wait::Wait),
     Cancel(bulk::Cancel),
     Retry(bulk::Retry),
+    /// Let blocked tasks go on without the dependencies that failed or were cancelled
+    #[command(after_help = "What may still complete is waited for all the same.\n\nExamples:\n  \
+        hostler task release tsk_0198c1d2…")]
+    Release {
+        /// The tasks
+        #[arg(required = true)]
+        tasks: Vec<TaskId>,
+    },
+    Snooze(snooze::Snooze),
 }
 
 /// List tasks, newest first
@@ -87,9 +99,12 @@ impl Task {
             Self::Submit(submit) => submit.run(&client, output).await,
             Self::List(list) => list.run(&client, output).await,
             Self::Show { task } => show(&client, output, task).await,
+            Self::Graph(graph) => graph.run(&client, output).await,
+            Self::Release { tasks } => command(&client, output, &tasks, "release").await,
             Self::Wait(wait) => wait.run(&client, output).await,
             Self::Cancel(cancel) => cancel.run(&client, output).await,
             Self::Retry(retry) => retry.run(&client, output).await,
+            Self::Snooze(snooze) => snooze.run(&client, output).await,
         }
     }
 }
@@ -126,8 +141,28 @@ async fn show(client: &Client, output: Output, id: TaskId) -> Outcome {
     let task: TaskRecord = client.get(&path).await?;
     let attempts: Listing<AttemptRecord> = client.get(&format!("{path}/attempts")).await?;
     let events: Listing<EventRecord> = client.get(&format!("{path}/events")).await?;
+    let graph = graph::near(client, id).await?;
     let (attempts, events) = (attempts.items, events.items);
-    let whole = json!({ "task": task, "attempts": attempts, "events": events });
-    output.show(&whole, |_| render::sheet(&task, &attempts, Timestamp::now()))?;
+    let whole = json!({ "task": task, "attempts": attempts, "events": events, "graph": graph });
+    output.show(&whole, |_| {
+        render::sheet(&task, &attempts, Timestamp::now()) + &graph::neighbours(&graph)
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn command(client: &Client, output: Output, tasks: &[TaskId], verb: &str) -> Outcome {
+    let mut items = Vec::with_capacity(tasks.len());
+    for id in tasks {
+        let task: TaskRecord = client.command(&format!("/api/v1/tasks/{id}/{verb}")).await?;
+        if !output.json {
+            let soon = if task.cancel_requested { ", and will be cancelled" } else { "" };
+            let why = task.blocked_reason.as_ref().map(|why| format!(": {why}"));
+            output.text(&format!("{id} is {}{soon}{}", task.state, why.unwrap_or_default()))?;
+        }
+        items.push(task);
+    }
+    if output.json {
+        output.show(&Listing { items }, |_| String::new())?;
+    }
     Ok(Exit::Done)
 }

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     domain::{
-        BatchId, GroupName, QueueName,
+        BatchId, GroupName, QueueName, TaskId,
+        graph::DependencyPolicy,
         record::{SubmitOutcome, Submitted},
     },
     http::api::TaskBody,
@@ -33,9 +34,11 @@ const TASKS: &str = "/api/v1/tasks";
 #[derive(Debug, Args)]
 #[command(after_help = "With --wait the exit code is that of the task: 0 completed, 1 failed or \
     cancelled, 124 not in time.\nA line of --jsonl is a task as the API takes it: \
-    {\"queue\": …, \"kind\": …, \"input\": …}.\n\nExamples:\n  \
+    {\"queue\": …, \"kind\": …, \"input\": …}. Lines may name each other: \
+    {\"ref\": \"a\"}, {\"depends_on\": [\"a\"]}.\n\nExamples:\n  \
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
+    hostler task submit --kind deploy --depends-on tsk_0198c1d2…,tsk_0198c1d3…\n  \
     hostler task submit --kind reindex --unique all --on-conflict replace --delay 10s\n  \
     hostler task submit --jsonl tasks.jsonl")]
 pub(in crate::cli) struct Submit {
@@ -60,6 +63,9 @@ pub(in crate::cli) struct Submit {
     /// How many attempts may fail before the task does [setting: `tasks.max_attempts`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
+    /// It fails if it is not finished by then: a time, or a duration from now, as in 30m
+    #[arg(long, value_name = "TIME|DURATION")]
+    deadline: Option<String>,
     /// How failed attempts are tried again: `kind=fixed`, `backoff_min=1s`, `backoff_max=5m`,
     /// `jitter=0.5`, `retry_on=exit:3,stale` or `never_on=task`; several times [default: the queue's]
     #[arg(long, value_name = "WHAT=VALUE", value_parser = retry)]
@@ -70,6 +76,15 @@ pub(in crate::cli) struct Submit {
     /// A second submit with the same key is the same task
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Wait for these tasks first; with commas, or given several times
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    depends_on: Vec<TaskId>,
+    /// What becomes of it when one of them fails: cancel, run or hold [default: cancel]
+    #[arg(long, value_name = "POLICY", requires = "depends_on")]
+    on_dependency_failure: Option<DependencyPolicy>,
+    /// The input is a template over their results, which it has as `deps`
+    #[arg(long, requires = "depends_on")]
+    template: bool,
     #[command(flatten)]
     unique: UniqueFlags,
     /// Count it in this group
@@ -88,7 +103,8 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "retry", "timeout", "key", "wait", "count"])]
+          "run_at", "delay", "max_attempts", "deadline", "retry", "timeout", "key", "wait", "count",
+          "depends_on"])]
     jsonl: Option<String>,
 }
 
@@ -147,9 +163,14 @@ impl Submit {
             run_at: self.run_at,
             delay: self.delay.map(millis),
             max_attempts: self.max_attempts,
+            deadline: self.deadline.clone(),
             retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
+            reference: None,
+            depends_on: self.depends_on.iter().map(ToString::to_string).collect(),
+            on_dependency_failure: self.on_dependency_failure,
+            template: self.template,
             unique: self.unique.body(),
             group: self.group.clone(),
             batch: self.batch,

@@ -108,6 +108,15 @@ fn tails_are_read() {
 }
 
 #[test]
+fn an_extent_is_read() {
+    assert_eq!(extent("").unwrap(), GraphExtent::All(DEFAULT_GRAPH));
+    assert_eq!(extent("extent=near&limit=5").unwrap(), GraphExtent::Near(5));
+    for query in ["extent=far", "limit=0", "limit=200001", "depth=1"] {
+        assert!(!detail(extent(query)).is_empty(), "{query}");
+    }
+}
+
+#[test]
 fn a_key_in_the_header_is_plain() {
     let read = |value: &[u8]| {
         let mut headers = HeaderMap::new();

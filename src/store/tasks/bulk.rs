@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 
 const FIND: Sql = sql!("tasks/find");
 const FIND_PLAIN: Sql = sql!("log/find");
+const LOCK_CONNECTED: Sql = sql!("tasks/lock_connected");
+const DEPENDENTS: Sql = sql!("dependents/among");
 const CANCEL_MANY: Sql = sql!("tasks/cancel_many");
 const RETRY_MANY: Sql = sql!("tasks/retry_many");
 const DISCARD: Sql = sql!("dead_letter_notes/discard");
@@ -87,14 +89,18 @@ pub async fn find_plain(
     Ok((fields.count("found")?, fields.get("ids")?))
 }
 
-/// Calls those tasks off that are still in one of `states`. Returns each, and whether it is held:
-/// then whoever holds it has to be told.
+/// Calls those tasks off that are still in one of `states`, in one transaction.
+///
+/// Returns each, and whether it is held: then whoever holds it has to be told. One that comes to
+/// another state in the meantime may be left out: ask again for the rest.
 pub async fn cancel_many(
-    db: &impl GenericClient,
+    db: &Transaction<'_>,
     tasks: &[TaskId],
     states: &[TaskState],
 ) -> Result<Vec<(TaskId, bool)>, StoreError> {
-    let rows = CANCEL_MANY.query(db, &[&tasks, &states]).await?;
+    let Some(row) = LOCK_CONNECTED.query_opt(db, &[&tasks]).await? else { return Ok(Vec::new()) };
+    let locked: Vec<TaskId> = LOCK_CONNECTED.fields(&row).get("locked")?;
+    let rows = CANCEL_MANY.query(db, &[&locked, &states]).await?;
     rows.iter()
         .map(|row| {
             let fields = CANCEL_MANY.fields(row);
@@ -110,12 +116,25 @@ pub struct Retried {
     pub task: TaskId,
     /// The queue that it is in.
     pub queue: QueueName,
-    /// Pending, or scheduled if it is to wait.
+    /// Pending, scheduled if it is to wait, or blocked if it depends on what is not done.
     pub state: TaskState,
 }
 
-/// Gives those tasks another round of attempts that are still in one of `states`: in queue `to`, if
-/// that is said; the first after `wait`, each further one `step` after the one before.
+/// Which of these tasks depend on others. Those are tried again one by one: each takes locks on what
+/// it depends on, and of many at once two callers could wait for each other.
+pub async fn dependents_among(
+    db: &impl GenericClient,
+    tasks: &[TaskId],
+) -> Result<Vec<TaskId>, StoreError> {
+    let rows = DEPENDENTS.query(db, &[&tasks]).await?;
+    rows.iter().map(|row| DEPENDENTS.fields(row).get("id")).collect()
+}
+
+/// Gives those tasks another round of attempts that are still in one of `states`: tasks that depend
+/// on none, or one task.
+///
+/// They go to queue `to`, if that is said. The first can run after `wait`, each further one `step`
+/// after the one before; one that depends on what is not done waits for that as well.
 pub async fn retry_many(
     db: &impl GenericClient,
     tasks: &[TaskId],

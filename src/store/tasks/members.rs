@@ -5,7 +5,7 @@ use deadpool_postgres::GenericClient;
 use crate::{
     domain::{
         BatchId, TaskId,
-        record::TaskFilter,
+        record::{Submitted, TaskFilter},
         task::{NewTask, TaskState},
     },
     store::{
@@ -19,26 +19,37 @@ const OF_GROUP: Sql = sql!("task_members/of_group");
 const OF_BATCH: Sql = sql!("task_members/of_batch");
 const LOCK: Sql = sql!("batches/lock");
 
-/// Enters new tasks into their groups and batches, in the transaction that made them.
+/// Enters those of the tasks that were made into their groups and batches, in the transaction that
+/// made them, once nothing more of it waits for a task.
 ///
 /// # Errors
 ///
 /// [`StoreError::UnknownBatch`], [`StoreError::BatchClosed`].
-pub(super) async fn join(db: &impl GenericClient, made: &[&NewTask]) -> Result<(), StoreError> {
-    let is_member = |task: &&&NewTask| task.terms.group.is_some() || task.terms.batch.is_some();
-    let members: Vec<&NewTask> = made.iter().filter(is_member).copied().collect();
+pub(super) async fn join(
+    db: &impl GenericClient,
+    sent: &[&NewTask],
+    answers: &[Submitted],
+) -> Result<(), StoreError> {
+    let is_member = |task: &NewTask| task.terms.group.is_some() || task.terms.batch.is_some();
+    // By the ids of the answers: tasks of a graph are given others than they came with.
+    let members: Vec<(&NewTask, TaskId)> = sent
+        .iter()
+        .zip(answers)
+        .filter(|(task, answer)| answer.created && is_member(task))
+        .map(|(task, answer)| (*task, answer.id))
+        .collect();
     if members.is_empty() {
         return Ok(());
     }
-    let batches: Vec<Option<BatchId>> = members.iter().map(|task| task.terms.batch).collect();
+    let batches: Vec<Option<BatchId>> = members.iter().map(|(task, _)| task.terms.batch).collect();
     let mut named: Vec<BatchId> = batches.iter().flatten().copied().collect();
     named.sort_unstable();
     named.dedup();
     if !named.is_empty() {
         be_open(db, &named).await?;
     }
-    let tasks: Vec<TaskId> = members.iter().map(|task| task.id).collect();
-    let groups: Vec<_> = members.iter().map(|task| task.terms.group.as_ref()).collect();
+    let tasks: Vec<TaskId> = members.iter().map(|(_, id)| *id).collect();
+    let groups: Vec<_> = members.iter().map(|(task, _)| task.terms.group.as_ref()).collect();
     JOIN.query(db, &[&tasks, &groups, &batches]).await?;
     Ok(())
 }

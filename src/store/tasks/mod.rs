@@ -9,10 +9,15 @@
 //! | `control.rs` | what people do: cancel, retry |
 //! | `bulk.rs` | the same for many tasks |
 //! | `letters.rs` | failed tasks |
+//! | `graph.rs` | tasks that depend on others |
+//! | `unique.rs` | one task per key: a part of the submit |
+//! | `run.rs` | what hosts do all the time: claim, settle, promote, expire |
+//! | `control.rs` | what people do: cancel, retry, snooze |
 //! | `read.rs` | what is told |
 
 mod bulk;
 mod control;
+mod graph;
 mod letters;
 mod members;
 mod read;
@@ -20,11 +25,14 @@ mod run;
 mod submit;
 mod unique;
 
-pub use bulk::{Found, Retried, cancel_many, discard_many, find, find_plain, retry_many};
-pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
+pub use bulk::{
+    Found, Retried, cancel_many, dependents_among, discard_many, find, find_plain, retry_many,
+};
+pub use control::{CancelAnswer, RetryAnswer, SnoozeAnswer, cancel, retry, snooze};
+pub use graph::{ReleaseAnswer, graph, pending_queues, release, woken_queues};
 pub use letters::{dead_letter, dead_letters};
 pub use read::{attempts, events, get, list};
 pub(super) use run::run_terms;
-pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub use run::{Promoted, Settled, claim, expire, next_deadline, promote_due, settle};
 pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

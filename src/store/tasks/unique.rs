@@ -67,6 +67,7 @@ pub(super) async fn resolve<'a>(
     let settled = settled(db, sent).await?;
     let holders = holders(db, sent, &owners, &held).await?;
     let begins = |task: &NewTask| match task.run_at {
+        _ if !task.terms.graph.depends_on.is_empty() => TaskState::Blocked,
         Some(run_at) if run_at > at => TaskState::Scheduled,
         _ => TaskState::Pending,
     };
@@ -139,8 +140,18 @@ impl Resolved<'_> {
         let max_attempts: Vec<_> = said.iter().map(|task| int4(task.max_attempts)).collect();
         let timeouts: Vec<_> = said.iter().map(|task| task.timeout.map(milliseconds)).collect();
         let retries: Vec<_> = said.iter().map(|task| own_retry(task)).collect();
-        let columns: [&(dyn ToSql + Sync); 8] =
-            [&ids, &kinds, &inputs, &priorities, &run_at, &max_attempts, &timeouts, &retries];
+        let deadlines: Vec<_> = said.iter().map(|task| task.terms.deadline).collect();
+        let columns: [&(dyn ToSql + Sync); 9] = [
+            &ids,
+            &kinds,
+            &inputs,
+            &priorities,
+            &run_at,
+            &max_attempts,
+            &timeouts,
+            &retries,
+            &deadlines,
+        ];
         let rows = REPLACE.query(db, &columns).await?;
         rows.iter()
             .map(|row| {

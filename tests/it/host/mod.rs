@@ -7,6 +7,7 @@ mod bulk;
 mod configs;
 pub(crate) mod embedded;
 mod events;
+mod graphs;
 mod input;
 mod schedules;
 mod sql;

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use hostler::{
     domain::{
-        TaskId,
+        QueueName, TaskId,
         bulk::{Deed, Selection},
         task::{FailureClass, NewTask, Outcome, Settlement, TaskEvent, TaskState},
     },
-    store::{ends, log, tasks},
+    store::{Store, StoreError, ends, log, tasks},
 };
 use jiff::Timestamp;
 
@@ -36,6 +36,24 @@ async fn find_all(world: &World, selection: &Selection, look_at: u32) -> Vec<Tas
             None => return found,
         }
     }
+}
+
+async fn cancel_many(
+    store: &Store,
+    ids: &[TaskId],
+    states: &[TaskState],
+) -> Result<Vec<(TaskId, bool)>, StoreError> {
+    store.transact(async |db| tasks::cancel_many(db, ids, states).await).await
+}
+
+async fn retry_many(
+    store: &Store,
+    ids: &[TaskId],
+    states: &[TaskState],
+    to: Option<&QueueName>,
+    pace: (Duration, Duration),
+) -> Result<Vec<tasks::Retried>, StoreError> {
+    tasks::retry_many(&store.client().await.unwrap(), ids, states, to, pace).await
 }
 
 async fn submit(world: &World, batch: &[NewTask]) -> Vec<TaskId> {
@@ -105,7 +123,7 @@ async fn many_are_called_off_as_one_is() {
     }
     let ids: Vec<TaskId> = tasks_in.iter().map(|(_, id)| *id).collect();
     let states = Deed::Cancel.possible();
-    let done = tasks::cancel_many(&world.db, &ids, &states).await.unwrap();
+    let done = cancel_many(&world.store, &ids, &states).await.unwrap();
     let done: BTreeSet<_> = done.into_iter().collect();
     for (state, id) in tasks_in {
         let record = tasks::get(&world.db, id).await.unwrap().unwrap();
@@ -117,11 +135,11 @@ async fn many_are_called_off_as_one_is() {
         world.check_events(id).await;
     }
     // Whoever was asked before is not asked, nor counted, again.
-    assert_eq!(tasks::cancel_many(&world.db, &ids, &states).await.unwrap(), []);
+    assert_eq!(cancel_many(&world.store, &ids, &states).await.unwrap(), []);
     assert_eq!(find_all(&world, &all(&Deed::Cancel), 10).await, []);
     // Only those that are still in the states that were asked for.
     let pending = world.submit(1).await;
-    let none = tasks::cancel_many(&world.db, &pending, &[TaskState::Scheduled]).await.unwrap();
+    let none = cancel_many(&world.store, &pending, &[TaskState::Scheduled]).await.unwrap();
     assert_eq!(none, []);
 }
 
@@ -137,11 +155,11 @@ async fn many_are_tried_again_at_once_or_one_after_the_other() {
     let completed = put_in(&world, TaskState::Completed).await;
     let all = [failed.clone(), vec![cancelled, completed]].concat();
     let states = RETRY.usual();
-    let retried = tasks::retry_many(&world.db, &all[..1], &states, None, AT_ONCE).await.unwrap();
+    let retried = retry_many(&world.store, &all[..1], &states, None, AT_ONCE).await.unwrap();
     assert_eq!((retried[0].task, retried[0].state), (failed[0], TaskState::Pending));
     // The others go to another queue, the first at once, then one every ten seconds.
     let paced = (Duration::ZERO, Duration::from_secs(10));
-    let retried = tasks::retry_many(&world.db, &all, &states, Some(&other), paced).await.unwrap();
+    let retried = retry_many(&world.store, &all, &states, Some(&other), paced).await.unwrap();
     assert_eq!(retried.len(), 3, "not what is pending, called off or completed");
     let mut run_at = Vec::new();
     for (nth, id) in failed[1..].iter().enumerate() {
@@ -158,7 +176,7 @@ async fn many_are_tried_again_at_once_or_one_after_the_other() {
     }
     let paced = (Duration::from_secs(5), Duration::from_secs(1));
     let states = [TaskState::Cancelled];
-    let retried = tasks::retry_many(&world.db, &all, &states, None, paced).await.unwrap();
+    let retried = retry_many(&world.store, &all, &states, None, paced).await.unwrap();
     assert_eq!((retried[0].task, retried[0].state), (cancelled, TaskState::Scheduled));
 }
 
@@ -245,11 +263,11 @@ async fn nobody_deadlocks_and_no_task_is_lost() {
                 match number % 3 {
                     0 => {
                         let states = [TaskState::Pending, TaskState::Running];
-                        tasks::cancel_many(&db, &ids[..30], &states).await.unwrap();
+                        cancel_many(&store, &ids[..30], &states).await.unwrap();
                     }
                     1 => {
                         let states = RETRY.possible();
-                        let to = tasks::retry_many(&db, &ids[..30], &states, None, AT_ONCE);
+                        let to = retry_many(&store, &ids[..30], &states, None, AT_ONCE);
                         to.await.unwrap();
                     }
                     _ => {
@@ -372,7 +390,7 @@ async fn plain_tasks_are_found_in_the_log() {
     let moving: Vec<_> = ids.iter().map(|id| (*id, None)).collect();
     log::track(&world.db, &moving).await.unwrap();
     assert_eq!(tasks::find_plain(&world.db, &all, None).await.unwrap().0, 0);
-    let held = tasks::cancel_many(&world.db, &ids, &all.states).await.unwrap();
+    let held = cancel_many(&world.store, &ids, &all.states).await.unwrap();
     assert_eq!(held.iter().filter(|task| task.1).count(), 1, "the one that runs");
     assert_eq!(held.len(), 5);
     for id in &ids[2..] {

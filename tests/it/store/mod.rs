@@ -3,11 +3,13 @@
 mod batches;
 mod bulk;
 mod claim;
+mod clock;
 mod control;
 mod enqueue;
 mod errors;
 mod external;
 mod feed;
+mod graph;
 mod hosts;
 mod leader;
 mod listen;
@@ -154,6 +156,9 @@ fn end(attempt: &Assignment, event: TaskEvent) -> Settlement {
     let outcome = match event {
         TaskEvent::Completed => Outcome::Completed { output: json!({"ok": true}) },
         TaskEvent::Released => Outcome::Released { reason: "drained".to_owned() },
+        TaskEvent::Snoozed => {
+            Outcome::Snoozed { wait: Duration::from_secs(30), reason: "busy".to_owned() }
+        }
         TaskEvent::Cancelled => Outcome::Cancelled,
         _ => Outcome::failed(hostler::domain::task::FailureClass::Exit, "status 1"),
     };

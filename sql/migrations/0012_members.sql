@@ -226,7 +226,9 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER tasks_record_moves AFTER UPDATE ON hostler.tasks
+-- Triggers go by their names: this one comes after `tasks_tell_dependents`, because batches are locked
+-- after tasks, also those that an end cancels or lets go.
+CREATE TRIGGER tasks_update_members AFTER UPDATE ON hostler.tasks
 REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT
 EXECUTE FUNCTION hostler.record_task_moves();
 
@@ -412,15 +414,76 @@ CREATE TRIGGER tasks_forget_members AFTER DELETE ON hostler.tasks
 REFERENCING OLD TABLE AS gone FOR EACH STATEMENT
 EXECUTE FUNCTION hostler.forget_deleted_members();
 
+-- What a task failed of: its newest failed attempt, unless it was its deadline.
+CREATE FUNCTION hostler.newest_failure(wanted uuid) RETURNS hostler.failure_class
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        (
+            SELECT late.class
+            FROM hostler.tasks
+            JOIN hostler.task_failures AS late
+                ON late.task_id = tasks.id AND late.attempt = tasks.attempt
+            WHERE tasks.id = wanted AND tasks.state = 'failed'
+        ),
+        (
+            SELECT attempts.class
+            FROM hostler.attempts
+            WHERE attempts.task_id = wanted AND attempts.outcome = 'failed'
+            ORDER BY attempts.attempt DESC
+            LIMIT 1
+        )
+    )
+$$;
+
+-- Locks tasks that are called off together, and those that depend on them, in the order of the head
+-- of 0010_graphs.sql, each time all that the triggers will need. What has ended is left alone: who
+-- tries it again holds it, and then what it depends on. Returns those of the tasks that it locked;
+-- one that came to another state in the meantime may not be among them.
+CREATE FUNCTION hostler.lock_connected(wanted uuid[]) RETURNS uuid[]
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    touched uuid[] := wanted;
+    free uuid[];
+    blocked uuid[];
+BEGIN
+    free := ARRAY(
+        SELECT id FROM hostler.tasks
+        WHERE id = ANY (wanted) AND state NOT IN ('blocked', 'completed', 'failed', 'cancelled')
+        ORDER BY id
+        FOR NO KEY UPDATE
+    );
+    IF EXISTS (SELECT FROM hostler.dependencies WHERE depends_on = ANY (wanted)) THEN
+        touched := touched || hostler.doomed_by(wanted);
+        touched := touched || ARRAY(
+            SELECT blocked_task
+            FROM unnest(touched) AS one (id) CROSS JOIN LATERAL hostler.blocked_by(one.id)
+        );
+    END IF;
+    blocked := ARRAY(
+        SELECT id FROM hostler.tasks
+        WHERE id = ANY (touched) AND state IS NOT DISTINCT FROM 'blocked'
+        ORDER BY id
+        FOR NO KEY UPDATE
+    );
+    RETURN ARRAY(
+        SELECT unnest(free || blocked) INTERSECT SELECT unnest(wanted)
+    );
+END
+$$;
+
 -- The view of failed tasks shows what was done about them, too.
 CREATE OR REPLACE VIEW hostler.dead_letters AS
 SELECT tasks.id AS task, tasks.queue, tasks.kind, tasks.finished_at AS failed_at, tasks.failures,
-    failure.class AS error_class, failure.message AS error, failure.detail AS error_detail,
+    coalesce(late.class, failure.class) AS error_class,
+    coalesce(late.message, failure.message) AS error,
+    coalesce(late.detail, failure.detail) AS error_detail,
     failure.agent, task_inputs.input, coalesce(note.redrives, 0) AS redrives, note.redriven_at,
     note.discarded_at, note.discard_reason
 FROM hostler.tasks
 LEFT JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
 LEFT JOIN hostler.dead_letter_notes AS note ON note.task_id = tasks.id
+LEFT JOIN hostler.task_failures AS late
+    ON late.task_id = tasks.id AND late.attempt = tasks.attempt
 LEFT JOIN LATERAL (
     SELECT attempts.class, attempts.message, attempts.detail, attempts.agent
     FROM hostler.attempts
@@ -446,3 +509,5 @@ COMMENT ON FUNCTION hostler.shown_ids(uuid[]) IS 'Internal: ids of tasks as the 
 COMMENT ON FUNCTION hostler.batch_summary(hostler.batches) IS 'Internal: what a callback finds as `batch` in its input.';
 COMMENT ON FUNCTION hostler.call_back() IS 'Internal: submits the callbacks of a batch that is done.';
 COMMENT ON FUNCTION hostler.forget_deleted_members() IS 'Internal: forgets what deleted tasks were part of.';
+COMMENT ON FUNCTION hostler.newest_failure(uuid) IS 'Internal: the class of the newest failure of a task.';
+COMMENT ON FUNCTION hostler.lock_connected(uuid[]) IS 'Internal: locks tasks that are called off together, and those that depend on them.';

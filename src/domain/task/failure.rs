@@ -1,4 +1,4 @@
-//! Why attempts fail.
+//! The kinds of failure.
 
 use std::fmt;
 
@@ -24,11 +24,15 @@ pub enum FailureClass {
     HostLost,
     /// A fault of Hostler itself.
     Internal,
+    /// Its input could not be made of the results that it is a template over.
+    Input,
+    /// The task's deadline passed.
+    Deadline,
 }
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Exit,
         Self::Task,
         Self::Timeout,
@@ -37,6 +41,8 @@ impl FailureClass {
         Self::Protocol,
         Self::HostLost,
         Self::Internal,
+        Self::Input,
+        Self::Deadline,
     ];
 
     /// The word used in SQL, in the API and in metrics.
@@ -50,6 +56,8 @@ impl FailureClass {
             Self::Protocol => "protocol",
             Self::HostLost => "host_lost",
             Self::Internal => "internal",
+            Self::Input => "input",
+            Self::Deadline => "deadline",
         }
     }
 }
