@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AgentName, Attempt, HostId, QueueName, TaskId,
+    admission::NeedKind,
     task::{FailureClass, Outcome, TaskState},
 };
 
@@ -102,8 +103,33 @@ macro_rules! enum_columns {
 enum_columns!(
     TaskState as "task_state",
     FailureClass as "failure_class",
-    OutcomeWord as "attempt_outcome"
+    OutcomeWord as "attempt_outcome",
+    NeedKind as "need_kind",
+    LimitScope as "limit_scope"
 );
+
+/// Whose limit a row of `limits` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LimitScope {
+    /// That of all tasks.
+    All,
+    /// That of a fleet.
+    Fleet,
+    /// That of each key that a pattern means.
+    Key,
+}
+
+impl LimitScope {
+    const ALL: [Self; 3] = [Self::All, Self::Fleet, Self::Key];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Fleet => "fleet",
+            Self::Key => "key",
+        }
+    }
+}
 
 /// The word for how an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

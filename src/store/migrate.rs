@@ -21,10 +21,19 @@ struct File {
 }
 
 /// Every migration, in its order. A file is never changed once it has been released.
-const FILES: &[File] = &[File {
-    name: "V1__initial",
-    text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
-}];
+const FILES: &[File] = &[
+    File {
+        name: "V1__initial",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
+    },
+    File {
+        name: "V2__admission",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0002_admission.sql"
+        )),
+    },
+];
 
 /// The newest version that this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are not four billion migrations")]

@@ -1,0 +1,181 @@
+-- breaking: yes, because tasks that need locks would be claimed without them
+-- What tasks need for themselves while they run (locks, files, keys), who holds what, and what is
+-- limited. See src/domain/admission.rs, and docs/decisions/0015-admission.md.
+
+-- How a task needs something: a lock alone or shared, files to write or to read, one of what a key
+-- has.
+CREATE TYPE hostler.need_kind AS ENUM ('exclusive', 'shared', 'write', 'read', 'key');
+
+-- Tasks of a queue with the same needs have the same lane; those that need nothing have none. A
+-- claim of tasks without a lane is what it was: it looks at them alone.
+ALTER TABLE hostler.tasks ADD COLUMN lane bigint;
+
+DROP INDEX hostler.tasks_pending;
+-- What a claim reads: the tasks of one queue that can run now, in the order they should.
+CREATE INDEX tasks_pending ON hostler.tasks (queue, priority DESC, id) INCLUDE (run_at)
+    WHERE state = 'pending' AND lane IS NULL;
+-- The same for the tasks that need something: in the order they should run, and lane by lane, so
+-- that a long line in front of one lock does not hide who stands behind it.
+CREATE INDEX tasks_needing ON hostler.tasks (queue, priority DESC, id) INCLUDE (run_at)
+    WHERE state = 'pending' AND lane IS NOT NULL;
+CREATE INDEX tasks_lanes ON hostler.tasks (queue, lane, priority DESC, id)
+    WHERE state = 'pending' AND lane IS NOT NULL;
+
+-- What a task needs, from its submit until it is deleted. `name` is that of a lock or a key, or a
+-- pattern of files.
+CREATE TABLE hostler.task_needs (
+    task_id uuid              NOT NULL,
+    kind    hostler.need_kind NOT NULL,
+    name    text              NOT NULL,
+    PRIMARY KEY (task_id, kind, name)
+);
+
+-- What running tasks hold. Written by triggers alone: a claim takes, and whatever ends an attempt
+-- frees. Few rows, that come and go quickly.
+CREATE TABLE hostler.task_holds (
+    task_id uuid              NOT NULL,
+    kind    hostler.need_kind NOT NULL,
+    name    text              NOT NULL,
+    queue   text              NOT NULL,
+    since   timestamptz       NOT NULL DEFAULT now(),
+    PRIMARY KEY (task_id, kind, name)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+-- The claim sees to it that no lock is held twice; this refuses it whoever claims.
+CREATE UNIQUE INDEX task_holds_exclusive ON hostler.task_holds (name) WHERE kind = 'exclusive';
+
+-- Tasks that were passed over, though an agent was there for them, because others hold what they
+-- need: since when, and how long that counts if nobody says it again. Lost in a crash of the
+-- server, and then they wait a little longer.
+CREATE UNLOGGED TABLE hostler.task_waits (
+    task_id uuid        PRIMARY KEY,
+    since   timestamptz NOT NULL DEFAULT now(),
+    until   timestamptz NOT NULL
+);
+CREATE INDEX task_waits_since ON hostler.task_waits (since, task_id);
+
+-- Each row of these two is for a task that needs something: the WHEN of the trigger, which the
+-- server evaluates by itself, lets all others pass.
+CREATE FUNCTION hostler.take_holds() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO hostler.task_holds (task_id, kind, name, queue, since)
+    SELECT task_id, kind, name, NEW.queue, NEW.started_at
+    FROM hostler.task_needs
+    WHERE task_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tasks_take_holds AFTER UPDATE ON hostler.tasks FOR EACH ROW
+WHEN (NEW.lane IS NOT NULL AND OLD.host_id IS NULL AND NEW.host_id IS NOT NULL)
+EXECUTE FUNCTION hostler.take_holds();
+
+CREATE FUNCTION hostler.free_holds() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM hostler.task_holds WHERE task_id = OLD.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tasks_free_holds AFTER UPDATE ON hostler.tasks FOR EACH ROW
+WHEN (OLD.lane IS NOT NULL AND OLD.host_id IS NOT NULL AND NEW.host_id IS NULL)
+EXECUTE FUNCTION hostler.free_holds();
+
+CREATE FUNCTION hostler.stop_waiting() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM hostler.task_waits WHERE task_id = OLD.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tasks_stop_waiting AFTER UPDATE ON hostler.tasks FOR EACH ROW
+WHEN (OLD.lane IS NOT NULL AND OLD.state = 'pending' AND NEW.state <> 'pending')
+EXECUTE FUNCTION hostler.stop_waiting();
+
+CREATE OR REPLACE FUNCTION hostler.forget_deleted_tasks() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM hostler.task_inputs WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.task_results WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.attempts WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.task_events WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.task_needs WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    RETURN NULL;
+END
+$$;
+
+-- What is limited. All hosts go by these rows; the config file of the host that started last wrote
+-- them, or an operator since.
+ALTER TABLE hostler.queues
+    ADD COLUMN paused_until    timestamptz,
+    ADD COLUMN concurrency     integer,
+    ADD COLUMN rate_count      integer,
+    ADD COLUMN rate_per_ms     bigint,
+    ADD COLUMN key_concurrency integer,
+    ADD COLUMN key_rate_count  integer,
+    ADD COLUMN key_rate_per_ms bigint,
+    ADD COLUMN weight          integer NOT NULL DEFAULT 1,
+    ADD COLUMN fair            boolean NOT NULL DEFAULT false,
+    -- What the config file said of the limits when it was last heard: as long as it says the same,
+    -- what an operator changed stays.
+    ADD COLUMN configured      jsonb,
+    -- Its tasks without a lane can't be claimed without a look at what else runs.
+    ADD COLUMN limited         boolean NOT NULL GENERATED ALWAYS AS (
+        concurrency IS NOT NULL OR rate_count IS NOT NULL OR weight <> 1 OR fair
+    ) STORED,
+    ADD CONSTRAINT until_only_while_paused CHECK (paused OR paused_until IS NULL),
+    ADD CONSTRAINT limits_make_sense CHECK (
+        concurrency >= 0 AND rate_count >= 1 AND rate_per_ms >= 1
+        AND key_concurrency >= 0 AND key_rate_count >= 1 AND key_rate_per_ms >= 1
+        AND weight BETWEEN 1 AND 1000
+    ),
+    ADD CONSTRAINT rates_are_whole CHECK (
+        (rate_count IS NULL) = (rate_per_ms IS NULL)
+        AND (key_rate_count IS NULL) = (key_rate_per_ms IS NULL)
+    );
+
+CREATE TYPE hostler.limit_scope AS ENUM ('all', 'fleet', 'key');
+
+-- Limits that are no queue's: of all tasks (`name` is empty), of a fleet, of each key that a
+-- pattern means.
+CREATE TABLE hostler.limits (
+    scope       hostler.limit_scope NOT NULL,
+    name        text                NOT NULL,
+    concurrency integer,
+    rate_count  integer,
+    rate_per_ms bigint,
+    PRIMARY KEY (scope, name),
+    CONSTRAINT all_has_no_name CHECK ((scope = 'all') = (name = '')),
+    CONSTRAINT something_is_limited CHECK (num_nonnulls(concurrency, rate_count) > 0),
+    CONSTRAINT rate_is_whole CHECK ((rate_count IS NULL) = (rate_per_ms IS NULL)),
+    CONSTRAINT limits_make_sense CHECK (
+        concurrency >= 0 AND rate_count >= 1 AND rate_per_ms >= 1
+    )
+);
+
+-- What the config files said of those limits when they were last heard.
+CREATE TABLE hostler.configured_limits (
+    only_row   boolean PRIMARY KEY DEFAULT true,
+    configured jsonb   NOT NULL,
+    CONSTRAINT there_is_one CHECK (only_row)
+);
+
+-- Keys whose tasks are held back.
+CREATE TABLE hostler.key_pauses (
+    pattern text        PRIMARY KEY,
+    reason  text,
+    since   timestamptz NOT NULL DEFAULT now(),
+    until   timestamptz,
+    CONSTRAINT pattern_is_short CHECK (length(pattern) BETWEEN 1 AND 255)
+);
+
+-- How many attempts began, where a rate counts them: what is older than the window is deleted by
+-- whoever writes next. `scope` is as src/domain/admission/limits.rs prints it.
+CREATE TABLE hostler.rate_starts (
+    scope text        NOT NULL,
+    at    timestamptz NOT NULL,
+    count integer     NOT NULL,
+    PRIMARY KEY (scope, at)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
