@@ -19,6 +19,8 @@ pub mod embedded;
 
 pub mod store;
 
+pub mod janitor;
+
 pub mod heartbeat;
 
 pub mod events;

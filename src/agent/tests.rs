@@ -200,6 +200,7 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         protocol,
         command: vec!["true".to_owned()],
         count: 1,
+        concurrency: None,
         queues: vec!["q".parse().unwrap()],
         cwd: Path::new("/").to_owned(),
         env: BTreeMap::new(),
@@ -308,6 +309,7 @@ fn assignment() -> Assignment {
         input: json!({"a": 1}),
         timeout: None,
         waited: Duration::ZERO,
+        frees: false,
     }
 }
 

@@ -152,6 +152,7 @@ mod tests {
             input: Value::Null,
             timeout: None,
             waited: Duration::ZERO,
+            frees: false,
         };
         let done = Outcome::Completed { output: Value::Null };
         let failed = Outcome::failed(FailureClass::Task, "no");

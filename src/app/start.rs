@@ -9,15 +9,22 @@ use uuid::Uuid;
 use super::{adopt::adopt, housekeeping, stop::FINISH};
 use crate::{
     agent::Surroundings,
-    domain::{HostId, fleet::Fleet},
+    domain::{HostId, fleet::Fleet, leadership::Pace},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
     heartbeat::Clock,
     http,
+    janitor::{self, JanitorHandle},
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
     settings::Settings,
-    store::{Store, StoreError, hosts, listen::Listener, migrate, queues},
+    store::{
+        Store, StoreError, hosts, limits,
+        listen::Listener,
+        migrate,
+        notify::{self, News},
+        queues,
+    },
     supervisor::SupervisorHandle,
     telemetry::{
         Component, Drops, component,
@@ -62,6 +69,7 @@ pub struct Running {
     pub(super) log: Logger,
     pub(super) settings: Arc<Settings>,
     pub(super) queue: QueueHandle,
+    pub(super) janitor: JanitorHandle,
     pub(super) supervisor: SupervisorHandle,
     pub(super) http: http::Server,
     pub(super) keeper: Keeper,
@@ -120,6 +128,7 @@ pub async fn start(
     let (keeper, found) =
         Keeper::start(&keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
             .await?;
+    let (slot, pace) = (host.slot, Pace::of(host.lease));
     let mut adoption = adopt(&settings, &log, &keeper, found, &store, &host).await?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
@@ -134,6 +143,7 @@ pub async fn start(
         fleets: settings.fleets.iter().filter(|f| f.protocol.takes_tasks()).map(serves).collect(),
         retry: settings.tasks.retry,
         poll: settings.tasks.poll,
+        wait_patience: settings.limits.patience,
         settle_buffer: settings.tasks.settle_buffer as usize,
         notices,
         events: EventsHandle::start(),
@@ -159,18 +169,47 @@ pub async fn start(
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue);
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
+    let janitor = start_janitor(&log, &store, slot, pace, &queue);
     let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
         Err(error) => {
             // The agents run already: they must not outlive a host that never was.
             supervisor.kill_all().await;
+            janitor.stop().await;
             queue.finish(FINISH).await;
             keeper.shutdown().await;
             return Err(error.into());
         }
     };
-    Ok(Running { log, settings, queue, supervisor, http, keeper, listener, postgres, store, lock })
+    Ok(Running {
+        log,
+        settings,
+        queue,
+        janitor,
+        supervisor,
+        http,
+        keeper,
+        listener,
+        postgres,
+        store,
+        lock,
+    })
+}
+
+/// Starts the janitor with the duties of the leader among the hosts.
+fn start_janitor(
+    log: &Logger,
+    store: &Store,
+    slot: Uuid,
+    pace: Pace,
+    queue: &QueueHandle,
+) -> JanitorHandle {
+    let log = component(log, Component::Janitor);
+    let duties = vec![janitor::lost_hosts(log.clone()), janitor::ended_pauses(log.clone())];
+    let (store, queue) = (store.clone(), queue.clone());
+    let wake = Box::new(move |queues| queue.wake(queues));
+    JanitorHandle::start(janitor::Launch { log, store, slot, pace, duties, wake })
 }
 
 /// Should this host die, the keeper keeps the agents for the next one, for as long as the lease allows.
@@ -213,7 +252,12 @@ async fn open_store(
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
-    queues::ensure(&store.client().await?, &wanted).await?;
+    let db = store.client().await?;
+    queues::ensure(&db, &wanted).await?;
+    limits::ensure(&db, settings).await?;
+    // Hosts that run already may have to wait, or need not wait any more.
+    notify::say(&db, &[News::Freed]).await?;
+    drop(db);
     Ok((postgres, store))
 }
 

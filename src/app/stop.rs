@@ -35,6 +35,7 @@ impl Running {
         } else {
             self.supervisor.kill_all().await;
         }
+        self.janitor.stop().await;
         let written = self.queue.finish(FINISH).await;
         if !written {
             warn!(self.log, "outcomes could not be written; their tasks will run again");

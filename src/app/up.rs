@@ -109,10 +109,10 @@ impl Asked {
     }
 }
 
-/// Resolves when the queue or the supervisor is gone: a panic, because they end with the host.
+/// Resolves when the queue, the supervisor or the janitor is gone: a panic, because they end with the host.
 async fn lost_actor(running: &Running) {
     let mut tick = tokio::time::interval(LOOK);
-    while running.queue.is_alive() && running.supervisor.is_alive() {
+    while running.queue.is_alive() && running.supervisor.is_alive() && running.janitor.is_alive() {
         tick.tick().await;
     }
 }

@@ -92,6 +92,12 @@ impl Client {
         self.ask(Method::POST, path, Some(body), Duration::ZERO).await
     }
 
+    /// Sends the changes in `body` to `path`.
+    pub(super) async fn patch(&self, path: &str, body: &impl Serialize) -> Outcome<Reply> {
+        let body = serde_json::to_vec(body).map_err(io::Error::from)?;
+        self.ask(Method::PATCH, path, Some(body), Duration::ZERO).await
+    }
+
     /// Asks for something to be done that `path` says all about.
     pub(super) async fn command<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
         self.ask(Method::POST, path, None, Duration::ZERO).await?.json()

@@ -14,6 +14,8 @@ mod exit;
 mod fleet;
 mod global;
 mod host;
+mod limit;
+mod lock;
 mod output;
 mod plan;
 mod queue;
@@ -58,6 +60,10 @@ enum Command {
     Task(task::Task),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    #[command(subcommand)]
+    Lock(lock::Lock),
     #[command(subcommand)]
     Plan(plan::Plan),
     #[command(subcommand)]
@@ -120,6 +126,8 @@ impl Command {
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Limit(limit) => asked(limit.run(global)),
+            Self::Lock(lock) => asked(lock.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
             Self::Completions(completions) => completions.run(),

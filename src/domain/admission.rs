@@ -22,12 +22,14 @@
 //!
 //! [`Usage::blockers`] says the same for one task, to whoever asks what it waits for.
 
+mod change;
 mod choose;
 mod limits;
 mod needs;
 mod turns;
 mod usage;
 
+pub use change::{LimitChange, Limited, QueueChange, Until};
 pub use choose::{Ask, Candidate, Choice, choose};
 pub use limits::{KeyPattern, Limit, Pause, QueueRules, Rate, Rules, Scope};
 pub use needs::{

@@ -218,6 +218,7 @@ mod tests {
             input: Value::Null,
             timeout: None,
             waited: std::time::Duration::ZERO,
+            frees: false,
         }
     }
 

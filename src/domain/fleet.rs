@@ -107,6 +107,8 @@ pub struct Fleet {
     pub command: Vec<String>,
     /// How many agents.
     pub count: u16,
+    /// How many tasks fleets of this name may run at once, on all hosts.
+    pub concurrency: Option<u32>,
     /// The queues that its agents take tasks from; empty for a `service`.
     pub queues: Vec<QueueName>,
     /// The working directory of its processes.

@@ -112,8 +112,8 @@ macro_rules! typed_name {
 
         impl $name {
             /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
+            pub const fn as_str(&self) -> &str {
+                self.0.as_str()
             }
         }
 
@@ -187,6 +187,16 @@ impl AgentName {
     pub fn of(fleet: &FleetName, number: u16) -> Self {
         Self(format!("{fleet}-{number}"))
     }
+
+    /// The name of its fleet.
+    pub fn fleet(&self) -> &str {
+        let name = &*self.0;
+        let number = name.bytes().rev().take_while(u8::is_ascii_digit).count();
+        match name[..name.len() - number].strip_suffix('-') {
+            Some(fleet) if number > 0 => fleet,
+            _ => name,
+        }
+    }
 }
 
 /// Counts the processes of one agent: 1 is its first. A late message of an older process is told
@@ -253,5 +263,15 @@ mod tests {
     fn an_agent_is_named_after_its_fleet_and_slot() {
         let fleet: FleetName = "claude".parse().unwrap();
         assert_eq!(AgentName::of(&fleet, 3).as_str(), "claude-3");
+        let rows = [
+            ("claude-3", "claude"),
+            ("a-1-22", "a-1"),
+            ("odd", "odd"),
+            ("odd7", "odd7"),
+            ("x-", "x-"),
+        ];
+        for (agent, fleet) in rows {
+            assert_eq!(agent.parse::<AgentName>().unwrap().fleet(), fleet);
+        }
     }
 }

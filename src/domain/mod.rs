@@ -27,6 +27,7 @@ pub mod fleet;
 pub mod glob;
 pub mod heartbeat;
 mod ids;
+pub mod leadership;
 pub mod lease;
 pub mod plan;
 pub mod record;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AgentName, Attempt, QueueName, TaskId, restart};
+use super::{AgentName, Attempt, QueueName, TaskId, admission::Needs, restart};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -336,7 +336,10 @@ pub struct NewTask {
 ///
 /// A task without terms is the common one; whatever reads this asks first whether there are any.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Terms {}
+pub struct Terms {
+    /// What it needs for itself while it runs.
+    pub needs: Needs,
+}
 
 impl Terms {
     /// Whether the task asks for nothing of this.
@@ -368,6 +371,8 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
     pub waited: Duration,
+    /// Others may wait for its end: it holds something, or counts for a limit.
+    pub frees: bool,
 }
 
 /// The end of one attempt, ready to be written.

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::HostId;
+use crate::domain::{
+    HostId,
+    admission::{Label, LockUse, PathUse},
+};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -76,6 +79,15 @@ pub struct TaskBody {
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The locks that it needs while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockUse>,
+    /// The files that it needs while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathUse>,
+    /// The keys that it counts for while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Label>,
 }
 
 /// Several tasks in one submit.

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::api::FieldError;
-use crate::settings::parse_duration;
+use crate::{
+    domain::admission::Rate,
+    settings::{parse_duration, parse_rate},
+};
 
 /// The most mistakes that are named; a batch of thousands may have as many.
 const MAX_ERRORS: usize = 100;
@@ -57,6 +60,11 @@ impl<'a> Fields<'a> {
     /// Notes that the field is wrong.
     pub(super) fn wrong(&mut self, name: &str, detail: impl Into<String>) {
         self.errors.add(self.path(name), detail);
+    }
+
+    /// Notes that something within the object is wrong.
+    pub(super) fn add(&mut self, name: impl AsRef<str>, detail: impl Into<String>) {
+        self.errors.add(self.path(name.as_ref()), detail);
     }
 
     /// Takes the field as it is.
@@ -139,6 +147,46 @@ impl<'a> Fields<'a> {
             self.wrong(name, format!("must be a whole number from {first} to {last}, not {got}"));
         }
         found
+    }
+
+    /// Takes true or false.
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let value = self.take(name)?;
+        if value.as_bool().is_none() {
+            self.wrong(name, format!("must be a boolean, not {}", kind_of(&value)));
+        }
+        value.as_bool()
+    }
+
+    /// Takes a whole number of this range, or `"off"`, which is none.
+    pub(super) fn number_or_off(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<Option<i64>> {
+        if self.is_off(name) {
+            return Some(None);
+        }
+        self.integer(name, range).map(Some)
+    }
+
+    /// Takes a rate such as `"60/1m"`, or `"off"`, which is none.
+    pub(super) fn rate_or_off(&mut self, name: &'static str) -> Option<Option<Rate>> {
+        if self.is_off(name) {
+            return Some(None);
+        }
+        let text = self.string(name)?;
+        parse_rate(&text).map_err(|detail| self.wrong(name, detail)).ok().map(Some)
+    }
+
+    fn is_off(&mut self, name: &'static str) -> bool {
+        let off = self.object.get(name).is_some_and(|value| value == "off");
+        off && self.take(name).is_some()
+    }
+
+    /// Whether the field is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Takes any JSON that can be stored, of at most `max` bytes.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
+    needs,
 };
 use crate::{
     domain::{
@@ -161,6 +162,7 @@ fn one(
     let max_attempts = task.integer("max_attempts", 1..=MAX_ATTEMPTS);
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let idempotency_key = key(&mut task, rules.header_key);
+    let needs = needs::read(&mut task);
     task.finish();
     Some(NewTask {
         id: new_id(),
@@ -174,7 +176,7 @@ fn one(
             .unwrap_or(rules.tasks.max_attempts),
         timeout,
         idempotency_key,
-        terms: Terms::default(),
+        terms: Terms { needs },
     })
 }
 

@@ -55,6 +55,7 @@ pub(super) mod sample {
             input,
             timeout: None,
             waited: Duration::ZERO,
+            frees: false,
         }
     }
 

@@ -14,6 +14,8 @@ use tokio::{
 };
 
 use super::{
+    chooser::Chooser,
+    choosing::{self, Taken},
     lease::Lease,
     messages::{QueueReport, ToAgent},
     settling::Settling,
@@ -27,9 +29,11 @@ use crate::{
     },
     events::EventsHandle,
     store::{
-        Store, StoreError, hosts,
+        Store, StoreError,
+        admission::Order,
+        hosts,
         listen::Notice,
-        notify,
+        notify::{self, News},
         tasks::{self, Promoted},
     },
     telemetry::{Chain, metrics::Metrics},
@@ -40,6 +44,9 @@ const CLAIM_BATCH: usize = 256;
 /// The least time between two announcements to other hosts: a NOTIFY takes a lock that all
 /// committing sessions of the cluster share, so it is never part of a submit.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
+/// For how much longer than two polls it counts that a task was passed over: until this host looks
+/// again.
+const REMEMBER: Duration = Duration::from_secs(5);
 /// The waits between tries while Postgres is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -59,6 +66,8 @@ pub(crate) struct Launch {
     pub(crate) fleets: Vec<(FleetName, Vec<QueueName>)>,
     pub(crate) retry: RetryPolicy,
     pub(crate) poll: Duration,
+    /// How long a task is passed over before what it needs is kept for it.
+    pub(crate) wait_patience: Duration,
     pub(crate) settle_buffer: usize,
     pub(crate) notices: mpsc::Receiver<Notice>,
     pub(crate) events: EventsHandle,
@@ -90,15 +99,21 @@ pub(crate) struct QueueActor {
     pub(super) uncertain: bool,
     pub(super) failures: u32,
     pub(super) next_due: Option<(Instant, SpawnHandle)>,
+    pub(super) chooser: Chooser,
+    pub(super) next_choice: Option<(Instant, SpawnHandle)>,
+    /// Tasks whose attempts have ended here, which others may wait for.
+    pub(super) freeing: BTreeSet<TaskId>,
+    pub(super) wait_patience: Duration,
     pub(super) quiet: Vec<oneshot::Sender<()>>,
-    /// Queues with new tasks that other hosts have not been told of.
-    pub(super) announce: BTreeSet<QueueName>,
+    /// What other hosts have not been told of.
+    pub(super) announce: BTreeSet<News>,
     pub(super) announcing: bool,
 }
 
 impl QueueActor {
     pub(super) fn new(launch: Launch) -> Self {
         let lease = Lease::new(launch.host.id, launch.host.lease, launch.registered);
+        let chooser = Chooser::new(launch.fleets.iter().map(|(name, queues)| (name, queues)));
         let mut dispatch = Dispatch::new(launch.fleets);
         for assignment in &launch.resumed {
             dispatch.resume(assignment);
@@ -128,6 +143,10 @@ impl QueueActor {
             uncertain: false,
             failures: 0,
             next_due: None,
+            chooser,
+            next_choice: None,
+            freeing: BTreeSet::new(),
+            wait_patience: launch.wait_patience,
             quiet: Vec::new(),
             announce: BTreeSet::new(),
             announcing: false,
@@ -137,20 +156,28 @@ impl QueueActor {
     /// Sends the claims that are due.
     pub(super) fn claim(&mut self, ctx: &mut Context<Self>) {
         let Some(host) = self.lease.host().filter(|_| self.may_claim()) else { return };
-        for claim in self.dispatch.claims(CLAIM_BATCH) {
+        for Claim { fleet, queues, agents } in self.dispatch.claims(CLAIM_BATCH) {
             self.claims_under_way += 1;
-            let (store, started) = (self.store.clone(), Instant::now());
-            let fleet = claim.fleet.clone();
-            let limit = self.patience();
-            let send = async move {
-                let Claim { queues, agents, .. } = claim;
-                let take = async |db: &_| tasks::claim(db, host, &queues, &agents).await;
-                store.within(limit, take).await
+            let (store, started, limit) = (self.store.clone(), Instant::now(), self.patience());
+            let (memory, wanted) = (self.chooser.begin(&fleet), agents.len());
+            let order = Order {
+                host,
+                fleet: fleet.clone(),
+                queues,
+                agents,
+                patience: self.wait_patience,
+                remember: self.poll * 2 + REMEMBER,
             };
+            let send = async move { choosing::claim(&store, limit, order, memory).await };
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
                 this.claims_under_way -= 1;
                 match result {
-                    Ok(assignments) => this.claimed(host, &fleet, assignments, started, ctx),
+                    Ok(Taken { assignments, found }) => {
+                        if let Some(found) = found {
+                            this.chose(&fleet, found, assignments.len() == wanted, ctx);
+                        }
+                        this.claimed(host, &fleet, assignments, started, ctx);
+                    }
                     Err(error) => this.claim_failed(&fleet, &error, ctx),
                 }
                 // Whoever waits for quiet may have waited for this claim alone.
@@ -218,6 +245,7 @@ impl QueueActor {
     ) {
         warn!(self.log, "claim failed"; "fleet" => %fleet, "error" => %Chain(error));
         self.dispatch.claim_failed(fleet);
+        self.chooser.failed(fleet);
         // One look for strays at a time: a second one, sent before the next claim and carried out
         // after it, would put back what that claim took.
         if !std::mem::replace(&mut self.uncertain, true) {
@@ -261,7 +289,7 @@ impl QueueActor {
                     info!(this.log, "tasks of a lost claim put back"; "count" => returned.len());
                 }
                 this.uncertain = false;
-                this.dispatch.wake(None);
+                this.wake_all();
                 this.claim(ctx);
             }
             Err(error) => {
@@ -296,7 +324,7 @@ impl QueueActor {
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
             Ok(Promoted { queues, next_due }) => {
                 for queue in &queues {
-                    this.dispatch.wake(Some(queue));
+                    this.woken(queue);
                 }
                 // A millisecond more, so that the look does not come just too early.
                 if let Some(wait) = next_due {
@@ -313,6 +341,7 @@ impl QueueActor {
     /// What happens though nobody said anything: the poll behind the wake-ups.
     pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
         self.dispatch.wake(None);
+        self.chooser.poll();
         self.claim(ctx);
         self.promote(ctx);
     }
@@ -323,11 +352,11 @@ impl QueueActor {
             return;
         }
         self.announcing = true;
-        let queues: Vec<_> = std::mem::take(&mut self.announce).into_iter().collect();
+        let news: Vec<_> = std::mem::take(&mut self.announce).into_iter().collect();
         let store = self.store.clone();
         let limit = self.patience();
         let send =
-            async move { store.within(limit, async |db| notify::wake(db, &queues).await).await };
+            async move { store.within(limit, async |db| notify::say(db, &news).await).await };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| {
             if let Err(error) = result {
                 // The poll of the other hosts is behind it.

@@ -8,13 +8,14 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     actor::{Launch, QueueActor},
     messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, ReportTo, Standing, TellWhenQuiet,
-        Wake,
+        CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, Reason, ReportTo, Standing,
+        TellWhenQuiet, Wake,
     },
 };
 use crate::{
     domain::{
         QueueName, TaskId,
+        admission::KeyPattern,
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
         },
@@ -45,6 +46,12 @@ pub enum QueueError {
     UnknownQueue {
         /// The name that was asked for.
         queue: QueueName,
+    },
+    /// No key is held back under this name.
+    #[error("no key is paused as `{key}`; `hostler limit list` shows those that are")]
+    UnknownKey {
+        /// The name that was asked for.
+        key: KeyPattern,
     },
     /// The task is in a state where that can't be done.
     #[error("task {task} is {state}: {what}")]
@@ -78,7 +85,9 @@ impl From<StoreError> for QueueError {
 #[derive(Clone)]
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
-    store: Store,
+    pub(super) store: Store,
+    /// How long a task is passed over before what it needs is kept for it.
+    pub(super) wait_patience: Duration,
     events: EventsHandle,
     metrics: Arc<Metrics>,
 }
@@ -88,7 +97,8 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        Self { actor: QueueActor::new(launch).start(), store, events, metrics }
+        let wait_patience = launch.wait_patience;
+        Self { actor: QueueActor::new(launch).start(), store, wait_patience, events, metrics }
     }
 
     /// Where agents' messages go.
@@ -129,7 +139,9 @@ impl QueueHandle {
         queues.sort_unstable();
         queues.dedup();
         if !queues.is_empty() {
-            self.wake(queues);
+            let needing = tasks.iter().any(|task| !task.terms.needs.is_empty());
+            let reason = if needing { Reason::Needing } else { Reason::Plain };
+            self.wake_for(queues, reason);
         }
         if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
             self.actor.do_send(DueIn(wait));
@@ -145,11 +157,16 @@ impl QueueHandle {
         self.store.transact(async |db| tasks::submit(db, tasks).await).await
     }
 
-    /// Wakes this host's idle agents at once, and other hosts soon.
-    fn wake(&self, queues: Vec<QueueName>) {
+    /// Wakes this host's idle agents at once, and other hosts soon: for work in these queues, and for
+    /// whatever waits for something that may have changed.
+    pub(crate) fn wake(&self, queues: Vec<QueueName>) {
+        self.wake_for(queues, Reason::Changed);
+    }
+
+    pub(super) fn wake_for(&self, queues: Vec<QueueName>, reason: Reason) {
         // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
         // the host is ending: the tasks are committed and wait for the next.
-        self.actor.try_send(Wake(queues)).unwrap_or_default();
+        self.actor.try_send(Wake { queues, reason }).unwrap_or_default();
     }
 
     /// One task.
@@ -267,45 +284,6 @@ impl QueueHandle {
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn queues(&self) -> Result<Vec<QueueRecord>, QueueError> {
         Ok(queues::list(&self.store.client().await?).await?)
-    }
-
-    /// Holds a queue's tasks back. What runs goes on.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError::UnknownQueue`].
-    pub async fn pause(
-        &self,
-        queue: QueueName,
-        reason: Option<String>,
-    ) -> Result<QueueRecord, QueueError> {
-        let db = self.store.client().await?;
-        if !queues::pause(&db, &queue, reason.as_deref().unwrap_or("an operator paused it")).await?
-        {
-            return Err(QueueError::UnknownQueue { queue });
-        }
-        drop(db);
-        self.queue(queue).await
-    }
-
-    /// Lets a queue's tasks run again.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError::UnknownQueue`].
-    pub async fn resume(&self, queue: QueueName) -> Result<QueueRecord, QueueError> {
-        let db = self.store.client().await?;
-        if !queues::resume(&db, &queue).await? {
-            return Err(QueueError::UnknownQueue { queue });
-        }
-        drop(db);
-        self.wake(vec![queue.clone()]);
-        self.queue(queue).await
-    }
-
-    async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
-        let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
-        found.ok_or(QueueError::UnknownQueue { queue: name })
     }
 
     /// Whether Postgres answers and the lease is held, or what is not so.

@@ -6,10 +6,10 @@ use slog::debug;
 use super::{
     actor::QueueActor,
     messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, ReportTo, Standing, TellWhenQuiet, Wake,
+        CancelHere, Close, DueIn, FromAgent, Halt, Reason, ReportTo, Standing, TellWhenQuiet, Wake,
     },
 };
-use crate::store::listen::Notice;
+use crate::store::{listen::Notice, notify::News};
 
 impl Actor for QueueActor {
     type Context = Context<Self>;
@@ -30,7 +30,8 @@ impl Actor for QueueActor {
 impl StreamHandler<Notice> for QueueActor {
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
         match notice {
-            Notice::Woken(queue) => self.dispatch.wake(Some(&queue)),
+            Notice::Said(News::Work(queue)) => self.woken(&queue),
+            Notice::Said(News::Freed) => self.freed(),
             Notice::Cancelled(task) => self.cancel_here(task),
             // Whatever was said while the line was down was missed.
             Notice::Reconnected => return self.look(ctx),
@@ -81,12 +82,21 @@ impl Handler<FromAgent> for QueueActor {
 impl Handler<Wake> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, Wake(queues): Wake, ctx: &mut Self::Context) {
+    fn handle(&mut self, Wake { queues, reason }: Wake, ctx: &mut Self::Context) {
         for queue in &queues {
             self.dispatch.wake(Some(queue));
+            self.chooser.plain(queue);
+            if reason == Reason::Needing {
+                self.chooser.wake(Some(queue));
+            }
+        }
+        if reason == Reason::Changed {
+            self.chooser.wake(None);
+            self.freed();
+            self.announce.insert(News::Freed);
         }
         self.claim(ctx);
-        self.announce.extend(queues);
+        self.announce.extend(queues.into_iter().map(News::Work));
         self.announce(ctx);
     }
 }

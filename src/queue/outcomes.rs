@@ -23,6 +23,7 @@ impl QueueActor {
         outcome: Outcome,
         ctx: &mut Context<Self>,
     ) {
+        self.will_free(assignment);
         self.settling.push(Settlement::of(assignment, outcome, &self.retry, fastrand::f64()));
         self.flush(ctx);
     }
@@ -59,6 +60,7 @@ impl QueueActor {
         let states: BTreeMap<_, _> =
             settled.into_iter().map(|one| ((one.task, one.attempt), one.state)).collect();
         let mut changes = Vec::with_capacity(written.len());
+        self.written(&written, ctx);
         for settlement in written {
             self.tell_written(&settlement);
             let Some(state) = states.get(&(settlement.task, settlement.attempt)) else {
@@ -93,7 +95,7 @@ impl QueueActor {
         debug!(self.log, "attempt settled"; "task" => %settlement.task,
             "attempt" => settlement.attempt.0, "event" => settlement.outcome.as_str(), "to" => %state);
         match state {
-            TaskState::Pending => self.dispatch.wake(None),
+            TaskState::Pending => self.wake_all(),
             TaskState::Scheduled if settlement.event == TaskEvent::FailedForNow => {
                 self.due_in(settlement.retry_after, ctx);
             }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{actor::QueueActor, lease::Due, messages::QueueReport};
 use crate::{
     domain::{HostId, lease},
-    store::{StoreError, hosts, tasks},
+    store::{StoreError, hosts},
     telemetry::Chain,
 };
 
@@ -31,27 +31,17 @@ impl QueueActor {
         let (store, length, sent) = (self.store.clone(), self.lease.length(), Instant::now());
         let limit = lease::renew_every(length);
         let send = async move {
-            let beat = async |db: &_| {
-                let held = hosts::renew(db, host, length).await?;
-                let taken = if held { hosts::take_over(db).await? } else { Vec::new() };
-                Ok((held, taken, tasks::cancelled_while_held(db, host).await?))
-            };
-            store.within(limit, beat).await
+            store.within(limit, async |db| hosts::renew(db, host, length).await).await
         };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
-            Ok((true, taken, cancelled)) => {
+            Ok(Some(called_off)) => {
                 this.lease.renewed(host, sent);
                 (this.on_lease)(this.lease.safe_until());
-                if !taken.is_empty() {
-                    info!(this.log, "tasks of lost hosts put back"; "count" => taken.len());
-                    this.dispatch.wake(None);
-                    this.claim(ctx);
-                }
-                for (task, _) in cancelled {
+                for task in called_off {
                     this.cancel_here(task);
                 }
             }
-            Ok((false, ..)) => {
+            Ok(None) => {
                 if this.lease.refused(host) {
                     this.lose_lease("another host took it for lost", ctx);
                 }
@@ -90,7 +80,7 @@ impl QueueActor {
                 this.lease.granted(host.id, sent);
                 (this.on_lease)(this.lease.safe_until());
                 this.host = host;
-                this.dispatch.wake(None);
+                this.wake_all();
                 this.claim(ctx);
             }
             Err(error) => {

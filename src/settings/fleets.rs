@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use config::{Map, Value, ValueKind};
 
-use super::{check, command, context::Context, policies, reader::Section};
+use super::{check, command, context::Context, limits, policies, reader::Section};
 use crate::domain::{
     FleetName, MAX_NAME, QueueName,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
@@ -74,6 +74,7 @@ fn check_defaults(section: &Section<'_>) {
 /// The fields that can be read of a fleet and of the defaults alike.
 struct Fields {
     count: Option<u16>,
+    concurrency: Option<Option<u32>>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
     cwd: Option<Option<PathBuf>>,
@@ -93,6 +94,7 @@ fn fields(section: &Section<'_>) -> Fields {
     let hour = Duration::from_secs(60 * 60);
     Fields {
         count: section.number("count", 1..=MAX_COUNT),
+        concurrency: limits::concurrency(section, "concurrency"),
         env: env(section),
         env_pass: env_pass(section),
         cwd: cwd(section),
@@ -123,6 +125,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         protocol: protocol?,
         command: command?,
         count: fields.count?,
+        concurrency: fields.concurrency?,
         queues: queues?,
         cwd: fields.cwd?.unwrap_or_else(|| section.context.base(&section.origin())),
         env: fields.env?,
@@ -210,7 +213,11 @@ fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     let rules: [(&[&str], bool, &str); 3] = [
         (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
         (&["start_timeout"], protocol == Protocol::Worker, "a worker fleet"),
-        (&["task_timeout", "max_output"], protocol.takes_tasks(), "a fleet that takes tasks"),
+        (
+            &["task_timeout", "max_output", "concurrency"],
+            protocol.takes_tasks(),
+            "a fleet that takes tasks",
+        ),
     ];
     for (keys, applies, whose) in rules {
         for key in keys.iter().filter(|key| !applies && section.is_own(key)) {

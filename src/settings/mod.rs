@@ -19,6 +19,7 @@ mod fleets;
 mod host;
 mod http;
 mod layers;
+mod limits;
 mod load;
 mod log;
 mod mask;
@@ -45,6 +46,7 @@ use std::{
 };
 
 pub use component::Component;
+pub use limits::{format_rate, parse_rate};
 pub use load::load;
 pub use problem::{Origin, Problem, Problems};
 pub use secret::Secret;
@@ -52,7 +54,12 @@ pub use show::{show, to_json};
 pub use sources::{Machine, Sources, default_file};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
-use crate::domain::{QueueName, fleet::Fleet, task::RetryPolicy};
+use crate::domain::{
+    QueueName,
+    admission::{KeyPattern, Limit},
+    fleet::Fleet,
+    task::RetryPolicy,
+};
 
 /// Everything a host is told.
 #[derive(Debug, Clone)]
@@ -67,6 +74,8 @@ pub struct Settings {
     pub log: Log,
     /// `[tasks]`: what a task is given that does not say otherwise.
     pub tasks: Tasks,
+    /// `[limits]`: limits of all hosts together.
+    pub limits: Limits,
     /// `[queues.NAME]`; every queue that a fleet serves is here, with defaults where it has no table.
     pub queues: BTreeMap<QueueName, Queue>,
     /// `[fleets.NAME]`, in the order of their names.
@@ -174,13 +183,45 @@ pub struct Tasks {
     pub settle_buffer: u32,
 }
 
+/// `[limits]`: limits of all hosts together.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Of all tasks.
+    pub all: Limit,
+    /// How long a task may be passed over before what it needs is kept for it.
+    pub patience: Duration,
+    /// `[limits.keys.PATTERN]`.
+    pub keys: BTreeMap<KeyPattern, Limit>,
+}
+
 /// `[queues.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
     /// Made paused the first time it is seen.
     pub paused: bool,
     /// What it is for, for people.
     pub description: String,
+    /// Of all its tasks together.
+    pub limit: Limit,
+    /// Of its tasks with one key, for each key.
+    pub key_limit: Limit,
+    /// Its share of the agents that serve other queues too.
+    pub weight: u32,
+    /// Whether its keys take turns.
+    pub fair: bool,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            paused: false,
+            description: String::new(),
+            limit: Limit::default(),
+            key_limit: Limit::default(),
+            weight: 1,
+            fair: false,
+        }
+    }
 }
 
 /// The names of what lives in a data directory.

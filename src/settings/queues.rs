@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use config::{Map, Value};
 
-use super::{Queue, check, context::Context, reader::Section};
+use super::{Queue, check, context::Context, limits, reader::Section};
 use crate::domain::{QueueName, fleet::Fleet};
 
 /// Reads every queue: those that fleets serve, and what their tables say. `complete` says that
@@ -43,5 +43,15 @@ fn queue(context: &Context<'_>, path: &str, value: &Value) -> Option<Queue> {
     };
     let section = Section::new(context, path.to_owned(), table);
     let (paused, description) = (section.bool("paused"), section.text("description"));
-    Some(Queue { paused: paused?, description: description? })
+    let limit = limits::read(&section, "concurrency", "rate");
+    let key_limit = limits::read(&section, "key_concurrency", "key_rate");
+    let (weight, fair) = (section.number("weight", 1..=1000), section.bool("fair"));
+    Some(Queue {
+        paused: paused?,
+        description: description?,
+        limit: limit?,
+        key_limit: key_limit?,
+        weight: weight?,
+        fair: fair?,
+    })
 }

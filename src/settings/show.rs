@@ -5,15 +5,16 @@ use std::{fmt::Write, path::Path, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Settings, fleets,
+    Queue, Settings, fleets,
     layers::join,
+    limits::format_rate,
     log::{format_word, level_word},
     mask,
     policies::WHEN,
     reader::OFF,
     units::{format_duration, format_size},
 };
-use crate::domain::{fleet::Fleet, task::RetryPolicy};
+use crate::domain::{admission::Rate, fleet::Fleet, task::RetryPolicy};
 
 /// The effective settings as TOML, secrets masked; each field says where it is written.
 pub fn show(settings: &Settings) -> String {
@@ -27,10 +28,7 @@ pub fn show(settings: &Settings) -> String {
 /// The effective settings as JSON, in the words of the config file; secrets masked.
 pub fn to_json(settings: &Settings) -> Value {
     let (host, database, http) = (&settings.host, &settings.database, &settings.http);
-    let queues = settings.queues.iter().map(|(name, queue)| {
-        let queue = json!({ "paused": queue.paused, "description": queue.description });
-        (name.to_string(), queue)
-    });
+    let queues = settings.queues.iter().map(|(name, queue)| (name.to_string(), self::queue(queue)));
     let fleets = settings.fleets.iter().map(|it| (it.name.to_string(), fleet(it)));
     json!({
         "host": {
@@ -58,6 +56,7 @@ pub fn to_json(settings: &Settings) -> Value {
         },
         "log": log(settings),
         "tasks": tasks(settings),
+        "limits": limits(settings),
         "queues": queues.collect::<Map<_, _>>(),
         "fleets": fleets.collect::<Map<_, _>>(),
     })
@@ -77,6 +76,43 @@ fn log(settings: &Settings) -> Value {
         "agent_rotate_size": format_size(log.agent_rotate_size),
         "components": components.collect::<Map<_, _>>(),
     })
+}
+
+fn queue(queue: &Queue) -> Value {
+    json!({
+        "paused": queue.paused,
+        "description": queue.description,
+        "concurrency": count_or_off(queue.limit.concurrency),
+        "rate": rate_or_off(queue.limit.rate),
+        "key_concurrency": count_or_off(queue.key_limit.concurrency),
+        "key_rate": rate_or_off(queue.key_limit.rate),
+        "weight": queue.weight,
+        "fair": queue.fair,
+    })
+}
+
+fn limits(settings: &Settings) -> Value {
+    let limits = &settings.limits;
+    let keys = limits.keys.iter().map(|(pattern, limit)| {
+        let limit = json!({
+            "concurrency": count_or_off(limit.concurrency),
+            "rate": rate_or_off(limit.rate),
+        });
+        (pattern.to_string(), limit)
+    });
+    json!({
+        "concurrency": count_or_off(limits.all.concurrency),
+        "patience": format_duration(limits.patience),
+        "keys": keys.collect::<Map<_, _>>(),
+    })
+}
+
+fn count_or_off(count: Option<u32>) -> Value {
+    count.map_or_else(|| json!(OFF), |count| json!(count))
+}
+
+fn rate_or_off(rate: Option<Rate>) -> Value {
+    json!(rate.map_or_else(|| OFF.to_owned(), format_rate))
 }
 
 fn tasks(settings: &Settings) -> Value {
@@ -124,6 +160,7 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
     if fleet.protocol.takes_tasks() {
         fields.push(("max_output", json!(format_size(fleet.max_output))));
         fields.push(("task_timeout", duration_or_off(fleet.task_timeout)));
+        fields.push(("concurrency", count_or_off(fleet.concurrency)));
     }
     match fleet.protocol {
         crate::domain::fleet::Protocol::Exec => {

@@ -63,6 +63,15 @@ pub struct Registered {
     pub returned: Vec<Returned>,
 }
 
+/// What became of the hosts whose lease has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TakenOver {
+    /// What they held.
+    pub returned: Vec<Returned>,
+    /// How long until the lease of another host ends, if that is not renewed.
+    pub next: Option<Duration>,
+}
+
 const REGISTER: Sql = sql!("hosts/register");
 const RENEW: Sql = sql!("hosts/renew");
 const RETIRE: Sql = sql!("hosts/retire");
@@ -120,18 +129,23 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         input: fields.get("input")?,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::ZERO,
+        // Not known any more: better a look in vain.
+        frees: true,
     };
     Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })
 }
 
-/// Lets the lease of `host` end `lease` from now. False if it has ended, or the host was taken
+/// Lets the lease of `host` end `lease` from now, and returns which of its tasks were called off.
+///
+/// It may have missed the notices of those. `None` if the lease has ended, or the host was taken
 /// out: it must stop its agents and register anew.
 pub async fn renew(
     db: &impl GenericClient,
     host: HostId,
     lease: Duration,
-) -> Result<bool, StoreError> {
-    Ok(RENEW.query_opt(db, &[&host, &milliseconds(lease)]).await?.is_some())
+) -> Result<Option<Vec<TaskId>>, StoreError> {
+    let row = RENEW.query_opt(db, &[&host, &milliseconds(lease)]).await?;
+    row.map(|row| RENEW.fields(&row).get("called_off")).transpose()
 }
 
 /// Takes a host out that stops cleanly, and puts back whatever it still holds.
@@ -140,10 +154,19 @@ pub async fn retire(db: &impl GenericClient, host: HostId) -> Result<Vec<Returne
     returned(&RETIRE, &rows)
 }
 
-/// Takes out every host whose lease has ended, and puts back what they held.
-pub async fn take_over(db: &impl GenericClient) -> Result<Vec<Returned>, StoreError> {
+/// Takes out every host whose lease has ended, and puts back what they held. Harmless whoever does
+/// it, and however many do it at once.
+pub async fn take_over(db: &impl GenericClient) -> Result<TakenOver, StoreError> {
     let rows = TAKE_OVER.query(db, &[&"the host did not renew its lease"]).await?;
-    returned(&TAKE_OVER, &rows)
+    let mut taken = TakenOver::default();
+    for row in &rows {
+        let fields = TAKE_OVER.fields(row);
+        taken.next = fields.count_opt("lease_ms")?.map(Duration::from_millis);
+        if fields.get::<Option<TaskId>>("task_id")?.is_some() {
+            taken.returned.push(returned_row(&fields)?);
+        }
+    }
+    Ok(taken)
 }
 
 /// Puts back what `host` holds and does not know of: all but the tasks `known`. No claim of that

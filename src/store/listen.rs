@@ -13,11 +13,11 @@ use tokio_postgres::{AsyncMessage, Connection, Notification};
 
 use super::{
     Cause, Store, StoreError,
-    notify::{CANCEL_CHANNEL, WAKE_CHANNEL},
+    notify::{CANCEL_CHANNEL, News, WAKE_CHANNEL},
     statement::{Sql, sql},
 };
 use crate::{
-    domain::{QueueName, TaskId, restart},
+    domain::{TaskId, restart},
     telemetry::Chain,
 };
 
@@ -29,8 +29,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// What is heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A queue got work.
-    Woken(QueueName),
+    /// There may be work.
+    Said(News),
     /// A running task was called off.
     Cancelled(TaskId),
     /// Listening begins, the first time or again. What was said before was not heard.
@@ -160,7 +160,7 @@ async fn pass_on(
 /// Anybody who may connect can say anything.
 fn read(said: &Notification) -> Option<Notice> {
     match said.channel() {
-        WAKE_CHANNEL => said.payload().parse().ok().map(Notice::Woken),
+        WAKE_CHANNEL => News::read(said.payload()).map(Notice::Said),
         CANCEL_CHANNEL => uuid::Uuid::try_parse(said.payload())
             .ok()
             .map(|raw| Notice::Cancelled(TaskId::from_uuid(raw))),

@@ -27,10 +27,14 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
     },
     File {
-        name: "V2__admission",
+        name: "V2__leader",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
+    },
+    File {
+        name: "V3__admission",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0002_admission.sql"
+            "/sql/migrations/0003_admission.sql"
         )),
     },
 ];

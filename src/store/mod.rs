@@ -21,10 +21,13 @@
 //! statement names, and a submit with a key finds its task. A claim that was committed unheard is
 //! held by a host that does not know of it, until its next `hosts::register`.
 
+pub mod admission;
 mod codec;
 mod connect;
 mod error;
 pub mod hosts;
+pub mod leader;
+pub mod limits;
 pub mod listen;
 pub mod migrate;
 pub mod notify;
@@ -152,15 +155,30 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let failed = |source| StoreError::Statement {
-            statement: "transaction",
-            source: Cause::from(source),
-        };
+        transact(&mut self.client().await?, work).await
+    }
+
+    /// Does `work` in one transaction, and gives it up after `limit`, as [`Store::within`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::transact`]; [`StoreError::Silent`] after `limit`: it may have been committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::transact`].
+    pub async fn transact_within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(failed)?;
-        let result = work(&transaction).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(result)
+        if let Ok(result) = tokio::time::timeout(limit, transact(&mut client, work)).await {
+            return result;
+        }
+        // Back in the pool, it would make the next one wait behind what hangs.
+        drop(Client::take(client));
+        Err(StoreError::Silent { limit })
     }
 
     /// Asks the server for an answer.
@@ -189,4 +207,16 @@ impl Store {
     pub fn close(&self) {
         self.pool.close();
     }
+}
+
+async fn transact<T>(
+    client: &mut Client,
+    work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let failed =
+        |source| StoreError::Statement { statement: "transaction", source: Cause::from(source) };
+    let transaction = client.transaction().await.map_err(failed)?;
+    let result = work(&transaction).await?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(result)
 }

@@ -29,6 +29,12 @@ keys! {
     ATTEMPT = "attempt",
     /// The name of a queue.
     QUEUE = "queue",
+    /// The name of a key, or the pattern of keys, that tasks are counted by.
+    KEY = "key",
+    /// The number of a leadership among the hosts.
+    TERM = "term",
+    /// The name of a duty of the leader.
+    DUTY = "duty",
     /// The state before a change.
     FROM = "from",
     /// What made the change.

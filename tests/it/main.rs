@@ -6,6 +6,7 @@ mod embedded;
 mod examples;
 mod faults;
 mod host;
+mod hosts;
 mod keeper;
 mod plan;
 mod protocol_doc;

@@ -54,6 +54,7 @@ fn assignment(params: &Value) -> Assignment {
         input: params["input"].clone(),
         timeout: None,
         waited: std::time::Duration::ZERO,
+        frees: false,
     }
 }
 

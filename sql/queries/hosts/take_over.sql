@@ -1,5 +1,6 @@
 -- hosts/take_over: take out the hosts whose lease has ended, and put back what they hold, with
---     reason $1. Returns what was put back.
+--     reason $1. Returns what was put back, in each row with the milliseconds until the next lease
+--     would end; one row without a task if nothing was.
 -- State: running, awaiting_input -> pending, which is `step(_, Released)`; -> cancelled where asked.
 -- Locks: SKIP LOCKED on the hosts, so that two never wait for each other and a host that is
 --     claiming or renewing just now is left for the next time; then the held tasks, in the order
@@ -15,8 +16,14 @@ WITH lost AS MATERIALIZED (
     WHERE tasks.state IN ('running', 'awaiting_input')
         AND NOT EXISTS (SELECT FROM hostler.hosts WHERE hosts.id = tasks.host_id)
 )
-SELECT put_back_task AS task_id, put_back_queue AS queue, put_back_attempt AS attempt,
-    put_back_state AS state
-FROM hostler.put_back(
+SELECT next.lease_ms, put_back_task AS task_id, put_back_queue AS queue,
+    put_back_attempt AS attempt, put_back_state AS state
+FROM (
+    SELECT greatest(0, ceil(1000 * extract(epoch FROM min(lease_ends_at) - now())))::bigint
+        AS lease_ms
+    FROM hostler.hosts
+    WHERE id <> ALL (ARRAY(SELECT lost.id FROM lost))
+) AS next
+LEFT JOIN hostler.put_back(
     ARRAY(SELECT id FROM lost UNION ALL SELECT id FROM unknown), $1
-);
+) ON true;

@@ -2,4 +2,4 @@
 -- State: none.
 -- Locks: none.
 -- Index: limits is small.
-SELECT scope, name, concurrency, rate_count, rate_per_ms FROM hostler.limits ORDER BY scope, name;
+SELECT scope, name, concurrency, rate_count, rate_per_ms FROM hostler.limits WHERE limited ORDER BY scope, name;

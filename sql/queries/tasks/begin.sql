@@ -1,6 +1,8 @@
 -- tasks/begin: hand the tasks $2 to the agents $3 of host $1, the first to the first, as
 --     src/domain/admission.rs has chosen. Those that are gone or locked by now are left out.
---     Returns one row per task, in the order of the agents.
+--     Returns one row per task, in the order of the agents. They began when this was said, and not
+--     when the transaction began, which may have waited for others: so no attempt seems to
+--     have begun before what it waited for had ended.
 -- State: pending -> running, which is `step(Pending, Claimed)`; a trigger writes down what each holds.
 -- Locks: the host's row as in tasks/claim. SKIP LOCKED on the tasks. All under the lock of
 --     task_holds/take_turns.
@@ -23,7 +25,7 @@ WITH host AS MATERIALIZED (
         agent = ($3::text[])[
             array_position((SELECT array_agg(due.id ORDER BY due.place) FROM due), id)
         ],
-        started_at = now()
+        started_at = clock_timestamp()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms,
         greatest(0, extract(epoch FROM clock_timestamp() - run_at) * 1000)::bigint AS waited_ms,

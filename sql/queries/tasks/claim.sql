@@ -27,7 +27,8 @@ WITH host AS MATERIALIZED (
         AND (NOT queues.paused OR queues.paused_until <= now())
         AND NOT EXISTS (
             SELECT FROM hostler.limits
-            WHERE limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $5
+            WHERE limits.limited
+                AND (limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $5)
         )
         AND NOT EXISTS (
             SELECT FROM hostler.queues AS weighed

@@ -4,13 +4,14 @@
 --     gives out; and the milliseconds until the next pause ends.
 -- State: none.
 -- Locks: none.
--- Index: tasks_needing and tasks_pending, once per queue.
+-- Index: tasks_needing and tasks_pending, once per queue, and no further than to the first.
 WITH ruled AS MATERIALIZED (
     SELECT queues.name, queues.paused AND coalesce(queues.paused_until > now(), true) AS paused,
         queues.paused_until,
         queues.limited OR EXISTS (
             SELECT FROM hostler.limits
-            WHERE limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $2
+            WHERE limits.limited
+                AND (limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $2)
         ) OR EXISTS (
             SELECT FROM hostler.queues AS weighed
             WHERE weighed.name = ANY ($1::text[]) AND weighed.weight <> 1
@@ -21,17 +22,24 @@ WITH ruled AS MATERIALIZED (
 SELECT ARRAY(SELECT ruled.name FROM ruled WHERE ruled.limited ORDER BY 1) AS limited,
     EXISTS (
         SELECT FROM ruled
-        WHERE NOT ruled.paused AND (
-            EXISTS (
-                SELECT FROM hostler.tasks
-                WHERE tasks.queue = ruled.name AND tasks.state = 'pending'
-                    AND tasks.lane IS NOT NULL
-            )
-            OR ruled.limited AND EXISTS (
-                SELECT FROM hostler.tasks
-                WHERE tasks.queue = ruled.name AND tasks.state = 'pending' AND tasks.lane IS NULL
-            )
-        )
+        CROSS JOIN LATERAL (
+            SELECT tasks.id
+            FROM hostler.tasks
+            WHERE tasks.queue = ruled.name AND tasks.state = 'pending' AND tasks.lane IS NOT NULL
+            ORDER BY tasks.priority DESC, tasks.id
+            LIMIT 1
+        ) AS needing
+        WHERE NOT ruled.paused
+    ) OR EXISTS (
+        SELECT FROM ruled
+        CROSS JOIN LATERAL (
+            SELECT tasks.id
+            FROM hostler.tasks
+            WHERE tasks.queue = ruled.name AND tasks.state = 'pending' AND tasks.lane IS NULL
+            ORDER BY tasks.priority DESC, tasks.id
+            LIMIT 1
+        ) AS plain
+        WHERE ruled.limited AND NOT ruled.paused
     ) AS waiting,
     (
         SELECT ceil(1000 * extract(epoch FROM min(ruled.paused_until) - now()))

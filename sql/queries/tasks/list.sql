@@ -26,7 +26,8 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     task_results.output, failure.class, failure.message, failure.detail, tasks.attempt,
     tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.idempotency_key, tasks.host_id,
     tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
-    coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at
+    coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at,
+    needed.kinds, needed.names
 FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
 LEFT JOIN hostler.task_results ON task_results.task_id = tasks.id
@@ -39,5 +40,10 @@ LEFT JOIN LATERAL (
     ORDER BY attempts.attempt DESC
     LIMIT 1
 ) AS failure ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(task_needs.kind) AS kinds, array_agg(task_needs.name) AS names
+    FROM hostler.task_needs
+    WHERE task_needs.task_id = tasks.id AND tasks.lane IS NOT NULL
+) AS needed ON true
 WHERE tasks.id = ANY (ARRAY(SELECT shown.id FROM shown))
 ORDER BY tasks.id DESC;

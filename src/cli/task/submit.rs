@@ -16,7 +16,12 @@ use super::{
     render, wait,
 };
 use crate::{
-    domain::{QueueName, record::Submitted},
+    domain::{
+        QueueName,
+        admission::{Access, Label, LockUse, Mode, PathUse},
+        glob::Glob,
+        record::Submitted,
+    },
     http::api::TaskBody,
     settings::parse_duration,
 };
@@ -28,6 +33,7 @@ use crate::{
     {\"queue\": …, \"kind\": …, \"input\": …}.\n\nExamples:\n  \
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
+    hostler task submit --kind fix --writes 'src/http/**' --share branch:main --limit-key account:alice\n  \
     hostler task submit --jsonl tasks.jsonl")]
 pub(in crate::cli) struct Submit {
     /// The queue [default: default]
@@ -57,6 +63,21 @@ pub(in crate::cli) struct Submit {
     /// A second submit with the same key is the same task
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Hold this lock alone while it runs; may be given again
+    #[arg(long = "lock", value_name = "NAME")]
+    locks: Vec<Label>,
+    /// Share this lock while it runs; may be given again
+    #[arg(long = "share", value_name = "NAME")]
+    shares: Vec<Label>,
+    /// Write these files while it runs, as in 'src/http/**': nobody else uses them; may be given again
+    #[arg(long = "writes", value_name = "GLOB")]
+    writes: Vec<Glob>,
+    /// Read these files while it runs: nobody writes them; may be given again
+    #[arg(long = "reads", value_name = "GLOB")]
+    reads: Vec<Glob>,
+    /// Count for this key, as in account:alice; may be given again
+    #[arg(long = "limit-key", value_name = "KEY")]
+    limit_keys: Vec<Label>,
     /// Wait until the task is final, or for so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           value_parser = parse_duration)]
@@ -67,7 +88,8 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "timeout", "key", "wait", "count"])]
+          "run_at", "delay", "max_attempts", "timeout", "key", "locks", "shares", "writes", "reads",
+          "limit_keys", "wait", "count"])]
     jsonl: Option<String>,
 }
 
@@ -109,6 +131,18 @@ impl Submit {
         Ok(exit)
     }
 
+    fn locks(&self) -> Vec<LockUse> {
+        let lock = |mode| move |name: &Label| LockUse { name: name.clone(), mode };
+        let alone = self.locks.iter().map(lock(Mode::Exclusive));
+        alone.chain(self.shares.iter().map(lock(Mode::Shared))).collect()
+    }
+
+    fn paths(&self) -> Vec<PathUse> {
+        let path = |mode| move |glob: &Glob| PathUse { glob: glob.clone(), mode };
+        let writes = self.writes.iter().map(path(Access::Write));
+        writes.chain(self.reads.iter().map(path(Access::Read))).collect()
+    }
+
     /// The task as the API takes it.
     fn object(&self) -> Outcome<Map<String, Value>> {
         let millis = |duration: Duration| format!("{}ms", duration.as_millis());
@@ -122,6 +156,9 @@ impl Submit {
             max_attempts: self.max_attempts,
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
+            locks: self.locks(),
+            paths: self.paths(),
+            keys: self.limit_keys.clone(),
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {
             Value::Object(object) => Ok(object),
@@ -194,6 +231,25 @@ mod tests {
         let expected = json!({"queue": "gpu", "kind": "big", "input": [1], "priority": -3,
             "delay": "90000ms", "max_attempts": 4, "timeout": "2000ms", "idempotency_key": "k"});
         assert_eq!(object(&line), expected);
+        let needs = [
+            "--lock",
+            "a",
+            "--lock",
+            "b",
+            "--share",
+            "c",
+            "--writes",
+            "src/**",
+            "--reads",
+            "docs/*",
+            "--limit-key",
+            "account:x",
+        ];
+        let expected = json!({"locks": [{"name": "a", "mode": "exclusive"},
+            {"name": "b", "mode": "exclusive"}, {"name": "c", "mode": "shared"}],
+            "paths": [{"glob": "src/**", "mode": "write"}, {"glob": "docs/*", "mode": "read"}],
+            "keys": ["account:x"]});
+        assert_eq!(object(&needs), expected);
         let at = object(&["--run-at", "2030-01-31T08:00:00+01:00"]);
         assert_eq!(at, json!({"run_at": "2030-01-31T07:00:00Z"}));
     }

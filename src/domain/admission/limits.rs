@@ -76,7 +76,7 @@ pub struct KeyPattern(Label);
 
 impl KeyPattern {
     /// The pattern as it is written.
-    pub fn as_str(&self) -> &str {
+    pub const fn as_str(&self) -> &str {
         self.0.as_str()
     }
 

@@ -26,8 +26,8 @@ pub struct ParseLabelError;
 
 impl Label {
     /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub const fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 }
 
@@ -108,7 +108,7 @@ pub struct PathUse {
 }
 
 /// Everything that a task needs for itself while it runs. Each name stands in it once, in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Needs {
     locks: Vec<LockUse>,
     paths: Vec<PathUse>,

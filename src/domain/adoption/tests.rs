@@ -17,6 +17,7 @@ fn fleet(name: &str, protocol: Protocol) -> Fleet {
         protocol,
         command: vec!["run".to_owned()],
         count: 2,
+        concurrency: None,
         queues: Vec::new(),
         cwd: PathBuf::from("/"),
         env: BTreeMap::new(),

@@ -129,14 +129,15 @@ pub async fn begin(
 ) -> Result<Claimed, StoreError> {
     TAKE_TURNS.query(db, &[&LOCK, &SILENCE]).await?;
     let ((now, rules), found) =
-        futures_util::try_join!(situation::rules(db), candidates(db, order, &memory))?;
+        tokio::try_join!(situation::rules(db), candidates(db, order, &memory))?;
     let rates = rates(&rules, order, &found.tasks);
-    let scopes: BTreeSet<Scope> = rates.values().flatten().map(|(scope, _)| scope.clone()).collect();
-    let (held, running, starts, waiters) = futures_util::try_join!(
+    let scopes: BTreeSet<Scope> =
+        rates.values().flatten().map(|(scope, _)| scope.clone()).collect();
+    let (held, running, starts, waiters) = tokio::try_join!(
         situation::held(db),
         situation::running(db, &rules),
         situation::starts(db, &scopes),
-        situation::waiters(db, order.patience),
+        situation::waiters(db, order.patience, situation::MOST_WAITERS),
     )?;
     let situation = Situation { now, rules, held, running, starts, waiters };
     let ask = Ask {
@@ -150,12 +151,11 @@ pub async fn begin(
     add_starts(db, now, &rates, &assignments).await?;
     pass_over(db, order, passed).await?;
     memory.lanes = found.lanes;
-    let more = found.more && !assignments.is_empty() && assignments.len() < order.agents.len()
-        || assignments.len() < take.len()
-        || !memory.lanes.is_empty();
-    let opens = opens.map(|at| {
-        Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
-    });
+    // What was looked at is used up, or a part of the lanes is still to be looked at.
+    let agents_left = assignments.len() < order.agents.len();
+    let more = agents_left && (found.more && !assignments.is_empty() || !memory.lanes.is_empty());
+    let opens =
+        opens.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
     Ok(Claimed { assignments, blocked, more, opens, memory })
 }
 

@@ -16,4 +16,5 @@ mod read;
 mod situation;
 
 pub use claim::{Claimed, Gate, Memory, Order, begin, gate};
-pub use read::{locks, needs_of, waits_for};
+pub use read::{locks, waits_for};
+pub(super) use situation::needs;

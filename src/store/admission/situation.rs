@@ -9,13 +9,14 @@ use crate::{
     domain::{
         FleetName,
         admission::{
-            Held, KeyPattern, Limit, NeedKind, Needs, Pause, QueueRules, Rate, Rules, Running,
-            Scope, Start, Waiter,
+            Held, KeyPattern, Limit, NeedKind, Needs, Pause, QueueRules, Rules, Running, Scope,
+            Start, Waiter,
         },
     },
     store::{
         StoreError,
         codec::{LimitScope, milliseconds},
+        limits::limit_of,
         statement::{Fields, Sql, sql},
     },
 };
@@ -29,24 +30,22 @@ const STARTS: Sql = sql!("rate_starts/list");
 const AGED: Sql = sql!("task_waits/aged");
 
 /// For how many tasks something is kept at a time.
-const MOST_WAITERS: i64 = 64;
+pub(super) const MOST_WAITERS: i64 = 64;
 
 /// What is limited, and what time the server has. One round trip on a connection that pipelines.
 pub(super) async fn rules(db: &impl GenericClient) -> Result<(Timestamp, Rules), StoreError> {
-    let (queues, limits, pauses) = futures_util::try_join!(
-        RULES.query(db, &[]),
-        LIMITS.query(db, &[]),
-        PAUSES.query(db, &[]),
-    )?;
+    let (queues, limits, pauses) =
+        tokio::try_join!(RULES.query(db, &[]), LIMITS.query(db, &[]), PAUSES.query(db, &[]),)?;
     let mut rules = Rules::default();
     let mut now = None;
     for row in &queues {
         let fields = RULES.fields(row);
         now = Some(fields.get("now")?);
-        let limit = limit(&fields, ["concurrency", "rate_count", "rate_per_ms"])?;
+        let limit = limit_of(&fields, ["concurrency", "rate_count", "rate_per_ms"])?;
         let key_limit =
-            self::limit(&fields, ["key_concurrency", "key_rate_count", "key_rate_per_ms"])?;
-        let pause = Pause { reason: fields.get("paused_reason")?, until: fields.get("paused_until")? };
+            limit_of(&fields, ["key_concurrency", "key_rate_count", "key_rate_per_ms"])?;
+        let pause =
+            Pause { reason: fields.get("paused_reason")?, until: fields.get("paused_until")? };
         let of_queue = QueueRules {
             limit,
             key_limit,
@@ -58,7 +57,7 @@ pub(super) async fn rules(db: &impl GenericClient) -> Result<(Timestamp, Rules),
     }
     for row in &limits {
         let fields = LIMITS.fields(row);
-        let limit = limit(&fields, ["concurrency", "rate_count", "rate_per_ms"])?;
+        let limit = limit_of(&fields, ["concurrency", "rate_count", "rate_per_ms"])?;
         match fields.get("scope")? {
             LimitScope::All => rules.all = limit,
             LimitScope::Fleet => _ = rules.fleets.insert(fields.parsed("name")?, limit),
@@ -140,12 +139,13 @@ pub(super) async fn starts(
         .collect()
 }
 
-/// The tasks that have been passed over for `patience`.
+/// The tasks that have been passed over for `patience`, up to `most` of them.
 pub(super) async fn waiters(
     db: &impl GenericClient,
     patience: Duration,
+    most: i64,
 ) -> Result<Vec<Waiter>, StoreError> {
-    let rows = AGED.query(db, &[&milliseconds(patience), &MOST_WAITERS]).await?;
+    let rows = AGED.query(db, &[&milliseconds(patience), &most]).await?;
     rows.iter()
         .map(|row| {
             let fields = AGED.fields(row);
@@ -161,17 +161,9 @@ pub(super) async fn waiters(
 }
 
 /// The columns `kinds` and `names`, which are null where nothing is needed.
-pub(super) fn needs(fields: &Fields<'_>) -> Result<Needs, StoreError> {
+pub(in crate::store) fn needs(fields: &Fields<'_>) -> Result<Needs, StoreError> {
     let kinds: Option<Vec<NeedKind>> = fields.get("kinds")?;
     let names: Option<Vec<&str>> = fields.get("names")?;
     let rows = kinds.into_iter().flatten().zip(names.into_iter().flatten());
     Needs::from_rows(rows).map_err(|_| fields.unknown("names"))
-}
-
-fn limit(fields: &Fields<'_>, columns: [&'static str; 3]) -> Result<Limit, StoreError> {
-    let [concurrency, count, per] = columns;
-    let count: Option<u32> = fields.count_opt(count)?;
-    let per: Option<u64> = fields.count_opt(per)?;
-    let rate = count.zip(per).map(|(count, per)| Rate { count, per: Duration::from_millis(per) });
-    Ok(Limit { concurrency: fields.count_opt(concurrency)?, rate })
 }

@@ -46,7 +46,6 @@ pub enum RetryAnswer {
 
 const CANCEL: Sql = sql!("tasks/cancel");
 const RETRY: Sql = sql!("tasks/retry");
-const CANCELLED_WHILE_HELD: Sql = sql!("tasks/cancelled_while_held");
 
 /// Calls a task off: at once if nobody holds it, else by asking whoever does.
 pub async fn cancel(db: &impl GenericClient, task: TaskId) -> Result<CancelAnswer, StoreError> {
@@ -80,18 +79,4 @@ pub async fn retry(db: &impl GenericClient, task: TaskId) -> Result<RetryAnswer,
         }
         state => RetryAnswer::Refused(state),
     })
-}
-
-/// The attempts of `host` that somebody has called off: for a host that may have missed the notice.
-pub async fn cancelled_while_held(
-    db: &impl GenericClient,
-    host: HostId,
-) -> Result<Vec<(TaskId, Attempt)>, StoreError> {
-    let rows = CANCELLED_WHILE_HELD.query(db, &[&host]).await?;
-    rows.iter()
-        .map(|row| {
-            let fields = CANCELLED_WHILE_HELD.fields(row);
-            Ok((fields.get("id")?, fields.get("attempt")?))
-        })
-        .collect()
 }

@@ -12,7 +12,8 @@ mod read;
 mod run;
 mod submit;
 
-pub use control::{CancelAnswer, RetryAnswer, cancel, cancelled_while_held, retry};
+pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
 pub use read::{attempts, events, get, list};
+pub(super) use run::assignment;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
 pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -11,6 +11,7 @@ use crate::{
     },
     store::{
         StoreError,
+        admission::needs,
         codec::OutcomeWord,
         statement::{Fields, Sql, sql},
     },
@@ -88,6 +89,8 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         run_at: fields.get("run_at")?,
         started_at: fields.get("started_at")?,
         finished_at: fields.get("finished_at")?,
+        needs: needs(fields)?,
+        waits_for: None,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::{
     store::{
         StoreError,
         codec::{Document, OutcomeWord, milliseconds, plain_text},
-        statement::{Sql, sql},
+        statement::{Fields, Sql, sql},
     },
 };
 
@@ -52,7 +52,9 @@ const PROMOTE_BATCH: i64 = 1_000;
 /// Hands tasks of these queues to the agents: the first task to the first agent. Returns fewer, or
 /// none, when fewer are pending, or when the lease of `host` has ended.
 ///
-/// Higher priorities come first, then older ids. Paused queues give nothing.
+/// Higher priorities come first, then older ids. Paused queues give nothing, and tasks that need
+/// something for themselves or are limited are left to [`crate::store::admission::begin`]. The
+/// agents are of one fleet.
 pub async fn claim(
     db: &impl GenericClient,
     host: HostId,
@@ -62,24 +64,29 @@ pub async fn claim(
     if queues.is_empty() || agents.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE]).await?;
-    rows.iter()
-        .map(|row| {
-            let fields = CLAIM.fields(row);
-            Ok(Assignment {
-                task: fields.get("id")?,
-                attempt: fields.get("attempt")?,
-                failures: fields.count("failures")?,
-                max_attempts: fields.count("max_attempts")?,
-                agent: fields.get("agent")?,
-                queue: fields.get("queue")?,
-                kind: fields.get("kind")?,
-                input: fields.get("input")?,
-                timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
-                waited: Duration::from_millis(fields.count("waited_ms")?),
-            })
-        })
-        .collect()
+    let fleet = agents[0].fleet();
+    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE, &fleet]).await?;
+    rows.iter().map(|row| assignment(&CLAIM.fields(row), false)).collect()
+}
+
+/// A row of a claim. `frees` says whether others may wait for its end.
+pub(in crate::store) fn assignment(
+    fields: &Fields<'_>,
+    frees: bool,
+) -> Result<Assignment, StoreError> {
+    Ok(Assignment {
+        task: fields.get("id")?,
+        attempt: fields.get("attempt")?,
+        failures: fields.count("failures")?,
+        max_attempts: fields.count("max_attempts")?,
+        agent: fields.get("agent")?,
+        queue: fields.get("queue")?,
+        kind: fields.get("kind")?,
+        input: fields.get("input")?,
+        timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
+        waited: Duration::from_millis(fields.count("waited_ms")?),
+        frees,
+    })
 }
 
 /// Writes the ends of attempts, and returns those that counted, in the order of their tasks' ids.

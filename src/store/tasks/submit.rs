@@ -23,6 +23,7 @@ pub const MAX_KEY: usize = 255;
 pub const MAX_KIND: usize = 255;
 
 const SUBMIT: Sql = sql!("tasks/submit");
+const INSERT_NEEDS: Sql = sql!("task_needs/insert");
 
 /// Inserts tasks, all or none, and answers for each in the order given.
 ///
@@ -51,6 +52,7 @@ pub async fn submit(
     }
     let rows = insert(db, &sent).await?;
     let answers = Answers::read(&rows)?;
+    insert_needs(db, &sent, &answers).await?;
     let mut first = vec![true; sent.len()];
     places
         .into_iter()
@@ -122,6 +124,7 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
     let max_attempts: Vec<_> = tasks.iter().map(|task| int4(task.max_attempts)).collect();
     let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
+    let lanes: Vec<_> = tasks.iter().map(|task| task.terms.needs.lane()).collect();
     SUBMIT
         .query(
             db,
@@ -135,9 +138,32 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
                 &max_attempts,
                 &timeouts,
                 &keys,
+                &lanes,
             ],
         )
         .await
+}
+
+/// Writes down what those need that were made just now.
+async fn insert_needs(
+    db: &impl GenericClient,
+    tasks: &[&NewTask],
+    answers: &Answers<'_>,
+) -> Result<(), StoreError> {
+    let (mut ids, mut kinds, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for task in tasks.iter().filter(|task| !task.terms.needs.is_empty()) {
+        if answers.of(task)?.created {
+            for (kind, name) in task.terms.needs.rows() {
+                ids.push(task.id);
+                kinds.push(kind);
+                names.push(name);
+            }
+        }
+    }
+    if !ids.is_empty() {
+        INSERT_NEEDS.query(db, &[&ids, &kinds, &names]).await?;
+    }
+    Ok(())
 }
 
 /// What the statement returned, by what it can be found with.

@@ -50,6 +50,7 @@ fn assignment(number: u128, input: Value) -> Assignment {
         input,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        frees: false,
     }
 }
 

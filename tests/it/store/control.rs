@@ -1,16 +1,23 @@
 //! Cancel, retry, and what is told.
 
+use std::time::Duration;
+
 use hostler::{
     domain::{
         TaskId,
         record::TaskFilter,
         task::{TaskEvent, TaskState},
     },
-    store::tasks::{self, CancelAnswer, RetryAnswer},
+    store::{
+        hosts,
+        tasks::{self, CancelAnswer, RetryAnswer},
+    },
 };
 use uuid::Uuid;
 
 use super::{World, end, ensure, states::put_in, task};
+
+const LEASE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn cancel_in_every_state() {
@@ -29,8 +36,8 @@ async fn cancel_in_every_state() {
             assert_eq!((*host, *attempt), (world.host, record.attempt));
             assert_eq!((record.state, record.cancel_requested), (state, true));
             assert_eq!(tasks::cancel(&world.db, task).await.unwrap(), answer, "asked twice");
-            let held = tasks::cancelled_while_held(&world.db, world.host).await.unwrap();
-            assert!(held.contains(&(task, record.attempt)));
+            let called_off = hosts::renew(&world.db, world.host, LEASE).await.unwrap().unwrap();
+            assert!(called_off.contains(&task));
         } else {
             assert_eq!(answer, CancelAnswer::Cancelled);
             assert_eq!(record.state, TaskState::Cancelled);
@@ -59,7 +66,7 @@ async fn a_task_that_was_called_off_is_not_tried_again() {
         let record = tasks::get(&world.db, given.task).await.unwrap().unwrap();
         assert!(!record.cancel_requested && record.finished_at.is_some());
     }
-    assert_eq!(tasks::cancelled_while_held(&world.db, world.host).await.unwrap(), []);
+    assert_eq!(hosts::renew(&world.db, world.host, LEASE).await.unwrap(), Some(vec![]));
 }
 
 #[tokio::test]

@@ -15,6 +15,10 @@ use super::{World, agents, end, new_host};
 
 const LEASE: Duration = Duration::from_secs(60);
 
+async fn taken_over(world: &World) -> Vec<hosts::Returned> {
+    hosts::take_over(&world.db).await.unwrap().returned
+}
+
 #[tokio::test]
 async fn a_host_takes_its_predecessors_tasks_back_at_once() {
     let world = World::new().await;
@@ -48,8 +52,8 @@ async fn a_host_takes_its_predecessors_tasks_back_at_once() {
     }
     assert_eq!(world.state(bystander.task).await, TaskState::Running);
 
-    assert!(!hosts::renew(&world.db, old.id, LEASE).await.unwrap());
-    assert!(hosts::renew(&world.db, new.id, LEASE).await.unwrap());
+    assert_eq!(hosts::renew(&world.db, old.id, LEASE).await.unwrap(), None);
+    assert!(hosts::renew(&world.db, new.id, LEASE).await.unwrap().is_some());
     assert_eq!(tasks::claim(&world.db, old.id, &queues, &agents(1)).await.unwrap(), []);
     // Attempts go on from where they were: the old number can never count again.
     let again = tasks::claim(&world.db, new.id, &queues, &agents(1)).await.unwrap();
@@ -72,13 +76,13 @@ async fn a_host_that_registers_anew_gives_up_what_it_held() {
 async fn a_host_is_taken_over_only_after_its_lease() {
     let world = World::new().await;
     let given = world.running().await;
-    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
-    assert!(hosts::renew(&world.db, world.host, Duration::ZERO).await.unwrap());
-    let returned = hosts::take_over(&world.db).await.unwrap();
+    assert_eq!(taken_over(&world).await, []);
+    assert!(hosts::renew(&world.db, world.host, Duration::ZERO).await.unwrap().is_some());
+    let returned = taken_over(&world).await;
     assert_eq!(returned.len(), 1);
     assert_eq!((returned[0].task, returned[0].queue.as_str()), (given.task, "default"));
-    assert!(!hosts::renew(&world.db, world.host, LEASE).await.unwrap());
-    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
+    assert_eq!(hosts::renew(&world.db, world.host, LEASE).await.unwrap(), None);
+    assert_eq!(taken_over(&world).await, []);
     let record = tasks::get(&world.db, given.task).await.unwrap().unwrap();
     assert_eq!((record.state, record.failures), (TaskState::Pending, 0));
     assert_eq!(world.settle(&[end(&given, TaskEvent::Completed)]).await, []);
@@ -89,7 +93,7 @@ async fn a_lease_that_has_ended_cannot_be_renewed() {
     let world = World::new().await;
     let host = new_host(Uuid::new_v4(), Duration::ZERO);
     hosts::register(&world.db, &host).await.unwrap();
-    assert!(!hosts::renew(&world.db, host.id, LEASE).await.unwrap());
+    assert_eq!(hosts::renew(&world.db, host.id, LEASE).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -115,17 +119,17 @@ async fn no_task_stays_with_a_host_that_is_gone() {
     let claiming = other.transaction().await.unwrap();
     let queues = [world.queue.clone()];
     let given = tasks::claim(&claiming, world.host, &queues, &agents(1)).await.unwrap();
-    assert!(hosts::renew(&world.db, world.host, Duration::ZERO).await.unwrap());
+    assert!(hosts::renew(&world.db, world.host, Duration::ZERO).await.unwrap().is_some());
     // The host is claiming: it is left alone.
-    assert_eq!(hosts::take_over(&world.db).await.unwrap(), []);
+    assert_eq!(taken_over(&world).await, []);
     claiming.commit().await.unwrap();
-    assert_eq!(hosts::take_over(&world.db).await.unwrap()[0].task, given[0].task);
+    assert_eq!(taken_over(&world).await[0].task, given[0].task);
 
     let host = new_host(Uuid::new_v4(), LEASE);
     hosts::register(&world.db, &host).await.unwrap();
     tasks::claim(&world.db, host.id, &queues, &agents(2)).await.unwrap();
     world.db.execute("DELETE FROM hostler.hosts", &[]).await.unwrap();
-    assert_eq!(hosts::take_over(&world.db).await.unwrap().len(), 2);
+    assert_eq!(taken_over(&world).await.len(), 2);
 }
 
 #[tokio::test]
@@ -149,7 +153,7 @@ async fn a_host_goes_on_with_the_attempts_whose_agents_live() {
     let new = new_host(slot, LEASE);
     let registered = hosts::resume(&world.db, &new, &wanted).await.unwrap();
     let resumed: Vec<_> = registered.resumed.iter().map(|one| &one.assignment).collect();
-    let expected = Assignment { waited: Duration::ZERO, ..given[0].clone() };
+    let expected = Assignment { waited: Duration::ZERO, frees: true, ..given[0].clone() };
     assert_eq!(resumed, [&expected], "another number and another host's are not its own");
     assert!(registered.resumed[0].ran < LEASE);
     let returned: Vec<_> = registered.returned.iter().map(|back| back.task).collect();
@@ -174,8 +178,8 @@ async fn what_was_taken_over_meanwhile_is_not_gone_on_with() {
     world.submit(1).await;
     let queues = [world.queue.clone()];
     let given = tasks::claim(&world.db, old.id, &queues, &agents(1)).await.unwrap();
-    assert!(hosts::renew(&world.db, old.id, Duration::ZERO).await.unwrap());
-    assert_eq!(hosts::take_over(&world.db).await.unwrap().len(), 1);
+    assert!(hosts::renew(&world.db, old.id, Duration::ZERO).await.unwrap().is_some());
+    assert_eq!(taken_over(&world).await.len(), 1);
     let wanted = [Hold { task: given[0].task, attempt: given[0].attempt }];
     let registered = hosts::resume(&world.db, &new_host(slot, LEASE), &wanted).await.unwrap();
     assert_eq!(registered, hosts::Registered::default());

@@ -1,9 +1,11 @@
 //! The store against a real Postgres.
 
+mod admission;
 mod claim;
 mod control;
 mod errors;
 mod hosts;
+mod leader;
 mod listen;
 mod migrate;
 mod queues;

@@ -58,6 +58,11 @@ impl Cluster {
         config
     }
 
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join(".s.PGSQL.5432")
+    }
+
     /// The same as a URL.
     pub(crate) fn url(&self, database: &str) -> String {
         let host = self.directory.to_str().expect("the temporary directory has a plain name");

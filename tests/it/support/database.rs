@@ -14,7 +14,10 @@ use hostler::{
 };
 use tokio_postgres::Config;
 
-use super::cluster::{Cluster, on_a_runtime};
+use super::{
+    cluster::{Cluster, on_a_runtime},
+    proxy::Proxy,
+};
 
 /// The migrated database that the others are copies of.
 const TEMPLATE: &str = "migrated";
@@ -55,6 +58,14 @@ impl TestDatabase {
     /// The same as a URL: `postgres://hostler@/name?host=/directory/of/the/socket`.
     pub(crate) fn url(&self) -> String {
         self.cluster.url(&self.name)
+    }
+
+    /// A link of its own to the server, which can be cut or held up, and the URL of this database
+    /// through it.
+    pub(crate) fn through_proxy(&self) -> (Proxy, String) {
+        let proxy = Proxy::start(self.cluster.socket());
+        let url = format!("postgres://hostler@{}/{}?sslmode=disable", proxy.address(), self.name);
+        (proxy, url)
     }
 
     /// A pool on it, for eight users.
@@ -107,7 +118,8 @@ impl Drop for TestDatabase {
     }
 }
 
-fn store(config: Config) -> Store {
+/// A pool for eight users.
+pub(crate) fn store(config: Config) -> Store {
     let settings = Database {
         url: None,
         pool_size: 8,

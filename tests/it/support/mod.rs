@@ -10,9 +10,10 @@
 //! gone when the program is, whichever way it ends: see `cluster`.
 
 pub(crate) mod cluster;
-mod database;
+pub(crate) mod database;
 pub(crate) mod host;
 pub(crate) mod processes;
+pub(crate) mod proxy;
 pub(crate) mod wire;
 
 pub(crate) use database::TestDatabase;

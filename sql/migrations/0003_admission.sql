@@ -146,20 +146,17 @@ CREATE TABLE hostler.limits (
     concurrency integer,
     rate_count  integer,
     rate_per_ms bigint,
+    -- As that of `queues`; none where no config file speaks of it.
+    configured  jsonb,
+    limited     boolean NOT NULL GENERATED ALWAYS AS (
+        concurrency IS NOT NULL OR rate_count IS NOT NULL
+    ) STORED,
     PRIMARY KEY (scope, name),
     CONSTRAINT all_has_no_name CHECK ((scope = 'all') = (name = '')),
-    CONSTRAINT something_is_limited CHECK (num_nonnulls(concurrency, rate_count) > 0),
     CONSTRAINT rate_is_whole CHECK ((rate_count IS NULL) = (rate_per_ms IS NULL)),
     CONSTRAINT limits_make_sense CHECK (
         concurrency >= 0 AND rate_count >= 1 AND rate_per_ms >= 1
     )
-);
-
--- What the config files said of those limits when they were last heard.
-CREATE TABLE hostler.configured_limits (
-    only_row   boolean PRIMARY KEY DEFAULT true,
-    configured jsonb   NOT NULL,
-    CONSTRAINT there_is_one CHECK (only_row)
 );
 
 -- Keys whose tasks are held back.

@@ -1,0 +1,4 @@
+//! Many hosts on one database.
+
+mod janitor;
+mod leader;
