@@ -22,7 +22,7 @@ use hostler::{
         agent::{Agent, AgentEvent, AgentState, Kind, Rules, step},
         dispatch::Dispatch,
         restart::{Policy, When},
-        task::{self, Assignment, TaskEvent, TaskState},
+        task::{self, Assignment, RunTerms, TaskEvent, TaskState},
     },
     protocol::{
         exec::Template,
@@ -112,6 +112,8 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         input: json!({"prompt": "Say hello to the reader.", "files": ["a.rs", "b.rs"], "n": 3}),
         timeout: Some(Duration::from_secs(60)),
         waited: Duration::ZERO,
+        frees: false,
+        terms: RunTerms::default(),
     }
 }
 

@@ -190,6 +190,14 @@ CREATE TABLE hostler.task_results (
     CONSTRAINT task_results_pkey PRIMARY KEY (task_id)
 );
 
+CREATE TABLE hostler.task_unique (
+    queue text NOT NULL,
+    key text NOT NULL,
+    task_id uuid NOT NULL,
+    CONSTRAINT task_unique_pkey PRIMARY KEY (queue, key),
+    CONSTRAINT unique_key_is_short CHECK (((length(key) >= 1) AND (length(key) <= 255)))
+) WITH (fillfactor=70);
+
 CREATE TABLE hostler.task_waits (
     task_id uuid NOT NULL,
     since timestamp with time zone NOT NULL DEFAULT now(),
@@ -216,6 +224,7 @@ CREATE TABLE hostler.tasks (
     started_at timestamp with time zone,
     cancel_requested boolean NOT NULL DEFAULT false,
     idempotency_key text,
+    retry jsonb,
     lane bigint,
     CONSTRAINT cancel_is_asked_of_a_holder CHECK (((NOT cancel_requested) OR (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state])))),
     CONSTRAINT counts_make_sense CHECK (((attempt >= 0) AND (failures >= 0) AND (failures <= attempt) AND (max_attempts >= 1) AND (version >= 1) AND (timeout_ms > 0))),
@@ -232,6 +241,8 @@ END)),
 
 CREATE UNIQUE INDEX task_holds_exclusive ON hostler.task_holds USING btree (name) WHERE (kind = 'exclusive'::need_kind);
 
+CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
+
 CREATE INDEX task_waits_since ON hostler.task_waits USING btree (since, task_id);
 
 CREATE INDEX tasks_held ON hostler.tasks USING btree (host_id, id) WHERE (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state]));
@@ -247,6 +258,17 @@ CREATE INDEX tasks_needing ON hostler.tasks USING btree (queue, priority DESC, i
 CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE ((state = 'pending'::task_state) AND (lane IS NULL));
 
 CREATE INDEX tasks_scheduled ON hostler.tasks USING btree (run_at) WHERE (state = 'scheduled'::task_state);
+
+CREATE OR REPLACE FUNCTION hostler.forget_deleted_keys()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    DELETE FROM hostler.task_unique WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    RETURN NULL;
+END
+$function$;
 
 CREATE OR REPLACE FUNCTION hostler.forget_deleted_tasks()
  RETURNS trigger
@@ -381,6 +403,8 @@ CREATE TRIGGER tasks_end BEFORE DELETE ON tasks FOR EACH ROW WHEN (old.state <> 
 
 CREATE TRIGGER tasks_forget AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_tasks();
 
+CREATE TRIGGER tasks_forget_keys AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_keys();
+
 CREATE TRIGGER tasks_free_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (old.lane IS NOT NULL AND old.host_id IS NOT NULL AND new.host_id IS NULL) EXECUTE FUNCTION free_holds();
 
 CREATE TRIGGER tasks_record_new AFTER INSERT ON tasks REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION record_new_tasks();
@@ -391,11 +415,11 @@ CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> ol
         CASE old.state
             WHEN 'blocked'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'cancelled'::task_state])
             WHEN 'scheduled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'cancelled'::task_state])
-            WHEN 'pending'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'cancelled'::task_state])
+            WHEN 'pending'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'cancelled'::task_state, 'scheduled'::task_state])
             WHEN 'running'::task_state THEN new.state = ANY (ARRAY['awaiting_input'::task_state, 'completed'::task_state, 'scheduled'::task_state, 'failed'::task_state, 'pending'::task_state, 'cancelled'::task_state])
             WHEN 'awaiting_input'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'scheduled'::task_state, 'failed'::task_state, 'pending'::task_state, 'cancelled'::task_state])
-            WHEN 'failed'::task_state THEN new.state = 'pending'::task_state
-            WHEN 'cancelled'::task_state THEN new.state = 'pending'::task_state
+            WHEN 'failed'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state])
+            WHEN 'cancelled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state])
             ELSE false
         END) EXECUTE FUNCTION refuse_task_step();
 

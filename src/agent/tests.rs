@@ -24,7 +24,7 @@ use crate::{
         agent::AgentState,
         fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
         heartbeat, restart,
-        task::{Assignment, FailureClass, Outcome},
+        task::{Assignment, FailureClass, Outcome, RunTerms},
     },
     process::{Ended, Exit, ProcessId, SpawnError, Spawned, Spec, Usage},
     queue::ToAgent,
@@ -310,6 +310,7 @@ fn assignment() -> Assignment {
         timeout: None,
         waited: Duration::ZERO,
         frees: false,
+        terms: RunTerms::default(),
     }
 }
 

@@ -138,6 +138,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::task::RunTerms;
 
     #[test]
     fn what_an_answer_means_for_an_attempt_that_was_called_off() {
@@ -153,6 +154,7 @@ mod tests {
             timeout: None,
             waited: Duration::ZERO,
             frees: false,
+            terms: RunTerms::default(),
         };
         let done = Outcome::Completed { output: Value::Null };
         let failed = Outcome::failed(FailureClass::Task, "no");

@@ -83,6 +83,10 @@ pub(super) async fn adopt(
 
     let mut ours: HashMap<Hold, Resumed> =
         answer.resumed.into_iter().map(|one| (hold_of(&one.assignment), one)).collect();
+    let terms = settings.queue_terms();
+    for Resumed { assignment, .. } in ours.values_mut() {
+        assignment.timeout = assignment.timeout.or(terms.of(&assignment.queue).timeout);
+    }
     let resumed = ours.values().map(|one| one.assignment.clone()).collect();
     let mut adoption =
         Adoption { registered, resumed, agents: BTreeMap::new(), outcomes: Vec::new() };

@@ -141,7 +141,7 @@ pub async fn start(
         resumed: std::mem::take(&mut adoption.resumed),
         on_lease: keep_agents(&keeper),
         fleets: settings.fleets.iter().filter(|f| f.protocol.takes_tasks()).map(serves).collect(),
-        retry: settings.tasks.retry,
+        terms: Arc::new(settings.queue_terms()),
         poll: settings.tasks.poll,
         wait_patience: settings.limits.patience,
         settle_buffer: settings.tasks.settle_buffer as usize,

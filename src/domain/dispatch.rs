@@ -189,6 +189,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::task::RunTerms;
 
     fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
         text.parse().unwrap()
@@ -219,6 +220,7 @@ mod tests {
             timeout: None,
             waited: std::time::Duration::ZERO,
             frees: false,
+            terms: RunTerms::default(),
         }
     }
 

@@ -3,6 +3,8 @@
 //! Times are UTC. A field that is not known is `null`, never left out, so that a program can rely
 //! on every name.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,10 +13,17 @@ use serde_json::Value;
 
 use super::{
     AgentName, Attempt, FleetName, Generation, HostId, QueueName, TaskId,
-    admission::{KeyPattern, NeedKind, Needs, Rate},
+    admission::Needs,
     agent::AgentState,
     fleet::Protocol,
+    restart::millis,
+    retry::{QueueTerms, RetryTerms},
     task::{FailureClass, TaskState},
+};
+
+pub use limits::{
+    KeyPauseRecord, LimitRecord, LimitedKind, LimitsRecord, LockRecord, QueueLimits, RateRecord,
+    WaitKind, WaitRecord,
 };
 
 /// One task, as it is now.
@@ -42,8 +51,13 @@ pub struct TaskRecord {
     pub failures: u32,
     /// How many may fail before the task does.
     pub max_attempts: u32,
-    /// How long an attempt may run, in milliseconds; `null` is the fleet's limit.
+    /// How long an attempt may run, in milliseconds: as the task says, else its queue; `null` is the
+    /// fleet's limit.
     pub timeout_ms: Option<u64>,
+    /// Whose word that is.
+    pub timeout_from: TimeoutFrom,
+    /// What the task itself says of retries; the rest is as its queue has it.
+    pub retry: Option<RetryTerms>,
     /// The key of its submit.
     pub idempotency_key: Option<String>,
     /// The host that runs it now.
@@ -68,71 +82,28 @@ pub struct TaskRecord {
     pub waits_for: Option<Vec<WaitRecord>>,
 }
 
-/// What kind of thing a task waits for.
+/// Who says how long an attempt of a task may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WaitKind {
-    /// A lock that another task holds, or is to get before.
-    Lock,
-    /// Files that another task uses, or is to get before.
-    Path,
-    /// A limit of how many run at once.
-    Concurrency,
-    /// A limit of how many begin within a window.
-    Rate,
-    /// A queue or a key that is held back.
-    Paused,
-}
-
-impl WaitKind {
-    /// The word of the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Lock => "lock",
-            Self::Path => "path",
-            Self::Concurrency => "concurrency",
-            Self::Rate => "rate",
-            Self::Paused => "paused",
-        }
-    }
-}
-
-/// One thing that a task waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitRecord {
-    /// What kind of thing.
-    pub kind: WaitKind,
-    /// Its name: of the lock, the files, the key, the queue; `all` is the limit of all tasks.
-    pub name: String,
-    /// The task that has it, or is to get it before.
-    pub holder: Option<TaskId>,
-    /// Since when.
-    pub since: Option<Timestamp>,
-    /// When it ends by itself.
-    pub until: Option<Timestamp>,
-    /// More, for people.
-    pub reason: Option<String>,
-}
-
-/// One thing that a running task holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockRecord {
-    /// How: `exclusive`, `shared`, `write`, `read` or `key`.
-    pub kind: NeedKind,
-    /// Its name: of the lock or the key, or the pattern of the files.
-    pub name: String,
+pub enum TimeoutFrom {
     /// The task.
-    pub holder: TaskId,
-    /// The queue of the task.
-    pub queue: QueueName,
-    /// The agent that runs it.
-    pub agent: Option<AgentName>,
-    /// The host that runs it.
-    pub host: Option<HostId>,
-    /// Since when.
-    pub since: Timestamp,
-    /// Tasks that were passed over because of it.
-    pub waiters: Vec<TaskId>,
+    Task,
+    /// Its queue, in the settings of the host that is asked.
+    Queue,
+    /// The fleet whose agent gets it.
+    Fleet,
+}
+
+impl TaskRecord {
+    /// Fills in what its queue says, where the task says nothing.
+    #[must_use]
+    pub fn in_queue(mut self, terms: &QueueTerms) -> Self {
+        if let (TimeoutFrom::Fleet, Some(timeout)) = (self.timeout_from, terms.timeout) {
+            self.timeout_ms = Some(millis(timeout));
+            self.timeout_from = TimeoutFrom::Queue;
+        }
+        self
+    }
 }
 
 /// A failure, as it is told.
@@ -189,6 +160,27 @@ pub struct Submitted {
     pub state: TaskState,
     /// Whether this submit made it.
     pub created: bool,
+    /// What this submit did.
+    pub outcome: SubmitOutcome,
+}
+
+impl Submitted {
+    /// The answer that `task` is now in `state`, after `outcome`.
+    pub fn new(id: TaskId, state: TaskState, outcome: SubmitOutcome) -> Self {
+        Self { id, state, created: outcome == SubmitOutcome::Created, outcome }
+    }
+}
+
+/// What a submit did with one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitOutcome {
+    /// It was made.
+    Created,
+    /// It was there already, and stays as it is.
+    Existing,
+    /// It was there already, and took over what the submit says.
+    Replaced,
 }
 
 /// A page of a listing.
@@ -234,98 +226,6 @@ pub struct QueueRecord {
     pub depth: BTreeMap<TaskState, u64>,
     /// How long its oldest pending task has waited, in milliseconds.
     pub oldest_pending_ms: Option<u64>,
-}
-
-/// How many attempts may begin within a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RateRecord {
-    /// So many.
-    pub count: u32,
-    /// The length of the window, in milliseconds.
-    pub per_ms: u64,
-}
-
-impl RateRecord {
-    /// The rate as it is told.
-    pub fn of(rate: Rate) -> Self {
-        let per_ms = u64::try_from(rate.per.as_millis()).unwrap_or(u64::MAX);
-        Self { count: rate.count, per_ms }
-    }
-}
-
-/// What is limited of a queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueLimits {
-    /// How many of its tasks may run at once, on all hosts.
-    pub concurrency: Option<u32>,
-    /// How many of its tasks may begin within a window.
-    pub rate: Option<RateRecord>,
-    /// How many of its tasks with one key may run at once.
-    pub key_concurrency: Option<u32>,
-    /// How many of its tasks with one key may begin within a window.
-    pub key_rate: Option<RateRecord>,
-    /// Its share of the agents that serve other queues too.
-    pub weight: u32,
-    /// Whether its keys take turns.
-    pub fair: bool,
-}
-
-/// Whose a limit is that is no queue's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitedKind {
-    /// That of all tasks.
-    All,
-    /// That of a fleet.
-    Fleet,
-    /// That of each key that a pattern means.
-    Key,
-}
-
-impl LimitedKind {
-    /// The word of the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Fleet => "fleet",
-            Self::Key => "key",
-        }
-    }
-}
-
-/// A limit that is no queue's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LimitRecord {
-    /// Whose it is.
-    pub of: LimitedKind,
-    /// The fleet, or the pattern of keys; empty for that of all tasks.
-    pub name: String,
-    /// How many tasks may run at once, on all hosts.
-    pub concurrency: Option<u32>,
-    /// How many attempts may begin within a window.
-    pub rate: Option<RateRecord>,
-}
-
-/// Keys whose tasks are held back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyPauseRecord {
-    /// Which.
-    pub key: KeyPattern,
-    /// Why.
-    pub reason: Option<String>,
-    /// Since when.
-    pub since: Timestamp,
-    /// When they are let go by themselves.
-    pub until: Option<Timestamp>,
-}
-
-/// What is limited or held back, but for the queues.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LimitsRecord {
-    /// The limits.
-    pub limits: Vec<LimitRecord>,
-    /// The keys that are held back.
-    pub paused_keys: Vec<KeyPauseRecord>,
 }
 
 /// One fleet, as it is now.

@@ -9,7 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AgentName, Attempt, QueueName, TaskId, admission::Needs, restart};
+use super::{
+    AgentName, Attempt, QueueName, TaskId,
+    admission::Needs,
+    retry::{AfterFailure, RetryPolicy, RetryTerms},
+    unique::Unique,
+};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,11 +125,14 @@ pub enum TaskEvent {
     Cancelled,
     /// Somebody asked for another try by hand.
     Retried,
+    /// It is to run, but later: its submit was replaced by one with a later time, or it is one of
+    /// many that are retried by hand at a rate.
+    Deferred,
 }
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unblocked,
         Self::Due,
         Self::Claimed,
@@ -136,6 +144,7 @@ impl TaskEvent {
         Self::InputGiven,
         Self::Cancelled,
         Self::Retried,
+        Self::Deferred,
     ];
 }
 
@@ -169,6 +178,7 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
             S::Cancelled
         }
         (S::Failed | S::Cancelled, E::Retried) => S::Pending,
+        (S::Pending | S::Failed | S::Cancelled, E::Deferred) => S::Scheduled,
         (state, event) => return Err(IllegalStep { state, event }),
     })
 }
@@ -272,41 +282,6 @@ impl Outcome {
     }
 }
 
-/// How failed attempts of a task are tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// The wait after the first failed attempt; it doubles with each further one.
-    pub backoff_min: Duration,
-    /// The longest wait.
-    pub backoff_max: Duration,
-}
-
-/// What follows a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AfterFailure {
-    /// Another attempt after this wait.
-    Retry(Duration),
-    /// No more: the task is failed.
-    GiveUp,
-}
-
-/// Decides what follows a failure when `failures` attempts failed before this one.
-///
-/// `dice` in `0.0..1.0` spreads the wait.
-pub fn after_failure(
-    policy: &RetryPolicy,
-    failures: u32,
-    max_attempts: u32,
-    dice: f64,
-) -> AfterFailure {
-    let failures = failures.saturating_add(1);
-    if failures >= max_attempts {
-        return AfterFailure::GiveUp;
-    }
-    let wait = restart::backoff(policy.backoff_min, policy.backoff_max, failures);
-    AfterFailure::Retry(restart::jittered(wait, dice))
-}
-
 /// A task as somebody submits it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewTask {
@@ -339,6 +314,10 @@ pub struct NewTask {
 pub struct Terms {
     /// What it needs for itself while it runs.
     pub needs: Needs,
+    /// What differs from how its queue tries failed attempts again.
+    pub retry: RetryTerms,
+    /// It is to be the only one of its key.
+    pub unique: Option<Unique>,
 }
 
 impl Terms {
@@ -373,6 +352,26 @@ pub struct Assignment {
     pub waited: Duration,
     /// Others may wait for its end: it holds something, or counts for a limit.
     pub frees: bool,
+    /// What the task asks for that concerns its attempts.
+    pub terms: RunTerms,
+}
+
+/// What a task's terms say of its attempts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunTerms {
+    /// What differs from how its queue tries failed attempts again.
+    pub retry: Option<RetryTerms>,
+}
+
+impl Assignment {
+    /// What follows the failure `outcome`, where the queue's policy is `policy`.
+    fn after_failure(&self, outcome: &Outcome, policy: &RetryPolicy, dice: f64) -> AfterFailure {
+        let (failures, most) = (self.failures, self.max_attempts);
+        match &self.terms.retry {
+            Some(own) => policy.with(own).after(outcome, failures, most, dice),
+            None => policy.after(outcome, failures, most, dice),
+        }
+    }
 }
 
 /// The end of one attempt, ready to be written.
@@ -392,18 +391,17 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// Decides what `outcome` makes of the task; `dice` in `0.0..1.0` spreads the wait.
+    /// Decides what `outcome` makes of the task; `policy` is that of its queue, and `dice` in
+    /// `0.0..1.0` spreads the wait.
     pub fn of(assignment: &Assignment, outcome: Outcome, policy: &RetryPolicy, dice: f64) -> Self {
         let (event, retry_after) = match &outcome {
             Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
             Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
             Outcome::Cancelled => (TaskEvent::Cancelled, Duration::ZERO),
-            Outcome::Failed { .. } => {
-                match after_failure(policy, assignment.failures, assignment.max_attempts, dice) {
-                    AfterFailure::Retry(wait) => (TaskEvent::FailedForNow, wait),
-                    AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
-                }
-            }
+            Outcome::Failed { .. } => match assignment.after_failure(&outcome, policy, dice) {
+                AfterFailure::Retry(wait) => (TaskEvent::FailedForNow, wait),
+                AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
+            },
         };
         Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
     }

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 use crate::domain::{
     HostId,
     admission::{Label, LockUse, PathUse},
+    task::TaskState,
+    unique::{KeyPart, OnConflict},
 };
 
 /// The media type of every error.
@@ -73,6 +75,9 @@ pub struct TaskBody {
     /// How many attempts may fail before the task does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// How failed attempts are tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Map<String, Value>>,
     /// How long one attempt may run: `10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
@@ -88,6 +93,29 @@ pub struct TaskBody {
     /// The keys that it counts for while it runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Label>,
+    /// It is to be the only one of its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<UniqueBody>,
+}
+
+/// That there is to be one task only, as a client writes it. One of `key` and `by` is given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct UniqueBody {
+    /// The key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What the key is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<KeyPart>,
+    /// How long after its submit a task is in the way: `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// In which states it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<TaskState>,
+    /// What happens if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
 }
 
 /// Several tasks in one submit.

@@ -30,6 +30,7 @@ pub(super) enum Kind {
     NoMethod,
     SlowBody,
     WrongState,
+    NotUnique,
     TooLarge,
     NotJson,
     Invalid,
@@ -39,7 +40,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::BadJson,
         Self::BadQuery,
         Self::BadPath,
@@ -51,6 +52,7 @@ impl Kind {
         Self::NoMethod,
         Self::SlowBody,
         Self::WrongState,
+        Self::NotUnique,
         Self::TooLarge,
         Self::NotJson,
         Self::Invalid,
@@ -73,6 +75,7 @@ impl Kind {
             Self::NoMethod => (S::METHOD_NOT_ALLOWED, "no-method", "The path has no such method"),
             Self::SlowBody => (S::REQUEST_TIMEOUT, "slow-body", "The body came too slowly"),
             Self::WrongState => (S::CONFLICT, "wrong-state", "Not in this state"),
+            Self::NotUnique => (S::CONFLICT, "not-unique", "There is such a task already"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::NotJson => (S::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be JSON"),
             Self::Invalid => (S::UNPROCESSABLE_ENTITY, "invalid", "The input is not valid"),
@@ -105,6 +108,12 @@ impl ApiError {
             many => format!("{} fields are not valid; `errors` names each", many.len()),
         };
         Self { errors, ..Self::new(Kind::Invalid, detail) }
+    }
+
+    /// This one field is the reason for an error of `kind`.
+    pub(super) fn of_field(kind: Kind, field: String, detail: String) -> Self {
+        let said = format!("{field}: {detail}");
+        Self { errors: vec![FieldError { field, detail }], ..Self::new(kind, said) }
     }
 
     /// The path is there, the method is not; `allow` are those that are.
@@ -183,6 +192,7 @@ impl From<QueueError> for ApiError {
             | QueueError::UnknownQueue { .. }
             | QueueError::UnknownKey { .. } => Self::new(Kind::NotFound, error.to_string()),
             QueueError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
+            QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),
             QueueError::Unavailable { .. } => Self::unavailable(&error),
             QueueError::Internal { .. } => Self::internal(&error),
         }

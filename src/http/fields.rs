@@ -67,6 +67,16 @@ impl<'a> Fields<'a> {
         self.errors.add(self.path(name.as_ref()), detail);
     }
 
+    /// Whether the field is there, and not `null`.
+    pub(super) fn gives(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether the field is a list without items.
+    pub(super) fn gives_nothing_in(&self, name: &str) -> bool {
+        matches!(self.object.get(name), Some(Value::Array(items)) if items.is_empty())
+    }
+
     /// Takes the field as it is.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
@@ -99,6 +109,67 @@ impl<'a> Fields<'a> {
     pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.string(name)?;
         text.parse().map_err(|error: T::Err| self.wrong(name, error.to_string())).ok()
+    }
+
+    /// Takes one of `words`.
+    pub(super) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.string(name)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            self.wrong(name, format!("must be one of {}", words.join(", ")));
+        }
+        found
+    }
+
+    /// Takes a list of at most `max` texts that parse.
+    pub(super) fn list<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+    ) -> Option<Vec<T>> {
+        let Value::Array(items) = self.take(name)? else {
+            self.wrong(name, "must be an array of strings");
+            return None;
+        };
+        if items.len() > max {
+            let count = items.len();
+            self.wrong(name, format!("has {count} items; at most {max} are taken"));
+            return None;
+        }
+        let mut list = Vec::with_capacity(items.len());
+        for (nth, item) in items.into_iter().enumerate() {
+            let read = match item {
+                Value::String(text) => text.parse().map_err(|error: T::Err| error.to_string()),
+                other => Err(format!("must be a string, not {}", kind_of(&other))),
+            };
+            match read {
+                Ok(item) => list.push(item),
+                Err(detail) => self.errors.add(format!("{}[{nth}]", self.path(name)), detail),
+            }
+        }
+        Some(list)
+    }
+
+    /// Takes a number from 0 to 1.
+    pub(super) fn fraction(&mut self, name: &'static str) -> Option<f64> {
+        let value = self.take(name)?;
+        let found = value.as_f64().filter(|number| (0.0..=1.0).contains(number));
+        if found.is_none() {
+            self.wrong(name, "must be a number from 0 to 1");
+        }
+        found
+    }
+
+    /// Takes an object, to be read field by field.
+    pub(super) fn object(&mut self, name: &'static str) -> Option<Fields<'_>> {
+        match self.take(name)? {
+            Value::Object(object) => Some(Fields::new(self.path(name), object, self.errors)),
+            other => {
+                self.wrong(name, format!("must be an object, not {}", kind_of(&other)));
+                None
+            }
+        }
     }
 
     /// Takes a time.
@@ -182,11 +253,6 @@ impl<'a> Fields<'a> {
     fn is_off(&mut self, name: &'static str) -> bool {
         let off = self.object.get(name).is_some_and(|value| value == "off");
         off && self.take(name).is_some()
-    }
-
-    /// Whether the field is there.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Takes any JSON that can be stored, of at most `max` bytes.

@@ -145,7 +145,7 @@ pub(super) async fn resume_key(
 }
 
 fn key(fields: &mut Fields<'_>) -> Option<KeyPattern> {
-    let known = fields.has("key");
+    let known = fields.gives("key");
     let key = fields.parsed("key");
     if !known {
         fields.wrong("key", "is missing: name a key, or the beginning of keys with a `*` after it");

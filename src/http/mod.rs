@@ -26,6 +26,8 @@ mod server;
 mod socket;
 mod submit;
 mod tasks;
+mod terms;
+mod unique;
 
 use std::{fmt, sync::Arc};
 

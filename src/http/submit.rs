@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
-    needs,
+    needs, terms, unique,
 };
 use crate::{
     domain::{
         TaskId,
+        retry::AllQueueTerms,
         task::{NewTask, Terms},
     },
     settings,
@@ -30,8 +31,8 @@ pub(super) const MAX_KEY: usize = 255;
 /// The most attempts that a task may ask for.
 const MAX_ATTEMPTS: i64 = 1000;
 
-/// The longest delay and time limit.
-const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
+/// The longest delay, time limit and window.
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
 /// The queue of a task that names none.
 const DEFAULT_QUEUE: &str = "default";
@@ -44,6 +45,8 @@ const DEFAULT_KIND: &str = "task";
 pub(super) struct Rules<'a> {
     /// Limits and defaults.
     pub(super) tasks: &'a settings::Tasks,
+    /// What the tasks of each queue are given.
+    pub(super) terms: &'a AllQueueTerms,
     /// Now, for delays.
     pub(super) now: Timestamp,
     /// The `Idempotency-Key` header: the key of a single task.
@@ -160,23 +163,31 @@ fn one(
     let priority = task.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
     let run_at = run_at(&mut task, rules.now);
     let max_attempts = task.integer("max_attempts", 1..=MAX_ATTEMPTS);
+    let (retry, its_attempts) = terms::retry(&mut task, MAX_ATTEMPTS);
+    if max_attempts.is_some() && its_attempts.is_some() {
+        task.wrong("max_attempts", "give either `max_attempts` or `retry.max_attempts`");
+    }
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let idempotency_key = key(&mut task, rules.header_key);
     let needs = needs::read(&mut task);
+    let unique = unique::read(&mut task, &kind, &input);
     task.finish();
+    let queue = queue?;
+    let of_queue = rules.terms.of(&queue);
     Some(NewTask {
         id: new_id(),
-        queue: queue?,
         kind,
         input,
         priority: priority.and_then(|number| i16::try_from(number).ok()).unwrap_or(0),
         run_at,
         max_attempts: max_attempts
+            .or(its_attempts)
             .and_then(|number| u32::try_from(number).ok())
-            .unwrap_or(rules.tasks.max_attempts),
+            .unwrap_or(of_queue.max_attempts),
+        queue,
         timeout,
         idempotency_key,
-        terms: Terms { needs },
+        terms: Terms { retry, unique, needs },
     })
 }
 

@@ -32,7 +32,8 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     let wait = query::wait(request.query_string(), state.settings.max_wait)?;
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::json(&request, payload, state.settings.max_body).await?;
-    let rules = Rules { tasks: &state.tasks, now: Timestamp::now(), header_key };
+    let terms = state.queue.terms();
+    let rules = Rules { tasks: &state.tasks, terms, now: Timestamp::now(), header_key };
     let new_id = || TaskId::from_uuid(Uuid::now_v7());
     match (submit::read(body, &rules, new_id).map_err(ApiError::invalid)?, wait) {
         (Submission::One(task), wait) => one(&state, *task, wait).await,
@@ -44,7 +45,8 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
 }
 
 async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
-    let submitted = accept(state, vec![task], |_| "queue".to_owned()).await?.into_iter().next();
+    let submitted =
+        accept(state, vec![task], |_, field| field.to_owned()).await?.into_iter().next();
     let Some(submitted) = submitted else {
         return Err(ApiError::fault("the queue answered a submit of one task with none"));
     };
@@ -57,25 +59,32 @@ async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
 }
 
 async fn many(state: &State, tasks: Vec<NewTask>) -> Answer {
-    let items = accept(state, tasks, |nth| format!("tasks[{nth}].queue")).await?;
+    let items = accept(state, tasks, |nth, field| format!("tasks[{nth}].{field}")).await?;
     let made = items.iter().filter(|task| task.created).count();
     Ok(created(made > 0).json(SubmittedMany { items, created: made }))
 }
 
 /// Submits. A queue that is not there is a mistake in the body, and not a path that is not there.
 ///
-/// `field` names the queue of the task at a place.
+/// `field` gives the full name of a field of the task at a place.
 async fn accept(
     state: &State,
     tasks: Vec<NewTask>,
-    field: impl Fn(usize) -> String,
+    field: impl Fn(usize, &str) -> String,
 ) -> Result<Vec<Submitted>, ApiError> {
     let queues: Vec<_> = tasks.iter().map(|task| task.queue.clone()).collect();
     state.queue.submit(tasks).await.map_err(|error| match &error {
         QueueError::UnknownQueue { queue } => {
             let nth = queues.iter().position(|of_task| of_task == queue).unwrap_or(0);
             let detail = error.to_string();
-            ApiError::invalid(vec![FieldError { field: field(nth), detail }])
+            ApiError::invalid(vec![FieldError { field: field(nth, "queue"), detail }])
+        }
+        QueueError::NotUnique { rejected } => {
+            let detail = match rejected.earlier {
+                Some(nth) => format!("tasks[{nth}] of the same submit has the key already"),
+                None => error.to_string(),
+            };
+            ApiError::of_field(Kind::NotUnique, field(rejected.position, "unique"), detail)
         }
         _ => error.into(),
     })

@@ -41,6 +41,7 @@ pub(super) mod sample {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::task::RunTerms;
 
     /// The first attempt of a task, for tests.
     pub(in crate::protocol) fn assignment(input: Value) -> Assignment {
@@ -56,6 +57,7 @@ pub(super) mod sample {
             timeout: None,
             waited: Duration::ZERO,
             frees: false,
+            terms: RunTerms::default(),
         }
     }
 

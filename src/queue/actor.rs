@@ -25,7 +25,8 @@ use crate::{
         AgentName, Attempt, FleetName, HostId, QueueName, TaskId,
         dispatch::{Claim, Dispatch, Handout},
         restart,
-        task::{Assignment, Outcome, RetryPolicy},
+        retry::AllQueueTerms,
+        task::{Assignment, Outcome},
     },
     events::EventsHandle,
     store::{
@@ -64,7 +65,8 @@ pub(crate) struct Launch {
     /// Told until when the agents may run, whenever that changes.
     pub(crate) on_lease: OnLease,
     pub(crate) fleets: Vec<(FleetName, Vec<QueueName>)>,
-    pub(crate) retry: RetryPolicy,
+    /// What tasks are given that do not say otherwise.
+    pub(crate) terms: Arc<AllQueueTerms>,
     pub(crate) poll: Duration,
     /// How long a task is passed over before what it needs is kept for it.
     pub(crate) wait_patience: Duration,
@@ -86,7 +88,7 @@ pub(crate) struct QueueActor {
     /// Who waits for the outcomes in `settling` to be written.
     pub(super) told_when_written: HashMap<(TaskId, Attempt), oneshot::Sender<()>>,
     pub(super) on_lease: OnLease,
-    pub(super) retry: RetryPolicy,
+    pub(super) terms: Arc<AllQueueTerms>,
     pub(super) poll: Duration,
     pub(super) settle_buffer: usize,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
@@ -131,7 +133,7 @@ impl QueueActor {
             settling: Settling::default(),
             told_when_written: HashMap::new(),
             on_lease: launch.on_lease,
-            retry: launch.retry,
+            terms: launch.terms,
             poll: launch.poll,
             settle_buffer: launch.settle_buffer,
             notices: Some(launch.notices),
@@ -216,7 +218,8 @@ impl QueueActor {
         self.claim(ctx);
     }
 
-    pub(super) fn give(&mut self, assignment: Assignment, ctx: &mut Context<Self>) {
+    pub(super) fn give(&mut self, mut assignment: Assignment, ctx: &mut Context<Self>) {
+        assignment.timeout = assignment.timeout.or(self.terms.of(&assignment.queue).timeout);
         let assignment = Arc::new(assignment);
         debug!(self.log, "task handed out"; "task" => %assignment.task,
             "attempt" => assignment.attempt.0, "agent" => %assignment.agent);

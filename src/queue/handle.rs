@@ -17,9 +17,12 @@ use crate::{
         QueueName, TaskId,
         admission::KeyPattern,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, Submitted, TaskFilter, TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
+            TaskRecord,
         },
+        retry::AllQueueTerms,
         task::{NewTask, TaskState},
+        unique::Rejected,
     },
     events::EventsHandle,
     store::{
@@ -63,6 +66,12 @@ pub enum QueueError {
         /// What can't be done, and what can.
         what: &'static str,
     },
+    /// A task of a submit was to be the only one of its key, and another is in its way.
+    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task of the submit, and what is in its way.
+        rejected: Rejected,
+    },
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -75,6 +84,7 @@ impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }
@@ -90,6 +100,7 @@ pub struct QueueHandle {
     pub(super) wait_patience: Duration,
     events: EventsHandle,
     metrics: Arc<Metrics>,
+    terms: Arc<AllQueueTerms>,
 }
 
 impl QueueHandle {
@@ -97,8 +108,14 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        let wait_patience = launch.wait_patience;
-        Self { actor: QueueActor::new(launch).start(), store, wait_patience, events, metrics }
+        let (terms, wait_patience) = (launch.terms.clone(), launch.wait_patience);
+        let actor = QueueActor::new(launch).start();
+        Self { actor, store, wait_patience, events, metrics, terms }
+    }
+
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn terms(&self) -> &AllQueueTerms {
+        &self.terms
     }
 
     /// Where agents' messages go.
@@ -120,7 +137,8 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves; nothing was
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
+    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way; nothing was
     /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
@@ -133,7 +151,9 @@ impl QueueHandle {
         let mut queues: Vec<QueueName> = tasks
             .iter()
             .zip(&submitted)
-            .filter(|(_, one)| one.created && one.state == TaskState::Pending)
+            .filter(|(_, one)| {
+                one.outcome != SubmitOutcome::Existing && one.state == TaskState::Pending
+            })
             .map(|(task, _)| task.queue.clone())
             .collect();
         queues.sort_unstable();
@@ -175,7 +195,8 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        Ok(tasks::get(&self.store.client().await?, id).await?)
+        let task = tasks::get(&self.store.client().await?, id).await?;
+        Ok(task.map(|task| self.complete(task)))
     }
 
     /// The ended attempts of a task, oldest first.
@@ -209,7 +230,14 @@ impl QueueHandle {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())
         });
+        let items = items.into_iter().map(|task| self.complete(task)).collect();
         Ok(Page { items, next_cursor: next_cursor.flatten() })
+    }
+
+    /// Fills in what this host's settings say of a task's queue.
+    pub(super) fn complete(&self, task: TaskRecord) -> TaskRecord {
+        let terms = self.terms.of(&task.queue);
+        task.in_queue(terms)
     }
 
     /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is

@@ -26,7 +26,7 @@ impl QueueHandle {
         let db = self.store.client().await?;
         let Some(task) = tasks::get(&db, id).await? else { return Ok(None) };
         let waits_for = admission::waits_for(&db, &task, self.wait_patience).await?;
-        Ok(Some(TaskRecord { waits_for: Some(waits_for), ..task }))
+        Ok(Some(TaskRecord { waits_for: Some(waits_for), ..self.complete(task) }))
     }
 
     /// What running tasks hold, and who waits for it.

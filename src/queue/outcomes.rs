@@ -24,7 +24,8 @@ impl QueueActor {
         ctx: &mut Context<Self>,
     ) {
         self.will_free(assignment);
-        self.settling.push(Settlement::of(assignment, outcome, &self.retry, fastrand::f64()));
+        let policy = &self.terms.of(&assignment.queue).retry;
+        self.settling.push(Settlement::of(assignment, outcome, policy, fastrand::f64()));
         self.flush(ctx);
     }
 

@@ -27,6 +27,7 @@ mod policies;
 mod problem;
 mod queues;
 mod reader;
+mod retries;
 mod secret;
 mod secrets;
 mod shape;
@@ -58,7 +59,7 @@ use crate::domain::{
     QueueName,
     admission::{KeyPattern, Limit},
     fleet::Fleet,
-    task::RetryPolicy,
+    retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
 };
 
 /// Everything a host is told.
@@ -195,7 +196,7 @@ pub struct Limits {
 }
 
 /// `[queues.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Queue {
     /// Made paused the first time it is seen.
     pub paused: bool,
@@ -209,6 +210,12 @@ pub struct Queue {
     pub weight: u32,
     /// Whether its keys take turns.
     pub fair: bool,
+    /// How long an attempt of its tasks may run; the fleet's limit where absent.
+    pub timeout: Option<Duration>,
+    /// How many attempts of its tasks may fail; that of `[tasks]` where absent.
+    pub max_attempts: Option<u32>,
+    /// What differs from `[tasks.retry]`.
+    pub retry: RetryTerms,
 }
 
 impl Default for Queue {
@@ -220,6 +227,24 @@ impl Default for Queue {
             key_limit: Limit::default(),
             weight: 1,
             fair: false,
+            timeout: None,
+            max_attempts: None,
+            retry: RetryTerms::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// What this host gives the tasks of its queues that do not say otherwise.
+    pub fn queue_terms(&self) -> AllQueueTerms {
+        let of = |queue: &Queue| QueueTerms {
+            timeout: queue.timeout,
+            max_attempts: queue.max_attempts.unwrap_or(self.tasks.max_attempts),
+            retry: self.tasks.retry.with(&queue.retry),
+        };
+        AllQueueTerms {
+            fallback: of(&Queue::default()),
+            queues: self.queues.iter().map(|(name, queue)| (name.clone(), of(queue))).collect(),
         }
     }
 }

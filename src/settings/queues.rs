@@ -1,11 +1,15 @@
 //! `[queues.NAME]`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use config::{Map, Value};
 
-use super::{Queue, check, context::Context, limits, reader::Section};
+use super::{Queue, check, context::Context, limits, reader::Section, retries};
 use crate::domain::{QueueName, fleet::Fleet};
+
+/// How long a queue may let an attempt run.
+const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Reads every queue: those that fleets serve, and what their tables say. `complete` says that
 /// every fleet could be read, so that a queue which none of them serves is known to have none.
@@ -46,6 +50,9 @@ fn queue(context: &Context<'_>, path: &str, value: &Value) -> Option<Queue> {
     let limit = limits::read(&section, "concurrency", "rate");
     let key_limit = limits::read(&section, "key_concurrency", "key_rate");
     let (weight, fair) = (section.number("weight", 1..=1000), section.bool("fair"));
+    let timeout = section.given("timeout", |section, key| section.duration(key, TIMEOUT));
+    let max_attempts = section.given("max_attempts", |section, key| section.number(key, 1..=100));
+    let retry = section.section("retry").and_then(|section| retries::terms(&section));
     Some(Queue {
         paused: paused?,
         description: description?,
@@ -53,5 +60,8 @@ fn queue(context: &Context<'_>, path: &str, value: &Value) -> Option<Queue> {
         key_limit: key_limit?,
         weight: weight?,
         fair: fair?,
+        timeout: timeout?,
+        max_attempts: max_attempts?,
+        retry: retry?,
     })
 }

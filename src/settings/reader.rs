@@ -223,6 +223,33 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// What `read` makes of `key`, or nothing where it is empty.
+    pub(super) fn given<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Self, &str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match &self.value(key)?.kind {
+            ValueKind::String(text) if text.is_empty() => Some(None),
+            _ => read(self, key).map(Some),
+        }
+    }
+
+    /// A part of a whole: a number from 0 to 1.
+    pub(super) fn fraction(&self, key: &str) -> Option<f64> {
+        let value = self.value(key)?;
+        let number = match value.kind {
+            ValueKind::Float(number) => Some(number),
+            ValueKind::I64(number @ 0..=1) => Some(number as f64),
+            _ => None,
+        };
+        let found = number.filter(|number| (0.0..=1.0).contains(number));
+        if found.is_none() {
+            self.problem(key, format!("must be a number from 0 to 1, got {}", shown(value)));
+        }
+        found
+    }
+
     /// A size in bytes.
     pub(super) fn size(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
         let value = self.value(key)?;

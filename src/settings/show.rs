@@ -14,7 +14,11 @@ use super::{
     reader::OFF,
     units::{format_duration, format_size},
 };
-use crate::domain::{admission::Rate, fleet::Fleet, task::RetryPolicy};
+use crate::domain::{
+    admission::Rate,
+    fleet::Fleet,
+    retry::{Cause, Growth, RetryPolicy},
+};
 
 /// The effective settings as TOML, secrets masked; each field says where it is written.
 pub fn show(settings: &Settings) -> String {
@@ -28,7 +32,7 @@ pub fn show(settings: &Settings) -> String {
 /// The effective settings as JSON, in the words of the config file; secrets masked.
 pub fn to_json(settings: &Settings) -> Value {
     let (host, database, http) = (&settings.host, &settings.database, &settings.http);
-    let queues = settings.queues.iter().map(|(name, queue)| (name.to_string(), self::queue(queue)));
+    let queues = settings.queues.iter().map(|(name, queue)| (name.to_string(), of_queue(queue)));
     let fleets = settings.fleets.iter().map(|it| (it.name.to_string(), fleet(it)));
     json!({
         "host": {
@@ -78,19 +82,6 @@ fn log(settings: &Settings) -> Value {
     })
 }
 
-fn queue(queue: &Queue) -> Value {
-    json!({
-        "paused": queue.paused,
-        "description": queue.description,
-        "concurrency": count_or_off(queue.limit.concurrency),
-        "rate": rate_or_off(queue.limit.rate),
-        "key_concurrency": count_or_off(queue.key_limit.concurrency),
-        "key_rate": rate_or_off(queue.key_limit.rate),
-        "weight": queue.weight,
-        "fair": queue.fair,
-    })
-}
-
 fn limits(settings: &Settings) -> Value {
     let limits = &settings.limits;
     let keys = limits.keys.iter().map(|(pattern, limit)| {
@@ -117,16 +108,50 @@ fn rate_or_off(rate: Option<Rate>) -> Value {
 
 fn tasks(settings: &Settings) -> Value {
     let tasks = &settings.tasks;
-    let RetryPolicy { backoff_min, backoff_max } = tasks.retry;
     json!({
         "max_attempts": tasks.max_attempts,
         "max_input": format_size(tasks.max_input),
         "max_batch": tasks.max_batch,
         "poll": format_duration(tasks.poll),
         "settle_buffer": tasks.settle_buffer,
+        "retry": retry(&tasks.retry),
+    })
+}
+
+fn retry(policy: &RetryPolicy) -> Value {
+    json!({
+        "kind": word(&Growth::WORDS, &policy.kind),
+        "backoff_min": format_duration(policy.backoff_min),
+        "backoff_max": format_duration(policy.backoff_max),
+        "jitter": policy.jitter,
+        "retry_on": policy.retry_on,
+        "never_on": policy.never_on,
+    })
+}
+
+fn of_queue(queue: &Queue) -> Value {
+    let retry = &queue.retry;
+    let duration_or_empty =
+        |duration: Option<Duration>| duration.map_or_else(String::new, format_duration);
+    let causes = |causes: &Option<Vec<Cause>>| json!(causes.as_deref().unwrap_or_default());
+    json!({
+        "paused": queue.paused,
+        "description": queue.description,
+        "concurrency": count_or_off(queue.limit.concurrency),
+        "rate": rate_or_off(queue.limit.rate),
+        "key_concurrency": count_or_off(queue.key_limit.concurrency),
+        "key_rate": rate_or_off(queue.key_limit.rate),
+        "weight": queue.weight,
+        "fair": queue.fair,
+        "timeout": duration_or_empty(queue.timeout),
+        "max_attempts": queue.max_attempts.map_or_else(|| json!(""), |number| json!(number)),
         "retry": {
-            "backoff_min": format_duration(backoff_min),
-            "backoff_max": format_duration(backoff_max),
+            "kind": retry.kind.map_or_else(|| json!(""), |kind| word(&Growth::WORDS, &kind)),
+            "backoff_min": duration_or_empty(retry.backoff_min),
+            "backoff_max": duration_or_empty(retry.backoff_max),
+            "jitter": retry.jitter.map_or_else(|| json!(""), |jitter| json!(jitter)),
+            "retry_on": causes(&retry.retry_on),
+            "never_on": causes(&retry.never_on),
         },
     })
 }

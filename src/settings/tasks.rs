@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Tasks, check, reader::Section};
-use crate::domain::task::RetryPolicy;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use super::{Tasks, reader::Section, retries};
 
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>) -> Option<Tasks> {
     let max_attempts = section.number("max_attempts", 1..=100);
-    let retry = section.section("retry").and_then(|section| retry(&section));
+    let retry = section.section("retry").and_then(|section| retries::policy(&section));
     let max_input = section.size("max_input", 1 << 10..=256 << 20);
     let max_batch = section.number("max_batch", 1..=1_000_000);
     let poll = section.duration("poll", Duration::from_millis(10)..=Duration::from_secs(600));
@@ -23,12 +20,4 @@ pub(super) fn read(section: &Section<'_>) -> Option<Tasks> {
         poll: poll?,
         settle_buffer: settle_buffer?,
     })
-}
-
-fn retry(section: &Section<'_>) -> Option<RetryPolicy> {
-    let backoff_min = section.duration("backoff_min", Duration::ZERO..=DAY);
-    let backoff_max = section.duration("backoff_max", Duration::ZERO..=DAY * 30);
-    let (backoff_min, backoff_max) = (backoff_min?, backoff_max?);
-    check::backoff(section, backoff_min, backoff_max);
-    Some(RetryPolicy { backoff_min, backoff_max })
 }

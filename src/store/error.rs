@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, task::TaskEvent};
+use crate::domain::{QueueName, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,14 @@ pub enum StoreError {
         problem: &'static str,
     },
 
+    /// A task was to be the only one of its key, and another is in its way. Nothing of its batch
+    /// was inserted.
+    #[error("task {} of the batch: task {} has its key and is {}", rejected.position, rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task, and what is in its way.
+        rejected: Rejected,
+    },
+
     /// A settlement says something that ends no attempt. Nothing of its batch was written.
     #[error("{event:?} does not end an attempt")]
     NotAnEnd {
@@ -133,6 +141,7 @@ impl StoreError {
             | Self::UnknownValue { .. }
             | Self::UnknownQueue { .. }
             | Self::Unstorable { .. }
+            | Self::NotUnique { .. }
             | Self::NotAnEnd { .. }
             | Self::SchemaTooNew { .. } => false,
         };

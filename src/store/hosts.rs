@@ -10,6 +10,7 @@ use super::{
     StoreError,
     codec::milliseconds,
     statement::{Fields, Sql, sql},
+    tasks::run_terms,
 };
 use crate::domain::{
     Attempt, HostId, QueueName, TaskId,
@@ -131,6 +132,7 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         waited: Duration::ZERO,
         // Not known any more: better a look in vain.
         frees: true,
+        terms: run_terms(fields)?,
     };
     Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })
 }

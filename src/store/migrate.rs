@@ -31,10 +31,18 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
     },
     File {
-        name: "V3__admission",
+        name: "V3__retry",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
+    },
+    File {
+        name: "V4__unique",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
+    },
+    File {
+        name: "V5__admission",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0003_admission.sql"
+            "/sql/migrations/0005_admission.sql"
         )),
     },
 ];

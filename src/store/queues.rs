@@ -48,9 +48,10 @@ pub struct EndedPauses {
     pub next: Option<Duration>,
 }
 
-/// Makes the queues that are not there yet. One that is gets its new description, and its new
-/// limits where the settings say something else than when they were last ensured; whether it is
-/// paused stays as operators left it.
+/// Makes the queues that are not there yet.
+///
+/// One that is gets its new description, and its new limits where the settings say something else
+/// than when they were last ensured; whether it is paused stays as operators left it.
 pub async fn ensure(
     db: &impl GenericClient,
     queues: &[(QueueName, settings::Queue)],

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use hostler::{
     domain::{
         Attempt, Generation,
-        task::{Assignment, Outcome},
+        task::{Assignment, Outcome, RunTerms},
     },
     protocol::{
         exec::{self, INHERITED, Template},
@@ -55,6 +55,7 @@ fn assignment(params: &Value) -> Assignment {
         timeout: None,
         waited: std::time::Duration::ZERO,
         frees: false,
+        terms: RunTerms::default(),
     }
 }
 

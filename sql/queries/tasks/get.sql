@@ -5,7 +5,7 @@
 --     task_needs_pkey.
 SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inputs.input,
     task_results.output, failure.class, failure.message, failure.detail, tasks.attempt,
-    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.idempotency_key, tasks.host_id,
+    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.idempotency_key, tasks.host_id,
     tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at,
     needed.kinds, needed.names

@@ -14,7 +14,10 @@ use super::super::{
     exit::{CliError, Exit, Outcome},
     output::Output,
 };
-use crate::http::api::{FieldError, HostRecord, SubmittedMany, TasksBody};
+use crate::{
+    domain::record::SubmitOutcome,
+    http::api::{FieldError, HostRecord, SubmittedMany, TasksBody},
+};
 
 /// The most tasks in one request; the host may want fewer.
 const MAX_TASKS: usize = 1000;
@@ -31,14 +34,19 @@ pub(super) struct Totals {
     submitted: u64,
     created: u64,
     existing: u64,
+    replaced: u64,
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.submitted == 1 { "" } else { "s" };
         write!(f, "{} task{s} submitted", self.submitted)?;
-        if self.existing > 0 {
-            write!(f, ": {} new, {} were there already", self.created, self.existing)?;
+        if self.submitted == self.created {
+            return Ok(());
+        }
+        write!(f, ": {} new, {} were there already", self.created, self.existing)?;
+        if self.replaced > 0 {
+            write!(f, ", {} were replaced", self.replaced)?;
         }
         Ok(())
     }
@@ -118,7 +126,10 @@ impl<'a> Batches<'a> {
         };
         self.totals.submitted += count;
         self.totals.created += answer.created as u64;
-        self.totals.existing = self.totals.submitted - self.totals.created;
+        let replaced =
+            answer.items.iter().filter(|item| item.outcome == SubmitOutcome::Replaced).count();
+        self.totals.replaced += replaced as u64;
+        self.totals.existing = self.totals.submitted - self.totals.created - self.totals.replaced;
         self.bar.inc(count);
         Ok(())
     }
@@ -274,11 +285,14 @@ mod tests {
 
     #[test]
     fn totals_are_told() {
-        let totals = Totals { submitted: 5, created: 3, existing: 2 };
+        let totals = Totals { submitted: 5, created: 3, existing: 2, replaced: 0 };
         assert_eq!(totals.to_string(), "5 tasks submitted: 3 new, 2 were there already");
         let json = serde_json::to_value(totals).unwrap();
-        assert_eq!(json, serde_json::json!({"submitted": 5, "created": 3, "existing": 2}));
-        let one = Totals { submitted: 1, created: 1, existing: 0 };
+        let told = serde_json::json!({"submitted": 5, "created": 3, "existing": 2, "replaced": 0});
+        assert_eq!(json, told);
+        let one = Totals { submitted: 1, created: 1, ..Totals::default() };
         assert_eq!(one.to_string(), "1 task submitted");
+        let last = Totals { submitted: 3, created: 1, existing: 1, replaced: 1 };
+        assert!(last.to_string().ends_with("1 new, 1 were there already, 1 were replaced"));
     }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod render;
 mod submit;
+mod terms;
 mod wait;
 
 use clap::{Args, Subcommand};

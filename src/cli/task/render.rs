@@ -4,7 +4,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::output::{Table, Tone, ago, brief, card, local, or_dash, span, task_tone};
-use crate::domain::record::{AttemptRecord, Page, TaskError, TaskRecord, WaitRecord};
+use crate::{
+    domain::{
+        record::{AttemptRecord, Page, TaskError, TaskRecord, TimeoutFrom, WaitRecord},
+        retry::{Cause, Growth, RetryTerms},
+    },
+    settings::format_duration,
+};
 
 /// A listing.
 pub(super) fn table(page: &Page<TaskRecord>, now: Timestamp) -> String {
@@ -36,7 +42,11 @@ pub(super) fn table(page: &Page<TaskRecord>, now: Timestamp) -> String {
 
 /// One task with its attempts.
 pub(super) fn sheet(task: &TaskRecord, attempts: &[AttemptRecord], now: Timestamp) -> String {
-    let timeout = task.timeout_ms.map_or_else(|| "the fleet's".to_owned(), span);
+    let timeout = match (task.timeout_ms, task.timeout_from) {
+        (None, _) => "the fleet's".to_owned(),
+        (Some(ms), TimeoutFrom::Queue) => format!("{} (the queue's)", span(ms)),
+        (Some(ms), _) => span(ms),
+    };
     let tries = format!("{} ({} of {} failed)", task.attempt, task.failures, task.max_attempts);
     let when = |at: Timestamp| format!("{} ({})", local(at), ago(at, now));
     let state = task_tone(task.state).paint(task.state.as_str());
@@ -62,6 +72,9 @@ pub(super) fn sheet(task: &TaskRecord, attempts: &[AttemptRecord], now: Timestam
     }
     if task.cancel_requested {
         lines.push(("cancel", "requested; its agent has not let go yet".to_owned()));
+    }
+    if let Some(retry) = &task.retry {
+        lines.push(("retry", terms(retry)));
     }
     if let Some(error) = &task.error {
         lines.push(("error", told(error)));
@@ -105,6 +118,25 @@ pub(super) fn result(task: &TaskRecord) -> String {
         text.push_str(&block("output", output));
     }
     text
+}
+
+/// What a task itself says of retries, in the words of `--retry`.
+fn terms(retry: &RetryTerms) -> String {
+    let kind = retry.kind.and_then(|kind| Growth::WORDS.iter().find(|(_, known)| *known == kind));
+    let causes = |causes: &Vec<Cause>| {
+        let words: Vec<_> = causes.iter().map(ToString::to_string).collect();
+        words.join(",")
+    };
+    let words = [
+        ("kind", kind.map(|(word, _)| (*word).to_owned())),
+        ("backoff_min", retry.backoff_min.map(format_duration)),
+        ("backoff_max", retry.backoff_max.map(format_duration)),
+        ("jitter", retry.jitter.map(|jitter| jitter.to_string())),
+        ("retry_on", retry.retry_on.as_ref().map(causes)),
+        ("never_on", retry.never_on.as_ref().map(causes)),
+    ];
+    let said = words.into_iter().filter_map(|(word, value)| Some(format!("{word}={}", value?)));
+    said.collect::<Vec<_>>().join(" ")
 }
 
 fn history(attempts: &[AttemptRecord]) -> String {
@@ -179,6 +211,8 @@ mod tests {
             failures: 2,
             max_attempts: 2,
             timeout_ms: Some(90_000),
+            timeout_from: TimeoutFrom::Task,
+            retry: None,
             idempotency_key: None,
             host: None,
             agent: Some("echo-1".parse().unwrap()),

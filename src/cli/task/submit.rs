@@ -13,14 +13,16 @@ use super::{
         output::Output,
     },
     batch::{Batches, Source, submit_lines},
-    render, wait,
+    render,
+    terms::UniqueFlags,
+    wait,
 };
 use crate::{
     domain::{
         QueueName,
         admission::{Access, Label, LockUse, Mode, PathUse},
         glob::Glob,
-        record::Submitted,
+        record::{SubmitOutcome, Submitted},
     },
     http::api::TaskBody,
     settings::parse_duration,
@@ -34,6 +36,7 @@ use crate::{
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
     hostler task submit --kind fix --writes 'src/http/**' --share branch:main --limit-key account:alice\n  \
+    hostler task submit --kind reindex --unique all --on-conflict replace --delay 10s\n  \
     hostler task submit --jsonl tasks.jsonl")]
 pub(in crate::cli) struct Submit {
     /// The queue [default: default]
@@ -57,7 +60,11 @@ pub(in crate::cli) struct Submit {
     /// How many attempts may fail before the task does [setting: `tasks.max_attempts`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
-    /// How long one attempt may run [default: the fleet's limit]
+    /// How failed attempts are tried again: `kind=fixed`, `backoff_min=1s`, `backoff_max=5m`,
+    /// `jitter=0.5`, `retry_on=exit:3,stale` or `never_on=task`; several times [default: the queue's]
+    #[arg(long, value_name = "WHAT=VALUE", value_parser = retry)]
+    retry: Vec<(String, Value)>,
+    /// How long one attempt may run [default: the queue's, else the fleet's]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     /// A second submit with the same key is the same task
@@ -78,6 +85,8 @@ pub(in crate::cli) struct Submit {
     /// Count for this key, as in account:alice; may be given again
     #[arg(long = "limit-key", value_name = "KEY")]
     limit_keys: Vec<Label>,
+    #[command(flatten)]
+    unique: UniqueFlags,
     /// Wait until the task is final, or for so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           value_parser = parse_duration)]
@@ -88,8 +97,8 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "timeout", "key", "locks", "shares", "writes", "reads",
-          "limit_keys", "wait", "count"])]
+          "run_at", "delay", "max_attempts", "retry", "timeout", "key", "locks", "shares", "writes",
+          "reads", "limit_keys", "wait", "count"])]
     jsonl: Option<String>,
 }
 
@@ -120,7 +129,11 @@ impl Submit {
         let submitted: Submitted = client.post("/api/v1/tasks", &body).await?.json()?;
         let Some(limit) = self.wait else {
             output.show(&submitted, |task| {
-                let was = if task.created { "submitted" } else { "was there already" };
+                let was = match task.outcome {
+                    SubmitOutcome::Created => "submitted",
+                    SubmitOutcome::Existing => "was there already",
+                    SubmitOutcome::Replaced => "was there already and takes this over",
+                };
                 format!("{} {was}, {}", task.id, task.state)
             })?;
             return Ok(Exit::Done);
@@ -154,17 +167,30 @@ impl Submit {
             run_at: self.run_at,
             delay: self.delay.map(millis),
             max_attempts: self.max_attempts,
+            retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
             locks: self.locks(),
             paths: self.paths(),
             keys: self.limit_keys.clone(),
+            unique: self.unique.body(),
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {
             Value::Object(object) => Ok(object),
             _ => Ok(Map::new()),
         }
     }
+}
+
+/// Reads `--retry`: a word and its value, in the form that the API takes it.
+fn retry(text: &str) -> Result<(String, Value), String> {
+    let (word, value) = text.split_once('=').ok_or("write WHAT=VALUE, as in kind=fixed")?;
+    let value = match word {
+        "jitter" => value.parse::<f64>().map(Value::from).map_err(|error| error.to_string())?,
+        "retry_on" | "never_on" => value.split(',').filter(|part| !part.is_empty()).collect(),
+        _ => Value::from(value),
+    };
+    Ok((word.to_owned(), value))
 }
 
 /// Reads `--input`.
@@ -250,6 +276,23 @@ mod tests {
             "paths": [{"glob": "src/**", "mode": "write"}, {"glob": "docs/*", "mode": "read"}],
             "keys": ["account:x"]});
         assert_eq!(object(&needs), expected);
+        let line = ["--retry", "kind=fixed", "--retry", "jitter=0.25", "--retry", "never_on=a,b:1"];
+        let retry = json!({"kind": "fixed", "jitter": 0.25, "never_on": ["a", "b:1"]});
+        assert_eq!(object(&line), json!({ "retry": retry }));
+        let line = [
+            "--unique-by",
+            "kind,input",
+            "--unique-window",
+            "1h",
+            "--unique-states",
+            "pending,completed",
+            "--on-conflict",
+            "reject",
+        ];
+        let expected = json!({"unique": {"by": ["kind", "input"], "window": "3600000ms",
+            "states": ["pending", "completed"], "on_conflict": "reject"}});
+        assert_eq!(object(&line), expected);
+        assert_eq!(object(&["--unique", "k"]), json!({"unique": {"key": "k"}}));
         let at = object(&["--run-at", "2030-01-31T08:00:00+01:00"]);
         assert_eq!(at, json!({"run_at": "2030-01-31T07:00:00Z"}));
     }

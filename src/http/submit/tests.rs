@@ -4,14 +4,27 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::{domain::task::RetryPolicy, http::fields::MAX_DEPTH};
+use crate::{
+    domain::{
+        retry::{Growth, QueueTerms, RetryPolicy, RetryTerms},
+        task::TaskState,
+        unique::{OnConflict, Unique},
+    },
+    http::fields::MAX_DEPTH,
+};
+
+const RETRY: RetryPolicy = RetryPolicy {
+    kind: Growth::Exponential,
+    backoff_min: Duration::from_secs(1),
+    backoff_max: Duration::from_secs(60),
+    jitter: 0.5,
+    retry_on: Vec::new(),
+    never_on: Vec::new(),
+};
 
 const TASKS: settings::Tasks = settings::Tasks {
     max_attempts: 3,
-    retry: RetryPolicy {
-        backoff_min: Duration::from_secs(1),
-        backoff_max: Duration::from_secs(60),
-    },
+    retry: RETRY,
     max_input: 200,
     max_batch: 3,
     poll: Duration::from_secs(1),
@@ -22,7 +35,12 @@ const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn read_with(body: Value, header_key: Option<&str>) -> Result<Submission, Vec<FieldError>> {
     let mut count = 0;
-    read(body, &Rules { tasks: &TASKS, now: NOW, header_key }, || {
+    let of = |max_attempts| QueueTerms { timeout: None, max_attempts, retry: RETRY };
+    let terms = AllQueueTerms {
+        fallback: of(3),
+        queues: [("patient".parse().unwrap(), of(7))].into_iter().collect(),
+    };
+    read(body, &Rules { tasks: &TASKS, terms: &terms, now: NOW, header_key }, || {
         count += 1;
         TaskId::from_uuid(Uuid::from_u128(count))
     })
@@ -79,6 +97,34 @@ fn a_delay_counts_from_now_and_a_header_is_the_key() {
     };
     let read = read_with(json!({"delay": "90s"}), Some("h"));
     assert_eq!(read, Ok(Submission::One(Box::new(task))));
+}
+
+#[test]
+fn retries_are_read_and_what_is_not_said_is_the_queues() {
+    let body = json!({"queue": "patient", "retry": {"kind": "fixed", "backoff_min": "2s",
+        "backoff_max": "1h", "jitter": 0, "retry_on": ["exit:75", "stale"], "never_on": []}});
+    let retry = RetryTerms {
+        kind: Some(Growth::Fixed),
+        backoff_min: Some(Duration::from_secs(2)),
+        backoff_max: Some(Duration::from_secs(3600)),
+        jitter: Some(0.0),
+        retry_on: Some(vec!["exit:75".parse().unwrap(), "stale".parse().unwrap()]),
+        never_on: Some(Vec::new()),
+    };
+    let task = NewTask {
+        queue: "patient".parse().unwrap(),
+        max_attempts: 7,
+        terms: Terms { retry, ..Terms::default() },
+        ..plain(1)
+    };
+    assert_eq!(read_with(body, None), Ok(Submission::One(Box::new(task))));
+    let attempts = |body: Value| match read_with(body, None) {
+        Ok(Submission::One(task)) => (task.max_attempts, task.terms.is_empty()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(attempts(json!({"retry": {"max_attempts": 9}})), (9, true));
+    assert_eq!(attempts(json!({"retry": {}, "max_attempts": 2})), (2, true));
+    assert_eq!(attempts(json!({"retry": null})), (3, true));
 }
 
 #[test]
@@ -173,6 +219,19 @@ fn broken_numbers_and_times() -> Vec<Broken> {
         (json!({"max_attempts": -1}), "max_attempts", "from 1 to 1000"),
         (json!({"max_attempts": 1001}), "max_attempts", "from 1 to 1000"),
         (json!({"max_attempts": 2.5}), "max_attempts", "not 2.5"),
+        (json!({"retry": 3}), "retry", "not a number"),
+        (json!({"retry": {"king": "fixed"}}), "retry.king", "no field"),
+        (json!({"retry": {"kind": "sometimes"}}), "retry.kind", "one of fixed, linear"),
+        (json!({"retry": {"backoff_min": 3}}), "retry.backoff_min", "must be a string"),
+        (json!({"retry": {"backoff_max": "40days"}}), "retry.backoff_max", "30 days"),
+        (json!({"retry": {"backoff_min": "2s", "backoff_max": "1s"}}), "retry.backoff_min", "more"),
+        (json!({"retry": {"jitter": 1.5}}), "retry.jitter", "from 0 to 1"),
+        (json!({"retry": {"jitter": "0.5"}}), "retry.jitter", "from 0 to 1"),
+        (json!({"retry": {"retry_on": "exit"}}), "retry.retry_on", "array"),
+        (json!({"retry": {"retry_on": ["exit", "x"]}}), "retry.retry_on[1]", "write a class"),
+        (json!({"retry": {"never_on": [1]}}), "retry.never_on[0]", "not a number"),
+        (json!({"retry": {"max_attempts": 0}}), "retry.max_attempts", "from 1 to 1000"),
+        (json!({"max_attempts": 1, "retry": {"max_attempts": 1}}), "max_attempts", "either"),
         (json!({"timeout": 30}), "timeout", "must be a string"),
         (json!({"timeout": ""}), "timeout", ""),
         (json!({"timeout": "30"}), "timeout", ""),
@@ -194,6 +253,56 @@ fn broken_numbers_and_times() -> Vec<Broken> {
     ]
 }
 
+fn broken_unique() -> Vec<Broken> {
+    let of = |unique: Value| json!({ "unique": unique });
+    vec![
+        (of(json!("k")), "unique", "must be an object, not a string"),
+        (of(json!({})), "unique.key", "give a `key`"),
+        (of(json!({"key": null, "by": null})), "unique.key", "give a `key`"),
+        (of(json!({"key": ""})), "unique.key", "must not be empty"),
+        (of(json!({"key": "x".repeat(256)})), "unique.key", "at most 255"),
+        (of(json!({"key": "a\u{0}"})), "unique.key", "U+0000"),
+        (of(json!({"key": 7})), "unique.key", "must be a string"),
+        (of(json!({"by": []})), "unique.by", "must not be empty"),
+        (of(json!({"by": "input"})), "unique.by", "must be an array of strings"),
+        (of(json!({"by": ["input", "id"]})), "unique.by[1]", "queue, kind, input"),
+        (of(json!({"by": [7]})), "unique.by[0]", "must be a string, not a number"),
+        (of(json!({"key": "k", "by": ["input"]})), "unique.by", "either `key` or `by`"),
+        (of(json!({"key": "k", "window": 60})), "unique.window", "must be a string"),
+        (of(json!({"key": "k", "window": "0s"})), "unique.window", "at least 1ms"),
+        (of(json!({"key": "k", "window": "20years"})), "unique.window", "3650 days"),
+        (of(json!({"key": "k", "states": ["done"]})), "unique.states[0]", "no task state"),
+        (of(json!({"key": "k", "states": []})), "unique.states", "must not be empty"),
+        (of(json!({"key": "k", "on_conflict": "ignore"})), "unique.on_conflict", "reject"),
+        (of(json!({"key": "k", "ttl": 1})), "unique.ttl", "the fields are key, by, window"),
+        (json!({"tasks": [{}, {"unique": {"key": 1}}]}), "tasks[1].unique.key", "string"),
+    ]
+}
+
+#[test]
+fn what_is_to_be_unique_is_read() {
+    let unique = |body: Value| {
+        let Ok(Submission::One(task)) = read_with(body, None) else { panic!("one task") };
+        task.terms.unique.unwrap()
+    };
+    let plain = unique(json!({"unique": {"key": "k"}}));
+    let states = Unique::usual_states(None);
+    let (key, window, on_conflict) = ("k".to_owned(), None, OnConflict::Return);
+    assert_eq!(plain, Unique { key, window, states, on_conflict });
+
+    let full = unique(json!({"unique": {"key": "k", "window": "1h",
+        "states": ["pending", "failed"], "on_conflict": "replace"}}));
+    let window = Some(Duration::from_secs(3600));
+    assert_eq!((full.window, full.on_conflict), (window, OnConflict::Replace));
+    assert_eq!(full.states, [TaskState::Pending, TaskState::Failed]);
+
+    let by = json!({"by": ["kind", "input"], "window": "1h"});
+    let made = unique(json!({"kind": "a", "input": {"x": 1, "y": 2}, "unique": by}));
+    let same = unique(json!({"kind": "a", "input": {"y": 2, "x": 1}, "unique": by}));
+    assert_eq!(made, same);
+    assert_eq!(made.states, Unique::usual_states(window));
+}
+
 fn broken_inputs() -> Vec<Broken> {
     let deep = (0..=MAX_DEPTH).fold(json!(1), |inside, _| json!([inside]));
     vec![
@@ -212,7 +321,13 @@ static DEEP: std::sync::LazyLock<String> =
 
 #[test]
 fn every_broken_body_is_refused_by_the_name_of_its_field() {
-    let rows = [broken_shapes(), broken_words(), broken_numbers_and_times(), broken_inputs()];
+    let rows = [
+        broken_shapes(),
+        broken_words(),
+        broken_numbers_and_times(),
+        broken_unique(),
+        broken_inputs(),
+    ];
     let rows = rows.concat();
     assert!(rows.len() >= 50, "only {}", rows.len());
     for (body, field, word) in rows {

@@ -9,7 +9,7 @@ const TABLE: &[(&str, &str)] = &[
     ("[http]\nbnd = \"1\"", "hostler.toml:2: http.bnd: unknown key; did you mean `bind`?"),
     (
         "colour = true",
-        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `host`, `http`, `log`, `queue_defaults`, `queues`, `tasks`",
+        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `host`, `http`, `limits`, `log`, `queue_defaults`, `queues`, `tasks`",
     ),
     ("[fleet.a]", "hostler.toml:1: fleet: unknown key; did you mean `fleets`?"),
     ("http = 3", "hostler.toml:1: http: must be a table: write `[http]` and its keys below"),
@@ -40,6 +40,18 @@ const TABLE: &[(&str, &str)] = &[
     (
         "[http]\nmax_body = \"5 lots\"",
         "hostler.toml:2: http.max_body: `5 lots` is not a size: write a whole number with a unit, such as \"64KiB\", \"10MB\" or \"1GiB\"",
+    ),
+    (
+        "[tasks.retry]\njitter = 2",
+        "hostler.toml:2: tasks.retry.jitter: must be a number from 0 to 1, got 2",
+    ),
+    (
+        "[queue_defaults]\nretry = { backoff_min = \"2m\", backoff_max = \"1m\" }",
+        "hostler.toml:2: queue_defaults.retry.backoff_max: is 1m, less than backoff_min (2m): raise it",
+    ),
+    (
+        "[tasks.retry]\nnever_on = [\"exit\", \"exit:many\"]",
+        "hostler.toml:2: tasks.retry.never_on[1]: `exit:many` is no kind of failure: write a class (exit, task, timeout, stale, spawn, protocol or internal), or one with a code, as `exit:3` or `task:17`",
     ),
     ("[http]\nmax_body = \"1B\"", "hostler.toml:2: http.max_body: must be 1KiB to 1GiB, got 1B"),
     (
@@ -106,6 +118,19 @@ const TABLE: &[(&str, &str)] = &[
         "[queue_defaults]\npaused = \"no\"",
         "hostler.toml:2: queue_defaults.paused: must be true or false, got \"no\"",
     ),
+    (
+        "[queue_defaults]\nrate = \"60\"",
+        "hostler.toml:2: queue_defaults.rate: `60` is not a rate: write how many may begin within which time, as \"60/1m\"",
+    ),
+    (
+        "[limits]\nconcurrency = -1",
+        "hostler.toml:2: limits.concurrency: must be 0 to 1000000, got -1",
+    ),
+    (
+        "[limits.keys.\"account:*\"]\nconcurency = 1",
+        "hostler.toml:2: limits.keys.\"account:*\".concurency: unknown key; the keys here are `concurrency`, `rate`",
+    ),
+    ("[limits.keys]\na = 1", "hostler.toml:2: limits.keys.a: must be a table"),
     ("[http]\nmax_wait = \"1s\"\n[http]", "hostler.toml:3: is not TOML: duplicate key"),
     ("a = \"", "hostler.toml:1: is not TOML: invalid basic string, expected `\"`"),
 ];

@@ -1,7 +1,7 @@
 //! Which source wins, and where relative paths begin.
 
 use super::*;
-use crate::domain::{fleet::StopSignal, restart::When};
+use crate::domain::{fleet::StopSignal, restart::When, retry::Growth};
 
 const FLEET: &str = "[fleets.a]\nprotocol = \"worker\"\ncommand = [\"agent\"]\n";
 
@@ -48,6 +48,34 @@ fn variables_are_toml_where_they_are_and_text_where_text_is_wanted() {
     assert_eq!(c.name.as_str(), "c.d");
     assert_eq!(settings.log.components["queue"], slog::Level::Trace);
     assert_eq!(settings.queues.len(), 3);
+}
+
+#[test]
+fn queues_say_what_differs_from_the_retries_of_all_tasks() {
+    let world = World::with(&format!(
+        "{FLEET}queues = [\"plain\", \"slow\"]
+[tasks]
+max_attempts = 4
+retry = {{ backoff_min = \"2s\", never_on = [\"task:17\"] }}
+[queue_defaults]
+timeout = \"1h\"
+[queues.slow]
+timeout = \"2h\"
+max_attempts = 9
+retry = {{ kind = \"fixed\", backoff_min = \"10m\", jitter = 0, retry_on = [\"exit:3\"] }}"
+    ));
+    let terms = world.settings().queue_terms();
+    let (plain, slow) = (terms.of(&"plain".parse().unwrap()), terms.of(&"slow".parse().unwrap()));
+    let hour = Duration::from_secs(3600);
+    assert_eq!((plain.timeout, plain.max_attempts), (Some(hour), 4));
+    assert_eq!(plain.retry.kind, Growth::Exponential);
+    assert_eq!((plain.retry.backoff_min.as_secs(), plain.retry.jitter), (2, 0.5));
+    assert_eq!((slow.timeout, slow.max_attempts), (Some(hour * 2), 9));
+    assert_eq!((slow.retry.kind, slow.retry.jitter), (Growth::Fixed, 0.0));
+    assert_eq!((slow.retry.backoff_min, slow.retry.backoff_max), (hour / 6, hour / 6));
+    assert_eq!(slow.retry.retry_on, ["exit:3".parse().unwrap()]);
+    assert_eq!(slow.retry.never_on, ["task:17".parse().unwrap()]);
+    assert_eq!(terms.fallback.timeout, None, "of a queue that this host does not know");
 }
 
 #[test]

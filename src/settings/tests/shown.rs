@@ -22,6 +22,9 @@ protocol = "service"
 command = ["agent"]
 [queues.default]
 description = "all of it"
+timeout = "2m"
+max_attempts = 5
+retry = { kind = "linear", jitter = 0.25, never_on = ["task:17"] }
 "#;
 
 #[test]

@@ -8,13 +8,15 @@
 //! | file | statements |
 //! | --- | --- |
 //! | `claim.rs` | the transaction |
+//! | `needs.rs` | what tasks need, written down with them |
 //! | `situation.rs` | what is held, limited and waited for, by all hosts |
 //! | `read.rs` | what is told: what a task waits for, who holds what |
 
 mod claim;
+pub(super) mod needs;
 mod read;
 mod situation;
 
 pub use claim::{Claimed, Gate, Memory, Order, begin, gate};
 pub use read::{locks, waits_for};
-pub(super) use situation::needs;
+pub(super) use situation::needs as needs_of;

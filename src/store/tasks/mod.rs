@@ -3,6 +3,7 @@
 //! | file | statements |
 //! | --- | --- |
 //! | `submit.rs` | new tasks |
+//! | `unique.rs` | one task per key: a part of the submit |
 //! | `run.rs` | what hosts do all the time: claim, settle, promote |
 //! | `control.rs` | what people do: cancel, retry |
 //! | `read.rs` | what is told |
@@ -11,9 +12,10 @@ mod control;
 mod read;
 mod run;
 mod submit;
+mod unique;
 
 pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
 pub use read::{attempts, events, get, list};
-pub(super) use run::assignment;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub(super) use run::{assignment, run_terms};
 pub use submit::{MAX_KEY, MAX_KIND, submit};

@@ -1,17 +1,18 @@
 //! What is told of tasks.
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 
 use crate::{
     domain::{
         TaskId,
-        record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord},
+        record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom},
+        retry::RetryTerms,
         task::{FailureClass, TaskState},
     },
     store::{
         StoreError,
-        admission::needs,
+        admission::needs_of,
         codec::OutcomeWord,
         statement::{Fields, Sql, sql},
     },
@@ -68,6 +69,8 @@ pub async fn events(db: &impl GenericClient, task: TaskId) -> Result<Vec<EventRe
 
 fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
     let class: Option<FailureClass> = fields.get("class")?;
+    let timeout_ms: Option<u64> = fields.count_opt("timeout_ms")?;
+    let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
     Ok(TaskRecord {
         id: fields.get("id")?,
         queue: fields.get("queue")?,
@@ -80,7 +83,9 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         attempt: fields.get("attempt")?,
         failures: fields.count("failures")?,
         max_attempts: fields.count("max_attempts")?,
-        timeout_ms: fields.count_opt("timeout_ms")?,
+        timeout_ms,
+        timeout_from: if timeout_ms.is_some() { TimeoutFrom::Task } else { TimeoutFrom::Fleet },
+        retry: retry.map(|retry| retry.0),
         idempotency_key: fields.get("idempotency_key")?,
         host: fields.get("host_id")?,
         agent: fields.get("agent")?,
@@ -89,7 +94,7 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         run_at: fields.get("run_at")?,
         started_at: fields.get("started_at")?,
         finished_at: fields.get("finished_at")?,
-        needs: needs(fields)?,
+        needs: needs_of(fields)?,
         waits_for: None,
     })
 }

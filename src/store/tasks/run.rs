@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
+use tokio_postgres::types::Json;
 
 use crate::{
     domain::{
         AgentName, Attempt, HostId, QueueName, TaskId,
-        task::{Assignment, FailureClass, Outcome, Settlement, TaskEvent, TaskState, step},
+        retry::RetryTerms,
+        task::{
+            Assignment, FailureClass, Outcome, RunTerms, Settlement, TaskEvent, TaskState, step,
+        },
     },
     store::{
         StoreError,
@@ -86,7 +90,14 @@ pub(in crate::store) fn assignment(
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::from_millis(fields.count("waited_ms")?),
         frees,
+        terms: run_terms(fields)?,
     })
+}
+
+/// What the row of a claimed or resumed task says of its attempts.
+pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, StoreError> {
+    let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
+    Ok(RunTerms { retry: retry.map(|retry| retry.0) })
 }
 
 /// Writes the ends of attempts, and returns those that counted, in the order of their tasks' ids.

@@ -1,17 +1,26 @@
 //! New tasks.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    borrow::Cow,
+    collections::{HashMap, HashSet, hash_map::Entry},
     time::Duration,
 };
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 
+use super::unique;
 use crate::{
-    domain::{QueueName, TaskId, record::Submitted, task::NewTask},
+    domain::{
+        QueueName, TaskId,
+        record::{SubmitOutcome, Submitted},
+        retry::RetryTerms,
+        task::{NewTask, TaskState},
+        unique::{Answer, MAX_UNIQUE_KEY, Rejected},
+    },
     store::{
         StoreError,
+        admission::needs,
         codec::{Document, has_nul, int4, milliseconds},
         statement::{Sql, sql},
     },
@@ -23,18 +32,19 @@ pub const MAX_KEY: usize = 255;
 pub const MAX_KIND: usize = 255;
 
 const SUBMIT: Sql = sql!("tasks/submit");
-const INSERT_NEEDS: Sql = sql!("task_needs/insert");
 
-/// Inserts tasks, all or none, and answers for each in the order given.
+/// Inserts tasks, all or none, and answers for each in the order given. Where one has terms, `db`
+/// must be a transaction.
 ///
-/// A key that is taken, by an older task or by one earlier in the batch, gives that task, with
-/// `created` false; twenty submitters of one key at once all get the same. A task whose `run_at`
-/// is to come is scheduled, any other pending.
+/// An idempotency key that is taken, by an older task or by one earlier in the batch, gives that
+/// task, with `created` false; twenty submitters of one key at once all get the same. So it is with
+/// what is to be unique, as its terms say. A task whose `run_at` is to come is scheduled, any other
+/// pending.
 ///
 /// # Errors
 ///
-/// [`StoreError::UnknownQueue`] and [`StoreError::Unstorable`]: the batch is wrong, and nothing of
-/// it was inserted.
+/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`] and [`StoreError::NotUnique`]: the batch
+/// is wrong, and nothing of it may be committed.
 pub async fn submit(
     db: &impl GenericClient,
     tasks: &[NewTask],
@@ -50,17 +60,72 @@ pub async fn submit(
     if sent.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = insert(db, &sent).await?;
-    let answers = Answers::read(&rows)?;
-    insert_needs(db, &sent, &answers).await?;
+    let answers = if sent.iter().any(|task| task.terms.unique.is_some()) {
+        submit_unique(db, &sent).await.map_err(|error| in_words_of(error, &places))?
+    } else {
+        let inserted: Vec<_> = sent.iter().map(|task| Cow::Borrowed(*task)).collect();
+        let rows = insert(db, &inserted).await?;
+        let answers = Answers::read(&rows)?;
+        insert_needs(db, &inserted, &answers).await?;
+        sent.iter().map(|task| answers.of(task)).collect::<Result<_, _>>()?
+    };
     let mut first = vec![true; sent.len()];
-    places
+    Ok(places
         .into_iter()
         .map(|place| {
-            let mut answer = answers.of(sent[place])?;
+            let answer = answers[place].clone();
             // The second task with a key was not the one that was inserted.
-            answer.created &= std::mem::replace(&mut first[place], false);
-            Ok(answer)
+            if std::mem::replace(&mut first[place], false) { answer } else { again(answer) }
+        })
+        .collect())
+}
+
+/// The error with the places that tasks have in the whole batch; `places` says which was sent where.
+fn in_words_of(error: StoreError, places: &[usize]) -> StoreError {
+    let StoreError::NotUnique { rejected } = error else { return error };
+    let whole = |sent| places.iter().position(|place| *place == sent).unwrap_or(sent);
+    let (position, earlier) = (whole(rejected.position), rejected.earlier.map(whole));
+    StoreError::NotUnique { rejected: Rejected { position, earlier, ..rejected } }
+}
+
+/// The answer to a task that was already there when it was submitted.
+fn again(answer: Submitted) -> Submitted {
+    Submitted { created: false, outcome: SubmitOutcome::Existing, ..answer }
+}
+
+/// Inserts tasks of which some are to be the only ones of their keys.
+async fn submit_unique(
+    db: &impl GenericClient,
+    sent: &[&NewTask],
+) -> Result<Vec<Submitted>, StoreError> {
+    let resolved = unique::resolve(db, sent).await?;
+    let inserted = resolved.to_insert();
+    let rows = if inserted.is_empty() { Vec::new() } else { insert(db, &inserted).await? };
+    let answers = Answers::read(&rows)?;
+    insert_needs(db, &inserted, &answers).await?;
+    let made: HashSet<TaskId> = inserted
+        .iter()
+        .filter(|task| answers.of(task).is_ok_and(|answer| answer.created))
+        .map(|task| task.id)
+        .collect();
+    let replaced = resolved.finish(db, |task| made.contains(&task.id)).await?;
+    // Where a task of this very submit is: it may have been replaced by a later one of it.
+    let state_of = |task, known| {
+        let inserted = answers.by_id.get(&task).map(|answer| answer.state);
+        replaced.get(&task).copied().or(inserted).unwrap_or(known)
+    };
+    sent.iter()
+        .enumerate()
+        .map(|(place, task)| match resolved.answer(place) {
+            Answer::Create { .. } => answers.of(task),
+            Answer::Existing { task, state } => {
+                let outcome = SubmitOutcome::Existing;
+                Ok(Submitted::new(*task, state_of(*task, *state), outcome))
+            }
+            Answer::Replaced { task } => {
+                let state = state_of(*task, TaskState::Pending);
+                Ok(Submitted::new(*task, state, SubmitOutcome::Replaced))
+            }
         })
         .collect()
 }
@@ -82,6 +147,14 @@ fn check(task: &NewTask) -> Result<(), (&'static str, &'static str)> {
     }
     if task.timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
         return Err(("timeout", "must be at least a millisecond"));
+    }
+    if let Some(unique) = &task.terms.unique {
+        match unique.key.chars().count() {
+            0 => return Err(("unique.key", "must not be empty")),
+            1..=MAX_UNIQUE_KEY if unique.key.contains('\0') => return Err(("unique.key", NUL)),
+            1..=MAX_UNIQUE_KEY => {}
+            _ => return Err(("unique.key", "is longer than 255 characters")),
+        }
     }
     match task.idempotency_key.as_deref() {
         Some("") => Err(("idempotency_key", "must not be empty")),
@@ -114,7 +187,10 @@ fn one_per_key(tasks: &[NewTask]) -> (Vec<usize>, Vec<&NewTask>) {
     (places, sent)
 }
 
-async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>, StoreError> {
+async fn insert(
+    db: &impl GenericClient,
+    tasks: &[Cow<'_, NewTask>],
+) -> Result<Vec<Row>, StoreError> {
     let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
     let queues: Vec<_> = tasks.iter().map(|task| &task.queue).collect();
     let kinds: Vec<_> = tasks.iter().map(|task| &*task.kind).collect();
@@ -124,6 +200,7 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
     let max_attempts: Vec<_> = tasks.iter().map(|task| int4(task.max_attempts)).collect();
     let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
+    let retries: Vec<_> = tasks.iter().map(|task| own_retry(task)).collect();
     let lanes: Vec<_> = tasks.iter().map(|task| task.terms.needs.lane()).collect();
     SUBMIT
         .query(
@@ -138,6 +215,7 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
                 &max_attempts,
                 &timeouts,
                 &keys,
+                &retries,
                 &lanes,
             ],
         )
@@ -147,23 +225,18 @@ async fn insert(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>,
 /// Writes down what those need that were made just now.
 async fn insert_needs(
     db: &impl GenericClient,
-    tasks: &[&NewTask],
+    inserted: &[Cow<'_, NewTask>],
     answers: &Answers<'_>,
 ) -> Result<(), StoreError> {
-    let (mut ids, mut kinds, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    for task in tasks.iter().filter(|task| !task.terms.needs.is_empty()) {
-        if answers.of(task)?.created {
-            for (kind, name) in task.terms.needs.rows() {
-                ids.push(task.id);
-                kinds.push(kind);
-                names.push(name);
-            }
-        }
-    }
-    if !ids.is_empty() {
-        INSERT_NEEDS.query(db, &[&ids, &kinds, &names]).await?;
-    }
-    Ok(())
+    let made = inserted.iter().filter(|task| {
+        !task.terms.needs.is_empty() && answers.of(task).is_ok_and(|answer| answer.created)
+    });
+    needs::insert(db, made.map(|task| (task.id, &task.terms.needs))).await
+}
+
+/// What a task says of how it is tried again, as its column holds it.
+pub(super) fn own_retry(task: &NewTask) -> Option<Json<RetryTerms>> {
+    (!task.terms.retry.is_empty()).then(|| Json(task.terms.retry.clone()))
 }
 
 /// What the statement returned, by what it can be found with.
@@ -180,15 +253,13 @@ impl<'a> Answers<'a> {
             if let Some(queue) = fields.get::<Option<QueueName>>("unknown_queue")? {
                 return Err(StoreError::UnknownQueue { queue });
             }
-            let answer = Submitted {
-                id: fields.get("id")?,
-                state: fields.get("state")?,
-                created: fields.get("created")?,
-            };
-            match fields.get::<Option<&str>>("idempotency_key")? {
-                Some(key) => answers.by_key.insert(key, answer),
-                None => answers.by_id.insert(answer.id, answer),
-            };
+            let created = fields.get("created")?;
+            let outcome = if created { SubmitOutcome::Created } else { SubmitOutcome::Existing };
+            let answer = Submitted::new(fields.get("id")?, fields.get("state")?, outcome);
+            if let Some(key) = fields.get::<Option<&str>>("idempotency_key")? {
+                answers.by_key.insert(key, answer.clone());
+            }
+            answers.by_id.insert(answer.id, answer);
         }
         Ok(answers)
     }

@@ -16,7 +16,7 @@ use hostler::{
     domain::{
         Attempt, TaskId,
         fleet::OutputFormat,
-        task::{Assignment, FailureClass, Outcome},
+        task::{Assignment, FailureClass, Outcome, RunTerms},
     },
     protocol::{
         exec::{self, Exit},
@@ -51,6 +51,7 @@ fn assignment(number: u128, input: Value) -> Assignment {
         timeout: None,
         waited: std::time::Duration::ZERO,
         frees: false,
+        terms: RunTerms::default(),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Locks, limits and pauses, by the real program. The poll is so rare that whatever happens, happens
 //! because somebody was woken.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::{
     host::Host,
-    processes::{eventually, within},
+    processes::{eventually, now, within},
     wire::Ask,
 };
 
@@ -164,7 +164,7 @@ fn limits_are_changed_while_it_runs_and_every_host_goes_by_them() {
     // A rate opens by itself.
     host.cli_json(&["queue", "limit", "code", "--concurrency", "off", "--rate", "2/2s"]);
     let ids: Vec<_> = (0..4).map(|_| host.submit(&sleeper(1, &json!({"queue": "code"})))).collect();
-    let began = Instant::now();
+    let began = now();
     for id in &ids {
         assert_eq!(host.wait(id)["state"], "completed");
     }

@@ -8,6 +8,8 @@ pub(crate) mod embedded;
 mod input;
 mod stop;
 mod tasks;
+mod time;
+mod unique;
 
 use crate::support::host::WORKER;
 

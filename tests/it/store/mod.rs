@@ -13,6 +13,7 @@ mod schema;
 mod settle;
 mod states;
 mod submit;
+mod unique;
 
 use std::time::Duration;
 

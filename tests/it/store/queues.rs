@@ -13,14 +13,8 @@ async fn a_queue_is_made_once_and_stays_as_operators_left_it() {
     let world = World::new().await;
     let name: hostler::domain::QueueName = "slow".parse().unwrap();
     let told = |paused, description: &str| {
-        [(
-            name.clone(),
-            settings::Queue {
-                paused,
-                description: description.to_owned(),
-                ..settings::Queue::default()
-            },
-        )]
+        let description = description.to_owned();
+        [(name.clone(), settings::Queue { paused, description, ..settings::Queue::default() })]
     };
     queues::ensure(&world.db, &told(true, "one")).await.unwrap();
     assert!(queues::resume(&world.db, &name).await.unwrap());

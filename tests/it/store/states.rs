@@ -5,7 +5,7 @@ use std::time::Duration;
 use hostler::{
     domain::{
         Attempt, TaskId,
-        task::{Assignment, TaskEvent, TaskState, step},
+        task::{Assignment, RunTerms, TaskEvent, TaskState, step},
     },
     store::tasks,
 };
@@ -78,6 +78,12 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
         TaskEvent::InputGiven => {
             world.db.batch_execute(&raw("awaiting_input", "running")).await.unwrap();
         }
+        TaskEvent::Deferred => {
+            let defer = "UPDATE hostler.tasks
+                SET state = 'scheduled', version = version + 1, finished_at = NULL
+                WHERE id = $1 AND state IN ('pending', 'failed', 'cancelled')";
+            world.db.execute(defer, &[id.as_uuid()]).await.unwrap();
+        }
         TaskEvent::Due => {
             let due = "UPDATE hostler.tasks SET run_at = now() WHERE id = $1";
             world.db.execute(due, &[id.as_uuid()]).await.unwrap();
@@ -117,6 +123,7 @@ fn held(task: TaskId, attempt: Attempt) -> Assignment {
         timeout: None,
         waited: std::time::Duration::ZERO,
         frees: false,
+        terms: RunTerms::default(),
     }
 }
 

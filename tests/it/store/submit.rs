@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use hostler::{
-    domain::{QueueName, record::Submitted, task::TaskState},
+    domain::{
+        QueueName,
+        record::{SubmitOutcome, Submitted},
+        retry::{Growth, RetryTerms},
+        task::TaskState,
+    },
     store::{Recovery, StoreError, tasks},
 };
 use jiff::Timestamp;
@@ -34,6 +39,25 @@ async fn answers_come_in_the_order_of_the_batch() {
 }
 
 #[tokio::test]
+async fn retry_terms_go_with_the_task_to_whoever_runs_it() {
+    let world = World::new().await;
+    let retry = RetryTerms {
+        kind: Some(Growth::Linear),
+        backoff_min: Some(Duration::from_millis(1_500)),
+        never_on: Some(vec!["task:17".parse().unwrap()]),
+        ..RetryTerms::default()
+    };
+    let mut own = task(&world.queue);
+    own.terms.retry = retry.clone();
+    tasks::submit(&world.db, &[task(&world.queue), own.clone()]).await.unwrap();
+    let told = tasks::get(&world.db, own.id).await.unwrap().unwrap();
+    assert_eq!(told.retry, Some(retry.clone()));
+    let given = world.claim(2).await;
+    let terms: Vec<_> = given.iter().map(|one| one.terms.retry.clone()).collect();
+    assert_eq!(terms, [Some(retry), None], "in the order of their ids");
+}
+
+#[tokio::test]
 async fn a_key_is_one_task_in_a_batch_and_ever_after() {
     let world = World::new().await;
     let keyed = |key: &str| {
@@ -43,7 +67,8 @@ async fn a_key_is_one_task_in_a_batch_and_ever_after() {
     };
     let batch = [keyed("a"), keyed("b"), keyed("a"), task(&world.queue)];
     let made = tasks::submit(&world.db, &batch).await.unwrap();
-    assert_eq!(made[2], Submitted { created: false, ..made[0].clone() });
+    let (id, state) = (made[0].id, made[0].state);
+    assert_eq!(made[2], Submitted::new(id, state, SubmitOutcome::Existing));
     assert_eq!(made.iter().map(|made| made.created).collect::<Vec<_>>(), [true, true, false, true]);
 
     // The same again, also with the same ids, as after an answer that was lost.
