@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-soak lint fmt doc bench bench-pure bench-plan bench-tasks setup clean
+.PHONY: help demo test test-soak lint fmt doc bench bench-pure bench-plan bench-tasks bench-queue setup clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,7 @@ fmt: ## Formats the code
 doc: ## The code's documentation, without warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
 
-bench: bench-pure bench-plan bench-tasks ## All benchmarks; figures go to target/bench/
+bench: bench-pure bench-plan bench-tasks ## All benchmarks that are quick; figures go to target/bench/
 
 bench-pure: ## The pure parts, by criterion
 	$(CARGO) bench --bench decisions
@@ -41,6 +41,10 @@ bench-plan: ## How good and how fast plans are scheduled; BENCH_PYTHON names a P
 
 bench-tasks: setup ## Pick-up latency and throughput end to end, beside a bare floor in the same run
 	$(CARGO) bench --bench tasks
+
+bench-queue: setup ## The queue beside nine peers and bare SQL in one run; BENCH_PEERS=none leaves the peers out
+	@benches/queue/peers.sh
+	$(CARGO) bench --bench queue
 
 clean: ## Removes what was built
 	$(CARGO) clean

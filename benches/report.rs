@@ -82,9 +82,18 @@ pub(crate) fn publish(name: &str, rows: &[Row]) -> io::Result<()> {
             row.best_peer.map_or_else(String::new, |peer| format!("{:.2}", row.ours / peer));
         println!("{:<58} {:>12} {:<12} {:>12}  {:>7}", row.what, row.ours, row.unit, peer, ratio);
     }
+    write(name, rows)
+}
+
+/// Writes `what` to `target/bench/NAME.json` of the project, and says so.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub(crate) fn write(name: &str, what: &(impl Serialize + ?Sized)) -> io::Result<()> {
     let path = directory().join(format!("{name}.json"));
     fs::create_dir_all(directory())?;
-    let text = serde_json::to_string_pretty(rows)?;
+    let text = serde_json::to_string_pretty(what)?;
     fs::write(&path, text + "\n")?;
     println!("\n{}", path.display());
     Ok(())

@@ -68,6 +68,10 @@ CREATE TABLE hostler.hosts (
     version text NOT NULL,
     started_at timestamp with time zone NOT NULL DEFAULT now(),
     lease_ends_at timestamp with time zone NOT NULL,
+    kind text NOT NULL DEFAULT 'host'::text,
+    agent text,
+    CONSTRAINT hosts_agent_iff_external CHECK (((kind = 'external'::text) = (agent IS NOT NULL))),
+    CONSTRAINT hosts_kind CHECK ((kind = ANY (ARRAY['host'::text, 'external'::text]))),
     CONSTRAINT hosts_one_per_slot UNIQUE (slot),
     CONSTRAINT hosts_pkey PRIMARY KEY (id)
 ) WITH (fillfactor=50);
@@ -102,6 +106,15 @@ CREATE TABLE hostler.limits (
     CONSTRAINT limits_make_sense CHECK (((concurrency >= 0) AND (rate_count >= 1) AND (rate_per_ms >= 1))),
     CONSTRAINT limits_pkey PRIMARY KEY (scope, name),
     CONSTRAINT rate_is_whole CHECK (((rate_count IS NULL) = (rate_per_ms IS NULL)))
+);
+
+CREATE TABLE hostler.queue_terms (
+    queue text NOT NULL,
+    max_attempts integer NOT NULL,
+    timeout_ms bigint,
+    retry jsonb NOT NULL,
+    CONSTRAINT queue_terms_pkey PRIMARY KEY (queue),
+    CONSTRAINT terms_make_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0)))
 );
 
 CREATE TABLE hostler.queues (
@@ -259,6 +272,407 @@ CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, i
 
 CREATE INDEX tasks_scheduled ON hostler.tasks USING btree (run_at) WHERE (state = 'scheduled'::task_state);
 
+CREATE OR REPLACE FUNCTION hostler.after_failure(queue text, own jsonb, detail jsonb, failures integer, max_attempts integer, dice double precision DEFAULT random())
+ RETURNS interval
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    given CONSTANT jsonb := (
+        SELECT retry FROM hostler.queue_terms
+        WHERE queue_terms.queue IN (after_failure.queue, '') ORDER BY queue_terms.queue DESC LIMIT 1
+    );
+    policy CONSTANT jsonb := given || jsonb_strip_nulls(coalesce(own, '{}'));
+    kinds CONSTANT text[] := ARRAY['task'] || CASE
+        WHEN jsonb_typeof(detail -> 'code') = 'number' THEN ARRAY['task:' || (detail ->> 'code')]
+    END;
+    -- One end of the wait alone moves the other where it would be on the wrong side.
+    longest CONSTANT numeric := CASE
+        WHEN jsonb_typeof(own -> 'backoff_max_ms') = 'number' THEN policy -> 'backoff_max_ms'
+        ELSE greatest(policy -> 'backoff_max_ms', policy -> 'backoff_min_ms')
+    END;
+    shortest CONSTANT numeric := least((policy -> 'backoff_min_ms')::numeric, longest);
+    jitter CONSTANT double precision := policy -> 'jitter';
+    failed CONSTANT integer := failures + 1;
+BEGIN
+    IF failed >= max_attempts
+        OR policy -> 'never_on' ?| kinds
+        OR policy -> 'retry_on' <> '[]' AND NOT policy -> 'retry_on' ?| kinds
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN least(
+            shortest * CASE policy ->> 'kind'
+                WHEN 'fixed' THEN 1
+                WHEN 'linear' THEN failed
+                ELSE 2::numeric ^ least(failed - 1, 40)
+            END,
+            longest
+        ) * (1 - jitter + jitter * dice) * interval '1 millisecond';
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.check_agent(agent_name text, control_agent text, lease interval)
+ RETURNS void
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+BEGIN
+    IF agent_name IS NULL OR agent_name !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' THEN
+        RAISE EXCEPTION 'parameter "agent_name": "%" cannot be the name of an agent', agent_name
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 1 to 63 characters, a to z, 0 to 9, "_", "." and "-", and begin with a letter or a digit.';
+    ELSIF control_agent IS NULL OR length(control_agent) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'parameter "control_agent" of agent "%" must have 1 to 255 characters',
+            agent_name
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF lease IS NULL OR lease NOT BETWEEN interval '1 second' AND interval '1 day' THEN
+        RAISE EXCEPTION 'parameter "lease" of agent "%" must be from 1 second to 1 day, got %',
+            agent_name, lease
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.claim_task(agent_name text, control_agent text DEFAULT 'external'::text, queues text[] DEFAULT NULL::text[], lease interval DEFAULT '00:01:00'::interval)
+ RETURNS TABLE(task_id uuid, input_data jsonb, attempt integer, queue text, kind text, attempts_left integer, timeout interval, lease_ends_at timestamp with time zone)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    holder uuid;
+    until timestamptz;
+    lost uuid[];
+    unknown text;
+BEGIN
+    PERFORM hostler.check_agent(agent_name, control_agent, lease);
+    SELECT name INTO unknown
+    FROM unnest(claim_task.queues) AS given (name)
+    WHERE NOT EXISTS (SELECT FROM hostler.queues WHERE queues.name = given.name)
+    LIMIT 1;
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'agent "%" cannot claim: parameter "queues": there is no queue "%"',
+            agent_name, unknown
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- Who did not renew is lost, as where a host of ours looks: there may be none.
+    lost := ARRAY(
+        SELECT id FROM hostler.hosts WHERE lease_ends_at < now() ORDER BY id FOR UPDATE SKIP LOCKED
+    );
+    IF cardinality(lost) > 0 THEN
+        DELETE FROM hostler.hosts WHERE id = ANY (lost);
+        PERFORM hostler.put_back(lost, 'the host did not renew its lease');
+    END IF;
+
+    -- An agent that finds nothing writes nothing, however often it looks.
+    IF NOT EXISTS (
+        SELECT
+        FROM hostler.queues
+        CROSS JOIN LATERAL (
+            SELECT FROM hostler.tasks
+            WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
+            LIMIT 1
+        ) AS pending
+        WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
+    ) THEN
+        RETURN;
+    END IF;
+
+    INSERT INTO hostler.hosts AS held (id, slot, kind, name, agent, version, lease_ends_at)
+    VALUES (
+        gen_random_uuid(), hostler.external_slot(agent_name, control_agent), 'external',
+        control_agent, agent_name, '', clock_timestamp() + lease
+    )
+    ON CONFLICT (slot) DO UPDATE
+    SET lease_ends_at = greatest(held.lease_ends_at, EXCLUDED.lease_ends_at)
+    RETURNING held.id, held.lease_ends_at INTO holder, until;
+
+    -- As sql/queries/tasks/claim.sql, for one agent.
+    RETURN QUERY
+    WITH candidate AS MATERIALIZED (
+        SELECT best.id
+        FROM hostler.queues
+        CROSS JOIN LATERAL (
+            SELECT tasks.id, tasks.priority
+            FROM hostler.tasks
+            WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
+            ORDER BY tasks.priority DESC, tasks.id
+            LIMIT 65
+        ) AS best
+        WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
+        ORDER BY best.priority DESC, best.id
+    ), due AS MATERIALIZED (
+        SELECT locked.id
+        FROM unnest(ARRAY(SELECT id FROM candidate)) WITH ORDINALITY AS ranked (id, place)
+        CROSS JOIN LATERAL (
+            SELECT tasks.id
+            FROM hostler.tasks
+            WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
+            FOR UPDATE SKIP LOCKED
+        ) AS locked
+        ORDER BY ranked.place
+        LIMIT 1
+    )
+    UPDATE hostler.tasks
+    SET state = 'running', version = version + 1, attempt = attempt + 1, host_id = holder,
+        agent = claim_task.agent_name, started_at = now()
+    WHERE id = ANY (ARRAY(SELECT due.id FROM due))
+    RETURNING id, (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id),
+        attempt, queue, kind, max_attempts - failures,
+        coalesce(
+            timeout_ms,
+            (SELECT timeout_ms FROM hostler.queue_terms WHERE queue_terms.queue = tasks.queue)
+        ) * interval '1 millisecond',
+        until;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.complete_task(task_id uuid, output jsonb DEFAULT 'null'::jsonb, attempt integer DEFAULT NULL::integer, agent_name text DEFAULT NULL::text, control_agent text DEFAULT 'external'::text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT hostler.end_external_attempt(
+        task_id, attempt, agent_name, control_agent, 'completed', coalesce(output, 'null'),
+        NULL, NULL, NULL
+    )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.end_external_attempt(task_id uuid, attempt integer, agent_name text, control_agent text, outcome attempt_outcome, output jsonb, message text, detail jsonb, reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    held record;
+    next hostler.task_state;
+    wait interval;
+BEGIN
+    IF attempt IS NULL AND agent_name IS NULL THEN
+        RAISE EXCEPTION 'task %: give parameter "attempt", as claim_task told it, or "agent_name"',
+            task_id
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Without either, an answer that comes too late could not be told from one that counts.';
+    END IF;
+    SELECT tasks.*, hosts.id AS holder INTO held
+    FROM hostler.tasks
+    JOIN hostler.hosts ON hosts.id = tasks.host_id
+    WHERE tasks.id = end_external_attempt.task_id
+        AND tasks.state IN ('running', 'awaiting_input')
+        AND tasks.attempt = coalesce(end_external_attempt.attempt, tasks.attempt)
+        AND hosts.kind = 'external'
+        AND (
+            end_external_attempt.agent_name IS NULL
+            OR hosts.slot = hostler.external_slot(
+                end_external_attempt.agent_name, end_external_attempt.control_agent
+            )
+        )
+    FOR UPDATE OF tasks;
+    IF NOT FOUND OR held.state = 'awaiting_input' AND outcome = 'completed' THEN
+        RETURN false;
+    END IF;
+    IF outcome = 'failed' THEN
+        wait := hostler.after_failure(
+            held.queue, held.retry, detail, held.failures, held.max_attempts
+        );
+    END IF;
+    next := CASE
+        WHEN outcome = 'completed' THEN 'completed'
+        WHEN outcome = 'failed' AND wait IS NULL THEN 'failed'
+        WHEN held.cancel_requested OR outcome = 'cancelled' THEN 'cancelled'
+        WHEN outcome = 'failed' THEN 'scheduled'
+        ELSE 'pending'
+    END;
+    UPDATE hostler.tasks
+    SET state = next,
+        finished_at = CASE WHEN next IN ('completed', 'failed', 'cancelled') THEN now() END,
+        run_at = CASE WHEN next = 'scheduled' THEN now() + wait ELSE run_at END,
+        failures = failures + (outcome = 'failed')::integer,
+        version = version + 1,
+        host_id = NULL, agent = NULL, started_at = NULL, cancel_requested = false
+    WHERE id = held.id;
+    INSERT INTO hostler.attempts (
+        task_id, attempt, outcome, class, message, detail, reason, host_id, agent, started_at
+    )
+    VALUES (
+        held.id, held.attempt, outcome,
+        CASE WHEN outcome = 'failed' THEN 'task' END::hostler.failure_class,
+        message, detail, reason, held.holder, held.agent, held.started_at
+    );
+    IF next = 'completed' THEN
+        INSERT INTO hostler.task_results (task_id, output) VALUES (held.id, output);
+    ELSIF next = 'pending' THEN
+        PERFORM hostler.wake_hosts(NULL);
+    END IF;
+    RETURN true;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.enqueue(queue text, kind text, input jsonb DEFAULT 'null'::jsonb, priority integer DEFAULT 0, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, wake boolean DEFAULT NULL::boolean)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    problem text := hostler.task_problem(
+        queue, kind, priority, run_at, delay, max_attempts, timeout, idempotency_key
+    );
+    due CONSTANT timestamptz := coalesce(run_at, now() + delay, now());
+    waits CONSTANT boolean := due > now();
+    made uuid;
+    is_new boolean;
+BEGIN
+    IF problem IS NULL AND NOT EXISTS (SELECT FROM hostler.queues WHERE name = enqueue.queue) THEN
+        problem := 'parameter "queue": there is no such queue';
+    END IF;
+    IF problem IS NOT NULL THEN
+        PERFORM hostler.refuse_task(enqueue.queue, problem);
+    END IF;
+    made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+    -- As in sql/queries/tasks/submit.sql: the update changes nothing but makes the row visible,
+    -- whenever it was committed; and a row that was inserted has no xmax.
+    WITH inserted AS (
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
+        )
+        VALUES (
+            made, enqueue.queue, enqueue.kind,
+            CASE WHEN waits THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
+            coalesce(enqueue.priority, 0), due,
+            coalesce(
+                enqueue.max_attempts,
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = enqueue.queue),
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = '')
+            ),
+            extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key
+        )
+        ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
+        SET idempotency_key = EXCLUDED.idempotency_key
+        RETURNING tasks.id, tasks.xmax = 0 AS is_new
+    ), inputs AS (
+        INSERT INTO hostler.task_inputs (task_id, input)
+        SELECT inserted.id, coalesce(enqueue.input, 'null') FROM inserted WHERE inserted.is_new
+    )
+    SELECT inserted.id, inserted.is_new INTO made, is_new FROM inserted;
+    IF is_new AND NOT waits THEN
+        PERFORM hostler.wake_hosts(enqueue.wake);
+    END IF;
+    RETURN made;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.enqueue_many(tasks jsonb, wake boolean DEFAULT NULL::boolean)
+ RETURNS TABLE(place bigint, task_id uuid, created boolean)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    base CONSTANT bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+    wrong boolean;
+    ready boolean;
+BEGIN
+    IF enqueue_many.tasks IS NULL OR jsonb_typeof(enqueue_many.tasks) <> 'array' THEN
+        RAISE EXCEPTION 'cannot enqueue: parameter "tasks" must be a JSON array of objects'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- All at once where all is well, which is nearly always.
+    BEGIN
+        SELECT coalesce(bool_or(
+            jsonb_typeof(given.task) <> 'object'
+            OR given.task - ARRAY['queue', 'kind', 'input', 'priority', 'run_at', 'delay',
+                'max_attempts', 'timeout', 'idempotency_key'] <> '{}'
+            OR hostler.task_problem(f.queue, f.kind, f.priority, f.run_at, f.delay,
+                f.max_attempts, f.timeout, f.idempotency_key) IS NOT NULL
+            OR NOT f.queue = ANY (ARRAY(SELECT name FROM hostler.queues))
+        ), false)
+        INTO wrong
+        FROM jsonb_array_elements(enqueue_many.tasks) AS given (task)
+        CROSS JOIN LATERAL hostler.task_fields(given.task) AS f;
+    EXCEPTION WHEN data_exception THEN
+        wrong := true;
+    END;
+    IF wrong THEN
+        PERFORM hostler.refuse_tasks(enqueue_many.tasks);
+    END IF;
+
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT given.place, f.*, coalesce(f.run_at, now() + f.delay, now()) AS due,
+            hostler.task_id_at(base + given.place) AS id,
+            -- The first of those that have the same key is the one that is sent.
+            f.idempotency_key IS NULL
+                OR row_number() OVER (PARTITION BY f.idempotency_key ORDER BY given.place) = 1
+                AS sent
+        FROM jsonb_array_elements(enqueue_many.tasks) WITH ORDINALITY AS given (task, place)
+        CROSS JOIN LATERAL hostler.task_fields(given.task) AS f
+    ), made AS (
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
+        )
+        SELECT id, queue, kind,
+            CASE WHEN due > now() THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
+            coalesce(priority, 0), due,
+            coalesce(
+                max_attempts,
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = given.queue),
+                (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = '')
+            ),
+            extract(epoch FROM timeout) * 1000, idempotency_key
+        FROM given
+        WHERE sent
+        ORDER BY idempotency_key, id
+        ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
+        SET idempotency_key = EXCLUDED.idempotency_key
+        RETURNING tasks.id, tasks.idempotency_key, tasks.xmax = 0 AS is_new
+    ), inputs AS (
+        INSERT INTO hostler.task_inputs (task_id, input)
+        SELECT given.id, given.input
+        FROM given
+        WHERE given.sent AND given.id IN (SELECT made.id FROM made WHERE made.is_new)
+    )
+    SELECT given.place, made.id, made.is_new AND given.sent
+    FROM given
+    JOIN made ON coalesce('key ' || made.idempotency_key, made.id::text)
+        = coalesce('key ' || given.idempotency_key, given.id::text)
+    ORDER BY given.place;
+    PERFORM hostler.wake_hosts(enqueue_many.wake);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.external_slot(agent_name text, control_agent text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT md5(length(control_agent) || ':' || control_agent || agent_name)::uuid
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.fail_task(task_id uuid, error text, attempt integer DEFAULT NULL::integer, agent_name text DEFAULT NULL::text, control_agent text DEFAULT 'external'::text, detail jsonb DEFAULT 'null'::jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT hostler.end_external_attempt(
+        task_id, attempt, agent_name, control_agent, 'failed', NULL,
+        coalesce(error, ''), coalesce(detail, 'null'), NULL
+    )
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.forget_deleted_keys()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -292,6 +706,48 @@ BEGIN
     DELETE FROM hostler.task_holds WHERE task_id = OLD.id;
     RETURN NULL;
 END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.heartbeat(agent_name text, control_agent text DEFAULT 'external'::text, lease interval DEFAULT '00:01:00'::interval)
+ RETURNS TABLE(task_id uuid, attempt integer, cancel_requested boolean, lease_ends_at timestamp with time zone)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    holder uuid;
+    until timestamptz;
+BEGIN
+    PERFORM hostler.check_agent(agent_name, control_agent, lease);
+    -- A lease that has ended and that nobody took over is as good as one that has not.
+    UPDATE hostler.hosts
+    SET lease_ends_at = clock_timestamp() + lease
+    WHERE slot = hostler.external_slot(agent_name, control_agent)
+    RETURNING id, lease_ends_at INTO holder, until;
+    RETURN QUERY
+    SELECT id, attempt, cancel_requested, until
+    FROM hostler.tasks
+    WHERE host_id = holder AND state IN ('running', 'awaiting_input')
+    ORDER BY id;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.plainly_claimable(wanted text[])
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT ARRAY(
+        SELECT name
+        FROM hostler.queues
+        WHERE (wanted IS NULL OR name = ANY (wanted))
+            AND concurrency IS NULL AND rate_count IS NULL
+            AND (NOT paused OR paused_until <= now())
+            AND NOT EXISTS (SELECT FROM hostler.limits WHERE limits.limited AND limits.scope = 'all')
+    )
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.put_back(lost_hosts uuid[], why text, keep uuid[] DEFAULT '{}'::uuid[])
@@ -350,6 +806,16 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.refuse_task(queue text, problem text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'cannot enqueue into queue "%": %', queue, problem
+        USING ERRCODE = 'invalid_parameter_value';
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.refuse_task_step()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -374,6 +840,74 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.refuse_tasks(tasks jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    task jsonb;
+    place bigint;
+    field text;
+    problem text;
+BEGIN
+    FOR task, place IN SELECT * FROM jsonb_array_elements(tasks) WITH ORDINALITY LOOP
+        problem := NULL;
+        IF jsonb_typeof(task) <> 'object' THEN
+            problem := 'it must be an object, not ' || jsonb_typeof(task);
+        ELSE
+            SELECT format('"%s" is no parameter', key) INTO problem
+            FROM jsonb_object_keys(task) AS keys (key)
+            WHERE key NOT IN ('queue', 'kind', 'input', 'priority', 'run_at', 'delay',
+                'max_attempts', 'timeout', 'idempotency_key')
+            LIMIT 1;
+        END IF;
+        IF problem IS NULL THEN
+            FOREACH field IN ARRAY ARRAY[
+                'priority', 'run_at', 'delay', 'max_attempts', 'timeout'
+            ] LOOP
+                BEGIN
+                    PERFORM hostler.task_fields(jsonb_build_object(field, task -> field));
+                EXCEPTION WHEN data_exception THEN
+                    problem := format('parameter "%s" cannot be read: %s', field, SQLERRM);
+                    EXIT;
+                END;
+            END LOOP;
+        END IF;
+        IF problem IS NULL THEN
+            SELECT coalesce(
+                hostler.task_problem(
+                    f.queue, f.kind, f.priority, f.run_at, f.delay, f.max_attempts, f.timeout,
+                    f.idempotency_key
+                ),
+                CASE WHEN NOT EXISTS (SELECT FROM hostler.queues WHERE name = f.queue)
+                    THEN 'parameter "queue": there is no such queue' END
+            )
+            INTO problem
+            FROM hostler.task_fields(task) AS f;
+        END IF;
+        IF problem IS NOT NULL THEN
+            RAISE EXCEPTION 'cannot enqueue task % of %, into queue "%": %',
+                place, jsonb_array_length(tasks), task ->> 'queue', problem
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END LOOP;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.release_task(task_id uuid, reason text, attempt integer DEFAULT NULL::integer, agent_name text DEFAULT NULL::text, control_agent text DEFAULT 'external'::text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT hostler.end_external_attempt(
+        task_id, attempt, agent_name, control_agent, 'released', NULL,
+        NULL, NULL, coalesce(reason, 'its agent put it back')
+    )
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.stop_waiting()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -394,6 +928,92 @@ BEGIN
     FROM hostler.task_needs
     WHERE task_id = NEW.id;
     RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.task_fields(task jsonb, OUT queue text, OUT kind text, OUT input jsonb, OUT priority numeric, OUT run_at timestamp with time zone, OUT delay interval, OUT max_attempts numeric, OUT timeout interval, OUT idempotency_key text)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT task ->> 'queue', task ->> 'kind', coalesce(task -> 'input', 'null'),
+        (task ->> 'priority')::numeric, (task ->> 'run_at')::timestamptz,
+        (task ->> 'delay')::interval, (task ->> 'max_attempts')::numeric,
+        (task ->> 'timeout')::interval, task ->> 'idempotency_key'
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.task_id_at(microseconds bigint)
+ RETURNS uuid
+ LANGUAGE sql
+AS $function$
+    SELECT (
+        lpad(to_hex(microseconds / 1000), 12, '0') || '7'
+        || lpad(to_hex(microseconds % 1000 * 4096 / 1000), 3, '0')
+        || substr(replace(gen_random_uuid()::text, '-', ''), 17)
+    )::uuid
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.task_problem(queue text, kind text, priority numeric, run_at timestamp with time zone, delay interval, max_attempts numeric, timeout interval, idempotency_key text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT CASE
+        WHEN queue IS NULL THEN 'parameter "queue" is missing'
+        WHEN kind IS NULL THEN 'parameter "kind" is missing'
+        WHEN length(kind) > 255 THEN 'parameter "kind" is longer than 255 characters'
+        WHEN priority NOT BETWEEN -32768 AND 32767 OR priority <> trunc(priority)
+            THEN 'parameter "priority" must be a whole number from -32768 to 32767'
+        WHEN run_at IS NOT NULL AND delay IS NOT NULL
+            THEN 'parameters "run_at" and "delay" contradict each other: give one'
+        WHEN run_at IN ('infinity', '-infinity') THEN 'parameter "run_at" must be finite'
+        WHEN delay < interval '0' THEN 'parameter "delay" must not be negative'
+        WHEN max_attempts NOT BETWEEN 1 AND 2147483647 OR max_attempts <> trunc(max_attempts)
+            THEN 'parameter "max_attempts" must be a whole number, and at least 1'
+        WHEN timeout < interval '1 millisecond'
+            THEN 'parameter "timeout" must be at least a millisecond'
+        WHEN idempotency_key = '' THEN 'parameter "idempotency_key" must not be empty'
+        WHEN length(idempotency_key) > 255
+            THEN 'parameter "idempotency_key" is longer than 255 characters'
+    END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.task_result(task_id uuid, OUT state text, OUT output jsonb, OUT error text, OUT finished_at timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT tasks.state::text,
+        (SELECT output FROM hostler.task_results WHERE task_results.task_id = tasks.id),
+        (
+            SELECT message FROM hostler.attempts
+            WHERE attempts.task_id = tasks.id AND attempts.outcome = 'failed'
+            ORDER BY attempts.attempt DESC
+            LIMIT 1
+        ),
+        tasks.finished_at
+    FROM hostler.tasks
+    WHERE tasks.id = task_result.task_id
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.wake_hosts(wake boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    now_ms CONSTANT bigint := extract(epoch FROM clock_timestamp()) * 1000;
+BEGIN
+    IF wake IS NULL THEN
+        -- A clock that was set back must not silence everybody.
+        IF now_ms - (SELECT last_value FROM hostler.wake_mark) BETWEEN 0 AND 9 THEN
+            RETURN;
+        END IF;
+        PERFORM setval('hostler.wake_mark', now_ms);
+    ELSIF NOT wake THEN
+        RETURN;
+    END IF;
+    PERFORM pg_notify('hostler_wake', '*');
 END
 $function$;
 
@@ -426,3 +1046,89 @@ CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> ol
 CREATE TRIGGER tasks_stop_waiting AFTER UPDATE ON tasks FOR EACH ROW WHEN (old.lane IS NOT NULL AND old.state = 'pending'::task_state AND new.state <> 'pending'::task_state) EXECUTE FUNCTION stop_waiting();
 
 CREATE TRIGGER tasks_take_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (new.lane IS NOT NULL AND old.host_id IS NULL AND new.host_id IS NOT NULL) EXECUTE FUNCTION take_holds();
+
+CREATE SEQUENCE hostler.wake_mark MINVALUE 0 START 0;
+
+CREATE VIEW hostler.agent_overview (
+    agent text,
+    host text,
+    host_kind text,
+    running_tasks bigint,
+    busy_since timestamp with time zone,
+    oldest_task uuid
+) AS ...;
+
+CREATE VIEW hostler.dead_letters (
+    task uuid,
+    queue text,
+    kind text,
+    failed_at timestamp with time zone,
+    failures integer,
+    error_class failure_class,
+    error text,
+    error_detail jsonb,
+    agent text,
+    input jsonb
+) AS ...;
+
+CREATE VIEW hostler.host_overview (
+    host text,
+    kind text,
+    agent text,
+    version text,
+    started_at timestamp with time zone,
+    lease_ends_at timestamp with time zone,
+    is_alive boolean,
+    running_tasks bigint
+) AS ...;
+
+CREATE VIEW hostler.queue_overview (
+    queue text,
+    description text,
+    paused boolean,
+    paused_reason text,
+    blocked bigint,
+    scheduled bigint,
+    pending bigint,
+    running bigint,
+    awaiting_input bigint,
+    failed bigint,
+    oldest_pending interval
+) AS ...;
+
+CREATE VIEW hostler.running_tasks (
+    task uuid,
+    queue text,
+    kind text,
+    state task_state,
+    attempt integer,
+    host text,
+    agent text,
+    started_at timestamp with time zone,
+    running_for interval,
+    lease_ends_at timestamp with time zone,
+    cancel_requested boolean,
+    input jsonb
+) AS ...;
+
+CREATE VIEW hostler.task_overview (
+    task uuid,
+    task_id text,
+    queue text,
+    kind text,
+    state task_state,
+    priority smallint,
+    attempts integer,
+    failures integer,
+    max_attempts integer,
+    host text,
+    agent text,
+    last_error text,
+    created_at timestamp with time zone,
+    run_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    idempotency_key text,
+    input jsonb,
+    output jsonb
+) AS ...;

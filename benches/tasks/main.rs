@@ -10,6 +10,8 @@
 )]
 
 mod agent;
+#[path = "../api.rs"]
+mod api;
 mod floor;
 mod host;
 mod measure;

@@ -15,8 +15,9 @@ use tokio_postgres::Client;
 
 use crate::{
     agent::{Ear, now},
+    api::Api,
     floor,
-    host::{Api, Host, WORKERS},
+    host::{Host, WORKERS},
 };
 
 /// How much is measured in one run.

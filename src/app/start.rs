@@ -252,12 +252,13 @@ async fn open_store(
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
-    let db = store.client().await?;
-    queues::ensure(&db, &wanted).await?;
-    limits::ensure(&db, settings).await?;
+    let client = store.client().await?;
+    queues::ensure(&client, &wanted).await?;
+    queues::set_terms(&client, &settings.queue_terms()).await?;
+    limits::ensure(&client, settings).await?;
     // Hosts that run already may have to wait, or need not wait any more.
-    notify::say(&db, &[News::Freed]).await?;
-    drop(db);
+    notify::say(&client, &[News::Freed]).await?;
+    drop(client);
     Ok((postgres, store))
 }
 

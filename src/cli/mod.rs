@@ -14,6 +14,7 @@ mod exit;
 mod fleet;
 mod global;
 mod host;
+mod hosts;
 mod limit;
 mod lock;
 mod output;
@@ -52,6 +53,8 @@ enum Command {
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Host(hosts::Hosts),
     #[command(subcommand)]
     Fleet(fleet::Fleet),
     #[command(subcommand)]
@@ -122,6 +125,7 @@ impl Command {
             Self::Demo(demo) => return demo.run(global),
             Self::Doctor(doctor) => doctor.run(global),
             Self::Config(config) => config.run(global),
+            Self::Host(hosts) => asked(hosts.run(global)),
             Self::Fleet(fleet) => asked(fleet.run(global)),
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),

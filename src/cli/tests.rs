@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "config check",
     "config show",
+    "host list",
     "fleet list",
     "agent list",
     "agent show",
@@ -36,6 +37,7 @@ const COMMANDS: &[&str] = &[
     "plan analyze",
     "db migrate",
     "db status",
+    "db roles",
     "completions",
 ];
 

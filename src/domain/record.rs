@@ -207,6 +207,30 @@ pub struct TaskFilter {
     pub before: Option<TaskId>,
 }
 
+/// A host on the database, as it registered itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredHost {
+    /// Its id: a new one at each start, and after each lost lease.
+    pub id: HostId,
+    /// Its name.
+    pub name: String,
+    /// The version of Hostler that runs.
+    pub version: String,
+    /// When it registered under this id.
+    pub started_at: Timestamp,
+    /// When its lease ends, if it is not renewed, by the clock of Postgres.
+    pub lease_ends_at: Timestamp,
+    /// How long that is from now, in milliseconds; 0 for one that is lost, and whose tasks go
+    /// back to their queues in this moment.
+    pub lease_left_ms: u64,
+    /// How many tasks it holds.
+    pub held: u64,
+    /// Whether it is the host that gives this answer.
+    pub answers: bool,
+    /// Whether it leads: does what one host among all has to do.
+    pub leads: bool,
+}
+
 /// One queue, as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueRecord {

@@ -188,10 +188,7 @@ impl Cluster {
     }
 
     fn config_for(&self, user: &str, database: &str) -> tokio_postgres::Config {
-        let mut config = tokio_postgres::Config::new();
-        config.host_path(&self.dir).port(PORT).user(user).dbname(database);
-        config.application_name(NAME);
-        config
+        config_for(&self.dir, user, database)
     }
 
     /// The major version of the server.
@@ -219,6 +216,19 @@ impl Cluster {
     pub(super) fn log_file(&self) -> &LogFile {
         &self.log_file
     }
+}
+
+/// How to connect to the cluster in `dir` that somebody else has started: as the owner of the
+/// host's database, or as the superuser.
+pub(super) fn config_in(dir: &Path, superuser: bool) -> tokio_postgres::Config {
+    config_for(dir, if superuser { SUPERUSER } else { NAME }, NAME)
+}
+
+fn config_for(dir: &Path, user: &str, database: &str) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(dir).port(PORT).user(user).dbname(database);
+    config.application_name(NAME);
+    config
 }
 
 fn socket(dir: &Path) -> PathBuf {

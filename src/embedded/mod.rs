@@ -146,6 +146,12 @@ impl Postgres {
         self.config.clone()
     }
 
+    /// How to connect to the cluster in `dir`, which another process runs: to the host's database,
+    /// as its owner, or as the superuser.
+    pub fn config_in(dir: &Path, superuser: bool) -> tokio_postgres::Config {
+        cluster::config_in(dir, superuser)
+    }
+
     /// The process id of the postmaster; `None` while it is being restarted.
     pub fn pid(&self) -> Option<u32> {
         match self.state() {

@@ -1,4 +1,4 @@
-//! Whether the host lives, whether it can work, what it measures, and what it is.
+//! Whether the host lives, whether it can work, what it measures, what it is, and who is beside it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Answer, State,
-    api::{Alive, HostRecord, Readiness, ReadyCheck},
+    api::{Alive, HostRecord, Listing, Readiness, ReadyCheck},
     ok, query,
 };
 
@@ -63,6 +63,11 @@ pub(super) async fn host(state: Data<State>, request: HttpRequest) -> Answer {
         uptime_ms: u64::try_from(uptime).unwrap_or(0),
         max_batch: state.tasks.max_batch,
     }))
+}
+
+pub(super) async fn hosts(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    Ok(ok(&Listing { items: state.queue.hosts().await? }))
 }
 
 #[cfg(test)]

@@ -112,6 +112,7 @@ fn routes() -> Vec<Row> {
         ("/readyz", vec![get(health::readyz)]),
         ("/metrics", vec![get(health::metrics)]),
         ("/api/v1/host", vec![get(health::host)]),
+        ("/api/v1/hosts", vec![get(health::hosts)]),
         ("/api/v1/fleets", vec![get(agents::fleets)]),
         ("/api/v1/agents", vec![get(agents::list)]),
         ("/api/v1/agents/{name}", vec![get(agents::show)]),

@@ -303,6 +303,8 @@ impl Handler<Halt> for JanitorActor {
         if let Office::Leading(tenure) = &self.office {
             info!(self.log, "this host gives up the lead"; "term" => tenure.right.term().0);
         }
+        // Before the answer: whoever asked may rely on it that nothing is done any more.
+        self.office = Office::Standing;
         ctx.stop();
     }
 }

@@ -45,6 +45,9 @@ const CLAIM_BATCH: usize = 256;
 /// The least time between two announcements to other hosts: a NOTIFY takes a lock that all
 /// committing sessions of the cluster share, so it is never part of a submit.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
+/// How long after a submit in SQL woke this host it looks a second time: `hostler.wake_hosts` lets
+/// one submit in 10 ms speak for all, and those that kept silent commit a little later.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// For how much longer than two polls it counts that a task was passed over: until this host looks
 /// again.
 const REMEMBER: Duration = Duration::from_secs(5);
@@ -110,6 +113,8 @@ pub(crate) struct QueueActor {
     /// What other hosts have not been told of.
     pub(super) announce: BTreeSet<News>,
     pub(super) announcing: bool,
+    /// A second look is planned.
+    pub(super) looking_again: bool,
 }
 
 impl QueueActor {
@@ -152,6 +157,7 @@ impl QueueActor {
             quiet: Vec::new(),
             announce: BTreeSet::new(),
             announcing: false,
+            looking_again: false,
         }
     }
 
@@ -347,6 +353,17 @@ impl QueueActor {
         self.chooser.poll();
         self.claim(ctx);
         self.promote(ctx);
+    }
+
+    /// Looks once more in a moment, for those who let another speak for them.
+    pub(super) fn look_again(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.looking_again, true) {
+            ctx.run_later(LOOK_AGAIN, |this, ctx| {
+                this.looking_again = false;
+                this.dispatch.wake(None);
+                this.claim(ctx);
+            });
+        }
     }
 
     /// Tells other hosts of new work, all that came together in one statement.

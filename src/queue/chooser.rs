@@ -70,10 +70,11 @@ impl Chooser {
         }
     }
 
-    /// A plain task of `queue` came.
-    pub(super) fn plain(&mut self, queue: &QueueName) {
+    /// A plain task of `queue` came; of any if `None`.
+    pub(super) fn plain(&mut self, queue: Option<&QueueName>) {
         for standing in self.fleets.values_mut() {
-            standing.due |= standing.limited.contains(queue);
+            let limited = &standing.limited;
+            standing.due |= queue.map_or(!limited.is_empty(), |queue| limited.contains(queue));
         }
     }
 
@@ -159,7 +160,7 @@ mod tests {
         let (mut chooser, fleet) = chooser();
         assert!(chooser.begin(&fleet).is_none());
         chooser.wake(Some(&queue("other")));
-        chooser.plain(&queue("a"));
+        chooser.plain(Some(&queue("a")));
         assert!(chooser.begin(&fleet).is_none());
         chooser.wake(Some(&queue("a")));
         assert!(chooser.begin(&fleet).is_some());
@@ -176,9 +177,9 @@ mod tests {
         chooser.begin(&fleet);
         let gate = Gate { limited: BTreeSet::from([queue("a")]), ..Gate::default() };
         chooser.done(&fleet, Found { gate, ..Found::default() }, false);
-        chooser.plain(&queue("b"));
+        chooser.plain(Some(&queue("b")));
         assert!(chooser.begin(&fleet).is_none());
-        chooser.plain(&queue("a"));
+        chooser.plain(Some(&queue("a")));
         assert!(chooser.begin(&fleet).is_some());
     }
 

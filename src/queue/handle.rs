@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
+use uuid::Uuid;
 
 use super::{
     actor::{Launch, QueueActor},
@@ -17,8 +18,8 @@ use crate::{
         QueueName, TaskId,
         admission::KeyPattern,
         record::{
-            AttemptRecord, EventRecord, Page, QueueRecord, SubmitOutcome, Submitted, TaskFilter,
-            TaskRecord,
+            AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
+            Submitted, TaskFilter, TaskRecord,
         },
         retry::AllQueueTerms,
         task::{NewTask, TaskState},
@@ -96,6 +97,7 @@ impl From<StoreError> for QueueError {
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
     pub(super) store: Store,
+    slot: Uuid,
     /// How long a task is passed over before what it needs is kept for it.
     pub(super) wait_patience: Duration,
     events: EventsHandle,
@@ -108,9 +110,10 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        let (terms, wait_patience) = (launch.terms.clone(), launch.wait_patience);
+        let (slot, terms) = (launch.host.slot, launch.terms.clone());
+        let wait_patience = launch.wait_patience;
         let actor = QueueActor::new(launch).start();
-        Self { actor, store, wait_patience, events, metrics, terms }
+        Self { actor, store, slot, wait_patience, events, metrics, terms }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
@@ -312,6 +315,15 @@ impl QueueHandle {
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn queues(&self) -> Result<Vec<QueueRecord>, QueueError> {
         Ok(queues::list(&self.store.client().await?).await?)
+    }
+
+    /// The hosts that share the database, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn hosts(&self) -> Result<Vec<RegisteredHost>, QueueError> {
+        Ok(hosts::list(&self.store.client().await?, self.slot).await?)
     }
 
     /// Whether Postgres answers and the lease is held, or what is not so.

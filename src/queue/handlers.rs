@@ -30,8 +30,13 @@ impl Actor for QueueActor {
 impl StreamHandler<Notice> for QueueActor {
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
         match notice {
-            Notice::Said(News::Work(queue)) => self.woken(&queue),
-            Notice::Said(News::Freed) => self.freed(),
+            Notice::Woken(Some(queue)) => self.woken(&queue),
+            Notice::Woken(None) => {
+                self.dispatch.wake(None);
+                self.chooser.plain(None);
+                self.look_again(ctx);
+            }
+            Notice::Freed => self.freed(),
             Notice::Cancelled(task) => self.cancel_here(task),
             // Whatever was said while the line was down was missed.
             Notice::Reconnected => return self.look(ctx),
@@ -85,7 +90,7 @@ impl Handler<Wake> for QueueActor {
     fn handle(&mut self, Wake { queues, reason }: Wake, ctx: &mut Self::Context) {
         for queue in &queues {
             self.dispatch.wake(Some(queue));
-            self.chooser.plain(queue);
+            self.chooser.plain(Some(queue));
             if reason == Reason::Needing {
                 self.chooser.wake(Some(queue));
             }

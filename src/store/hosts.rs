@@ -9,12 +9,14 @@ use uuid::Uuid;
 use super::{
     StoreError,
     codec::milliseconds,
+    leader,
     statement::{Fields, Sql, sql},
     tasks::run_terms,
 };
 use crate::domain::{
     Attempt, HostId, QueueName, TaskId,
     adoption::Hold,
+    record::RegisteredHost,
     task::{Assignment, TaskState},
 };
 
@@ -73,6 +75,7 @@ pub struct TakenOver {
     pub next: Option<Duration>,
 }
 
+const LIST: Sql = sql!("hosts/list");
 const REGISTER: Sql = sql!("hosts/register");
 const RENEW: Sql = sql!("hosts/renew");
 const RETIRE: Sql = sql!("hosts/retire");
@@ -148,6 +151,27 @@ pub async fn renew(
 ) -> Result<Option<Vec<TaskId>>, StoreError> {
     let row = RENEW.query_opt(db, &[&host, &milliseconds(lease)]).await?;
     row.map(|row| RENEW.fields(&row).get("called_off")).transpose()
+}
+
+/// Every host, in the order of their names; asked by the host of `slot`.
+pub async fn list(db: &impl GenericClient, slot: Uuid) -> Result<Vec<RegisteredHost>, StoreError> {
+    let rows = LIST.query(db, &[&slot, &leader::LOCK]).await?;
+    rows.iter()
+        .map(|row| {
+            let fields = LIST.fields(row);
+            Ok(RegisteredHost {
+                id: fields.get("id")?,
+                name: fields.get("name")?,
+                version: fields.get("version")?,
+                started_at: fields.get("started_at")?,
+                lease_ends_at: fields.get("lease_ends_at")?,
+                lease_left_ms: fields.count("lease_left_ms")?,
+                held: fields.count("held")?,
+                answers: fields.get("answers")?,
+                leads: fields.get("leads")?,
+            })
+        })
+        .collect()
 }
 
 /// Takes a host out that stops cleanly, and puts back whatever it still holds.

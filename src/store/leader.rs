@@ -20,7 +20,7 @@ use super::{
 use crate::domain::leadership::Term;
 
 /// What the advisory lock goes by: any number that nobody else uses ("hostlead" in ASCII).
-const LOCK: i64 = 0x686f_7374_6c65_6164;
+pub(super) const LOCK: i64 = 0x686f_7374_6c65_6164;
 
 const STAND: Sql = sql!("leader/stand");
 const BEGIN_TERM: Sql = sql!("leader/begin_term");

@@ -13,15 +13,18 @@ use tokio_postgres::{AsyncMessage, Connection, Notification};
 
 use super::{
     Cause, Store, StoreError,
-    notify::{CANCEL_CHANNEL, News, WAKE_CHANNEL},
+    notify::{CANCEL_CHANNEL, FREED, WAKE_CHANNEL},
     statement::{Sql, sql},
 };
 use crate::{
-    domain::{TaskId, restart},
+    domain::{QueueName, TaskId, restart},
     telemetry::Chain,
 };
 
 const LISTEN: [Sql; 2] = [sql!("notify/listen_wake"), sql!("notify/listen_cancel")];
+
+/// What `hostler.wake_hosts` says in place of a queue.
+const ANY_QUEUE: &str = "*";
 
 /// The shortest and the longest wait before the connection is made again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -29,8 +32,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// What is heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// There may be work.
-    Said(News),
+    /// A queue got work; none: some queue did, by a submit in SQL that speaks for others too.
+    Woken(Option<QueueName>),
+    /// Something was freed, or changed, that tasks of any queue may wait for.
+    Freed,
     /// A running task was called off.
     Cancelled(TaskId),
     /// Listening begins, the first time or again. What was said before was not heard.
@@ -160,7 +165,9 @@ async fn pass_on(
 /// Anybody who may connect can say anything.
 fn read(said: &Notification) -> Option<Notice> {
     match said.channel() {
-        WAKE_CHANNEL => News::read(said.payload()).map(Notice::Said),
+        WAKE_CHANNEL if said.payload() == ANY_QUEUE => Some(Notice::Woken(None)),
+        WAKE_CHANNEL if said.payload() == FREED => Some(Notice::Freed),
+        WAKE_CHANNEL => said.payload().parse().ok().map(|queue| Notice::Woken(Some(queue))),
         CANCEL_CHANNEL => uuid::Uuid::try_parse(said.payload())
             .ok()
             .map(|raw| Notice::Cancelled(TaskId::from_uuid(raw))),

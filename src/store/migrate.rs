@@ -39,10 +39,17 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
     },
     File {
-        name: "V5__admission",
+        name: "V5__sql_surface",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0005_admission.sql"
+            "/sql/migrations/0005_sql_surface.sql"
+        )),
+    },
+    File {
+        name: "V6__admission",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0006_admission.sql"
         )),
     },
 ];

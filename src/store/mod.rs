@@ -32,6 +32,7 @@ pub mod listen;
 pub mod migrate;
 pub mod notify;
 pub mod queues;
+pub mod roles;
 mod statement;
 pub mod tasks;
 

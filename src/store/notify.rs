@@ -27,7 +27,7 @@ pub enum News {
 }
 
 /// What stands for [`News::Freed`]: no name of a queue.
-const FREED: &str = "*";
+pub(super) const FREED: &str = "!";
 
 impl News {
     const fn payload(&self) -> &str {
@@ -35,14 +35,6 @@ impl News {
             Self::Work(queue) => queue.as_str(),
             Self::Freed => FREED,
         }
-    }
-
-    /// Reads what somebody said; anybody who may connect can say anything.
-    pub(super) fn read(payload: &str) -> Option<Self> {
-        if payload == FREED {
-            return Some(Self::Freed);
-        }
-        payload.parse().ok().map(Self::Work)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
+use tokio_postgres::types::Json;
 
 use super::{
     StoreError,
@@ -16,6 +17,7 @@ use crate::{
         QueueName,
         admission::{KeyPattern, QueueChange, Until},
         record::{QueueLimits, QueueRecord, RateRecord},
+        retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
         task::TaskState,
     },
     settings,
@@ -24,6 +26,7 @@ use crate::{
 const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
 const LIMIT: Sql = sql!("queues/limit");
+const SET_TERMS: Sql = sql!("queues/set_terms");
 const PAUSE: Sql = sql!("queues/pause");
 const RESUME: Sql = sql!("queues/resume");
 const END_PAUSES: Sql = sql!("queues/end_pauses");
@@ -81,6 +84,36 @@ pub async fn ensure(
     ];
     ENSURE.query(db, &given).await?;
     Ok(())
+}
+
+/// Writes down what tasks get that do not say otherwise, for the functions that SQL calls:
+/// `hostler.enqueue`, `hostler.fail_task`. Hosts go by their own settings.
+///
+/// # Errors
+///
+/// [`StoreError::Statement`].
+pub async fn set_terms(db: &impl GenericClient, terms: &AllQueueTerms) -> Result<(), StoreError> {
+    let all: BTreeMap<&str, &QueueTerms> = std::iter::once(("", &terms.fallback))
+        .chain(terms.queues.iter().map(|(name, terms)| (name.as_str(), terms)))
+        .collect();
+    let names: Vec<&str> = all.keys().copied().collect();
+    let max_attempts: Vec<i32> = all.values().map(|terms| int4(terms.max_attempts)).collect();
+    let timeouts: Vec<_> = all.values().map(|terms| terms.timeout.map(milliseconds)).collect();
+    let retries: Vec<_> = all.values().map(|terms| Json(in_full(&terms.retry))).collect();
+    SET_TERMS.query(db, &[&names, &max_attempts, &timeouts, &retries]).await?;
+    Ok(())
+}
+
+/// A policy in the words in which a task says what differs.
+fn in_full(policy: &RetryPolicy) -> RetryTerms {
+    RetryTerms {
+        kind: Some(policy.kind),
+        backoff_min: Some(policy.backoff_min),
+        backoff_max: Some(policy.backoff_max),
+        jitter: Some(policy.jitter),
+        retry_on: Some(policy.retry_on.clone()),
+        never_on: Some(policy.never_on.clone()),
+    }
 }
 
 /// Every queue, with how deep it is, in the order of their names.

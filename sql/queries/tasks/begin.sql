@@ -28,9 +28,10 @@ WITH host AS MATERIALIZED (
         started_at = clock_timestamp()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry,
-        greatest(0, extract(epoch FROM clock_timestamp() - run_at) * 1000)::bigint AS waited_ms,
+        started_at, greatest(0, extract(epoch FROM clock_timestamp() - run_at) * 1000)::bigint AS waited_ms,
         (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input
 )
-SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, waited_ms, input
+SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, waited_ms, input,
+    started_at
 FROM claimed
 ORDER BY array_position($3::text[], agent);

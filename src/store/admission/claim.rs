@@ -147,8 +147,8 @@ pub async fn begin(
         candidates: &found.tasks,
     };
     let Choice { take, passed, blocked, opens } = choose(&situation, &ask, &mut memory.turns);
-    let assignments = hand_out(db, order, &take).await?;
-    add_starts(db, now, &rates, &assignments).await?;
+    let (assignments, began) = hand_out(db, order, &take).await?;
+    add_starts(db, began.unwrap_or(now), &rates, &assignments).await?;
     pass_over(db, order, passed).await?;
     memory.lanes = found.lanes;
     // What was looked at is used up, or a part of the lanes is still to be looked at.
@@ -215,23 +215,30 @@ fn rates(rules: &Rules, order: &Order, tasks: &[Candidate]) -> Rates {
     tasks.iter().filter_map(of).collect()
 }
 
+/// Hands out what was chosen, and says when the last of it began.
 async fn hand_out(
     db: &impl GenericClient,
     order: &Order,
     take: &[TaskId],
-) -> Result<Vec<Assignment>, StoreError> {
+) -> Result<(Vec<Assignment>, Option<Timestamp>), StoreError> {
     if take.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let rows = BEGIN.query(db, &[&order.host, &take, &order.agents]).await?;
-    rows.iter().map(|row| tasks::assignment(&BEGIN.fields(row), true)).collect()
+    let (mut assignments, mut began) = (Vec::with_capacity(rows.len()), None);
+    for row in &rows {
+        let fields = BEGIN.fields(row);
+        began = began.max(Some(fields.get("started_at")?));
+        assignments.push(tasks::assignment(&fields, true)?);
+    }
+    Ok((assignments, began))
 }
 
 /// Counts what began, in groups where a window has many: a group counts as if all of it had begun
 /// when its last one could have, so that no window ever has more than it may.
 async fn add_starts(
     db: &impl GenericClient,
-    now: Timestamp,
+    began: Timestamp,
     rates: &Rates,
     begun: &[Assignment],
 ) -> Result<(), StoreError> {
@@ -245,8 +252,8 @@ async fn add_starts(
     let scopes: Vec<String> = counts.keys().map(ToString::to_string).collect();
     let (mut at, mut past, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
     for (rate, count) in counts.values() {
-        at.push(group(now, *rate));
-        past.push(now.checked_sub(rate.per).unwrap_or(Timestamp::MIN));
+        at.push(group(began, *rate));
+        past.push(began.checked_sub(rate.per).unwrap_or(Timestamp::MIN));
         tasks.push(*count);
     }
     ADD_STARTS.query(db, &[&scopes, &at, &tasks, &past]).await?;

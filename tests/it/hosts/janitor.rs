@@ -69,7 +69,7 @@ async fn a_leader_that_gets_no_answers_stops_before_another_leads() {
     let stalled = Instant::now();
     until("another one leads", || !others.borrow().is_empty()).await;
     let took = stalled.elapsed();
-    assert!(took < pace().silence + pace().beat + Duration::from_secs(2), "{took:?}");
+    assert!(took < pace().silence + pace().beat + Duration::from_secs(6), "{took:?}");
     let last = *runs.borrow().last().unwrap();
     assert!(last < stalled + pace().safe && last < others.borrow()[0], "it stopped before");
     // What was held up goes on: it changes nothing.

@@ -45,5 +45,21 @@ WITH space AS (
     FROM pg_catalog.pg_trigger
     JOIN pg_catalog.pg_class ON pg_class.oid = tgrelid
     WHERE relnamespace = (SELECT oid FROM space) AND NOT tgisinternal
+    UNION ALL
+    SELECT 6, relname::text, format('CREATE SEQUENCE hostler.%I MINVALUE %s START %s;', relname,
+        seqmin, seqstart)
+    FROM pg_catalog.pg_sequence
+    JOIN pg_catalog.pg_class ON pg_class.oid = seqrelid
+    WHERE relnamespace = (SELECT oid FROM space)
+    UNION ALL
+    -- How a view is told differs from version to version: its columns, and no more.
+    SELECT 7, relname::text, format(E'CREATE VIEW hostler.%I (\n%s\n) AS ...;', relname, (
+        SELECT string_agg('    ' || attname || ' ' || format_type(atttypid, atttypmod), E',\n'
+            ORDER BY attnum)
+        FROM pg_catalog.pg_attribute
+        WHERE attrelid = pg_class.oid AND attnum > 0
+    ))
+    FROM pg_catalog.pg_class
+    WHERE relnamespace = (SELECT oid FROM space) AND relkind = 'v'
 )
 SELECT statement FROM part ORDER BY kind, name COLLATE "C";

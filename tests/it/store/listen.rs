@@ -31,8 +31,8 @@ async fn notices_come_and_come_again_after_a_cut() {
     notify::say(&world.db, &[News::Work(world.queue.clone()), News::Work(other.clone())])
         .await
         .unwrap();
-    assert_eq!(next(&mut notices).await, Notice::Said(News::Work(world.queue.clone())));
-    assert_eq!(next(&mut notices).await, Notice::Said(News::Work(other)));
+    assert_eq!(next(&mut notices).await, Notice::Woken(Some(world.queue.clone())));
+    assert_eq!(next(&mut notices).await, Notice::Woken(Some(other)));
     let task = TaskId::from_uuid(Uuid::now_v7());
     // What others say on the channels is not trusted.
     world.db.batch_execute("NOTIFY hostler_wake, 'No Name'; NOTIFY hostler_cancel").await.unwrap();
@@ -45,7 +45,7 @@ async fn notices_come_and_come_again_after_a_cut() {
     assert_eq!(world.db.query(cut, &[]).await.unwrap().len(), 1);
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
     notify::say(&world.db, &[News::Freed]).await.unwrap();
-    assert_eq!(next(&mut notices).await, Notice::Said(News::Freed));
+    assert_eq!(next(&mut notices).await, Notice::Freed);
 
     drop(listener);
     let closed = timeout(Duration::from_secs(20), notices.recv()).await.expect("it stops");

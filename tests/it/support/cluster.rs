@@ -21,7 +21,7 @@ use nix::unistd::{Uid, User};
 use tokio_postgres::{Config, NoTls};
 
 /// The superuser of the cluster.
-const SUPERUSER: &str = "hostler";
+pub(crate) const SUPERUSER: &str = "hostler";
 
 /// Stops the server in `$1/data`, and removes `$1`, once nobody can write to its stdin any more.
 const REAPER: &str = r#"
@@ -31,6 +31,7 @@ if read -r pid < "$1/data/postmaster.pid"; then
     kill -QUIT "$pid"
     while kill -0 "$pid"; do sleep 0.05; done
 fi
+umount "$1/data"
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 "#;
 
@@ -83,19 +84,9 @@ impl Cluster {
         if let Some(user) = &owner {
             chown(&directory, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
         }
+        initdb(&directory, owner.as_ref());
         let programs = find_programs();
         let data = directory.join("data");
-        let mut initdb = command(&programs.join("initdb"), owner.as_ref(), &directory);
-        initdb.arg("--pgdata").arg(&data).args([
-            "--username",
-            SUPERUSER,
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        ]);
-        let output = initdb.output().expect("initdb runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
         let log = fs::File::create(directory.join("log")).expect("a log file");
         let mut postgres = command(&programs.join("postgres"), owner.as_ref(), &directory);
@@ -150,8 +141,23 @@ pub(crate) fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(work)
 }
 
+/// Makes a cluster in `directory/data`, for anybody who gets that far.
+pub(crate) fn initdb(directory: &Path, owner: Option<&User>) {
+    let mut initdb = command(&find_programs().join("initdb"), owner, directory);
+    initdb.arg("--pgdata").arg(directory.join("data")).args([
+        "--username",
+        SUPERUSER,
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]);
+    let output = initdb.output().expect("initdb runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[expect(clippy::zombie_processes, reason = "it outlives this program, on purpose")]
-fn start_reaper(directory: &Path) -> ChildStdin {
+pub(crate) fn start_reaper(directory: &Path) -> ChildStdin {
     let mut reaper = Command::new("sh")
         .args(["-c", REAPER, "reaper"])
         .arg(directory)
@@ -166,14 +172,14 @@ fn start_reaper(directory: &Path) -> ChildStdin {
 }
 
 /// Whom Postgres runs as: it refuses to run as root.
-fn unprivileged_user() -> Option<User> {
+pub(crate) fn unprivileged_user() -> Option<User> {
     Uid::effective().is_root().then(|| {
         let user = User::from_name("nobody").expect("the user database can be read");
         user.expect("there is a user `nobody`")
     })
 }
 
-fn command(program: &Path, user: Option<&User>, directory: &Path) -> Command {
+pub(crate) fn command(program: &Path, user: Option<&User>, directory: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null());
     command.env("LC_ALL", "C").env_remove("PGDATA").env_remove("PGOPTIONS");
@@ -185,7 +191,7 @@ fn command(program: &Path, user: Option<&User>, directory: &Path) -> Command {
 
 /// The directory of `initdb` and `postgres`: the one in `HOSTLER_TEST_PG_BIN`, else on PATH, else
 /// the newest where distributions put them.
-fn find_programs() -> PathBuf {
+pub(crate) fn find_programs() -> PathBuf {
     if let Some(directory) = std::env::var_os("HOSTLER_TEST_PG_BIN") {
         return directory.into();
     }

@@ -80,6 +80,8 @@ pub(crate) struct Host {
     dir: TempDir,
     database: Option<Arc<TestDatabase>>,
     sets: Vec<String>,
+    /// The words before the host's command.
+    prefix: Vec<String>,
     child: Option<Child>,
 }
 
@@ -104,7 +106,7 @@ impl Host {
         let dir = tempfile::Builder::new().prefix("host-").tempdir().expect("a directory");
         // The user of a private Postgres must get through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("chmod");
-        let host = Self { dir, database: None, sets: Vec::new(), child: None };
+        let host = Self { dir, database: None, sets: Vec::new(), prefix: Vec::new(), child: None };
         fs::create_dir(host.path("tmp")).expect("a directory");
         fs::write(host.path("base.toml"), host.filled(BASE)).expect("a config file");
         fs::write(host.path("fleets.toml"), host.filled(fleets)).expect("a config file");
@@ -114,6 +116,12 @@ impl Host {
     /// One more setting, as by `--set`.
     pub(crate) fn set(mut self, field: &str, value: &str) -> Self {
         self.sets.push(format!("{field}={value}"));
+        self
+    }
+
+    /// The host is started by the program that these words name.
+    pub(crate) fn within(mut self, prefix: &[&str]) -> Self {
+        self.prefix = prefix.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -138,7 +146,7 @@ impl Host {
     pub(crate) fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let stderr = File::options().create(true).append(true).open(self.path("stderr"));
-        let mut up = self.command();
+        let mut up = self.program(&self.prefix);
         for file in ["base.toml", "fleets.toml"] {
             up.arg("-c").arg(self.path(file));
         }
@@ -155,7 +163,13 @@ impl Host {
 
     /// The tested program, on this host's data directory, in a clean environment.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(HOSTLER);
+        self.program(&[])
+    }
+
+    fn program(&self, prefix: &[String]) -> Command {
+        let mut words = prefix.iter().map(String::as_str).chain([HOSTLER]);
+        let mut command = Command::new(words.next().expect("one at least"));
+        command.args(words);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.dir.path()).env("TMPDIR", self.path("tmp"));
         command.current_dir(self.dir.path()).arg("--data-dir").arg(self.data_dir());

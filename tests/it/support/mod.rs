@@ -11,9 +11,12 @@
 
 pub(crate) mod cluster;
 pub(crate) mod database;
+pub(crate) mod effects;
 pub(crate) mod host;
+pub(crate) mod netns;
 pub(crate) mod processes;
 pub(crate) mod proxy;
+pub(crate) mod server;
 pub(crate) mod wire;
 
 pub(crate) use database::TestDatabase;

@@ -233,3 +233,21 @@ async fn whoever_chooses_and_falls_silent_loses_its_turn() {
     assert_eq!(world.choose(1).await.len(), 1);
     assert!(transaction.commit().await.is_err());
 }
+
+/// Agents that claim by SQL get what plain claims get.
+#[tokio::test]
+async fn claims_in_sql_leave_tasks_that_need_something_and_what_is_limited() {
+    let world = World::new().await;
+    let limited = ensure(&world.db, "limited").await;
+    let limit = "UPDATE hostler.queues SET concurrency = 0 WHERE name = 'limited'";
+    world.db.execute(limit, &[]).await.unwrap();
+    let mut batch: Vec<_> =
+        ["repo", "", "@k"].iter().map(|text| needing(&world.queue, text)).collect();
+    batch.push(task(&limited));
+    let ids = world.submit_all(&batch).await;
+    let claim = "SELECT task_id FROM hostler.claim_task('outside')";
+    let claimed = world.db.query(claim, &[]).await.unwrap();
+    let claimed: Vec<Uuid> = claimed.iter().map(|row| row.get(0)).collect();
+    assert_eq!(claimed, [*ids[1].as_uuid()]);
+    assert!(world.db.query(claim, &[]).await.unwrap().is_empty());
+}

@@ -1,6 +1,6 @@
 -- breaking: yes, because tasks that need locks would be claimed without them
 -- What tasks need for themselves while they run (locks, files, keys), who holds what, and what is
--- limited. See src/domain/admission.rs, and docs/decisions/0017-admission.md.
+-- limited. See src/domain/admission.rs, and docs/decisions/0018-admission.md.
 
 -- How a task needs something: a lock alone or shared, files to write or to read, one of what a key
 -- has.
@@ -176,3 +176,133 @@ CREATE TABLE hostler.rate_starts (
     count integer     NOT NULL,
     PRIMARY KEY (scope, at)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+
+-- The queues among `wanted`, of all if null, of which a task without a lane can be claimed without
+-- a look at what else runs: for claims in SQL. They take no turns, so weights don't concern them.
+CREATE FUNCTION hostler.plainly_claimable(wanted text[]) RETURNS text[]
+LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(
+        SELECT name
+        FROM hostler.queues
+        WHERE (wanted IS NULL OR name = ANY (wanted))
+            AND concurrency IS NULL AND rate_count IS NULL
+            AND (NOT paused OR paused_until <= now())
+            AND NOT EXISTS (SELECT FROM hostler.limits WHERE limits.limited AND limits.scope = 'all')
+    )
+$$;
+
+-- As it was, but that it leaves tasks that need something, and what is limited.
+CREATE OR REPLACE FUNCTION hostler.claim_task(
+    agent_name text,
+    control_agent text DEFAULT 'external',
+    queues text[] DEFAULT NULL,
+    lease interval DEFAULT '1 minute'
+) RETURNS TABLE (
+    task_id uuid, input_data jsonb, attempt integer, queue text, kind text, attempts_left integer,
+    timeout interval, lease_ends_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    holder uuid;
+    until timestamptz;
+    lost uuid[];
+    unknown text;
+BEGIN
+    PERFORM hostler.check_agent(agent_name, control_agent, lease);
+    SELECT name INTO unknown
+    FROM unnest(claim_task.queues) AS given (name)
+    WHERE NOT EXISTS (SELECT FROM hostler.queues WHERE queues.name = given.name)
+    LIMIT 1;
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'agent "%" cannot claim: parameter "queues": there is no queue "%"',
+            agent_name, unknown
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- Who did not renew is lost, as where a host of ours looks: there may be none.
+    lost := ARRAY(
+        SELECT id FROM hostler.hosts WHERE lease_ends_at < now() ORDER BY id FOR UPDATE SKIP LOCKED
+    );
+    IF cardinality(lost) > 0 THEN
+        DELETE FROM hostler.hosts WHERE id = ANY (lost);
+        PERFORM hostler.put_back(lost, 'the host did not renew its lease');
+    END IF;
+
+    -- An agent that finds nothing writes nothing, however often it looks.
+    IF NOT EXISTS (
+        SELECT
+        FROM hostler.queues
+        CROSS JOIN LATERAL (
+            SELECT FROM hostler.tasks
+            WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
+            LIMIT 1
+        ) AS pending
+        WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
+    ) THEN
+        RETURN;
+    END IF;
+
+    INSERT INTO hostler.hosts AS held (id, slot, kind, name, agent, version, lease_ends_at)
+    VALUES (
+        gen_random_uuid(), hostler.external_slot(agent_name, control_agent), 'external',
+        control_agent, agent_name, '', clock_timestamp() + lease
+    )
+    ON CONFLICT (slot) DO UPDATE
+    SET lease_ends_at = greatest(held.lease_ends_at, EXCLUDED.lease_ends_at)
+    RETURNING held.id, held.lease_ends_at INTO holder, until;
+
+    -- As sql/queries/tasks/claim.sql, for one agent.
+    RETURN QUERY
+    WITH candidate AS MATERIALIZED (
+        SELECT best.id
+        FROM hostler.queues
+        CROSS JOIN LATERAL (
+            SELECT tasks.id, tasks.priority
+            FROM hostler.tasks
+            WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
+            ORDER BY tasks.priority DESC, tasks.id
+            LIMIT 65
+        ) AS best
+        WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
+        ORDER BY best.priority DESC, best.id
+    ), due AS MATERIALIZED (
+        SELECT locked.id
+        FROM unnest(ARRAY(SELECT id FROM candidate)) WITH ORDINALITY AS ranked (id, place)
+        CROSS JOIN LATERAL (
+            SELECT tasks.id
+            FROM hostler.tasks
+            WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
+            FOR UPDATE SKIP LOCKED
+        ) AS locked
+        ORDER BY ranked.place
+        LIMIT 1
+    )
+    UPDATE hostler.tasks
+    SET state = 'running', version = version + 1, attempt = attempt + 1, host_id = holder,
+        agent = claim_task.agent_name, started_at = now()
+    WHERE id = ANY (ARRAY(SELECT due.id FROM due))
+    RETURNING id, (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id),
+        attempt, queue, kind, max_attempts - failures,
+        coalesce(
+            timeout_ms,
+            (SELECT timeout_ms FROM hostler.queue_terms WHERE queue_terms.queue = tasks.queue)
+        ) * interval '1 millisecond',
+        until;
+END
+$$;
+
+COMMENT ON TABLE hostler.task_needs IS 'What tasks need for themselves while they run: locks, files, keys.';
+COMMENT ON TABLE hostler.task_holds IS 'What running tasks hold. Written by triggers.';
+COMMENT ON TABLE hostler.task_waits IS 'Tasks that were passed over because others hold what they need, and until when that counts.';
+COMMENT ON TABLE hostler.limits IS 'Limits of everything, of fleets and of keys. Those of queues are in queues.';
+COMMENT ON TABLE hostler.key_pauses IS 'Keys whose tasks are held back.';
+COMMENT ON TABLE hostler.rate_starts IS 'How many attempts began lately, under what is limited by a rate.';
+COMMENT ON FUNCTION hostler.take_holds() IS 'Internal: writes down what a task holds that begins.';
+COMMENT ON FUNCTION hostler.free_holds() IS 'Internal: frees what a task held whose attempt ends.';
+COMMENT ON FUNCTION hostler.stop_waiting() IS 'Internal: a task that is not pending any more waits for nothing.';
+COMMENT ON FUNCTION hostler.plainly_claimable(text[]) IS 'Internal: queues of which claim_task may give a task.';

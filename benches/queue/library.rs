@@ -1,0 +1,188 @@
+//! Hostler without a process and without HTTP: its library, on the benchmark's Postgres.
+
+use std::time::Duration;
+
+use hostler::{
+    domain::{
+        AgentName, HostId, QueueName, TaskId,
+        task::{NewTask, Outcome as End, Settlement, TaskEvent, Terms},
+    },
+    settings,
+    store::{Store, hosts, migrate, queues, tasks},
+};
+use tokio::sync::mpsc;
+use tokio_postgres::Config;
+use uuid::Uuid;
+
+use crate::{
+    Outcome, Run,
+    agent::now,
+    cluster::{Cluster, alone, joined},
+    host::QUEUE,
+    meter::{Drained, rate},
+    ours::{BULK, NAME, input},
+};
+
+/// Tasks in one claim.
+const CLAIM: usize = 500;
+/// Claims that may wait for the settler.
+const AHEAD: usize = 4;
+
+/// Completed by their first attempt.
+const AT_FIRST: &str =
+    "SELECT count(*) FROM hostler.tasks WHERE state = 'completed' AND attempt = 1";
+
+/// A pool on `config`.
+fn open(config: Config) -> Outcome<Store> {
+    let settings = settings::Database {
+        url: None,
+        pool_size: 4,
+        connect_timeout: Duration::from_secs(20),
+        embedded: settings::Embedded {
+            bin_dir: None,
+            user: "nobody".to_owned(),
+            shared_buffers: 64 << 20,
+        },
+    };
+    Ok(Store::new(&settings, config)?)
+}
+
+/// Makes what a host makes when it starts: the schema, a host of its own, the queue.
+async fn prepare(store: &Store, queue: &QueueName) -> Outcome<HostId> {
+    migrate::run(store).await?;
+    let host = hosts::NewHost {
+        id: HostId::from_uuid(Uuid::now_v7()),
+        slot: Uuid::new_v4(),
+        name: "bench".to_owned(),
+        version: "0".to_owned(),
+        lease: Duration::from_secs(3_600),
+    };
+    let client = store.client().await?;
+    hosts::register(&client, &host).await?;
+    queues::ensure(&client, &[(queue.clone(), settings::Queue::default())]).await?;
+    queues::resume(&client, queue).await?;
+    Ok(host.id)
+}
+
+fn new_task(queue: &QueueName, number: usize) -> NewTask {
+    NewTask {
+        id: TaskId::from_uuid(Uuid::now_v7()),
+        queue: queue.clone(),
+        kind: "task".to_owned(),
+        input: input(number),
+        priority: 0,
+        run_at: None,
+        max_attempts: 3,
+        timeout: None,
+        idempotency_key: None,
+        terms: Terms::default(),
+    }
+}
+
+/// Submits `count` tasks, a thousand at a time; tasks a second.
+async fn submit(store: &Store, queue: &QueueName, count: usize) -> Outcome<f64> {
+    let client = store.client().await?;
+    let mut took = Duration::ZERO;
+    for first in (0..count).step_by(BULK) {
+        let last = count.min(first + BULK);
+        let batch: Vec<_> = (first..last).map(|number| new_task(queue, number)).collect();
+        let began = now();
+        tasks::submit(&client, &batch).await?;
+        took += Duration::from_nanos(now() - began);
+    }
+    Ok(count as f64 / took.as_secs_f64())
+}
+
+/// Claims and completes `count` tasks, a claimer ahead of a settler, as a host does it; each has a
+/// thread and a connection of its own.
+fn drain(config: &Config, host: HostId, queue: &QueueName, count: usize) -> Outcome<Drained> {
+    let (hand, mut handed) = mpsc::channel::<Vec<Settlement>>(AHEAD);
+    let (claimer, settler) = (config.clone(), config.clone());
+    let queue = queue.clone();
+    let began = now();
+    let claims = alone(async move || {
+        let client = open(claimer)?.client().await?;
+        let agents = (1..=CLAIM).map(|number| format!("bench-{number}").parse());
+        let agents = agents.collect::<Result<Vec<AgentName>, _>>()?;
+        let (mut moments, queues) = (Vec::with_capacity(count), [queue]);
+        while moments.len() < count {
+            let claimed = tasks::claim(&client, host, &queues, &agents).await?;
+            if claimed.is_empty() {
+                return Err("the queue was empty too early".into());
+            }
+            let at = now();
+            moments.extend(claimed.iter().map(|_| at));
+            let ends = claimed.iter().map(|assignment| Settlement {
+                task: assignment.task,
+                attempt: assignment.attempt,
+                outcome: End::Completed { output: serde_json::Value::Null },
+                event: TaskEvent::Completed,
+                retry_after: Duration::ZERO,
+            });
+            hand.send(ends.collect()).await.map_err(|_| "the settler is gone")?;
+        }
+        Ok(moments)
+    });
+    let settles = alone(async move || {
+        let client = open(settler)?.client().await?;
+        let mut counted = 0;
+        while let Some(mut ends) = handed.recv().await {
+            while let Ok(more) = handed.try_recv() {
+                ends.extend(more);
+            }
+            counted += tasks::settle(&client, host, &ends).await?.len();
+        }
+        Ok((counted, now()))
+    });
+    let (counted, completed) = joined(settles)?;
+    let moments = joined(claims)?;
+    if counted != count {
+        return Err(format!("{counted} of {count} ends counted").into());
+    }
+    Ok(Drained::of(began, &moments, completed))
+}
+
+/// Has the library submit in bulk and drain.
+pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
+    let (database, count) = ("ours_library", run.sizes.drain);
+    run.cluster.make(database, None)?;
+    let config = run.cluster.config(database);
+    let (host, queue, submitted) = filled(&config, count)?;
+    run.samples.add(NAME, "bulk by the library", &[submitted]);
+    run.cluster.settle(database, false)?;
+    let drained = drain(&config, host, &queue, count)?;
+    let at_first = run.cluster.ask(database, AT_FIRST)?;
+    if at_first != count.to_string() {
+        return Err(format!("{at_first} of {count} were completed by their first attempt").into());
+    }
+    run.samples.add(NAME, "drain by the library", &[drained.completed]);
+    run.cluster.remove(database)
+}
+
+/// Prepares, and submits `count`; how fast.
+fn filled(config: &Config, count: usize) -> Outcome<(HostId, QueueName, f64)> {
+    let config = config.clone();
+    joined(alone(async move || {
+        let store = open(config)?;
+        let queue: QueueName = QUEUE.parse()?;
+        let host = prepare(&store, &queue).await?;
+        let rate = submit(&store, &queue, count).await?;
+        Ok((host, queue, rate))
+    }))
+}
+
+/// Puts `count` finished tasks into `database`, by doing them.
+pub(crate) fn finish(cluster: &Cluster, database: &str, count: usize) -> Outcome<()> {
+    const AT_ONCE: usize = 50_000;
+    let config = cluster.config(database);
+    let mut left = count;
+    let began = now();
+    while left > 0 {
+        let some = left.min(AT_ONCE);
+        let (host, queue, _) = filled(&config, some)?;
+        drain(&config, host, &queue, some)?;
+        left -= some;
+    }
+    eprintln!("  {count} finished beside it, {:.0}/s", rate(count, began, now()));
+    Ok(())
+}

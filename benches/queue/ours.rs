@@ -1,0 +1,331 @@
+//! What the host is measured by: the real program, tasks in by HTTP, out by worker processes.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use tokio_postgres::IsolationLevel;
+
+use crate::{
+    Outcome, Run,
+    agent::now,
+    api::Api,
+    cluster::connect,
+    host::{Agents, Host, PARKED, QUEUE, WORKERS},
+    library,
+    meter::{Drained, millis, pause, rate},
+};
+
+/// Under which name the figures are kept.
+pub(crate) const NAME: &str = "hostler";
+
+/// Tasks in one request of a bulk submit.
+pub(crate) const BULK: usize = 1_000;
+/// Clients that submit at the same time.
+pub(crate) const CLIENTS: usize = 10;
+/// Few submitters, and many.
+const SUBMITTERS: [(usize, &str); 2] = [(8, "submit by 8"), (64, "submit by 64")];
+/// Agents that have nothing to do.
+const IDLE: usize = 200;
+/// The first pick-ups are not counted: everything is cold.
+const WARM_UPS: usize = 5;
+
+/// How many tasks of the queue have not ended.
+const LEFT: &str =
+    "SELECT count(*) FROM hostler.tasks WHERE queue = 'bench' AND state IN ('pending', 'running')";
+/// How many tasks of the queue were completed by their first attempt.
+const AT_FIRST: &str = "SELECT count(*) FROM hostler.tasks \
+    WHERE queue = 'bench' AND state = 'completed' AND attempt = 1";
+
+/// What all tasks have as input, as the peers' tasks have.
+pub(crate) fn input(number: usize) -> serde_json::Value {
+    serde_json::json!({"n": number, "pad": "x".repeat(180)})
+}
+
+/// One task for a submit over HTTP.
+fn body(queue: &str, number: usize) -> String {
+    format!(r#"{{"queue":"{queue}","input":{}}}"#, input(number))
+}
+
+/// Submits `count` tasks over HTTP, a thousand at a time; tasks a second.
+fn bulk(host: &Host, queue: &str, count: usize) -> Outcome<f64> {
+    let mut api = host.connect()?;
+    let bodies: Vec<String> = (0..count.div_ceil(BULK))
+        .map(|request| {
+            let last = count.min((request + 1) * BULK);
+            let tasks: Vec<_> = (request * BULK..last).map(|number| body(queue, number)).collect();
+            format!(r#"{{"tasks":[{}]}}"#, tasks.join(","))
+        })
+        .collect();
+    let began = now();
+    for body in &bodies {
+        api.post("tasks", body)?;
+    }
+    Ok(rate(count, began, now()))
+}
+
+/// Lets the queue go, which was paused, and waits until the agents have had `count` tasks more and,
+/// where they are all that there are, all of them are completed.
+fn drain(run: &Run, database: &str, host: &Host, count: usize, all: bool) -> Outcome<Drained> {
+    let before = host.tasks_had()?;
+    let began = now();
+    host.connect()?.post(&format!("queues/{QUEUE}/resume"), "{}")?;
+    let patience = Instant::now();
+    while host.tasks_had()? < before + count {
+        give_up(patience, run.sizes.patience)?;
+        thread::sleep(Duration::from_millis(2));
+    }
+    while all && run.cluster.ask(database, LEFT)? != "0" {
+        give_up(patience, run.sizes.patience)?;
+        thread::sleep(Duration::from_millis(5));
+    }
+    let completed = now();
+    let moments = host.moments()?;
+    let moments = moments.get(before..before + count).ok_or("an agent lost count")?;
+    Ok(Drained::of(began, moments, completed))
+}
+
+fn give_up(began: Instant, limit: Duration) -> Outcome<()> {
+    if began.elapsed() > limit {
+        return Err(format!("the tasks did not end within {limit:?}").into());
+    }
+    Ok(())
+}
+
+/// Waits until nothing is left, and checks that every one of `count` tasks was completed by its
+/// first attempt.
+fn check(run: &Run, database: &str, count: usize) -> Outcome<()> {
+    let began = Instant::now();
+    while run.cluster.ask(database, LEFT)? != "0" {
+        give_up(began, run.sizes.patience)?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    let at_first = run.cluster.ask(database, AT_FIRST)?;
+    if at_first != count.to_string() {
+        return Err(
+            format!("{at_first} of {count} tasks were completed by their first attempt").into()
+        );
+    }
+    Ok(())
+}
+
+/// Makes the queue wait.
+fn hold(host: &Host) -> Outcome<()> {
+    Ok(host.connect()?.post(&format!("queues/{QUEUE}/pause"), "{}")?)
+}
+
+/// Submits in bulk, and drains through four workers.
+pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
+    let (database, count) = ("ours_drain", run.sizes.drain);
+    run.cluster.make(database, None)?;
+    let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
+    hold(&host)?;
+    run.samples.add(NAME, "bulk", &[bulk(&host, QUEUE, count)?]);
+    run.cluster.settle(database, false)?;
+    let drained = drain(run, database, &host, count, true)?;
+    check(run, database, count)?;
+    run.samples.add(NAME, "drain", &[drained.completed]);
+    drop(host);
+    run.cluster.remove(database)
+}
+
+/// One task a request, by ten clients, into a queue that waits.
+pub(crate) fn singles(run: &mut Run) -> Outcome<()> {
+    let database = "ours_submit";
+    run.cluster.make(database, None)?;
+    let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
+    submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue / 10)?;
+    let (count, took) = submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue)?;
+    run.samples.add(NAME, "submit", &[count as f64 / took.as_secs_f64()]);
+    drop(host);
+    run.cluster.remove(database)
+}
+
+/// Has `clients` submit tasks one by one for so long. How many, and how long it really took.
+fn submit_for(
+    host: &Host,
+    queue: &str,
+    clients: usize,
+    limit: Duration,
+) -> Outcome<(usize, Duration)> {
+    let socket = host.socket();
+    let body = body(queue, 0);
+    let mut clients = (0..clients).map(|_| Api::connect(&socket)).collect::<Result<Vec<_>, _>>()?;
+    let began = Instant::now();
+    let counts = thread::scope(|scope| {
+        let threads: Vec<_> = clients
+            .iter_mut()
+            .map(|api| {
+                let body = &body;
+                scope.spawn(move || {
+                    let mut count = 0;
+                    while began.elapsed() < limit {
+                        api.post("tasks", body)?;
+                        count += 1;
+                    }
+                    Ok::<usize, std::io::Error>(count)
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|one| one.join().map_err(|_| "a client panicked"))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let counts = counts.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok((counts.iter().sum(), began.elapsed()))
+}
+
+/// From before a submit to the moment at which an idle agent has the task.
+pub(crate) fn pickups(run: &mut Run) -> Outcome<()> {
+    let (database, count) = ("ours_pickup", run.sizes.pickups);
+    run.cluster.make(database, None)?;
+    let host = Host::start(&run.cluster, database, database, Agents::Tell)?;
+    let mut api = host.connect()?;
+    let mut samples = Vec::with_capacity(count);
+    for number in 0..count + WARM_UPS {
+        let body = body(QUEUE, number);
+        let began = now();
+        api.post("tasks", &body)?;
+        samples.push(millis(began, host.hear()?));
+        thread::sleep(pause());
+    }
+    check(run, database, samples.len())?;
+    run.samples.add(NAME, "pick-up", &samples[WARM_UPS..]);
+    drop(host);
+    run.cluster.remove(database)
+}
+
+/// A drain of an empty table, with tasks finished beside it, and with more pending behind it.
+pub(crate) fn backlog(run: &mut Run) -> Outcome<()> {
+    let database = "ours_backlog";
+    let (count, finished, behind) = (run.sizes.drain, run.sizes.finished, run.sizes.behind);
+    run.cluster.make(database, None)?;
+    let one_drain = |run: &Run, host: &Host, behind: usize| {
+        hold(host)?;
+        bulk(host, QUEUE, count + behind)?;
+        run.cluster.settle(database, true)?;
+        drain(run, database, host, count, behind == 0)
+    };
+
+    let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
+    let empty = one_drain(run, &host, 0)?;
+    drop(host);
+    library::finish(&run.cluster, database, finished)?;
+
+    let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
+    let beside = one_drain(run, &host, 0)?;
+    let before = one_drain(run, &host, behind)?;
+    check(run, database, 3 * count + behind + finished)?;
+    run.samples.add(NAME, "drain, nothing beside", &[empty.handled]);
+    run.samples.add(NAME, "drain, finished beside", &[beside.handled]);
+    run.samples.add(NAME, "drain, finished beside and pending behind", &[before.handled]);
+    run.samples.add(NAME, "finished ratio", &[beside.handled / empty.handled]);
+    run.samples.add(NAME, "backlog ratio", &[before.handled / empty.handled]);
+    drop(host);
+    run.cluster.remove(database)
+}
+
+/// A drain while another connection keeps its view of the database from before.
+pub(crate) fn snapshot(run: &mut Run) -> Outcome<()> {
+    let (database, count) = ("ours_snapshot", run.sizes.churn);
+    run.cluster.make(database, None)?;
+    let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
+    hold(&host)?;
+    let held = Held::take(run, database)?;
+    bulk(&host, QUEUE, count)?;
+    run.cluster.settle(database, false)?;
+    let drained = drain(run, database, &host, count, true)?;
+    held.let_go()?;
+    check(run, database, count)?;
+    run.samples.add(NAME, "snapshot ratio", &[drained.thirds]);
+    run.samples.add(NAME, "drain under a snapshot", &[drained.completed]);
+    drop(host);
+    run.cluster.remove(database)
+}
+
+/// A transaction that stands still.
+pub(crate) struct Held {
+    release: tokio::sync::oneshot::Sender<()>,
+    thread: thread::JoinHandle<Outcome<()>>,
+}
+
+impl Held {
+    /// Takes a snapshot of `database`, and keeps it.
+    pub(crate) fn take(run: &Run, database: &str) -> Outcome<Self> {
+        let config = run.cluster.config(database);
+        let (release, released) = tokio::sync::oneshot::channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = crate::cluster::alone(async move || {
+            let mut client = connect(&config).await?;
+            let held = client
+                .build_transaction()
+                .isolation_level(IsolationLevel::RepeatableRead)
+                .start()
+                .await?;
+            held.query_one("SELECT count(*) FROM pg_class", &[]).await?;
+            tell.send(())?;
+            released.await.ok();
+            Ok(held.rollback().await?)
+        });
+        told.recv().map_err(|_| "the snapshot could not be taken")?;
+        Ok(Self { release, thread })
+    }
+
+    /// Ends it. It must have lasted until now.
+    pub(crate) fn let_go(self) -> Outcome<()> {
+        self.release.send(()).map_err(|()| "the snapshot did not last")?;
+        crate::cluster::joined(self.thread)
+    }
+}
+
+/// Statements a second on the server while 200 agents have nothing to do, by its log.
+pub(crate) fn idle(run: &mut Run) -> Outcome<()> {
+    let database = "ours_idle";
+    run.cluster.make(database, None)?;
+    let host = Host::start(&run.cluster, database, database, Agents::Count(IDLE))?;
+    thread::sleep(run.sizes.calm);
+    let alter = |setting: &str| {
+        run.cluster
+            .execute("postgres", &[&format!("ALTER SYSTEM {setting}"), "SELECT pg_reload_conf()"])
+    };
+    alter("SET log_line_prefix = '%d '")?;
+    alter("SET log_statement = 'all'")?;
+    // Until every session has heard of it.
+    thread::sleep(Duration::from_secs(1));
+    let logged = fs::metadata(run.cluster.log())?.len();
+    let began = Instant::now();
+    thread::sleep(run.sizes.idle);
+    let took = began.elapsed();
+    let log = fs::read(run.cluster.log())?;
+    alter("RESET ALL")?;
+    let log = String::from_utf8_lossy(&log[usize::try_from(logged)?..]);
+    let statements = log.lines().filter(|line| {
+        line.strip_prefix(&format!("{database} LOG:  "))
+            .is_some_and(|rest| rest.starts_with("statement: ") || rest.starts_with("execute "))
+    });
+    let per_second = statements.count() as f64 / took.as_secs_f64();
+    run.samples.add(NAME, "idle statements", &[per_second]);
+    drop(host);
+    run.cluster.remove(database)
+}
+
+/// Few submitters and many, one task a request, while two hosts listen and their agents take
+/// the tasks as they come.
+pub(crate) fn submitters(run: &mut Run) -> Outcome<()> {
+    let database = "ours_submitters";
+    run.cluster.make(database, None)?;
+    let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
+    let other = Host::start(&run.cluster, database, "ours_listener", Agents::Count(WORKERS))?;
+    let mut submitted = submit_for(&host, QUEUE, CLIENTS, run.sizes.enqueue / 10)?.0;
+    for (clients, what) in SUBMITTERS {
+        check(run, database, submitted)?;
+        let (count, took) = submit_for(&host, QUEUE, clients, run.sizes.enqueue)?;
+        submitted += count;
+        run.samples.add(NAME, what, &[count as f64 / took.as_secs_f64()]);
+    }
+    check(run, database, submitted)?;
+    drop((host, other));
+    run.cluster.remove(database)
+}

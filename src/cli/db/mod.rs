@@ -1,0 +1,80 @@
+//! `hostler db`: the database, without a host or beside one.
+
+mod open;
+mod schema;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{
+    exit::{Exit, Outcome},
+    global::Global,
+};
+use crate::store::{StoreError, migrate, roles};
+use open::{Database, Need, failed};
+
+/// Look after the database: its schema, its roles, its history
+#[derive(Debug, Subcommand)]
+pub(super) enum Db {
+    /// Bring the schema up to date; `hostler up` does so by itself
+    #[command(after_help = "Examples:\n  hostler db migrate\n  hostler db migrate -c fleets.toml")]
+    Migrate,
+    /// Say which migrations have run and which are to come; changes nothing
+    #[command(
+        after_help = "Ends with 1 if migrations are to come.\n\nExamples:\n  hostler db status"
+    )]
+    Status,
+    /// Print the statements that make the roles of those who submit, work and administer by SQL
+    #[command(after_help = "Examples:\n  hostler db roles\n  hostler db roles | psql mydb\n  \
+        hostler db roles --apply")]
+    Roles {
+        /// Run them; again after an upgrade. Needs the owner of the schema, who may make roles
+        #[arg(long)]
+        apply: bool,
+    },
+}
+
+/// What a command ends with: its code, and what it prints as JSON or as text.
+type Told = (Exit, Value, String);
+
+impl Db {
+    pub(super) async fn run(self, global: &Global) -> Outcome {
+        if let Self::Roles { apply: false } = self {
+            global.output().show(&json!({ "sql": roles::TEXT }), |_| roles::TEXT.to_owned())?;
+            return Ok(Exit::Done);
+        }
+        let settings = global.settings(&[])?;
+        let database = Database::open(&settings, self.need()).await?;
+        let told = self.work(&database).await;
+        database.close().await?;
+        let (exit, json, text) = told?;
+        global.output().show(&json, |_| text)?;
+        Ok(exit)
+    }
+
+    const fn need(&self) -> Need {
+        match self {
+            Self::Migrate => Need::Made,
+            Self::Status => Need::Alone,
+            Self::Roles { .. } => Need::Superuser,
+        }
+    }
+
+    async fn work(self, database: &Database) -> Outcome<Told> {
+        let store = &database.store;
+        let told = match self {
+            Self::Migrate => migrate::run(store).await.map(|report| schema::migrated(&report)),
+            Self::Status => migrate::status(store).await.map(|status| schema::told(&status)),
+            Self::Roles { .. } => {
+                store.transact(async |db| roles::apply(db).await).await.map(|()| granted())
+            }
+        };
+        told.map_err(|error: StoreError| failed(&error))
+    }
+}
+
+fn granted() -> Told {
+    let roles = ["hostler_submit", "hostler_work", "hostler_admin"];
+    let text = format!("{} have what they need", roles.join(", "));
+    (Exit::Done, json!({ "roles": roles }), text)
+}

@@ -1,0 +1,86 @@
+//! Programs that speak SQL, beside a host.
+
+use serde_json::{Value, json};
+use tokio_postgres::{NoTls, Row};
+
+use crate::support::{
+    cluster::on_a_runtime,
+    host::{Host, WORKER},
+    processes::eventually,
+};
+
+/// The rows of one statement, by a session of its own.
+fn query(host: &Host, sql: &str) -> Vec<Row> {
+    let config = host.database().config();
+    on_a_runtime(async {
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.query(sql, &[]).await.unwrap()
+    })
+}
+
+/// Submits by SQL, and returns the task's id as the API has it.
+fn enqueue(host: &Host, queue: &str, input: &Value) -> String {
+    let call = format!("SELECT hostler.enqueue('{queue}', 'test', '{input}')");
+    let id: uuid::Uuid = query(host, &call)[0].get(0);
+    format!("tsk_{}", id.simple())
+}
+
+/// The poll is as slow as can be: what is done here was heard of.
+#[test]
+fn a_host_hears_of_what_sql_submits() {
+    let host = Host::new(&format!("{WORKER}count = 2")).set("tasks.poll", "10m").up();
+    host.until_agent("quick-1", "idle");
+    host.until_agent("quick-2", "idle");
+    for n in 0..5 {
+        let id = enqueue(&host, "default", &json!({"op": "echo", "value": n}));
+        assert_eq!(host.wait(&id)["output"], n);
+    }
+    // A burst, of which one speaks for all, from more sessions than one.
+    let burst = |_| enqueue(&host, "default", &json!({"op": "echo"}));
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let submit = || (0..5).map(burst).collect::<Vec<_>>();
+        let crowd: Vec<_> = (0..4).map(|_| scope.spawn(submit)).collect();
+        crowd.into_iter().flat_map(|one| one.join().unwrap()).collect()
+    });
+    for id in ids {
+        assert_eq!(host.wait(&id)["state"], "completed");
+    }
+}
+
+#[test]
+fn agents_that_are_not_ours_work_beside_a_host() {
+    let host = Host::new(WORKER).up();
+    query(&host, "INSERT INTO hostler.queues (name) VALUES ('elsewhere')");
+    let id = enqueue(&host, "elsewhere", &json!({"n": 1}));
+    let claim = "SELECT task_id FROM hostler.claim_task('bot-1', 'swarm', '{elsewhere}',
+        lease => '1 second')";
+    assert_eq!(query(&host, claim).len(), 1);
+    let task = host.task(&id);
+    assert_eq!((&task["state"], &task["agent"]), (&json!("running"), &json!("bot-1")));
+    // It does not beat: the host takes it for lost.
+    eventually("it is put back", || host.task(&id)["state"] == "pending");
+    let claimed = query(&host, "SELECT task_id, attempt FROM hostler.claim_task('bot-2')");
+    let (task, attempt): (uuid::Uuid, i32) = (claimed[0].get(0), claimed[0].get(1));
+    assert_eq!(attempt, 2);
+    let done = format!("SELECT hostler.complete_task('{task}', '\"done\"', {attempt})");
+    assert!(query(&host, &done)[0].get::<_, bool>(0));
+    let task = host.wait(&id);
+    assert_eq!((&task["output"], &task["failures"]), (&json!("done"), &json!(0)));
+    // The settings of the host are the defaults of SQL.
+    let terms = "SELECT (retry ->> 'backoff_max_ms')::integer FROM hostler.queue_terms
+        WHERE queue IN ('', 'default')";
+    let terms = query(&host, terms);
+    assert_eq!(terms.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [50, 50]);
+}
+
+#[test]
+fn the_roles_are_printed_or_made() {
+    let host = Host::embedded(WORKER).up();
+    let printed = host.cli(&["db", "roles"]);
+    assert_eq!((printed.code, printed.stdout.contains("CREATE ROLE")), (0, true), "{printed:?}");
+    // Beside the host that runs, by the superuser of its Postgres.
+    let made = host.cli_json(&["db", "roles", "--apply"]);
+    assert_eq!(made["roles"][0], "hostler_submit");
+    assert_eq!(host.cli(&["db", "roles", "--apply"]).code, 0, "and again");
+}

@@ -1,0 +1,63 @@
+//! A host is killed: its tasks run on the others, or on itself when it comes back.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::{FLEETS, is_begin, keep_busy, of_attempt, seen};
+use crate::support::{
+    effects::Effect,
+    host::Host,
+    processes::{eventually, now, send},
+};
+
+/// Nothing of the first attempts happened once a second one had begun; nobody's try was used up.
+#[track_caller]
+fn one_after_the_other(host: &Host, ids: &[String], effects: &[Effect]) {
+    for id in ids {
+        let (first, second) = (of_attempt(effects, id, 1), of_attempt(effects, id, 2));
+        let last = first.iter().map(|one| one.at).max().unwrap();
+        let begin = second.iter().find(|one| is_begin(one)).unwrap();
+        assert!(last < begin.at, "{id}: {first:?} {begin:?}");
+        let task = host.task(id);
+        assert_eq!((&task["attempt"], &task["failures"]), (&json!(2), &json!(0)), "{task}");
+        let released = &host.history(id, "attempts")[0];
+        assert_eq!(released["outcome"], "released", "{released}");
+    }
+}
+
+#[test]
+fn a_killed_hosts_tasks_run_elsewhere_within_one_lease() {
+    let lease = Duration::from_secs(4);
+    let mut first = Host::new(FLEETS).set("host.lease", "4s").up();
+    let ids = keep_busy(&first, 600_000);
+    let second = first.beside(FLEETS).set("host.lease", "4s").up();
+    first.kill9();
+    let killed = now();
+    eventually("they run on the other host", || {
+        let seen = seen(&second);
+        ids.iter().all(|id| of_attempt(&seen, id, 2).iter().any(is_begin))
+    });
+    let took = killed.elapsed();
+    assert!(took < lease + Duration::from_secs(1), "{took:?}");
+    let effects = [seen(&first), seen(&second)].concat();
+    one_after_the_other(&second, &ids, &effects);
+}
+
+#[test]
+fn a_host_that_starts_again_takes_its_own_back_at_once() {
+    let mut first = Host::new(FLEETS).set("host.lease", "600s").up();
+    let ids = keep_busy(&first, 2_000);
+    let second = first.beside(FLEETS).set("host.lease", "600s").up();
+    let keeper = first.keeper();
+    first.kill9();
+    // With its keeper, or its agents would go on, and nothing had to be taken back.
+    send(keeper, Signal::SIGKILL);
+    first.restart();
+    for id in &ids {
+        assert_eq!(second.wait(id)["state"], "completed");
+    }
+    let effects = [seen(&first), seen(&second)].concat();
+    one_after_the_other(&second, &ids, &effects);
+}

@@ -1,0 +1,59 @@
+//! Hosts whose fleets serve the same queue share its tasks; and the listing of hosts.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{FLEETS, is_begin, keep_busy, seen, submit};
+use crate::support::{host::Host, processes::eventually};
+
+#[test]
+fn three_hosts_share_the_tasks_of_a_queue() {
+    let first = Host::new(FLEETS).up();
+    let others = [first.beside(FLEETS).up(), first.beside(FLEETS).up()];
+    let ids = [submit(&first, "default", 240, 5), submit(&others[1], "once", 12, 5)].concat();
+    for id in &ids {
+        let task = others[0].wait(id);
+        assert_eq!((&task["state"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}");
+    }
+    let mut begun: BTreeMap<String, usize> = BTreeMap::new();
+    for host in [&first, &others[0], &others[1]] {
+        let effects = seen(host);
+        let here = effects.iter().filter(|one| is_begin(one));
+        assert!(here.clone().count() >= 20, "each has its part: {}", here.count());
+        here.for_each(|one| *begun.entry(one.task.clone()).or_default() += 1);
+    }
+    assert_eq!(begun.len(), ids.len());
+    assert!(begun.values().all(|times| *times == 1), "{begun:?}");
+}
+
+#[test]
+fn hosts_are_listed() {
+    let mut first = Host::new(FLEETS).set("host.name", "first").set("host.lease", "8s").up();
+    keep_busy(&first, 60_000);
+    let second = first.beside(FLEETS).set("host.name", "second").set("host.lease", "8s").up();
+    let list = |host: &Host| host.get("/api/v1/hosts")["items"].as_array().unwrap().clone();
+    let hosts = list(&second);
+    let of_each = |what: &str| hosts.iter().map(|one| one[what].clone()).collect::<Vec<_>>();
+    assert_eq!(of_each("held"), [3, 0]);
+    assert_eq!(of_each("leads"), [true, false]);
+    let names: Vec<_> = hosts.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["first", "second"]);
+    let answers =
+        |hosts: &[serde_json::Value]| [hosts[0]["answers"] == true, hosts[1]["answers"] == true];
+    assert_eq!((answers(&hosts), answers(&list(&first))), ([false, true], [true, false]));
+    for host in &hosts {
+        let left = host["lease_left_ms"].as_u64().unwrap();
+        assert!((5_000..=8_000).contains(&left), "{host}");
+        assert_eq!(host["version"], env!("CARGO_PKG_VERSION"));
+    }
+    let printed = second.cli(&["host", "list"]).stdout;
+    assert!(printed.contains("*second") && printed.contains("leader"), "{printed}");
+    assert_eq!(second.cli_json(&["host", "list"])["items"].as_array().unwrap().len(), 2);
+
+    first.kill9();
+    eventually("the one that was killed is gone, and the other one leads", || {
+        let hosts = list(&second);
+        hosts.len() == 1 && hosts[0]["leads"] == true
+    });
+}
