@@ -113,6 +113,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         timeout: Some(Duration::from_secs(60)),
         waited: Duration::ZERO,
         frees: false,
+        entry: None,
         terms: RunTerms::default(),
     }
 }
@@ -157,7 +158,7 @@ fn dispatch(criterion: &mut Criterion) {
             || (agents.clone(), tasks.clone()),
             |(agents, tasks)| {
                 for agent in agents {
-                    dispatch.offer(&fleet, agent);
+                    dispatch.offer(&fleet, agent, 1);
                 }
                 let claims = dispatch.claims(256);
                 let handouts = dispatch.claimed(&fleet, tasks);
@@ -207,6 +208,7 @@ fn session() -> WorkerSession {
         fleet: name("f"),
         generation: Generation(1),
         heartbeat: Duration::from_secs(10),
+        prefetch: 1,
         max_output: 8 << 20,
     });
     session.hello();

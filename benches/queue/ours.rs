@@ -32,11 +32,16 @@ const IDLE: usize = 200;
 const WARM_UPS: usize = 5;
 
 /// How many tasks of the queue have not ended.
-const LEFT: &str =
-    "SELECT count(*) FROM hostler.tasks WHERE queue = 'bench' AND state IN ('pending', 'running')";
+const LEFT: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
+        WHERE queue = 'bench' AND state IN ('pending', 'running')) \
+    + coalesce((SELECT sum(head) FROM hostler.log_lanes WHERE queue = 'bench'), 0)::bigint \
+    - (SELECT count(*) FROM hostler.log_ends JOIN hostler.log_lanes ON id = lane \
+        WHERE queue = 'bench')";
 /// How many tasks of the queue were completed by their first attempt.
-const AT_FIRST: &str = "SELECT count(*) FROM hostler.tasks \
-    WHERE queue = 'bench' AND state = 'completed' AND attempt = 1";
+pub(crate) const AT_FIRST: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
+        WHERE queue = 'bench' AND state = 'completed' AND attempt = 1) \
+    + (SELECT count(*) FROM hostler.log_ends JOIN hostler.log_lanes ON id = lane \
+        WHERE queue = 'bench' AND NOT moved)";
 
 /// What all tasks have as input, as the peers' tasks have.
 pub(crate) fn input(number: usize) -> serde_json::Value {

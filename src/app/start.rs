@@ -1,6 +1,6 @@
 //! Builds a host, bottom up.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
 
 use slog::{Logger, info};
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ use crate::{
         listen::Listener,
         migrate,
         notify::{self, News},
-        queues,
+        queues, schedules,
     },
     supervisor::SupervisorHandle,
     telemetry::{
@@ -169,7 +169,7 @@ pub async fn start(
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue);
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
-    let janitor = start_janitor(&log, &store, slot, pace, &queue);
+    let janitor = start_janitor(&log, &store, slot, pace, &queue, &metrics);
     let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
@@ -204,9 +204,17 @@ fn start_janitor(
     slot: Uuid,
     pace: Pace,
     queue: &QueueHandle,
+    metrics: &Arc<Metrics>,
 ) -> JanitorHandle {
     let log = component(log, Component::Janitor);
-    let duties = vec![janitor::lost_hosts(log.clone()), janitor::ended_pauses(log.clone())];
+    let for_ends = queue.clone();
+    let ended: janitor::OnEnd = Rc::new(move |ended| for_ends.publish(ended));
+    let terms = Arc::new(queue.terms().clone());
+    let duties = vec![
+        janitor::lost_hosts(log.clone()),
+        janitor::ended_pauses(log.clone()),
+        janitor::fire_schedules(log.clone(), terms, ended, metrics.clone()),
+    ];
     let (store, queue) = (store.clone(), queue.clone());
     let wake = Box::new(move |queues| queue.wake(queues));
     JanitorHandle::start(janitor::Launch { log, store, slot, pace, duties, wake })
@@ -259,6 +267,9 @@ async fn open_store(
     // Hosts that run already may have to wait, or need not wait any more.
     notify::say(&client, &[News::Freed]).await?;
     drop(client);
+    if !settings.schedules.is_empty() {
+        store.transact(async |db| schedules::ensure(db, &settings.schedules).await).await?;
+    }
     Ok((postgres, store))
 }
 

@@ -20,6 +20,7 @@ mod lock;
 mod output;
 mod plan;
 mod queue;
+mod schedule;
 mod task;
 
 use std::process::ExitCode;
@@ -67,6 +68,8 @@ enum Command {
     Limit(limit::Limit),
     #[command(subcommand)]
     Lock(lock::Lock),
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     #[command(subcommand)]
     Plan(plan::Plan),
     #[command(subcommand)]
@@ -132,6 +135,7 @@ impl Command {
             Self::Queue(queue) => asked(queue.run(global)),
             Self::Limit(limit) => asked(limit.run(global)),
             Self::Lock(lock) => asked(lock.run(global)),
+            Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
             Self::Completions(completions) => completions.run(),

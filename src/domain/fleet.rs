@@ -109,6 +109,9 @@ pub struct Fleet {
     pub count: u16,
     /// How many tasks fleets of this name may run at once, on all hosts.
     pub concurrency: Option<u32>,
+    /// How many tasks a `worker` is given at a time: it works on one, the others wait in its stdin.
+    /// 1 for the others.
+    pub prefetch: u16,
     /// The queues that its agents take tasks from; empty for a `service`.
     pub queues: Vec<QueueName>,
     /// The working directory of its processes.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, QueueName, TaskId,
+    AgentName, Attempt, Entry, QueueName, ScheduleName, TaskId,
     admission::Needs,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
@@ -318,12 +318,24 @@ pub struct Terms {
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
     pub unique: Option<Unique>,
+    /// The schedule that makes it, which looks later what has become of it.
+    pub schedule: Option<ScheduleName>,
 }
 
 impl Terms {
     /// Whether the task asks for nothing of this.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl NewTask {
+    /// Whether it asks for nothing but to be run once, in its turn: then the log can keep it.
+    pub fn is_plain(&self) -> bool {
+        self.priority == 0
+            && self.run_at.is_none()
+            && self.idempotency_key.is_none()
+            && self.terms.is_empty()
     }
 }
 
@@ -352,6 +364,8 @@ pub struct Assignment {
     pub waited: Duration,
     /// Others may wait for its end: it holds something, or counts for a limit.
     pub frees: bool,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
     /// What the task asks for that concerns its attempts.
     pub terms: RunTerms,
 }
@@ -388,6 +402,12 @@ pub struct Settlement {
     pub event: TaskEvent,
     /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
     pub retry_after: Duration,
+    /// Who ran it.
+    pub agent: AgentName,
+    /// How long ago it began, when this is written.
+    pub began_ago: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
 }
 
 impl Settlement {
@@ -403,7 +423,16 @@ impl Settlement {
                 AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
             },
         };
-        Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
+        Self {
+            task: assignment.task,
+            attempt: assignment.attempt,
+            outcome,
+            event,
+            retry_after,
+            agent: assignment.agent.clone(),
+            began_ago: Duration::ZERO,
+            entry: assignment.entry,
+        }
     }
 }
 

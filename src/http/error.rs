@@ -190,7 +190,8 @@ impl From<QueueError> for ApiError {
         match &error {
             QueueError::UnknownTask { .. }
             | QueueError::UnknownQueue { .. }
-            | QueueError::UnknownKey { .. } => Self::new(Kind::NotFound, error.to_string()),
+            | QueueError::UnknownKey { .. }
+            | QueueError::UnknownSchedule { .. } => Self::new(Kind::NotFound, error.to_string()),
             QueueError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
             QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),
             QueueError::Unavailable { .. } => Self::unavailable(&error),

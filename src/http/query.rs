@@ -99,6 +99,11 @@ pub(super) fn wait(query: &str, max: Duration) -> Result<Option<Duration>, ApiEr
     Ok(wait.transpose()?.map(|wait| wait.min(max)))
 }
 
+/// Reads one number, the only parameter there is.
+pub(super) fn count(query: &str, name: &str, default: u32, most: u32) -> Result<u32, ApiError> {
+    Query::read(query, &[name])?.number(name, default, 1, most)
+}
+
 /// Reads the filter of a listing of tasks.
 pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
     let query = Query::read(query, &["state", "queue", "kind", "limit", "cursor"])?;

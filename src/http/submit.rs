@@ -187,7 +187,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, needs },
+        terms: Terms { retry, unique, needs, ..Terms::default() },
     })
 }
 

@@ -46,7 +46,9 @@ pub(super) async fn claim(
         let mut found = Found { gate, ..Found::default() };
         if found.gate.waiting {
             let mut claimed = store
-                .transact_within(limit, async |db| admission::begin(db, &order, memory).await)
+                .transact_within(limit, async |db| {
+                    admission::begin(db, &order, &found.gate.limited, memory).await
+                })
                 .await?;
             taken.assignments = std::mem::take(&mut claimed.assignments);
             found.claimed = Some(claimed);
@@ -60,7 +62,9 @@ pub(super) async fn claim(
         order.agents.iter().filter(|agent| !given.contains(agent)).cloned().collect();
     if !rest.is_empty() {
         let plain = store
-            .within(limit, async |db| tasks::claim(db, order.host, &order.queues, &rest).await)
+            .within(limit, async |db| {
+                tasks::claim(db, order.host, &order.queues, &rest, order.floor).await
+            })
             .await?;
         taken.assignments.extend(plain);
     }
@@ -98,7 +102,7 @@ impl QueueActor {
         let look = |this: &mut Self, ctx: &mut Context<Self>| {
             this.next_choice = None;
             this.wake_all();
-            this.claim(ctx);
+            this.serve(ctx);
         };
         self.next_choice = Some((at, ctx.run_later(wait, look)));
     }

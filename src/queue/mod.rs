@@ -34,10 +34,12 @@ mod lease;
 mod limits;
 mod messages;
 mod outcomes;
+mod plain;
+mod schedules;
 mod settling;
 mod tenure;
 
 pub use handle::{QueueError, QueueHandle};
-pub use messages::{FromAgent, QueueReport, ToAgent};
+pub use messages::{Ended, FromAgent, QueueReport, ToAgent};
 
 pub(crate) use actor::{Launch, OnLease};

@@ -13,6 +13,9 @@ use crate::domain::{
 /// The most agents of one fleet.
 const MAX_COUNT: u16 = 1000;
 
+/// The most tasks that a worker has at a time: what it has is written down at every step.
+const MAX_PREFETCH: u16 = 256;
+
 /// The longest name of a fleet: with `-1000` it must still be the name of an agent.
 const MAX_FLEET_NAME: usize = MAX_NAME - "-1000".len();
 
@@ -75,6 +78,7 @@ fn check_defaults(section: &Section<'_>) {
 struct Fields {
     count: Option<u16>,
     concurrency: Option<Option<u32>>,
+    prefetch: Option<u16>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
     cwd: Option<Option<PathBuf>>,
@@ -95,6 +99,7 @@ fn fields(section: &Section<'_>) -> Fields {
     Fields {
         count: section.number("count", 1..=MAX_COUNT),
         concurrency: limits::concurrency(section, "concurrency"),
+        prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
         env: env(section),
         env_pass: env_pass(section),
         cwd: cwd(section),
@@ -126,6 +131,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         command: command?,
         count: fields.count?,
         concurrency: fields.concurrency?,
+        prefetch: fields.prefetch?,
         queues: queues?,
         cwd: fields.cwd?.unwrap_or_else(|| section.context.base(&section.origin())),
         env: fields.env?,
@@ -212,7 +218,7 @@ fn queues(section: &Section<'_>, protocol: Option<Protocol>) -> Option<Vec<Queue
 fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     let rules: [(&[&str], bool, &str); 3] = [
         (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
-        (&["start_timeout"], protocol == Protocol::Worker, "a worker fleet"),
+        (&["start_timeout", "prefetch"], protocol == Protocol::Worker, "a worker fleet"),
         (
             &["task_timeout", "max_output", "concurrency"],
             protocol.takes_tasks(),

@@ -9,6 +9,7 @@ use super::{
     problem::{Origin, Problem, Problems},
     queues,
     reader::Section,
+    schedules,
     sources::Sources,
     tasks,
 };
@@ -51,6 +52,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     let limits = all.section("limits").and_then(|section| limits::all(&section));
     let (fleets, complete) = fleets::read(context, root);
     let queues = queues::read(context, root, &fleets, complete);
+    let schedules = schedules::read(context, root, &queues, complete);
     Some(Settings {
         host: host?,
         database: database?,
@@ -59,6 +61,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
         tasks: tasks?,
         limits: limits?,
         queues,
+        schedules,
         fleets,
         provenance: std::collections::BTreeMap::new(),
     })

@@ -8,8 +8,9 @@ use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_che
 use uuid::Uuid;
 
 use crate::domain::{
-    AgentName, Attempt, HostId, QueueName, TaskId,
+    AgentName, Attempt, HostId, QueueName, ScheduleName, TaskId,
     admission::NeedKind,
+    schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     task::{FailureClass, Outcome, TaskState},
 };
 
@@ -69,7 +70,7 @@ macro_rules! name_columns {
         }
     )*};
 }
-name_columns!(QueueName, AgentName);
+name_columns!(QueueName, AgentName, ScheduleName);
 
 /// Enums are enums, with the same words.
 macro_rules! enum_columns {
@@ -105,7 +106,11 @@ enum_columns!(
     FailureClass as "failure_class",
     OutcomeWord as "attempt_outcome",
     NeedKind as "need_kind",
-    LimitScope as "limit_scope"
+    LimitScope as "limit_scope",
+    Origin as "schedule_origin",
+    Overlap as "schedule_overlap",
+    CatchUp as "schedule_catch_up",
+    FiringOutcome as "firing_outcome"
 );
 
 /// Whose limit a row of `limits` is.

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, task::TaskEvent, unique::Rejected};
+use crate::domain::{QueueName, ScheduleName, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,15 @@ pub enum StoreError {
     UnknownQueue {
         /// The queue.
         queue: QueueName,
+    },
+
+    /// A schedule holds something that this build, or this machine, does not know.
+    #[error("the schedule `{schedule}` can't be read: {problem}")]
+    UnreadableSchedule {
+        /// The schedule.
+        schedule: ScheduleName,
+        /// What is wrong with it.
+        problem: String,
     },
 
     /// A task cannot be kept as it is. Nothing of its batch was inserted.
@@ -140,6 +149,7 @@ impl StoreError {
             | Self::Tls { .. }
             | Self::UnknownValue { .. }
             | Self::UnknownQueue { .. }
+            | Self::UnreadableSchedule { .. }
             | Self::Unstorable { .. }
             | Self::NotUnique { .. }
             | Self::NotAnEnd { .. }

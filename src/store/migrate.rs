@@ -46,10 +46,21 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V6__admission",
+        name: "V6__schedules",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0006_admission.sql"
+            "/sql/migrations/0006_schedules.sql"
+        )),
+    },
+    File {
+        name: "V7__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
+    },
+    File {
+        name: "V8__admission",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0008_admission.sql"
         )),
     },
 ];

@@ -24,15 +24,18 @@
 pub mod admission;
 mod codec;
 mod connect;
+pub mod ends;
 mod error;
 pub mod hosts;
 pub mod leader;
 pub mod limits;
 pub mod listen;
+pub mod log;
 pub mod migrate;
 pub mod notify;
 pub mod queues;
 pub mod roles;
+pub mod schedules;
 mod statement;
 pub mod tasks;
 

@@ -27,6 +27,7 @@ const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
 const LIMIT: Sql = sql!("queues/limit");
 const SET_TERMS: Sql = sql!("queues/set_terms");
+const EXISTS: Sql = sql!("queues/exists");
 const PAUSE: Sql = sql!("queues/pause");
 const RESUME: Sql = sql!("queues/resume");
 const END_PAUSES: Sql = sql!("queues/end_pauses");
@@ -177,6 +178,14 @@ pub async fn limit(
         &change.fair as _,
     ];
     Ok(LIMIT.query_opt(db, &given).await?.is_some())
+}
+
+/// Whether there is such a queue.
+pub async fn exists(db: &impl GenericClient, queue: &QueueName) -> Result<bool, StoreError> {
+    match EXISTS.query_opt(db, &[queue]).await? {
+        Some(row) => EXISTS.fields(&row).get("is_there"),
+        None => Ok(false),
+    }
 }
 
 /// Holds the tasks of a queue back; what runs goes on. False if there is no such queue.

@@ -31,6 +31,8 @@ keys! {
     QUEUE = "queue",
     /// The name of a key, or the pattern of keys, that tasks are counted by.
     KEY = "key",
+    /// The name of a schedule.
+    SCHEDULE = "schedule",
     /// The number of a leadership among the hosts.
     TERM = "term",
     /// The name of a duty of the leader.

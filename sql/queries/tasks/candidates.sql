@@ -1,7 +1,7 @@
--- tasks/candidates: tasks of the queues $1 that wait to begin, for $2 agents: the first of each
---     queue that need nothing; the first $5 of each queue that need something; and the first of
---     each of $4 lanes of each queue, from the lanes $3 on, one per queue. Returns them with what
---     they need, and some of them twice.
+-- tasks/candidates: tasks of the queues $1, of priority $6 and higher, that wait to begin, for $2
+--     agents: the first of each queue that need nothing; the first $5 of each queue that need
+--     something; and the first of each of $4 lanes of each queue, from the lanes $3 on, one per
+--     queue. Returns them with what they need, and some of them twice.
 -- State: none.
 -- Locks: none.
 -- Index: tasks_pending and tasks_needing, once per queue; tasks_lanes, once or twice per lane: from
@@ -42,6 +42,7 @@ WITH RECURSIVE served AS MATERIALIZED (
         SELECT tasks.id, tasks.priority
         FROM hostler.tasks
         WHERE tasks.queue = lanes.queue AND tasks.state = 'pending' AND tasks.lane = lanes.lane
+            AND tasks.priority >= $6::smallint
         ORDER BY tasks.priority DESC, tasks.id
         -- Few lanes are looked into deeply, many are not.
         LIMIT greatest(1, least($2::integer, 4 * $5::integer / (SELECT count(*) FROM lanes)))
@@ -53,6 +54,7 @@ WITH RECURSIVE served AS MATERIALIZED (
         SELECT tasks.id, tasks.priority, tasks.lane
         FROM hostler.tasks
         WHERE tasks.queue = served.name AND tasks.state = 'pending' AND tasks.lane IS NOT NULL
+            AND tasks.priority >= $6
         ORDER BY tasks.priority DESC, tasks.id
         LIMIT $5
     ) AS best
@@ -63,6 +65,7 @@ WITH RECURSIVE served AS MATERIALIZED (
         SELECT tasks.id, tasks.priority
         FROM hostler.tasks
         WHERE tasks.queue = served.name AND tasks.state = 'pending' AND tasks.lane IS NULL
+            AND tasks.priority >= $6
         ORDER BY tasks.priority DESC, tasks.id
         LIMIT $2
     ) AS best

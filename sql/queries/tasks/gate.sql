@@ -4,7 +4,8 @@
 --     gives out; and the milliseconds until the next pause ends.
 -- State: none.
 -- Locks: none.
--- Index: tasks_needing and tasks_pending, once per queue, and no further than to the first.
+-- Index: tasks_needing and tasks_pending, once per queue, and no further than to the first;
+--     log_cursors and log_lanes are small.
 WITH ruled AS MATERIALIZED (
     SELECT queues.name, queues.paused AND coalesce(queues.paused_until > now(), true) AS paused,
         queues.paused_until,
@@ -40,6 +41,11 @@ SELECT ARRAY(SELECT ruled.name FROM ruled WHERE ruled.limited ORDER BY 1) AS lim
             LIMIT 1
         ) AS plain
         WHERE ruled.limited AND NOT ruled.paused
+    ) OR EXISTS (
+        SELECT FROM ruled
+        JOIN hostler.log_cursors ON log_cursors.queue = ruled.name
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        WHERE ruled.limited AND NOT ruled.paused AND log_lanes.head > log_cursors.taken
     ) AS waiting,
     (
         SELECT ceil(1000 * extract(epoch FROM min(ruled.paused_until) - now()))

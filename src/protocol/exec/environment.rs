@@ -90,6 +90,7 @@ mod tests {
             command: vec!["agent".into()],
             count: 1,
             concurrency: None,
+            prefetch: 1,
             queues: vec![],
             cwd: ".".into(),
             env: BTreeMap::new(),

@@ -18,6 +18,7 @@ use crate::{
     store::{
         StoreError,
         codec::{int4, milliseconds},
+        log,
         statement::{Sql, sql},
         tasks,
     },
@@ -52,6 +53,8 @@ pub struct Order {
     pub queues: Vec<QueueName>,
     /// The free agents; the first task is for the first.
     pub agents: Vec<AgentName>,
+    /// Only tasks of this priority and higher.
+    pub floor: i16,
     /// How long a task is passed over before what it needs is kept for it.
     pub patience: Duration,
     /// How long it counts that a task was passed over: until this host looks again, and longer.
@@ -116,8 +119,10 @@ pub async fn gate(
 }
 
 /// Chooses and hands out tasks for the agents of `order`: those that need something, those of
-/// what is limited, and plain ones between them, in their common order. Waits for whoever chooses
-/// just now.
+/// what is limited, and plain ones between them, in their common order.
+///
+/// Waits for whoever chooses just now. `limited` are the queues whose plain tasks are to be found:
+/// those that the gate named.
 ///
 /// # Errors
 ///
@@ -125,9 +130,13 @@ pub async fn gate(
 pub async fn begin(
     db: &Transaction<'_>,
     order: &Order,
+    limited: &BTreeSet<QueueName>,
     mut memory: Memory,
 ) -> Result<Claimed, StoreError> {
     TAKE_TURNS.query(db, &[&LOCK, &SILENCE]).await?;
+    if !limited.is_empty() {
+        log::divert(db, order.host, limited, order.agents.len()).await?;
+    }
     let ((now, rules), found) =
         tokio::try_join!(situation::rules(db), candidates(db, order, &memory))?;
     let rates = rates(&rules, order, &found.tasks);
@@ -176,7 +185,9 @@ async fn candidates(
     let agents = int4(u32::try_from(order.agents.len()).unwrap_or(u32::MAX));
     let first = |queue| memory.lanes.get(queue).copied().unwrap_or(i64::MIN);
     let from: Vec<i64> = order.queues.iter().map(first).collect();
-    let rows = CANDIDATES.query(db, &[&order.queues, &agents, &from, &LANES, &FIRST]).await?;
+    let rows = CANDIDATES
+        .query(db, &[&order.queues, &agents, &from, &LANES, &FIRST, &order.floor])
+        .await?;
     let mut tasks = Vec::with_capacity(rows.len());
     let mut seen: BTreeMap<QueueName, BTreeSet<i64>> = BTreeMap::new();
     for row in &rows {

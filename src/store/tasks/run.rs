@@ -1,6 +1,6 @@
 //! What hosts do all the time: claim, settle, promote. All of it in batches.
 
-use std::time::Duration;
+use std::{borrow::Borrow, time::Duration};
 
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use tokio_postgres::types::Json;
 
 use crate::{
     domain::{
-        AgentName, Attempt, HostId, QueueName, TaskId,
+        AgentName, Attempt, FleetName, HostId, QueueName, TaskId,
         retry::RetryTerms,
         task::{
             Assignment, FailureClass, Outcome, RunTerms, Settlement, TaskEvent, TaskState, step,
@@ -53,7 +53,8 @@ const SPARE: i32 = 64;
 /// waiting by a million tasks that are due at midnight.
 const PROMOTE_BATCH: i64 = 1_000;
 
-/// Hands tasks of these queues to the agents: the first task to the first agent. Returns fewer, or
+/// Hands tasks of these queues, of priority `floor` and higher, to the agents: the first task to the
+/// first agent. Returns fewer, or
 /// none, when fewer are pending, or when the lease of `host` has ended.
 ///
 /// Higher priorities come first, then older ids. Paused queues give nothing, and tasks that need
@@ -64,12 +65,14 @@ pub async fn claim(
     host: HostId,
     queues: &[QueueName],
     agents: &[AgentName],
+    floor: i16,
 ) -> Result<Vec<Assignment>, StoreError> {
     if queues.is_empty() || agents.is_empty() {
         return Ok(Vec::new());
     }
     let fleet = agents[0].fleet();
-    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE, &fleet]).await?;
+    let fleet = fleet.as_ref().map_or("", FleetName::as_str);
+    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE, &floor, &fleet]).await?;
     rows.iter().map(|row| assignment(&CLAIM.fields(row), false)).collect()
 }
 
@@ -90,6 +93,7 @@ pub(in crate::store) fn assignment(
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::from_millis(fields.count("waited_ms")?),
         frees,
+        entry: None,
         terms: run_terms(fields)?,
     })
 }
@@ -113,13 +117,13 @@ pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, Store
 pub async fn settle(
     db: &impl GenericClient,
     host: HostId,
-    settlements: &[Settlement],
+    settlements: &[impl Borrow<Settlement>],
 ) -> Result<Vec<Settled>, StoreError> {
     if settlements.is_empty() {
         return Ok(Vec::new());
     }
     // In the order of ids, in which every statement locks tasks; the sort keeps the first of two.
-    let mut ends: Vec<&Settlement> = settlements.iter().collect();
+    let mut ends: Vec<&Settlement> = settlements.iter().map(Borrow::borrow).collect();
     ends.sort_by_key(|end| (end.task, end.attempt));
     ends.dedup_by_key(|end| (end.task, end.attempt));
 

@@ -51,6 +51,7 @@ fn order(host: HostId, queues: &[QueueName], agents: Vec<AgentName>) -> Order {
         fleet: "agent".parse().unwrap(),
         queues: queues.to_vec(),
         agents,
+        floor: i16::MIN,
         patience: Duration::from_secs(10),
         remember: Duration::from_secs(10),
     }
@@ -59,8 +60,13 @@ fn order(host: HostId, queues: &[QueueName], agents: Vec<AgentName>) -> Order {
 /// Chooses and hands out, as the queue actor does.
 async fn choose(store: &Store, order: &Order) -> Claimed {
     let limit = Duration::from_secs(20);
+    let db = store.client().await.unwrap();
+    let limited = admission::gate(&db, &order.fleet, &order.queues).await.unwrap().limited;
+    drop(db);
     let begun = store
-        .transact_within(limit, async |db| admission::begin(db, order, Memory::default()).await)
+        .transact_within(limit, async |db| {
+            admission::begin(db, order, &limited, Memory::default()).await
+        })
         .await;
     begun.unwrap()
 }

@@ -123,6 +123,7 @@ fn held(task: TaskId, attempt: Attempt) -> Assignment {
         timeout: None,
         waited: std::time::Duration::ZERO,
         frees: false,
+        entry: None,
         terms: RunTerms::default(),
     }
 }

@@ -52,7 +52,8 @@ async fn no_two_tasks_that_exclude_each_other_ever_run_at_once() {
             let given = choose(&world.store, &asked).await;
             // Plain tasks may be claimed by either way at the same time.
             let queues = [world.queue.clone()];
-            let plain = tasks::claim(&db, host, &queues, &super::super::agents(1)).await.unwrap();
+            let plain =
+                tasks::claim(&db, host, &queues, &super::super::agents(1), i16::MIN).await.unwrap();
             let all: Vec<_> = given.assignments.into_iter().chain(plain).collect();
             if all.is_empty() && !given.blocked {
                 return ended;
@@ -138,7 +139,7 @@ async fn plans_made_for_empty_tables_read_by_index() {
     let prepare = format!("PREPARE candidates AS {candidates} PREPARE gate AS {gate}");
     world.db.batch_execute(&prepare).await.unwrap();
     let statements = [
-        "EXPLAIN EXECUTE candidates('{default}', 4, '{-9223372036854775808}', 256, 256)",
+        "EXPLAIN EXECUTE candidates('{default}', 4, '{-9223372036854775808}', 256, 256, -32768)",
         "EXPLAIN EXECUTE gate('{default}', 'agent')",
     ];
     for statement in statements {

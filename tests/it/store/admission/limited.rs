@@ -8,7 +8,7 @@ use hostler::{
         record::WaitKind,
     },
     settings,
-    store::{admission, limits, queues, tasks},
+    store::{admission, limits, log, queues, tasks},
 };
 use jiff::Timestamp;
 
@@ -181,7 +181,9 @@ async fn queues_take_turns_by_weight_and_keys_of_a_fair_queue_in_a_row() {
     let change = QueueChange { weight: Some(3), ..QueueChange::default() };
     assert!(queues::limit(&world.db, &heavy, &change).await.unwrap());
     let both = [world.queue.clone(), heavy.clone()];
-    let plain = tasks::claim(&world.db, world.host, &both, &super::super::agents(4)).await.unwrap();
+    let plain = tasks::claim(&world.db, world.host, &both, &super::super::agents(4), i16::MIN)
+        .await
+        .unwrap();
     assert_eq!(plain, [], "turns are not for plain claims");
     assert_eq!(world.claim(1).await.len(), 1, "who serves one of them has nothing to weigh");
     let given = choose(&world.store, &order(world.host, &both, super::super::agents(20))).await;
@@ -224,4 +226,44 @@ async fn the_config_is_heard_when_it_says_something_else_and_operators_otherwise
         (None, None, 1, true)
     );
     assert_eq!(limits.key_rate.map(|rate| (rate.count, rate.per_ms)), Some((2, 5)));
+}
+
+/// Plain tasks stand in the log: what is limited of them is moved out of it as it is chosen.
+#[tokio::test]
+async fn plain_tasks_of_a_limited_queue_are_chosen_out_of_the_log() {
+    let world = World::new().await;
+    let slot = uuid::Uuid::new_v4();
+    let host = register(&world.db, slot, Duration::from_secs(60)).await;
+    let queues = [world.queue.clone()];
+    let lanes = log::lanes(&world.db, slot, &queues).await.unwrap();
+    let batch: Vec<_> = (0..40).map(|_| task(&world.queue)).collect();
+    let placed: Vec<_> = batch.iter().map(|task| (lanes[&world.queue], task)).collect();
+    log::submit(&world.db, &placed, None).await.unwrap();
+    let fleet = "agent".parse().unwrap();
+    // Claimed before there was a limit: it counts.
+    let range = log::claim(&world.db, host, slot, &fleet, &queues, 2).await.unwrap().unwrap();
+    assert_eq!(range.tasks.len(), 2);
+    world.limit(QueueChange { limit: at_once(5), ..QueueChange::default() }).await;
+    assert_eq!(log::claim(&world.db, host, slot, &fleet, &queues, 9).await.unwrap(), None);
+    let direct = log::Direct { host, most: [(lanes[&world.queue], 9)].into() };
+    let late = task(&world.queue);
+    let appended = log::submit(&world.db, &[(lanes[&world.queue], &late)], Some(&direct)).await;
+    assert_eq!(appended.unwrap()[&lanes[&world.queue]].claimed, 0);
+    assert!(world.gate().await.waiting);
+
+    let chosen: Vec<_> = world.choose(4).await.iter().map(|one| one.task).collect();
+    let ids: Vec<_> = batch.iter().map(|task| task.id).collect();
+    assert_eq!(chosen, ids[2..5], "in their order, and no more than may run");
+    let tracked = "SELECT count(*) FROM hostler.tasks";
+    assert_eq!(count(&world.db, tracked).await, 4, "no more move than agents could take");
+    assert_eq!(world.choose(4).await, []);
+    assert_eq!(count(&world.db, tracked).await, 7);
+    assert_eq!(world.choose(4).await, []);
+    assert_eq!(count(&world.db, tracked).await, 7, "and none of what waits there already");
+    let lifted = LimitChange { concurrency: Some(None), rate: None };
+    world.limit(QueueChange { limit: lifted, ..QueueChange::default() }).await;
+    assert_eq!(world.claim(9).await.len(), 4);
+    let range = log::claim(&world.db, host, slot, &fleet, &queues, 99).await.unwrap().unwrap();
+    let left: Vec<_> = range.tasks.iter().map(|one| one.task).collect();
+    assert_eq!((left.len(), left[0], left[31]), (32, ids[9], late.id));
 }

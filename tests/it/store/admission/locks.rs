@@ -1,6 +1,6 @@
 //! Locks, files and keys: taken in the claim, freed by whatever ends an attempt.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use hostler::{
     domain::{
@@ -89,7 +89,9 @@ async fn what_a_lost_host_held_is_free_once_it_is_taken_over_and_kept_by_its_suc
     let next = super::super::new_host(slot, Duration::ZERO);
     let hold =
         hostler::domain::adoption::Hold { task: ids[0], attempt: theirs.assignments[0].attempt };
-    let resumed = hosts::resume(&world.db, &next, &[hold]).await.unwrap();
+    let resumed = hosts::resume(&world.db, &next, &[(hold, theirs.assignments[0].agent.clone())])
+        .await
+        .unwrap();
     assert_eq!((resumed.resumed.len(), resumed.returned.len()), (1, 1));
     assert!(resumed.resumed[0].assignment.frees);
     assert_eq!(world.held().await, 1);
@@ -195,7 +197,9 @@ async fn a_task_is_found_however_many_wait_before_it() {
     let asked = order(world.host, std::slice::from_ref(&world.queue), super::super::agents(9));
     let (mut memory, mut found, mut looks) = (Memory::default(), Vec::new(), 0);
     loop {
-        let begun = world.store.transact(async |db| admission::begin(db, &asked, memory).await);
+        let begun = world
+            .store
+            .transact(async |db| admission::begin(db, &asked, &BTreeSet::new(), memory).await);
         let begun = begun.await.unwrap();
         found.extend(begun.assignments.iter().map(|one| one.task));
         looks += 1;
@@ -227,7 +231,8 @@ async fn whoever_chooses_and_falls_silent_loses_its_turn() {
     let mut silent = world.store.client().await.unwrap();
     let transaction = silent.transaction().await.unwrap();
     let asked = order(world.host, std::slice::from_ref(&world.queue), super::super::agents(1));
-    let theirs = admission::begin(&transaction, &asked, Memory::default()).await.unwrap();
+    let theirs =
+        admission::begin(&transaction, &asked, &BTreeSet::new(), Memory::default()).await.unwrap();
     assert_eq!(theirs.assignments.len(), 1);
     // Nothing is said any more, and nothing was committed: the next one waits, and gets the task.
     assert_eq!(world.choose(1).await.len(), 1);

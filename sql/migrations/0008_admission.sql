@@ -1,6 +1,6 @@
 -- breaking: yes, because tasks that need locks would be claimed without them
 -- What tasks need for themselves while they run (locks, files, keys), who holds what, and what is
--- limited. See src/domain/admission.rs, and docs/decisions/0018-admission.md.
+-- limited. See src/domain/admission.rs, and docs/decisions/0019-admission.md.
 
 -- How a task needs something: a lock alone or shared, files to write or to read, one of what a key
 -- has.
@@ -296,6 +296,50 @@ BEGIN
 END
 $$;
 
+-- Moves plain tasks of queues from the log into `tasks`, so that a choice finds them there: of each of
+-- the queues as many as are lacking to `most` that wait there. Returns how many. Like a claim of a
+-- range it takes the host's row first, then the cursors in their order, and moves them on.
+CREATE FUNCTION hostler.divert(for_host uuid, wanted text[], most integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    moved bigint := 0;
+    next record;
+BEGIN
+    PERFORM FROM hostler.hosts WHERE id = for_host AND lease_ends_at > now() FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    FOR next IN
+        SELECT log_cursors.lane, log_cursors.taken,
+            least(log_lanes.head, log_cursors.taken + divert.most - (
+                SELECT count(*)
+                FROM (
+                    SELECT FROM hostler.tasks
+                    WHERE tasks.queue = log_cursors.queue AND tasks.state = 'pending'
+                        AND tasks.lane IS NULL
+                    LIMIT divert.most
+                ) AS there
+            )) AS upto
+        FROM hostler.log_cursors
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        WHERE log_cursors.queue = ANY (wanted) AND log_lanes.head > log_cursors.taken
+        ORDER BY log_cursors.lane
+        FOR UPDATE OF log_cursors
+    LOOP
+        IF next.upto > next.taken THEN
+            moved := moved + hostler.track(ARRAY(
+                SELECT id
+                FROM hostler.log_tasks
+                WHERE log_tasks.lane = next.lane AND number > next.taken AND number <= next.upto
+            ));
+            UPDATE hostler.log_cursors SET taken = next.upto WHERE lane = next.lane;
+        END IF;
+    END LOOP;
+    RETURN moved;
+END
+$$;
+
+COMMENT ON FUNCTION hostler.divert(uuid, text[], integer) IS 'Internal: moves plain tasks of limited queues from the log into tasks.';
 COMMENT ON TABLE hostler.task_needs IS 'What tasks need for themselves while they run: locks, files, keys.';
 COMMENT ON TABLE hostler.task_holds IS 'What running tasks hold. Written by triggers.';
 COMMENT ON TABLE hostler.task_waits IS 'Tasks that were passed over because others hold what they need, and until when that counts.';
