@@ -26,6 +26,20 @@ CREATE TYPE hostler.firing_outcome AS ENUM (
     'failed'
 );
 
+CREATE TYPE hostler.limit_scope AS ENUM (
+    'all',
+    'fleet',
+    'key'
+);
+
+CREATE TYPE hostler.need_kind AS ENUM (
+    'exclusive',
+    'shared',
+    'write',
+    'read',
+    'key'
+);
+
 CREATE TYPE hostler.schedule_catch_up AS ENUM (
     'none',
     'last',
@@ -105,6 +119,20 @@ CREATE TABLE hostler.leader (
     CONSTRAINT there_is_one_leader CHECK (one)
 );
 
+CREATE TABLE hostler.limits (
+    scope limit_scope NOT NULL,
+    name text NOT NULL,
+    concurrency integer,
+    rate_count integer,
+    rate_per_ms bigint,
+    configured jsonb,
+    limited boolean NOT NULL DEFAULT ((concurrency IS NOT NULL) OR (rate_count IS NOT NULL)),
+    CONSTRAINT all_has_no_name CHECK (((scope = 'all'::limit_scope) = (name = ''::text))),
+    CONSTRAINT limits_make_sense CHECK (((concurrency >= 0) AND (rate_count >= 1) AND (rate_per_ms >= 1))),
+    CONSTRAINT limits_pkey PRIMARY KEY (scope, name),
+    CONSTRAINT rate_is_whole CHECK (((rate_count IS NULL) = (rate_per_ms IS NULL)))
+);
+
 CREATE TABLE hostler.log_claims (
     id uuid NOT NULL,
     host_id uuid NOT NULL,
@@ -138,6 +166,20 @@ CASE
     ELSE 4
 END)),
     CONSTRAINT log_ends_pkey PRIMARY KEY (lane, number)
+);
+
+CREATE TABLE hostler.log_feed (
+    position bigint NOT NULL DEFAULT nextval('feed_position'::regclass),
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at timestamp with time zone NOT NULL DEFAULT now(),
+    step smallint NOT NULL,
+    lane integer NOT NULL,
+    first bigint,
+    last bigint,
+    passed_over bigint[] NOT NULL DEFAULT '{}'::bigint[],
+    numbers bigint[],
+    CONSTRAINT a_range_or_numbers CHECK (((num_nonnulls(first, last, numbers) = ANY (ARRAY[1, 2])) AND ((numbers IS NULL) = (first IS NOT NULL)) AND ((numbers IS NULL) = (last IS NOT NULL)))),
+    CONSTRAINT steps_of_plain_tasks CHECK (((step >= 1) AND (step <= 3)))
 );
 
 CREATE TABLE hostler.log_lanes (
@@ -197,6 +239,13 @@ CREATE TABLE hostler.queues (
     CONSTRAINT reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL))),
     CONSTRAINT until_only_while_paused CHECK ((paused OR (paused_until IS NULL)))
 );
+
+CREATE TABLE hostler.rate_starts (
+    scope text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    count integer NOT NULL,
+    CONSTRAINT rate_starts_pkey PRIMARY KEY (scope, at)
+) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500);
 
 CREATE TABLE hostler.schedule_firings (
     schedule text NOT NULL,
@@ -266,6 +315,8 @@ CREATE TABLE hostler.task_events (
     state task_state NOT NULL,
     attempt integer NOT NULL,
     at timestamp with time zone NOT NULL DEFAULT now(),
+    position bigint DEFAULT nextval('feed_position'::regclass),
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT task_events_pkey PRIMARY KEY (task_id, number)
 );
 
@@ -350,7 +401,13 @@ CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
 
 CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
 
+CREATE INDEX log_feed_tx ON hostler.log_feed USING btree (tx);
+
 CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
+
+CREATE INDEX task_events_tx ON hostler.task_events USING btree (tx) WHERE ("position" IS NOT NULL);
+
+CREATE UNIQUE INDEX task_holds_exclusive ON hostler.task_holds USING btree (name) WHERE (kind = 'exclusive'::need_kind);
 
 CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
 
@@ -542,6 +599,48 @@ AS $function$
         task_id, attempt, agent_name, control_agent, 'completed', coalesce(output, 'null'),
         NULL, NULL, NULL
     )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.divert(for_host uuid, wanted text[], most integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    moved bigint := 0;
+    next record;
+BEGIN
+    PERFORM FROM hostler.hosts WHERE id = for_host AND lease_ends_at > now() FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    FOR next IN
+        SELECT log_cursors.lane, log_cursors.taken,
+            least(log_lanes.head, log_cursors.taken + divert.most - (
+                SELECT count(*)
+                FROM (
+                    SELECT FROM hostler.tasks
+                    WHERE tasks.queue = log_cursors.queue AND tasks.state = 'pending'
+                        AND tasks.lane IS NULL
+                    LIMIT divert.most
+                ) AS there
+            )) AS upto
+        FROM hostler.log_cursors
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        WHERE log_cursors.queue = ANY (wanted) AND log_lanes.head > log_cursors.taken
+        ORDER BY log_cursors.lane
+        FOR UPDATE OF log_cursors
+    LOOP
+        IF next.upto > next.taken THEN
+            moved := moved + hostler.track(ARRAY(
+                SELECT id
+                FROM hostler.log_tasks
+                WHERE log_tasks.lane = next.lane AND number > next.taken AND number <= next.upto
+            ));
+            UPDATE hostler.log_cursors SET taken = next.upto WHERE lane = next.lane;
+        END IF;
+    END LOOP;
+    RETURN moved;
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.end_external_attempt(task_id uuid, attempt integer, agent_name text, control_agent text, outcome attempt_outcome, output jsonb, message text, detail jsonb, reason text)
@@ -1149,6 +1248,8 @@ BEGIN
     JOIN hostler.log_claims AS claim
         ON claim.lane = entry.lane AND entry.number BETWEEN claim.first AND claim.last
     WHERE tasks.id = ANY (gone) AND entry.id = tasks.id;
+
+    UPDATE hostler.task_events SET position = NULL WHERE task_id = ANY (gone);
     RETURN cardinality(gone);
 END
 $function$;
@@ -1218,6 +1319,12 @@ CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> ol
             WHEN 'cancelled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state])
             ELSE false
         END) EXECUTE FUNCTION refuse_task_step();
+
+CREATE TRIGGER tasks_stop_waiting AFTER UPDATE ON tasks FOR EACH ROW WHEN (old.lane IS NOT NULL AND old.state = 'pending'::task_state AND new.state <> 'pending'::task_state) EXECUTE FUNCTION stop_waiting();
+
+CREATE TRIGGER tasks_take_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (new.lane IS NOT NULL AND old.host_id IS NULL AND new.host_id IS NOT NULL) EXECUTE FUNCTION take_holds();
+
+CREATE SEQUENCE hostler.feed_position MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.log_lanes_id_seq MINVALUE 1 START 1;
 

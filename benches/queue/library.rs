@@ -20,7 +20,8 @@ use crate::{
     cluster::{Cluster, alone, joined},
     host::QUEUE,
     meter::{Drained, rate},
-    ours::{AT_FIRST, BULK, NAME, input},
+    ours::{BULK, NAME, input},
+    state::check,
 };
 
 /// Tasks in one claim.
@@ -156,39 +157,41 @@ pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
     let (database, count) = ("ours_library", run.sizes.drain);
     run.cluster.make(database, None)?;
     let config = run.cluster.config(database);
-    let (me, queue, submitted) = filled(&config, count)?;
+    let (me, queue) = prepared(&config)?;
+    let submitted = filled(&config, me, &queue, count)?;
     run.samples.add(NAME, "bulk by the library", &[submitted]);
     run.cluster.settle(database, false)?;
     let drained = drain(&config, me, &queue, count)?;
-    let at_first = run.cluster.ask(database, AT_FIRST)?;
-    if at_first != count.to_string() {
-        return Err(format!("{at_first} of {count} were completed by their first attempt").into());
-    }
+    check(run, database, count)?;
     run.samples.add(NAME, "drain by the library", &[drained.completed]);
     run.cluster.remove(database)
 }
 
-/// Prepares, and submits `count`; how fast.
-fn filled(config: &Config, count: usize) -> Outcome<(Myself, QueueName, f64)> {
+/// As [`prepare`], on a thread of its own.
+fn prepared(config: &Config) -> Outcome<(Myself, QueueName)> {
     let config = config.clone();
     joined(alone(async move || {
-        let store = open(config)?;
         let queue: QueueName = QUEUE.parse()?;
-        let me = prepare(&store, &queue).await?;
-        let rate = submit(&store, me, &queue, count).await?;
-        Ok((me, queue, rate))
+        Ok((prepare(&open(config)?, &queue).await?, queue))
     }))
+}
+
+/// As [`submit`], on a thread of its own.
+fn filled(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcome<f64> {
+    let (config, queue) = (config.clone(), queue.clone());
+    joined(alone(async move || submit(&open(config)?, me, &queue, count).await))
 }
 
 /// Puts `count` finished tasks into `database`, by doing them.
 pub(crate) fn finish(cluster: &Cluster, database: &str, count: usize) -> Outcome<()> {
     const AT_ONCE: usize = 50_000;
     let config = cluster.config(database);
+    let (me, queue) = prepared(&config)?;
     let mut left = count;
     let began = now();
     while left > 0 {
         let some = left.min(AT_ONCE);
-        let (me, queue, _) = filled(&config, some)?;
+        filled(&config, me, &queue, some)?;
         drain(&config, me, &queue, some)?;
         left -= some;
     }

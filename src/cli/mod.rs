@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod db;
 mod doctor;
+mod events;
 mod exit;
 mod fleet;
 mod global;
@@ -74,6 +75,7 @@ enum Command {
     Plan(plan::Plan),
     #[command(subcommand)]
     Db(db::Db),
+    Events(events::Events),
     Completions(completions::Completions),
 }
 
@@ -138,6 +140,7 @@ impl Command {
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
+            Self::Events(events) => asked(events.run(global)),
             Self::Completions(completions) => completions.run(),
         };
         exit.map(ExitCode::from)

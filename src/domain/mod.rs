@@ -27,6 +27,7 @@ pub mod agent;
 pub mod cron;
 pub mod dispatch;
 mod entry;
+pub mod feed;
 pub mod fleet;
 pub mod glob;
 pub mod heartbeat;

@@ -13,6 +13,7 @@ mod agents;
 pub mod api;
 mod body;
 mod error;
+mod events;
 mod fields;
 mod guard;
 mod health;
@@ -137,6 +138,7 @@ fn routes() -> Vec<Row> {
         ("/api/v1/schedules/{name}/pause", vec![post(schedules::pause)]),
         ("/api/v1/schedules/{name}/resume", vec![post(schedules::resume)]),
         ("/api/v1/schedules/{name}/run", vec![post(schedules::run)]),
+        ("/api/v1/events", vec![get(events::feed)]),
         ("/api/v1/queues", vec![get(queues::list)]),
         ("/api/v1/queues/{name}/pause", vec![post(limits::pause_queue)]),
         ("/api/v1/queues/{name}/resume", vec![post(queues::resume)]),

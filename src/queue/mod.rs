@@ -28,6 +28,7 @@
 mod actor;
 mod chooser;
 mod choosing;
+mod feed;
 mod handle;
 mod handlers;
 mod lease;

@@ -159,6 +159,13 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether a row was there already that the statement was to insert.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23505"))
+    }
+}
+
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {

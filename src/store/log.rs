@@ -9,7 +9,7 @@ use std::{
 };
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +27,7 @@ const LANES: Sql = sql!("log/lanes");
 const SUBMIT: Sql = sql!("log/submit");
 const CLAIM: Sql = sql!("log/claim");
 const SETTLE: Sql = sql!("log/settle");
+const SETTLE_AGAIN: Sql = sql!("log/settle_again");
 const TRACK: Sql = sql!("log/track");
 const DIVERT: Sql = sql!("log/divert");
 const TRACK_PREDECESSOR: Sql = sql!("log/track_predecessor");
@@ -191,7 +192,7 @@ pub async fn claim(
 /// places that counted.
 ///
 /// One that did not count has moved, or another end of it came first. Settlements without a place or
-/// with another outcome are passed over.
+/// with another outcome are passed over. Not within a transaction: a conflict would end it.
 pub async fn settle(
     db: &impl GenericClient,
     host: HostId,
@@ -207,11 +208,17 @@ pub async fn settle(
     let began: Vec<i64> = ends.iter().map(|end| microseconds(end.settlement.began_ago)).collect();
     let outputs: Vec<_> = ends.iter().map(|end| Document(end.output)).collect();
     let over: Vec<Uuid> = over.iter().map(|claim| claim.0).collect();
-    let row =
-        SETTLE.query_opt(db, &[&host, &lanes, &numbers, &agents, &began, &outputs, &over]).await?;
+    let parameters: &[&(dyn ToSql + Sync)] =
+        &[&host, &lanes, &numbers, &agents, &began, &outputs, &over];
     let all = ends.iter().map(|end| end.place);
+    match SETTLE.query(db, parameters).await {
+        Ok(_) => return Ok(all.collect()),
+        Err(error) if error.is_conflict() => {}
+        Err(error) => return Err(error),
+    }
+    let row = SETTLE_AGAIN.query_opt(db, parameters).await?;
     let Some(row) = row else { return Ok(HashSet::new()) };
-    let fields = SETTLE.fields(&row);
+    let fields = SETTLE_AGAIN.fields(&row);
     if fields.get("all")? {
         return Ok(all.collect());
     }

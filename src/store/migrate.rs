@@ -57,10 +57,14 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
     },
     File {
-        name: "V8__admission",
+        name: "V8__feed",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
+    },
+    File {
+        name: "V9__admission",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0008_admission.sql"
+            "/sql/migrations/0009_admission.sql"
         )),
     },
 ];

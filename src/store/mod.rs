@@ -26,6 +26,7 @@ mod codec;
 mod connect;
 pub mod ends;
 mod error;
+pub mod feed;
 pub mod hosts;
 pub mod leader;
 pub mod limits;

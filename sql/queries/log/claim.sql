@@ -35,9 +35,18 @@ WITH host AS MATERIALIZED (
     FOR UPDATE OF log_cursors SKIP LOCKED
 ), moved AS (
     UPDATE hostler.log_cursors SET taken = lane.upto FROM lane WHERE log_cursors.lane = lane.lane
+), gone AS MATERIALIZED (
+    SELECT coalesce(array_agg(log_ends.number), '{}') AS numbers
+    FROM lane
+    JOIN hostler.log_ends
+        ON log_ends.lane = lane.lane AND log_ends.number > lane.taken
+        AND log_ends.number <= lane.upto
 ), claimed AS (
     INSERT INTO hostler.log_claims (id, host_id, lane, first, last)
     SELECT $5, host.id, lane.lane, lane.taken + 1, lane.upto FROM host CROSS JOIN lane
+), told AS (
+    INSERT INTO hostler.log_feed (step, lane, first, last, passed_over)
+    SELECT 2, lane.lane, lane.taken + 1, lane.upto, gone.numbers FROM lane CROSS JOIN gone
 )
 SELECT lane.lane, lane.queue, lane.upto - lane.taken AS span, entry.number, entry.id, entry.kind, entry.input,
     entry.max_attempts, entry.timeout_ms,
@@ -48,11 +57,6 @@ LEFT JOIN LATERAL (
     FROM hostler.log_tasks
     WHERE log_tasks.lane = lane.lane AND log_tasks.number > lane.taken
         AND log_tasks.number <= lane.upto
-        AND log_tasks.number <> ALL (ARRAY(
-            SELECT log_ends.number
-            FROM hostler.log_ends
-            WHERE log_ends.lane = lane.lane AND log_ends.number > lane.taken
-                AND log_ends.number <= lane.upto
-        ))
+        AND log_tasks.number <> ALL ((SELECT gone.numbers FROM gone)::bigint[])
     ORDER BY log_tasks.number
 ) AS entry ON true;

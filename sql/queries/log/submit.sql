@@ -44,6 +44,18 @@ WITH wish AS MATERIALIZED (
 ), claimed AS (
     INSERT INTO hostler.log_claims (id, host_id, lane, first, last)
     SELECT claim, host, lane, base + 1, taken FROM taken
+), told AS (
+    INSERT INTO hostler.log_feed (step, lane, first, last)
+    SELECT 1, grown.lane, grown.base + 1, grown.base + wish.grows
+    FROM grown
+    JOIN wish ON wish.lane = grown.lane
+    RETURNING position
+), told_next AS (
+    -- After the others, for the positions are in the order of the steps.
+    INSERT INTO hostler.log_feed (step, lane, first, last)
+    SELECT 2, lane, base + 1, taken
+    FROM taken
+    CROSS JOIN (SELECT count(*) FROM told) AS before
 )
 SELECT grown.lane, grown.base, coalesce(taken.taken, grown.base) AS taken
 FROM grown

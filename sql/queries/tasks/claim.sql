@@ -30,7 +30,7 @@ WITH host AS MATERIALIZED (
         AND NOT EXISTS (
             SELECT FROM hostler.limits
             WHERE limits.limited
-                AND (limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $5)
+                AND (limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $6)
         )
         AND NOT EXISTS (
             SELECT FROM hostler.queues AS weighed

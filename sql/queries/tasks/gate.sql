@@ -4,7 +4,7 @@
 --     gives out; and the milliseconds until the next pause ends.
 -- State: none.
 -- Locks: none.
--- Index: tasks_needing and tasks_pending, once per queue, and no further than to the first;
+-- Index: tasks_needing and tasks_pending, once per queue, and no further than to the first,
 --     log_cursors and log_lanes are small.
 WITH ruled AS MATERIALIZED (
     SELECT queues.name, queues.paused AND coalesce(queues.paused_until > now(), true) AS paused,

@@ -1,7 +1,7 @@
 -- tasks/get: task $1 with its input, its result, its newest failure and what it needs. No row if it is unknown.
 -- State: none.
 -- Locks: none.
--- Index: tasks_pkey, task_inputs_pkey, task_results_pkey, attempts_pkey, task_needs_pkey;
+-- Index: tasks_pkey, task_inputs_pkey, task_results_pkey, attempts_pkey, task_needs_pkey,
 --     log_tasks_id.
 SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inputs.input,
     task_results.output, failure.class, failure.message, failure.detail, tasks.attempt,

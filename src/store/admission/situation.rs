@@ -107,10 +107,10 @@ pub(super) async fn running(
     rows.iter()
         .map(|row| {
             let fields = RUNNING.fields(row);
-            let fleet: &str = fields.get("fleet")?;
+            let fleet: Option<&str> = fields.get("fleet")?;
             Ok(Running {
                 queue: fields.get("queue")?,
-                fleet: fleet.parse::<FleetName>().ok(),
+                fleet: fleet.and_then(|fleet| fleet.parse::<FleetName>().ok()),
                 tasks: fields.count("tasks")?,
             })
         })

@@ -5,6 +5,7 @@ mod admission;
 mod agents;
 mod configs;
 pub(crate) mod embedded;
+mod events;
 mod input;
 mod schedules;
 mod sql;

@@ -6,6 +6,7 @@ mod control;
 mod enqueue;
 mod errors;
 mod external;
+mod feed;
 mod hosts;
 mod leader;
 mod listen;
