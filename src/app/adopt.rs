@@ -83,8 +83,11 @@ pub(super) async fn adopt(
             wanted.extend(wish.holds().iter().map(|hold| (*hold, note.agent.clone())));
         }
     }
+    let db = store.client().await?;
+    // Nothing that the host before this one sent comes after this.
+    store.sever_predecessor(&db).await?;
     let registered = Instant::now();
-    let answer = hosts::resume(&store.client().await?, host, &wanted).await?;
+    let answer = hosts::resume(&db, host, &wanted).await?;
     info!(log, "host registered"; "host" => %host.id, "count" => answer.returned.len(),
         "version" => env!("CARGO_PKG_VERSION"));
 
@@ -111,9 +114,11 @@ pub(super) async fn adopt(
                 adoption.keep(epoch, kept, left, work);
             }
             Verdict::Settle(hold) => {
-                let fleet = left.note.ok().and_then(|note| fleet_of(settings, &note)).cloned();
+                let Ok(note) = left.note else { continue };
+                let fleet = fleet_of(settings, &note).cloned();
                 if let Some((one, fleet)) = ours.remove(&hold).zip(fleet) {
-                    let Resumed { assignment, ran } = one;
+                    let Resumed { mut assignment, ran } = one;
+                    assignment.agent = note.agent;
                     adoption.resumed.push((assignment.clone(), ran));
                     adoption.outcomes.push(Finished { process: kept.process, assignment, fleet });
                 }
@@ -165,6 +170,11 @@ impl Adoption {
     fn keep(&mut self, epoch: u64, kept: Kept, left: Left, work: Vec<Resumed>) {
         // What has no note was not kept.
         let Ok(note) = left.note else { return };
+        let mut work = work;
+        for one in &mut work {
+            // Of a plain task that left the log in its hands the database does not know whose they are.
+            one.assignment.agent = note.agent.clone();
+        }
         self.resumed.extend(work.iter().map(|one| (one.assignment.clone(), one.ran)));
         let adopted = Adopted {
             process: kept.process,

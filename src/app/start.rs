@@ -114,8 +114,8 @@ pub async fn start(
     for dir in [&log_dir, &settings.host.attempts_dir(), &settings.host.standing_dir()] {
         make_dir(dir)?;
     }
-    let (postgres, store) = open_store(&settings, &log).await?;
     let host = new_host(&settings)?;
+    let (postgres, store) = open_store(&settings, &log, host.slot).await?;
     let info = http::HostInfo {
         id: host.id,
         name: host.name.clone(),
@@ -145,6 +145,7 @@ pub async fn start(
         poll: settings.tasks.poll,
         wait_patience: settings.limits.patience,
         settle_buffer: settings.tasks.settle_buffer as usize,
+        max_input: settings.tasks.max_input,
         notices,
         events: EventsHandle::start(),
         metrics: metrics.clone(),
@@ -244,6 +245,7 @@ fn make_dir(path: &PathBuf) -> Result<(), StartError> {
 async fn open_store(
     settings: &Settings,
     log: &Logger,
+    slot: Uuid,
 ) -> Result<(Option<Postgres>, Store), StartError> {
     let (postgres, config) = match &settings.database.url {
         Some(url) => (None, Store::parse_url(url)?),
@@ -255,7 +257,7 @@ async fn open_store(
             (Some(postgres), config)
         }
     };
-    let store = Store::new(&settings.database, config)?;
+    let store = Store::of_host(&settings.database, config, slot)?;
     let report = migrate::run(&store).await?;
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
     let wanted: Vec<_> =

@@ -13,6 +13,7 @@
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
 //! | lock, key, limit | what a task needs for itself while it runs, and how many may run: see [`admission`] |
+//! | dependency | a task that another waits for: see [`graph`] |
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | schedule | what submits a task at each of its times: see [`schedule`] |
@@ -30,6 +31,7 @@ mod entry;
 pub mod feed;
 pub mod fleet;
 pub mod glob;
+pub mod graph;
 pub mod heartbeat;
 mod ids;
 pub mod leadership;
@@ -40,6 +42,7 @@ pub mod restart;
 pub mod retry;
 pub mod schedule;
 pub mod task;
+pub mod template;
 pub mod unique;
 
 pub use entry::{ClaimId, Entry, Lane};

@@ -76,7 +76,8 @@ impl Leading {
     }
 
     /// Does `work` in one transaction that counts only while this term lasts, and takes no longer
-    /// than `limit`: the next leader waits for it. `None` if the term is over; nothing was done.
+    /// than `limit`: the next leader waits for it. It must not rest between two statements. `None`
+    /// if the term is over; nothing was done.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use slog::{Logger, debug, info, warn};
+use slog::{Logger, debug, warn};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -53,7 +53,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// again.
 const REMEMBER: Duration = Duration::from_secs(5);
 /// The waits between tries while Postgres is away.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Hears until when the agents of this host may run.
 pub(crate) type OnLease = Box<dyn Fn(Instant)>;
@@ -75,6 +75,8 @@ pub(crate) struct Launch {
     /// How long a task is passed over before what it needs is kept for it.
     pub(crate) wait_patience: Duration,
     pub(crate) settle_buffer: usize,
+    /// The largest input of a task, in bytes of JSON.
+    pub(crate) max_input: u64,
     pub(crate) notices: mpsc::Receiver<Notice>,
     pub(crate) events: EventsHandle,
     pub(crate) metrics: Arc<Metrics>,
@@ -109,6 +111,7 @@ pub(crate) struct QueueActor {
     pub(super) terms: Arc<AllQueueTerms>,
     pub(super) poll: Duration,
     pub(super) settle_buffer: usize,
+    pub(super) max_input: u64,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
     pub(super) events: EventsHandle,
     pub(super) metrics: Arc<Metrics>,
@@ -163,6 +166,7 @@ impl QueueActor {
             terms: launch.terms,
             poll: launch.poll,
             settle_buffer: launch.settle_buffer,
+            max_input: launch.max_input,
             notices: Some(launch.notices),
             events: launch.events,
             metrics: launch.metrics,
@@ -246,10 +250,7 @@ impl QueueActor {
         }
         for handout in self.dispatch.claimed(fleet, assignments) {
             match handout {
-                Handout::Give(assignment) => {
-                    let agent = assignment.agent.clone();
-                    self.give(&agent, vec![assignment], ctx);
-                }
+                Handout::Give(assignment) => self.hand_over(assignment, ctx),
                 Handout::PutBack(assignment) => self.put_back(&assignment, ctx),
             }
         }
@@ -304,16 +305,6 @@ impl QueueActor {
         self.look_for_strays(ctx);
     }
 
-    /// What a claim took whose answer was lost is put back before the next claim.
-    pub(super) fn look_for_strays(&mut self, ctx: &mut Context<Self>) {
-        // One look for strays at a time: a second one, sent before the next claim and carried out
-        // after it, would put back what that claim took.
-        if !std::mem::replace(&mut self.uncertain, true) {
-            let wait = self.backoff();
-            ctx.run_later(wait, Self::put_back_strays);
-        }
-    }
-
     /// How long a statement may take before it is given up: the lease is in danger by then.
     pub(super) fn patience(&self) -> Duration {
         self.lease.length() / 2
@@ -323,46 +314,6 @@ impl QueueActor {
     pub(super) fn backoff(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         restart::jittered(restart::backoff(RETRY.0, RETRY.1, self.failures), fastrand::f64())
-    }
-
-    /// Puts back what a lost claim took: held by this host, and known to nobody here.
-    pub(super) fn put_back_strays(&mut self, ctx: &mut Context<Self>) {
-        let Some(host) = self.lease.host() else {
-            // Registering anew puts back everything.
-            self.uncertain = false;
-            return;
-        };
-        if self.claims_under_way > 0 {
-            ctx.run_later(RETRY.0, Self::put_back_strays);
-            return;
-        }
-        let known: Vec<TaskId> = self
-            .running
-            .keys()
-            .copied()
-            .chain(self.settling.tasks())
-            .chain(self.dispatch.buffered())
-            .collect();
-        let store = self.store.clone();
-        let limit = self.patience();
-        let send = async move {
-            store.within(limit, async |db| hosts::put_back_strays(db, host, &known).await).await
-        };
-        ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
-            Ok(returned) => {
-                if !returned.is_empty() {
-                    info!(this.log, "tasks of a lost claim put back"; "count" => returned.len());
-                }
-                this.uncertain = false;
-                this.wake_all();
-                this.serve(ctx);
-            }
-            Err(error) => {
-                warn!(this.log, "looking for lost claims failed"; "error" => %Chain(&error));
-                let wait = this.backoff();
-                ctx.run_later(wait, Self::put_back_strays);
-            }
-        }));
     }
 
     /// Looks for due tasks in `wait`, unless a look is planned before that.

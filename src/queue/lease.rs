@@ -34,9 +34,10 @@ impl Lease {
         Self { length, host: Some(host), renewed: since, asking: false }
     }
 
-    /// The host id, while the lease is held.
+    /// The host id, while the lease is held. By the clock, not by what was noticed so far: a host that
+    /// was frozen may hear the answer to an old claim before it looks after its lease.
     pub(super) fn host(&self) -> Option<HostId> {
-        self.host
+        self.host.filter(|_| Instant::now() < self.safe_until())
     }
 
     pub(super) const fn length(&self) -> Duration {
@@ -87,10 +88,11 @@ impl Lease {
         self.renewed = sent;
     }
 
-    /// The renewal of a lease that was given up meanwhile counts for nothing.
+    /// The renewal of a lease that was lost meanwhile counts for nothing, noticed or not: what was
+    /// claimed under it may have been passed over already, and nobody would know of it.
     pub(super) fn renewed(&mut self, host: HostId, sent: Instant) {
         self.asking = false;
-        if self.host == Some(host) {
+        if self.host() == Some(host) {
             self.renewed = sent;
         }
     }
@@ -131,6 +133,18 @@ mod tests {
         assert_eq!(lease.due(at(10)), Due::Register);
         lease.granted(host(2), at(10));
         assert_eq!((lease.host(), lease.due(at(11))), (Some(host(2)), Due::Nothing));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_was_frozen_knows_that_its_lease_may_have_ended() {
+        let lease = Lease::new(host(1), LENGTH, Instant::now());
+        tokio::time::advance(Duration::from_millis(6_999)).await;
+        assert_eq!(lease.host(), Some(host(1)));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(lease.host(), None, "though nobody has asked what is due");
+        let mut lease = lease;
+        lease.renewed(host(1), Instant::now());
+        assert_eq!((lease.host(), lease.due(Instant::now())), (None, Due::GiveUp), "for good");
     }
 
     #[tokio::test]

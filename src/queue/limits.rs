@@ -1,9 +1,6 @@
 //! The others' side of the queue actor, as far as it is about locks, limits and pauses.
 
-use super::{
-    handle::{QueueError, QueueHandle},
-    messages::Reason,
-};
+use super::{QueueError, handle::QueueHandle, messages::Reason};
 use crate::{
     domain::{
         QueueName, TaskId,

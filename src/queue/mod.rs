@@ -28,7 +28,9 @@
 mod actor;
 mod chooser;
 mod choosing;
+mod error;
 mod feed;
+mod graph;
 mod handle;
 mod handlers;
 mod lease;
@@ -38,9 +40,11 @@ mod outcomes;
 mod plain;
 mod schedules;
 mod settling;
+mod strays;
 mod tenure;
 
-pub use handle::{QueueError, QueueHandle};
+pub use error::QueueError;
+pub use handle::QueueHandle;
 pub use messages::{Ended, FromAgent, QueueReport, ToAgent};
 
 pub(crate) use actor::{Launch, OnLease};

@@ -52,6 +52,11 @@ impl Plain {
         self.waiting.push_back(Request { tasks, tell });
     }
 
+    /// Whether a submit is under way.
+    pub(super) const fn is_appending(&self) -> bool {
+        self.appending
+    }
+
     /// The submits that go next, if none is under way.
     fn next(&mut self) -> Option<Vec<Request>> {
         if self.appending || self.waiting.is_empty() {
@@ -344,6 +349,7 @@ fn assignment(task: NewTask, entry: Entry) -> Assignment {
         timeout: task.timeout,
         waited: std::time::Duration::ZERO,
         frees: false,
+        results: None,
         entry: Some(entry),
         terms: RunTerms::default(),
     }

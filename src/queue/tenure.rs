@@ -69,14 +69,19 @@ impl QueueActor {
     pub(super) fn register(&mut self, ctx: &mut Context<Self>) {
         let mut host = self.host.clone();
         host.id = HostId::from_uuid(Uuid::now_v7());
-        let (store, sent) = (self.store.clone(), Instant::now());
-        let limit = self.patience();
+        let (store, limit) = (self.store.clone(), self.patience());
         let send = async move {
-            let returned = store.within(limit, async |db| hosts::register(db, &host).await).await?;
-            Ok::<_, StoreError>((host, returned))
+            let register = async |db: &_| {
+                // Another id may have been asked for before, in vain as far as is known here.
+                store.sever(db).await?;
+                let sent = Instant::now();
+                Ok((hosts::register(db, &host).await?, sent))
+            };
+            let (returned, sent) = store.within(limit, register).await?;
+            Ok::<_, StoreError>((host, returned, sent))
         };
-        ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
-            Ok((host, returned)) => {
+        ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
+            Ok((host, returned, sent)) => {
                 info!(this.log, "lease registered anew"; "host" => %host.id,
                     "count" => returned.len());
                 this.lease.granted(host.id, sent);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::{
     AgentName, Attempt, HostId, QueueName, ScheduleName, TaskId,
     admission::NeedKind,
+    graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     task::{FailureClass, Outcome, TaskState},
 };
@@ -103,6 +104,7 @@ macro_rules! enum_columns {
 }
 enum_columns!(
     TaskState as "task_state",
+    DependencyPolicy as "dependency_policy",
     FailureClass as "failure_class",
     OutcomeWord as "attempt_outcome",
     NeedKind as "need_kind",

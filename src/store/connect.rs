@@ -21,6 +21,7 @@ use tokio_postgres::{
     config::{Host, SslMode},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 use super::StoreError;
 use crate::settings::Secret;
@@ -58,6 +59,16 @@ pub(super) fn parse_url(url: &Secret) -> Result<Config, StoreError> {
         return Err(fail("names no host"));
     }
     Ok(config)
+}
+
+/// The most characters of an application name that a session name keeps: the server cuts names at 63.
+const MAX_GIVEN: usize = 20;
+
+/// What the sessions of the host on the data directory `slot` go by, beside what the URL says.
+pub(super) fn session_name(given: Option<&str>, slot: Uuid) -> String {
+    let plain = |c: &char| c.is_ascii_graphic();
+    let given: String = given.unwrap_or("hostler").chars().filter(plain).take(MAX_GIVEN).collect();
+    format!("{given} {}", slot.simple())
 }
 
 /// Fills in what every connection of ours has and the URL did not say.
@@ -187,6 +198,15 @@ mod tests {
             let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
             assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_session_name_is_short_and_keeps_the_slot() {
+        let slot = Uuid::from_u128(7);
+        assert_eq!(session_name(None, slot), "hostler 00000000000000000000000000000007");
+        let long = session_name(Some("the team's \u{e9} very own application name"), slot);
+        assert_eq!(long, "theteam'sveryownappl 00000000000000000000000000000007");
+        assert!(long.len() < 64);
     }
 
     #[test]

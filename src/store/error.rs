@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, ScheduleName, task::TaskEvent, unique::Rejected};
+use crate::domain::{QueueName, ScheduleName, TaskId, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,10 @@ pub enum StoreError {
         /// The limit.
         limit: Duration,
     },
+
+    /// A session that was to be ended has not ended yet.
+    #[error("a former session of this host has not ended yet")]
+    Severing,
 
     /// The server or the link failed while a statement ran.
     #[error("statement `{statement}` failed")]
@@ -88,6 +92,22 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: &'static str,
     },
+
+    /// A task depends on one that is not there. Nothing of its batch was inserted.
+    #[error("task {position} of the batch depends on {task}, and there is no such task")]
+    UnknownDependency {
+        /// Which task of the batch, counted from 0.
+        position: usize,
+        /// Which of its dependencies.
+        nth: usize,
+        /// The task that is not there.
+        task: TaskId,
+    },
+
+    /// A key was taken by another submit in the very moment, and its task is younger than one of
+    /// this batch that depends on it. Nothing was inserted; the next try sees it.
+    #[error("another submit took an idempotency key of this batch in the same moment")]
+    Overtaken,
 
     /// A task was to be the only one of its key, and another is in its way. Nothing of its batch
     /// was inserted.
@@ -137,18 +157,28 @@ pub enum Recovery {
 }
 
 impl StoreError {
+    /// The error of a transaction that could not begin or commit.
+    pub(crate) fn transaction(source: tokio_postgres::Error) -> Self {
+        Self::Statement { statement: "transaction", source: Cause(source) }
+    }
+
     /// The one place that knows which failures pass by themselves.
     pub fn recovery(&self) -> Recovery {
         let passes = match self {
             // Whatever the server has against us now, an operator can mend it, and the work that
             // waits for a connection is as good then as it is now.
-            Self::PoolExhausted | Self::Silent { .. } | Self::Unavailable { .. } => true,
+            Self::PoolExhausted
+            | Self::Silent { .. }
+            | Self::Severing
+            | Self::Unavailable { .. }
+            | Self::Overtaken => true,
             Self::Statement { source, .. } => source.passes(),
             Self::Migration { passes, .. } => *passes,
             Self::Url { .. }
             | Self::Tls { .. }
             | Self::UnknownValue { .. }
             | Self::UnknownQueue { .. }
+            | Self::UnknownDependency { .. }
             | Self::UnreadableSchedule { .. }
             | Self::Unstorable { .. }
             | Self::NotUnique { .. }

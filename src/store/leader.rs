@@ -22,6 +22,10 @@ use crate::domain::leadership::Term;
 /// What the advisory lock goes by: any number that nobody else uses ("hostlead" in ASCII).
 pub(super) const LOCK: i64 = 0x686f_7374_6c65_6164;
 
+/// How long a transaction of the leader may rest between two statements: it waits for nothing but the
+/// network, and the next leader waits for it.
+const REST: Duration = Duration::from_secs(3);
+
 const STAND: Sql = sql!("leader/stand");
 const BEGIN_TERM: Sql = sql!("leader/begin_term");
 const BEAT: Sql = sql!("leader/beat");
@@ -126,7 +130,7 @@ impl Leadership {
 }
 
 /// Does `work` in one transaction that counts only while `term` lasts: the next term begins after
-/// it. `None` if the term is over; nothing was done then.
+/// it. `None` if the term is over; nothing was done then. It must not rest between two statements.
 ///
 /// # Errors
 ///
@@ -146,8 +150,9 @@ pub async fn within<T>(
             }
         };
         let transaction = client.transaction().await.map_err(failed(BEGIN))?;
-        let (number, limit_ms) = (term_number(term), milliseconds(limit));
-        if FENCE.query_opt(&transaction, &[&number, &limit_ms]).await?.is_none() {
+        let (number, rest) = (term_number(term), milliseconds(limit.min(REST)));
+        let fence = FENCE.query_opt(&transaction, &[&number, &milliseconds(limit), &rest]).await?;
+        if fence.is_none() {
             return Ok(None);
         }
         let done = work(&transaction).await?;

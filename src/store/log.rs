@@ -181,6 +181,7 @@ pub async fn claim(
             timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
             waited: Duration::from_millis(fields.count("waited_ms")?),
             frees: false,
+            results: None,
             entry: Some(Entry { lane: Lane(lane), number: fields.get("number")?, claim }),
             terms: RunTerms::default(),
         });

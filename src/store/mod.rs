@@ -19,11 +19,16 @@
 //! A statement whose connection broke may have been committed or not. All of them may be sent
 //! again: what has been settled, promoted or put back is then no longer in the state that the
 //! statement names, and a submit with a key finds its task. A claim that was committed unheard is
-//! held by a host that does not know of it, until its next `hosts::register`.
+//! held by a host that does not know of it, until that looks for what it does not know of.
+//!
+//! A statement that its sender gave up on may also be carried out much later: a closed connection
+//! still delivers what was sent before, once the network lets it. Most statements do no harm then;
+//! for claims, and for putting back what nobody knows of, see `sever.rs`.
 
 pub mod admission;
 mod codec;
 mod connect;
+pub mod copy;
 pub mod ends;
 mod error;
 pub mod feed;
@@ -37,23 +42,26 @@ pub mod notify;
 pub mod queues;
 pub mod roles;
 pub mod schedules;
+mod sever;
 mod statement;
 pub mod tasks;
+pub mod upkeep;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction,
 };
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 pub use error::{Cause, Recovery, StoreError};
 
 use crate::settings;
+use sever::Sessions;
 use statement::{Sql, sql};
 
-const SESSION: Sql = sql!("schema/session");
 const PING: Sql = sql!("schema/ping");
 
 /// A pool of connections to one database. Clones share it.
@@ -62,6 +70,9 @@ pub struct Store {
     pool: Pool,
     config: Config,
     tls: MakeRustlsConnect,
+    /// What the sessions of this data directory go by, if it is a host's.
+    name: Option<Arc<str>>,
+    sessions: Sessions,
 }
 
 /// How busy the pool is.
@@ -83,25 +94,48 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Tls`] where certificates must be checked and the system has no roots.
-    pub fn new(settings: &settings::Database, mut config: Config) -> Result<Self, StoreError> {
+    pub fn new(settings: &settings::Database, config: Config) -> Result<Self, StoreError> {
+        Self::make(settings, config, None)
+    }
+
+    /// Makes a pool whose sessions are known as those of the host on the data directory `slot`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::new`].
+    pub fn of_host(
+        settings: &settings::Database,
+        mut config: Config,
+        slot: Uuid,
+    ) -> Result<Self, StoreError> {
+        let name = connect::session_name(config.get_application_name(), slot);
+        config.application_name(&name);
+        Self::make(settings, config, Some(name.into()))
+    }
+
+    fn make(
+        settings: &settings::Database,
+        mut config: Config,
+        name: Option<Arc<str>>,
+    ) -> Result<Self, StoreError> {
         connect::complete(&mut config, settings.connect_timeout);
         let tls = connect::tls(config.get_ssl_mode())?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let sessions = Sessions::default();
+        let for_hook = sessions.clone();
         let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(usize::try_from(settings.pool_size).unwrap_or(usize::MAX).max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(settings.connect_timeout))
             .create_timeout(Some(settings.connect_timeout))
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move {
-                    let set = client.batch_execute(SESSION.text).await;
-                    set.map_err(HookError::Backend)
-                })
+            .post_create(Hook::async_fn(move |client, _| {
+                let sessions = for_hook.clone();
+                Box::pin(async move { sessions.begin(client).await.map_err(HookError::Backend) })
             }))
             .build()
             .map_err(|_| StoreError::Unavailable { source: None })?;
-        Ok(Self { pool, config, tls })
+        Ok(Self { pool, config, tls, name, sessions })
     }
 
     /// Reads a `postgres://` URL. TLS is as the table in `connect.rs` says: with `sslmode=require`
@@ -126,7 +160,7 @@ impl Store {
 
     /// Does `work` on a connection of the pool, and gives it up after `limit`: a server that hangs,
     /// or a link that is cut without a word, must not hold its caller. What was given up may have
-    /// been done all the same; its connection is closed.
+    /// been done all the same, or may yet be, until [`Store::sever`]; its connection is closed.
     ///
     /// # Errors
     ///
@@ -138,8 +172,12 @@ impl Store {
     ) -> Result<T, StoreError> {
         let client = self.client().await?;
         if let Ok(result) = tokio::time::timeout(limit, work(&client)).await {
+            if result.is_err() && client.is_closed() {
+                self.sessions.give_up(&client);
+            }
             return result;
         }
+        self.sessions.give_up(&client);
         // Back in the pool, it would make the next one wait behind what hangs.
         drop(Client::take(client));
         Err(StoreError::Silent { limit })

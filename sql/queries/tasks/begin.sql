@@ -29,9 +29,14 @@ WITH host AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry,
         started_at, greatest(0, extract(epoch FROM clock_timestamp() - run_at) * 1000)::bigint AS waited_ms,
-        (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input
+        (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input,
+        (
+            SELECT hostler.dependency_results(task_id)
+            FROM hostler.dependents
+            WHERE dependents.task_id = tasks.id AND template
+        ) AS results
 )
 SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, waited_ms, input,
-    started_at
+    results, started_at
 FROM claimed
 ORDER BY array_position($3::text[], agent);

@@ -19,9 +19,10 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName,
+        QueueName, TaskId,
         admission::{Access, Label, LockUse, Mode, PathUse},
         glob::Glob,
+        graph::DependencyPolicy,
         record::{SubmitOutcome, Submitted},
     },
     http::api::TaskBody,
@@ -32,10 +33,12 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "With --wait the exit code is that of the task: 0 completed, 1 failed or \
     cancelled, 124 not in time.\nA line of --jsonl is a task as the API takes it: \
-    {\"queue\": …, \"kind\": …, \"input\": …}.\n\nExamples:\n  \
+    {\"queue\": …, \"kind\": …, \"input\": …}. Lines may name each other: \
+    {\"ref\": \"a\"}, {\"depends_on\": [\"a\"]}.\n\nExamples:\n  \
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
     hostler task submit --kind fix --writes 'src/http/**' --share branch:main --limit-key account:alice\n  \
+    hostler task submit --kind deploy --depends-on tsk_0198c1d2…,tsk_0198c1d3…\n  \
     hostler task submit --kind reindex --unique all --on-conflict replace --delay 10s\n  \
     hostler task submit --jsonl tasks.jsonl")]
 pub(in crate::cli) struct Submit {
@@ -85,6 +88,15 @@ pub(in crate::cli) struct Submit {
     /// Count for this key, as in account:alice; may be given again
     #[arg(long = "limit-key", value_name = "KEY")]
     limit_keys: Vec<Label>,
+    /// Wait for these tasks first; with commas, or given several times
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    depends_on: Vec<TaskId>,
+    /// What becomes of it when one of them fails: cancel, run or hold [default: cancel]
+    #[arg(long, value_name = "POLICY", requires = "depends_on")]
+    on_dependency_failure: Option<DependencyPolicy>,
+    /// The input is a template over their results, which it has as `deps`
+    #[arg(long, requires = "depends_on")]
+    template: bool,
     #[command(flatten)]
     unique: UniqueFlags,
     /// Wait until the task is final, or for so long
@@ -98,7 +110,7 @@ pub(in crate::cli) struct Submit {
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
           "run_at", "delay", "max_attempts", "retry", "timeout", "key", "locks", "shares", "writes",
-          "reads", "limit_keys", "wait", "count"])]
+          "reads", "limit_keys", "wait", "count", "depends_on"])]
     jsonl: Option<String>,
 }
 
@@ -173,6 +185,10 @@ impl Submit {
             locks: self.locks(),
             paths: self.paths(),
             keys: self.limit_keys.clone(),
+            reference: None,
+            depends_on: self.depends_on.iter().map(ToString::to_string).collect(),
+            on_dependency_failure: self.on_dependency_failure,
+            template: self.template,
             unique: self.unique.body(),
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {

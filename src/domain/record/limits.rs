@@ -12,6 +12,8 @@ use crate::domain::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
+    /// A task that it depends on.
+    Task,
     /// A lock that another task holds, or is to get before.
     Lock,
     /// Files that another task uses, or is to get before.
@@ -28,6 +30,7 @@ impl WaitKind {
     /// The word of the API.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Task => "task",
             Self::Lock => "lock",
             Self::Path => "path",
             Self::Concurrency => "concurrency",
@@ -42,9 +45,10 @@ impl WaitKind {
 pub struct WaitRecord {
     /// What kind of thing.
     pub kind: WaitKind,
-    /// Its name: of the lock, the files, the key, the queue; `all` is the limit of all tasks.
+    /// Its name: of the lock, the files, the key, the queue; `all` is the limit of all tasks. The id
+    /// of a task that it depends on.
     pub name: String,
-    /// The task that has it, or is to get it before.
+    /// The task that has it, is to get it before, or that it depends on.
     pub holder: Option<TaskId>,
     /// Since when.
     pub since: Option<Timestamp>,
@@ -52,6 +56,20 @@ pub struct WaitRecord {
     pub until: Option<Timestamp>,
     /// More, for people.
     pub reason: Option<String>,
+}
+
+impl WaitRecord {
+    /// A task that another depends on.
+    pub fn of_task(task: TaskId) -> Self {
+        Self {
+            kind: WaitKind::Task,
+            name: task.to_string(),
+            holder: Some(task),
+            since: None,
+            until: None,
+            reason: None,
+        }
+    }
 }
 
 /// One thing that a running task holds.

@@ -5,8 +5,10 @@ use tokio_postgres::{Row, types::Json};
 
 use crate::{
     domain::{
-        TaskId,
-        record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom},
+        TaskId, graph,
+        record::{
+            AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom, WaitRecord,
+        },
         retry::RetryTerms,
         task::{FailureClass, TaskState},
     },
@@ -69,13 +71,21 @@ pub async fn events(db: &impl GenericClient, task: TaskId) -> Result<Vec<EventRe
 
 fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
     let class: Option<FailureClass> = fields.get("class")?;
+    let state = fields.get("state")?;
+    let waits_for: Vec<TaskId> = fields.get::<Option<_>>("waits_for")?.unwrap_or_default();
+    let standing = graph::Standing {
+        waits_for: fields.count_opt("open")?.unwrap_or_default(),
+        held_by: fields.get("held_by")?,
+        stopped_by: fields.get("stopped_by")?,
+        cause: fields.get("cause")?,
+    };
     let timeout_ms: Option<u64> = fields.count_opt("timeout_ms")?;
     let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
     Ok(TaskRecord {
         id: fields.get("id")?,
         queue: fields.get("queue")?,
         kind: fields.get("kind")?,
-        state: fields.get("state")?,
+        state,
         priority: fields.get("priority")?,
         input: fields.get("input")?,
         output: fields.get("output")?,
@@ -95,7 +105,13 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         started_at: fields.get("started_at")?,
         finished_at: fields.get("finished_at")?,
         needs: needs_of(fields)?,
-        waits_for: None,
+        depends_on: fields.get::<Option<_>>("depends_on")?.unwrap_or_default(),
+        blocked_reason: graph::reason(state, &standing),
+        // What is in the way of one that could be given out is not known here.
+        waits_for: (state != TaskState::Pending)
+            .then(|| waits_for.into_iter().map(WaitRecord::of_task).collect()),
+        on_dependency_failure: fields.get("policy")?,
+        template: fields.get::<Option<_>>("template")?.unwrap_or_default(),
     })
 }
 

@@ -8,11 +8,12 @@ use hostler::{
         adoption::Hold,
         task::{Assignment, TaskEvent, TaskState},
     },
-    store::{hosts, tasks},
+    store::{Store, StoreError, hosts, tasks},
 };
 use uuid::Uuid;
 
 use super::{World, agents, end, new_host};
+use crate::support::database::settings;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -185,4 +186,51 @@ async fn what_was_taken_over_meanwhile_is_not_gone_on_with() {
 /// What a host wants to go on with.
 fn held(attempt: &Assignment) -> (Hold, AgentName) {
     (Hold { task: attempt.task, attempt: attempt.attempt }, attempt.agent.clone())
+}
+
+/// How many sessions of the database wait for a lock.
+async fn waiting(world: &World) -> usize {
+    let waiting = "SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    world.db.query(waiting, &[]).await.unwrap().len()
+}
+
+/// A claim that its host gave up on is carried out by the server all the same, later: nobody would
+/// know of its task. Unless its session is ended before the host looks for what got lost.
+#[tokio::test]
+async fn what_a_host_gave_up_on_is_not_carried_out_later() {
+    for severed in [false, true] {
+        let world = World::new().await;
+        let task = world.submit(1).await[0];
+        let slot = Uuid::new_v4();
+        let store = Store::of_host(&settings(), world.database.config(), slot).unwrap();
+        let host = new_host(slot, LEASE);
+        hosts::register(&world.db, &host).await.unwrap();
+        let mut other = world.store.client().await.unwrap();
+        let holding = other.transaction().await.unwrap();
+        holding.query("SELECT FROM hostler.hosts FOR UPDATE", &[]).await.unwrap();
+
+        let queues = [world.queue.clone()];
+        let claim = async |db: &_| tasks::claim(db, host.id, &queues, &agents(1), i16::MIN).await;
+        let given_up = store.within(Duration::from_millis(100), claim).await;
+        assert!(matches!(given_up, Err(StoreError::Silent { .. })), "{given_up:?}");
+        assert_eq!(waiting(&world).await, 1, "the server is still at it");
+        let look = async |db: &_| {
+            if severed {
+                store.sever(db).await?;
+            }
+            hosts::put_back_strays(db, host.id, &[]).await
+        };
+        assert_eq!(store.within(LEASE, look).await.unwrap(), []);
+        assert_eq!(waiting(&world).await, usize::from(!severed));
+        holding.rollback().await.unwrap();
+        if severed {
+            assert_eq!(world.state(task).await, TaskState::Pending);
+            assert_eq!(store.within(LEASE, claim).await.unwrap().len(), 1, "it claims again");
+        } else {
+            while world.state(task).await != TaskState::Running {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
 }

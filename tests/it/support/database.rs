@@ -120,13 +120,17 @@ impl Drop for TestDatabase {
 
 /// A pool for eight users.
 pub(crate) fn store(config: Config) -> Store {
-    let settings = Database {
+    Store::new(&settings(), config).expect("a pool")
+}
+
+/// How tests use a database.
+pub(crate) fn settings() -> Database {
+    Database {
         url: None,
         pool_size: 8,
         connect_timeout: Duration::from_secs(20),
         embedded: Embedded { bin_dir: None, user: "nobody".to_owned(), shared_buffers: 64 << 20 },
-    };
-    Store::new(&settings, config).expect("a pool")
+    }
 }
 
 /// Migrates, and waits until the server has seen the connections go: a template must have none.

@@ -1,6 +1,6 @@
 -- breaking: yes, because tasks that need locks would be claimed without them
 -- What tasks need for themselves while they run (locks, files, keys), who holds what, and what is
--- limited. See src/domain/admission.rs, and docs/decisions/0021-admission.md.
+-- limited. See src/domain/admission.rs, and docs/decisions/0023-admission.md.
 
 -- How a task needs something: a lock alone or shared, files to write or to read, one of what a key
 -- has.
@@ -191,7 +191,62 @@ LANGUAGE sql STABLE AS $$
     )
 $$;
 
--- As it was, but that it leaves tasks that need something, and what is limited.
+-- As they were, but that they leave tasks that need something, and what is limited.
+CREATE OR REPLACE FUNCTION hostler.track_next(queues text[]) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    next record;
+    ahead boolean;
+BEGIN
+    SELECT log_cursors.lane, log_cursors.queue, waiting.number, waiting.id INTO next
+    FROM hostler.log_cursors
+    JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+    JOIN hostler.queues ON queues.name = log_cursors.queue
+    CROSS JOIN LATERAL (
+        SELECT entry.number, entry.id
+        FROM hostler.log_tasks AS entry
+        WHERE entry.lane = log_cursors.lane AND entry.number > log_cursors.taken
+            AND NOT EXISTS (
+                SELECT FROM hostler.log_ends AS ended
+                WHERE ended.lane = entry.lane AND ended.number = entry.number
+            )
+        ORDER BY entry.number
+        LIMIT 1
+    ) AS waiting
+    WHERE log_lanes.head > log_cursors.taken
+        AND queues.name = ANY (hostler.plainly_claimable(track_next.queues))
+    ORDER BY waiting.id
+    LIMIT 1
+    FOR UPDATE OF log_cursors SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT best.priority > 0 OR best.priority = 0 AND best.id < next.id INTO ahead
+    FROM (
+        SELECT tasks.priority, tasks.id
+        FROM hostler.queues
+        CROSS JOIN LATERAL (
+            SELECT tasks.priority, tasks.id
+            FROM hostler.tasks
+            WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
+            ORDER BY tasks.priority DESC, tasks.id
+            LIMIT 1
+        ) AS tasks
+        WHERE queues.name = ANY (hostler.plainly_claimable(track_next.queues))
+    ) AS best
+    ORDER BY best.priority DESC, best.id
+    LIMIT 1;
+    IF ahead OR hostler.track(ARRAY[next.id]) = 0 THEN
+        RETURN NULL;
+    END IF;
+    UPDATE hostler.log_cursors SET taken = next.number
+    WHERE lane = next.lane AND taken < next.number;
+    RETURN next.id;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION hostler.claim_task(
     agent_name text,
     control_agent text DEFAULT 'external',
@@ -242,6 +297,13 @@ BEGIN
             LIMIT 1
         ) AS pending
         WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
+    ) AND NOT EXISTS (
+        SELECT
+        FROM hostler.log_cursors
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        JOIN hostler.queues ON queues.name = log_cursors.queue
+        WHERE log_lanes.head > log_cursors.taken
+            AND queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
     ) THEN
         RETURN;
     END IF;
@@ -255,6 +317,7 @@ BEGIN
     SET lease_ends_at = greatest(held.lease_ends_at, EXCLUDED.lease_ends_at)
     RETURNING held.id, held.lease_ends_at INTO holder, until;
 
+    PERFORM hostler.track_next(claim_task.queues);
     -- As sql/queries/tasks/claim.sql, for one agent.
     RETURN QUERY
     WITH candidate AS MATERIALIZED (
