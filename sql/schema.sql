@@ -4,7 +4,8 @@ CREATE TYPE hostler.attempt_outcome AS ENUM (
     'completed',
     'failed',
     'released',
-    'cancelled'
+    'cancelled',
+    'snoozed'
 );
 
 CREATE TYPE hostler.dependency_policy AS ENUM (
@@ -22,7 +23,8 @@ CREATE TYPE hostler.failure_class AS ENUM (
     'protocol',
     'host_lost',
     'internal',
-    'input'
+    'input',
+    'deadline'
 );
 
 CREATE TYPE hostler.firing_outcome AS ENUM (
@@ -314,6 +316,8 @@ CREATE TABLE hostler.schedules (
     last_task uuid,
     created_at timestamp with time zone NOT NULL DEFAULT now(),
     changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    deadline_ms bigint,
+    CONSTRAINT schedule_deadline_makes_sense CHECK ((deadline_ms > 0)),
     CONSTRAINT schedule_has_one_cadence CHECK ((num_nonnulls(cron, every_ms) = 1)),
     CONSTRAINT schedule_is_due_unless_paused CHECK ((paused = (next_at IS NULL))),
     CONSTRAINT schedule_name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
@@ -348,6 +352,15 @@ CREATE TABLE hostler.task_events (
     position bigint DEFAULT nextval('feed_position'::regclass),
     tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT task_events_pkey PRIMARY KEY (task_id, number)
+);
+
+CREATE TABLE hostler.task_failures (
+    task_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    class failure_class NOT NULL,
+    message text NOT NULL,
+    detail jsonb NOT NULL,
+    CONSTRAINT task_failures_pkey PRIMARY KEY (task_id)
 );
 
 CREATE TABLE hostler.task_holds (
@@ -413,6 +426,7 @@ CREATE TABLE hostler.tasks (
     cancel_requested boolean NOT NULL DEFAULT false,
     idempotency_key text,
     retry jsonb,
+    deadline timestamp with time zone,
     lane bigint,
     CONSTRAINT cancel_is_asked_of_a_holder CHECK (((NOT cancel_requested) OR (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state])))),
     CONSTRAINT counts_make_sense CHECK (((attempt >= 0) AND (failures >= 0) AND (failures <= attempt) AND (max_attempts >= 1) AND (version >= 1) AND (timeout_ms > 0))),
@@ -422,7 +436,7 @@ CASE
     WHEN (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state])) THEN 3
     ELSE 0
 END)),
-    CONSTRAINT held_under_a_number CHECK (((attempt >= 1) OR (state <> ALL (ARRAY['running'::task_state, 'awaiting_input'::task_state, 'completed'::task_state, 'failed'::task_state])))),
+    CONSTRAINT held_under_a_number CHECK (((attempt >= 1) OR (state <> ALL (ARRAY['running'::task_state, 'awaiting_input'::task_state, 'completed'::task_state])))) NOT VALID,
     CONSTRAINT tasks_pkey PRIMARY KEY (id),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
@@ -444,6 +458,8 @@ CREATE UNIQUE INDEX task_holds_exclusive ON hostler.task_holds USING btree (name
 CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
 
 CREATE INDEX task_waits_since ON hostler.task_waits USING btree (since, task_id);
+
+CREATE INDEX tasks_deadline ON hostler.tasks USING btree (deadline) WHERE ((deadline IS NOT NULL) AND (state = ANY (ARRAY['blocked'::task_state, 'scheduled'::task_state, 'pending'::task_state])));
 
 CREATE INDEX tasks_held ON hostler.tasks USING btree (host_id, id) WHERE (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state]));
 
@@ -883,6 +899,16 @@ AS $function$
     SELECT coalesce(array_agg(id), '{}') FROM doomed
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.drop_passed_deadline()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    NEW.deadline := NULL;
+    RETURN NEW;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.end_external_attempt(task_id uuid, attempt integer, agent_name text, control_agent text, outcome attempt_outcome, output jsonb, message text, detail jsonb, reason text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1110,6 +1136,17 @@ AS $function$
     )
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.forget_deleted_failures()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    DELETE FROM hostler.task_failures WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.forget_deleted_keys()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1300,6 +1337,15 @@ BEGIN
     SET cause = stopped.cause
     FROM stopped
     WHERE dependents.task_id = stopped.id AND stopped.id <> stopped.cause;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.pass_over()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RETURN NULL;
 END
 $function$;
 
@@ -1611,11 +1657,18 @@ CREATE OR REPLACE FUNCTION hostler.task_result(task_id uuid, OUT state text, OUT
 AS $function$
     SELECT tasks.state::text,
         (SELECT output FROM hostler.task_results WHERE task_results.task_id = tasks.id),
-        (
-            SELECT message FROM hostler.attempts
-            WHERE attempts.task_id = tasks.id AND attempts.outcome = 'failed'
-            ORDER BY attempts.attempt DESC
-            LIMIT 1
+        coalesce(
+            (
+                SELECT message FROM hostler.task_failures
+                WHERE task_failures.task_id = tasks.id AND tasks.state = 'failed'
+                    AND task_failures.attempt = tasks.attempt
+            ),
+            (
+                SELECT message FROM hostler.attempts
+                WHERE attempts.task_id = tasks.id AND attempts.outcome = 'failed'
+                ORDER BY attempts.attempt DESC
+                LIMIT 1
+            )
         ),
         tasks.finished_at
     FROM hostler.tasks
@@ -1915,11 +1968,15 @@ $function$;
 
 CREATE TRIGGER tasks_begin BEFORE INSERT ON tasks FOR EACH ROW WHEN ((new.state <> ALL (ARRAY['blocked'::task_state, 'scheduled'::task_state, 'pending'::task_state])) OR new.version <> 1 OR new.attempt <> 0) EXECUTE FUNCTION refuse_task_step();
 
+CREATE TRIGGER tasks_claim_in_time BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.deadline <= now() AND old.state = 'pending'::task_state AND new.state = 'running'::task_state) EXECUTE FUNCTION pass_over();
+
 CREATE TRIGGER tasks_end BEFORE DELETE ON tasks FOR EACH ROW WHEN (old.state <> ALL (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state])) EXECUTE FUNCTION refuse_task_step();
 
 CREATE TRIGGER tasks_forget AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_tasks();
 
 CREATE TRIGGER tasks_forget_dependencies AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_dependencies();
+
+CREATE TRIGGER tasks_forget_failures AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_failures();
 
 CREATE TRIGGER tasks_forget_keys AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_keys();
 
@@ -1929,13 +1986,15 @@ CREATE TRIGGER tasks_record_new AFTER INSERT ON tasks REFERENCING NEW TABLE AS m
 
 CREATE TRIGGER tasks_record_steps AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_task_steps();
 
+CREATE TRIGGER tasks_retry_drops_deadline BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.deadline <= now() AND (old.state = ANY (ARRAY['failed'::task_state, 'cancelled'::task_state])) AND (new.state <> ALL (ARRAY['failed'::task_state, 'cancelled'::task_state]))) EXECUTE FUNCTION drop_passed_deadline();
+
 CREATE TRIGGER tasks_retry_waits BEFORE UPDATE ON tasks FOR EACH ROW WHEN ((old.state = ANY (ARRAY['failed'::task_state, 'cancelled'::task_state])) AND (new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state]))) EXECUTE FUNCTION retry_waits();
 
 CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> old.id OR new.version <> (old.version + (new.state <> old.state)::integer) OR new.attempt <> (old.attempt + (old.state = 'pending'::task_state AND new.state = 'running'::task_state)::integer) OR new.state <> old.state AND NOT
         CASE old.state
-            WHEN 'blocked'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state, 'cancelled'::task_state])
-            WHEN 'scheduled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'cancelled'::task_state])
-            WHEN 'pending'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'cancelled'::task_state, 'scheduled'::task_state])
+            WHEN 'blocked'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state, 'cancelled'::task_state, 'failed'::task_state])
+            WHEN 'scheduled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'cancelled'::task_state, 'failed'::task_state])
+            WHEN 'pending'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'cancelled'::task_state, 'scheduled'::task_state, 'failed'::task_state])
             WHEN 'running'::task_state THEN new.state = ANY (ARRAY['awaiting_input'::task_state, 'completed'::task_state, 'scheduled'::task_state, 'failed'::task_state, 'pending'::task_state, 'cancelled'::task_state])
             WHEN 'awaiting_input'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'scheduled'::task_state, 'failed'::task_state, 'pending'::task_state, 'cancelled'::task_state])
             WHEN 'failed'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state, 'blocked'::task_state])
@@ -2056,5 +2115,6 @@ CREATE VIEW hostler.task_overview (
     finished_at timestamp with time zone,
     idempotency_key text,
     input jsonb,
-    output jsonb
+    output jsonb,
+    deadline timestamp with time zone
 ) AS ...;

@@ -8,7 +8,6 @@ use slog::{info, warn};
 use super::{
     actor::{AgentActor, Greeting},
     attempt::AttemptFiles,
-    messages::Timer,
     work::Work,
 };
 use crate::{
@@ -57,8 +56,10 @@ impl AgentActor {
         for (place, (assignment, ran)) in work.into_iter().enumerate() {
             // The time of those behind the first has not begun.
             let begun = place == 0;
-            let limit = if begun { self.limit_rest(&assignment, ran, ctx) } else { None };
-            let work = Work { limit, begun, given: true, ..Work::new(assignment) };
+            let mut work = Work { begun, given: true, ..Work::new(assignment) };
+            if begun {
+                self.limit(&mut work, ran, ctx);
+            }
             self.work.push_back(work);
         }
         if let Err(illegal) = self.apply(AgentEvent::Adopted { busy }, ctx) {
@@ -81,17 +82,5 @@ impl AgentActor {
         self.vitals.expect(self.expectation());
         self.status.reason = Some("adopted from the host before this one".to_owned());
         self.report();
-    }
-
-    /// The timer of what is left of the attempt's time.
-    fn limit_rest(
-        &self,
-        assignment: &Assignment,
-        ran: Duration,
-        ctx: &mut Context<Self>,
-    ) -> Option<SpawnHandle> {
-        let timeout = assignment.timeout.or(self.fleet.task_timeout)?;
-        let timer = Timer::Attempt(assignment.task, assignment.attempt);
-        Some(ctx.notify_later(timer, timeout.saturating_sub(ran)))
     }
 }

@@ -59,7 +59,8 @@ impl AttemptFiles {
     pub(super) fn make(&self, fleet: &Fleet, assignment: &Assignment) -> io::Result<()> {
         private_dir(&self.dir)?;
         if fleet.stdin == StdinMode::Task {
-            let timeout = assignment.timeout.or(fleet.task_timeout);
+            let left = assignment.time_left(fleet.task_timeout, Duration::ZERO, Duration::ZERO);
+            let timeout = left.map(|left| left.limit);
             private_file(&self.stdin())?.write_all(&exec::stdin(assignment, timeout)?)?;
         }
         Ok(())

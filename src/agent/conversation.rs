@@ -1,5 +1,7 @@
 //! The conversation with a worker, and how an attempt is called off in it.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use serde_json::Value;
 use slog::{debug, warn};
@@ -86,8 +88,8 @@ impl AgentActor {
         let mut refused = None;
         for work in self.work.iter_mut().filter(|work| !work.given) {
             work.given = true;
-            let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
-            match worker.session.run(&work.assignment, timeout) {
+            let left = work.time_left(self.fleet.task_timeout, Duration::ZERO);
+            match worker.session.run(&work.assignment, left.map(|left| left.limit)) {
                 Ok(message) => messages.extend(message),
                 Err(error) => {
                     refused = Some(Chain(&error).to_string());
@@ -231,6 +233,10 @@ impl AgentActor {
                     "the attempt took longer than its limit of {}",
                     humantime::format_duration(limit)
                 );
+                self.fault(Fault::Timeout, reason, Value::Null, ctx);
+            }
+            CalledOff::Deadline => {
+                let reason = "the deadline of its task passed".to_owned();
                 self.fault(Fault::Timeout, reason, Value::Null, ctx);
             }
             CalledOff::Cancel => {

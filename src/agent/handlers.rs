@@ -147,7 +147,8 @@ impl Handler<Timer> for AgentActor {
                 self.observe(AgentEvent::BackoffElapsed, ctx);
             }
             Timer::Attempt(task, attempt) if self.is_at((task, attempt)) => {
-                self.call_off((task, attempt), CalledOff::Timeout, ctx);
+                let why = self.work.front().map_or(CalledOff::Timeout, |work| work.at_limit);
+                self.call_off((task, attempt), why, ctx);
             }
             Timer::CallOff(task, attempt) if self.is_at((task, attempt)) => {
                 let why = self.work.front().and_then(|work| work.called_off);

@@ -1,11 +1,11 @@
 //! The attempts that an agent has in hand, and what goes with them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
 use slog::warn;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     actor::AgentActor, attempt::AttemptFiles, messages::Timer, stdio::Pump, tombstone::WhenEnded,
@@ -14,7 +14,7 @@ use crate::{
     domain::{
         Attempt, TaskId,
         fleet::Protocol,
-        task::{Assignment, FailureClass, Outcome},
+        task::{Assignment, FailureClass, Outcome, TimeLeft},
     },
     process::{ProcessId, Processes},
     protocol::worker::{Artifact, ArtifactBody},
@@ -28,6 +28,15 @@ pub(super) enum CalledOff {
     Cancel,
     /// It takes too long.
     Timeout,
+    /// The task's deadline has come.
+    Deadline,
+}
+
+impl CalledOff {
+    /// What it is that ends when the time is up.
+    pub(super) const fn of(left: TimeLeft) -> Self {
+        if left.is_deadline { Self::Deadline } else { Self::Timeout }
+    }
 }
 
 /// The attempt in hand.
@@ -36,6 +45,10 @@ pub(super) struct Work {
     pub(super) called_off: Option<CalledOff>,
     /// The timer of its limit, once it is under way.
     pub(super) limit: Option<SpawnHandle>,
+    /// What it means when that runs out.
+    pub(super) at_limit: CalledOff,
+    /// Since when it is in hand: the time to its deadline counts from there.
+    pub(super) received: Instant,
     /// Whether it is under way, or was: its time has begun.
     pub(super) begun: bool,
     /// Whether the process has it.
@@ -44,11 +57,24 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(assignment: Arc<Assignment>) -> Self {
-        Self { assignment, called_off: None, limit: None, begun: false, given: false }
+        Self {
+            assignment,
+            called_off: None,
+            limit: None,
+            at_limit: CalledOff::Timeout,
+            received: Instant::now(),
+            begun: false,
+            given: false,
+        }
     }
 
     pub(super) fn key(&self) -> (TaskId, Attempt) {
         (self.assignment.task, self.assignment.attempt)
+    }
+
+    /// How long it may still run when it has run for `ran`.
+    pub(super) fn time_left(&self, of_fleet: Option<Duration>, ran: Duration) -> Option<TimeLeft> {
+        self.assignment.time_left(of_fleet, ran, self.received.elapsed())
     }
 
     /// What the agent's own answer means for an attempt that was called off: a result counts, and
@@ -61,8 +87,13 @@ impl Work {
                     "the attempt took longer than its limit, and let go when it was asked to";
                 Outcome::failed(FailureClass::Timeout, message)
             }
-            (Some(CalledOff::Cancel), Outcome::Failed { .. } | Outcome::Released { .. }) => {
-                Outcome::Cancelled
+            (
+                Some(CalledOff::Cancel),
+                Outcome::Failed { .. } | Outcome::Released { .. } | Outcome::Snoozed { .. },
+            ) => Outcome::Cancelled,
+            (Some(CalledOff::Deadline), _) => {
+                let message = "the deadline of the task passed while it ran";
+                Outcome::failed(FailureClass::Deadline, message)
             }
             (_, outcome) => outcome,
         }
@@ -85,16 +116,28 @@ pub(super) fn when_written(processes: Arc<dyn Processes>, id: ProcessId) -> ones
 impl AgentActor {
     /// The first of what is in hand is under way from here: its time begins.
     pub(super) fn begin_next(&mut self, ctx: &mut Context<Self>) {
-        let Some(work) = self.work.front_mut().filter(|work| !work.begun) else { return };
+        let Some(mut work) = self.work.pop_front() else { return };
+        if !work.begun {
+            self.begin(&mut work, ctx);
+        }
+        self.work.push_front(work);
+    }
+
+    fn begin(&self, work: &mut Work, ctx: &mut Context<Self>) {
         work.begun = true;
         let (task, attempt) = work.key();
         if work.called_off.is_some() {
             ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
         }
-        let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
-        if let Some(timeout) = timeout {
-            work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), timeout));
-        }
+        self.limit(work, Duration::ZERO, ctx);
+    }
+
+    /// Sets the timer of what is left of the time of an attempt that has run for `ran`.
+    pub(super) fn limit(&self, work: &mut Work, ran: Duration, ctx: &mut Context<Self>) {
+        let Some(left) = work.time_left(self.fleet.task_timeout, ran) else { return };
+        let (task, attempt) = work.key();
+        work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), left.limit));
+        work.at_limit = CalledOff::of(left);
     }
 
     /// Takes an attempt that ended out of hand.
@@ -227,7 +270,9 @@ mod tests {
         let judged = |called_off, outcome: &Outcome| {
             Work { called_off, ..Work::new(Arc::new(assignment.clone())) }.judge(outcome.clone())
         };
-        for called_off in [None, Some(CalledOff::Cancel), Some(CalledOff::Timeout)] {
+        for called_off in
+            [None, Some(CalledOff::Cancel), Some(CalledOff::Timeout), Some(CalledOff::Deadline)]
+        {
             assert_eq!(judged(called_off, &done), done, "a result counts");
         }
         assert_eq!(judged(None, &failed), failed);
@@ -235,5 +280,13 @@ mod tests {
         assert_eq!(judged(Some(CalledOff::Timeout), &failed), failed);
         let timeout = judged(Some(CalledOff::Timeout), &Outcome::Cancelled);
         assert!(matches!(timeout, Outcome::Failed { class: FailureClass::Timeout, .. }));
+        let wait = Duration::from_secs(1);
+        let snoozed = Outcome::Snoozed { wait, reason: String::new() };
+        assert_eq!(judged(None, &snoozed), snoozed);
+        assert_eq!(judged(Some(CalledOff::Cancel), &snoozed), Outcome::Cancelled);
+        for outcome in [&failed, &snoozed, &Outcome::Cancelled] {
+            let late = judged(Some(CalledOff::Deadline), outcome);
+            assert!(matches!(late, Outcome::Failed { class: FailureClass::Deadline, .. }));
+        }
     }
 }

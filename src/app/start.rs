@@ -214,7 +214,8 @@ fn start_janitor(
     let duties = vec![
         janitor::lost_hosts(log.clone()),
         janitor::ended_pauses(log.clone()),
-        janitor::fire_schedules(log.clone(), terms, ended, metrics.clone()),
+        janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
+        janitor::expire_tasks(log.clone(), ended, metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());
     let wake = Box::new(move |queues| queue.wake(queues));

@@ -41,6 +41,7 @@ pub mod record;
 pub mod restart;
 pub mod retry;
 pub mod schedule;
+pub mod snooze;
 pub mod task;
 pub mod template;
 pub mod unique;

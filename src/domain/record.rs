@@ -59,6 +59,8 @@ pub struct TaskRecord {
     pub timeout_from: TimeoutFrom,
     /// What the task itself says of retries; the rest is as its queue has it.
     pub retry: Option<RetryTerms>,
+    /// It fails if it is not finished by then.
+    pub deadline: Option<Timestamp>,
     /// The key of its submit.
     pub idempotency_key: Option<String>,
     /// The host that runs it now.
@@ -138,11 +140,11 @@ pub struct TaskError {
 pub struct AttemptRecord {
     /// Its number.
     pub attempt: Attempt,
-    /// How it ended: `completed`, `failed`, `released` or `cancelled`.
+    /// How it ended: `completed`, `failed`, `released`, `snoozed` or `cancelled`.
     pub outcome: String,
     /// The failure, if it was one.
     pub error: Option<TaskError>,
-    /// Why it was put back, if it was.
+    /// Why it was put back or put off, if it was.
     pub reason: Option<String>,
     /// The host that ran it.
     pub host: Option<HostId>,

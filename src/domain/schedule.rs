@@ -201,6 +201,8 @@ pub struct Schedule {
     pub max_attempts: Option<u32>,
     /// How long one attempt may run; the queue's where absent.
     pub timeout: Option<Duration>,
+    /// How long after its due time a task must be finished.
+    pub deadline: Option<Duration>,
     /// What happens while the last task is not finished.
     pub overlap: Overlap,
     /// What happens to due times that nobody looked at.
@@ -225,7 +227,11 @@ impl Schedule {
             max_attempts: self.max_attempts.unwrap_or(max_attempts),
             timeout: self.timeout,
             idempotency_key: None,
-            terms: Terms { schedule: Some(self.name.clone()), ..Terms::default() },
+            terms: Terms {
+                schedule: Some(self.name.clone()),
+                deadline: self.deadline.and_then(|wait| due.checked_add(wait).ok()),
+                ..Terms::default()
+            },
         }
     }
 }

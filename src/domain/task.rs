@@ -124,6 +124,10 @@ pub enum TaskEvent {
     FailedForGood,
     /// The attempt is put back through no fault of the task: a drain, or a lost host.
     Released,
+    /// The agent put it off: it does not want it now.
+    Snoozed,
+    /// Its deadline has passed, and no attempt is under way.
+    Expired,
     /// The agent asked a question.
     InputAsked,
     /// The question was answered.
@@ -141,7 +145,7 @@ pub enum TaskEvent {
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Unblocked,
         Self::UnblockedEarly,
         Self::Due,
@@ -150,6 +154,8 @@ impl TaskEvent {
         Self::FailedForNow,
         Self::FailedForGood,
         Self::Released,
+        Self::Snoozed,
+        Self::Expired,
         Self::InputAsked,
         Self::InputGiven,
         Self::Cancelled,
@@ -183,7 +189,8 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
         (S::Pending, E::Claimed) | (S::AwaitingInput, E::InputGiven) => S::Running,
         (S::Running, E::InputAsked) => S::AwaitingInput,
         (S::Running, E::Completed) => S::Completed,
-        (S::Running | S::AwaitingInput, E::FailedForNow) => S::Scheduled,
+        (S::Running | S::AwaitingInput, E::FailedForNow | E::Snoozed) => S::Scheduled,
+        (S::Blocked | S::Scheduled | S::Pending, E::Expired) => S::Failed,
         (S::Running | S::AwaitingInput, E::FailedForGood) => S::Failed,
         (S::Running | S::AwaitingInput, E::Released) => S::Pending,
         (S::Blocked | S::Scheduled | S::Pending | S::Running | S::AwaitingInput, E::Cancelled) => {
@@ -218,6 +225,13 @@ pub enum Outcome {
         /// Why, for a person.
         reason: String,
     },
+    /// The agent does not want it now: it is put off, and uses up no try.
+    Snoozed {
+        /// For how long.
+        wait: Duration,
+        /// Why, for a person.
+        reason: String,
+    },
     /// Somebody called it off, and the agent has stopped working on it.
     Cancelled,
 }
@@ -234,6 +248,7 @@ impl Outcome {
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
             Self::Released { .. } => "released",
+            Self::Snoozed { .. } => "snoozed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -280,6 +295,8 @@ pub struct Terms {
     pub unique: Option<Unique>,
     /// The schedule that makes it, which looks later what has become of it.
     pub schedule: Option<ScheduleName>,
+    /// It fails if it is not finished by then.
+    pub deadline: Option<Timestamp>,
 }
 
 impl Terms {
@@ -338,11 +355,16 @@ pub struct Assignment {
 pub struct RunTerms {
     /// What differs from how its queue tries failed attempts again.
     pub retry: Option<RetryTerms>,
+    /// How long it is until its deadline, from when it was claimed.
+    pub deadline_in: Option<Duration>,
 }
 
 impl Assignment {
     /// What follows the failure `outcome`, where the queue's policy is `policy`.
     fn after_failure(&self, outcome: &Outcome, policy: &RetryPolicy, dice: f64) -> AfterFailure {
+        if matches!(outcome, Outcome::Failed { class: FailureClass::Deadline, .. }) {
+            return AfterFailure::GiveUp;
+        }
         let (failures, most) = (self.failures, self.max_attempts);
         match &self.terms.retry {
             Some(own) => policy.with(own).after(outcome, failures, most, dice),
@@ -351,53 +373,11 @@ impl Assignment {
     }
 }
 
-/// The end of one attempt, ready to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settlement {
-    /// The task.
-    pub task: TaskId,
-    /// The attempt that ended. Only the newest counts.
-    pub attempt: Attempt,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What that makes of the task: [`TaskEvent::Completed`], [`TaskEvent::FailedForNow`],
-    /// [`TaskEvent::FailedForGood`], [`TaskEvent::Released`] or [`TaskEvent::Cancelled`].
-    pub event: TaskEvent,
-    /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
-    pub retry_after: Duration,
-    /// Who ran it.
-    pub agent: AgentName,
-    /// How long ago it began, when this is written.
-    pub began_ago: Duration,
-    /// Its place in the log, if it is a plain task.
-    pub entry: Option<Entry>,
-}
+mod limit;
+mod settlement;
 
-impl Settlement {
-    /// Decides what `outcome` makes of the task; `policy` is that of its queue, and `dice` in
-    /// `0.0..1.0` spreads the wait.
-    pub fn of(assignment: &Assignment, outcome: Outcome, policy: &RetryPolicy, dice: f64) -> Self {
-        let (event, retry_after) = match &outcome {
-            Outcome::Completed { .. } => (TaskEvent::Completed, Duration::ZERO),
-            Outcome::Released { .. } => (TaskEvent::Released, Duration::ZERO),
-            Outcome::Cancelled => (TaskEvent::Cancelled, Duration::ZERO),
-            Outcome::Failed { .. } => match assignment.after_failure(&outcome, policy, dice) {
-                AfterFailure::Retry(wait) => (TaskEvent::FailedForNow, wait),
-                AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
-            },
-        };
-        Self {
-            task: assignment.task,
-            attempt: assignment.attempt,
-            outcome,
-            event,
-            retry_after,
-            agent: assignment.agent.clone(),
-            began_ago: Duration::ZERO,
-            entry: assignment.entry,
-        }
-    }
-}
+pub use limit::TimeLeft;
+pub use settlement::Settlement;
 
 #[cfg(test)]
 mod tests;

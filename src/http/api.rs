@@ -76,6 +76,9 @@ pub struct TaskBody {
     /// How many attempts may fail before the task does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// It fails if it is not finished by then: a time, or a duration from now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
     /// How failed attempts are tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Map<String, Value>>,

@@ -6,10 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::api::FieldError;
-use crate::{
-    domain::admission::Rate,
-    settings::{parse_duration, parse_rate},
-};
+use crate::settings::parse_duration;
 
 /// The most mistakes that are named; a batch of thousands may have as many.
 const MAX_ERRORS: usize = 100;
@@ -236,6 +233,35 @@ impl<'a> Fields<'a> {
         text.parse().map_err(|_| self.wrong(name, detail)).ok()
     }
 
+    /// Takes a time to come: as such, or as a duration of at most `max` from `now`.
+    pub(super) fn moment(
+        &mut self,
+        name: &'static str,
+        now: Timestamp,
+        max: Duration,
+    ) -> Option<Timestamp> {
+        let text = self.string(name)?;
+        let time = match (text.parse::<Timestamp>(), parse_duration(&text)) {
+            (Ok(time), _) => Some(time),
+            (_, Ok(wait)) if wait <= max => now.checked_add(wait).ok(),
+            (_, Ok(_)) => {
+                let days = max.as_secs() / 86_400;
+                self.wrong(name, format!("must not be later than {days} days from now"));
+                return None;
+            }
+            _ => None,
+        };
+        let detail = match time {
+            None => {
+                "must be a time (RFC 3339, as `2030-01-31T08:00:00Z`) or a duration from now (`30m`)"
+            }
+            Some(time) if time <= now => "is past",
+            Some(_) => return time,
+        };
+        self.wrong(name, detail);
+        None
+    }
+
     /// Takes a duration of at most `max`; one of nothing only where `zero` is allowed.
     pub(super) fn duration(
         &mut self,
@@ -277,37 +303,8 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Takes true or false.
-    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
-        let value = self.take(name)?;
-        if value.as_bool().is_none() {
-            self.wrong(name, format!("must be a boolean, not {}", kind_of(&value)));
-        }
-        value.as_bool()
-    }
-
-    /// Takes a whole number of this range, or `"off"`, which is none.
-    pub(super) fn number_or_off(
-        &mut self,
-        name: &'static str,
-        range: RangeInclusive<i64>,
-    ) -> Option<Option<i64>> {
-        if self.is_off(name) {
-            return Some(None);
-        }
-        self.integer(name, range).map(Some)
-    }
-
-    /// Takes a rate such as `"60/1m"`, or `"off"`, which is none.
-    pub(super) fn rate_or_off(&mut self, name: &'static str) -> Option<Option<Rate>> {
-        if self.is_off(name) {
-            return Some(None);
-        }
-        let text = self.string(name)?;
-        parse_rate(&text).map_err(|detail| self.wrong(name, detail)).ok().map(Some)
-    }
-
-    fn is_off(&mut self, name: &'static str) -> bool {
+    /// Whether the field is `"off"`; it is taken then.
+    pub(super) fn is_off(&mut self, name: &'static str) -> bool {
         let off = self.object.get(name).is_some_and(|value| value == "off");
         off && self.take(name).is_some()
     }

@@ -15,9 +15,12 @@ use super::{
     fields::{Errors, Fields},
     ok, query,
 };
-use crate::domain::{
-    FleetName,
-    admission::{KeyPattern, LimitChange, Limited, QueueChange, Until},
+use crate::{
+    domain::{
+        FleetName,
+        admission::{KeyPattern, LimitChange, Limited, QueueChange, Rate, Until},
+    },
+    settings::parse_rate,
 };
 
 /// The longest reason of a pause, in characters.
@@ -25,6 +28,9 @@ const MAX_REASON: usize = 1000;
 
 /// The longest pause that is told by its length.
 const MAX_PAUSE: Duration = Duration::from_secs(3650 * 86_400);
+
+/// The longest rate, in characters.
+const MAX_RATE: usize = 64;
 
 /// The most that a limit may allow.
 const MOST: i64 = 1_000_000;
@@ -57,7 +63,7 @@ pub(super) async fn change(state: Data<State>, request: HttpRequest, payload: Pa
 fn limited(fields: &mut Fields<'_>) -> Option<Limited> {
     let key = fields.parsed::<KeyPattern>("key").map(Limited::Key);
     let fleet = fields.parsed::<FleetName>("fleet").map(Limited::Fleet);
-    let all = fields.flag("all").filter(|all| *all).map(|_| Limited::All);
+    let all = fields.boolean("all").filter(|all| *all).map(|_| Limited::All);
     let mut named = key.into_iter().chain(fleet).chain(all);
     let first = named.next();
     if first.is_none() || named.next().is_some() {
@@ -68,11 +74,24 @@ fn limited(fields: &mut Fields<'_>) -> Option<Limited> {
 }
 
 fn limit(fields: &mut Fields<'_>, concurrency: &'static str, rate: &'static str) -> LimitChange {
-    let count = fields.number_or_off(concurrency, 0..=MOST);
-    LimitChange {
-        concurrency: count.map(|count| count.and_then(|count| u32::try_from(count).ok())),
-        rate: fields.rate_or_off(rate),
+    LimitChange { concurrency: count_or_off(fields, concurrency), rate: rate_or_off(fields, rate) }
+}
+
+/// How many, or `"off"`, which is none.
+fn count_or_off(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<u32>> {
+    if fields.is_off(name) {
+        return Some(None);
     }
+    fields.integer(name, 0..=MOST).map(|count| u32::try_from(count).ok())
+}
+
+/// A rate such as `"60/1m"`, or `"off"`, which is none.
+fn rate_or_off(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Rate>> {
+    if fields.is_off(name) {
+        return Some(None);
+    }
+    let text = fields.text(name, MAX_RATE)?;
+    parse_rate(&text).map_err(|detail| fields.wrong(name, detail)).ok().map(Some)
 }
 
 pub(super) async fn of_queue(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
@@ -85,7 +104,7 @@ pub(super) async fn of_queue(state: Data<State>, request: HttpRequest, payload: 
         limit: limit(&mut fields, "concurrency", "rate"),
         key_limit: limit(&mut fields, "key_concurrency", "key_rate"),
         weight: fields.integer("weight", 1..=1000).and_then(|weight| u32::try_from(weight).ok()),
-        fair: fields.flag("fair"),
+        fair: fields.boolean("fair"),
     };
     fields.finish();
     let change = errors.or(change).map_err(ApiError::invalid)?;

@@ -129,6 +129,7 @@ fn routes() -> Vec<Row> {
         ("/api/v1/tasks/{id}/graph", vec![get(tasks::graph)]),
         ("/api/v1/tasks/{id}/cancel", vec![post(tasks::cancel)]),
         ("/api/v1/tasks/{id}/retry", vec![post(tasks::retry)]),
+        ("/api/v1/tasks/{id}/snooze", vec![post(tasks::snooze)]),
         ("/api/v1/tasks/{id}/release", vec![post(tasks::release)]),
         ("/api/v1/schedules", vec![get(schedules::list)]),
         (

@@ -181,6 +181,7 @@ fn one(
         task.wrong("max_attempts", "give either `max_attempts` or `retry.max_attempts`");
     }
     let timeout = task.duration("timeout", false, MAX_DURATION);
+    let deadline = terms::deadline(&mut task, rules.now, run_at);
     let idempotency_key = key(&mut task, rules.header_key);
     let needs = needs::read(&mut task);
     let unique = unique::read(&mut task, &kind, &input);
@@ -201,7 +202,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, needs, ..Terms::default() },
+        terms: Terms { retry, unique, needs, deadline, ..Terms::default() },
     };
     (Some(task), asked)
 }

@@ -16,8 +16,10 @@ use super::{
     api::{FieldError, Listing, SubmittedMany},
     body,
     error::{ApiError, Kind},
-    fields, ok, query,
+    fields::{self, Errors, Fields},
+    ok, query,
     submit::{self, Rules, Submission},
+    terms,
 };
 use crate::{
     domain::{
@@ -164,6 +166,20 @@ pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Pa
 pub(super) async fn retry(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = bare(&state, &request, payload).await?;
     Ok(ok(&state.queue.retry(id).await?))
+}
+
+pub(super) async fn snooze(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let id = query::path(&request, "id")?;
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), body, &mut errors);
+    let until = terms::until(&mut fields, Timestamp::now());
+    fields.finish();
+    let Some(until) = errors.or(until).map_err(ApiError::invalid)? else {
+        return Err(ApiError::fault("a snooze without a time was taken for sound"));
+    };
+    Ok(ok(&state.queue.snooze(id, until).await?))
 }
 
 pub(super) async fn release(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {

@@ -36,12 +36,14 @@
 //! `app::up`). While Postgres is away nobody leads, and no duty is done.
 
 mod actor;
+mod deadlines;
 mod duties;
 mod duty;
 mod handle;
 mod schedules;
 
 pub use actor::{Launch, Wake};
+pub use deadlines::expire_tasks;
 pub use duties::{ended_pauses, lost_hosts};
 pub use duty::{Done, Duty, Leading, OnEnd};
 pub use handle::JanitorHandle;

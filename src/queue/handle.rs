@@ -22,12 +22,13 @@ use crate::{
             Submitted, TaskFilter, TaskRecord,
         },
         retry::AllQueueTerms,
+        snooze,
         task::{NewTask, TaskState},
     },
     events::EventsHandle,
     store::{
         Store, StoreError, hosts, notify, queues,
-        tasks::{self, CancelAnswer, RetryAnswer},
+        tasks::{self, CancelAnswer, RetryAnswer, SnoozeAnswer},
     },
     telemetry::metrics::Metrics,
 };
@@ -286,6 +287,25 @@ impl QueueHandle {
             RetryAnswer::Retried { queue } => self.wake(vec![queue]),
         }
         self.get(id).await?.ok_or(QueueError::UnknownTask { task: id })
+    }
+
+    /// Puts off a task that waits for its turn, or sets another time for one that waits for its time.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownTask`]; [`QueueError::WrongState`] if it does neither.
+    pub async fn snooze(&self, id: TaskId, time: snooze::Until) -> Result<TaskRecord, QueueError> {
+        match tasks::snooze(&self.store.client().await?, id, time).await? {
+            SnoozeAnswer::Unknown => return Err(QueueError::UnknownTask { task: id }),
+            SnoozeAnswer::Refused(state) => {
+                let what = "only a task that waits for its turn or for its time can be put off";
+                return Err(QueueError::WrongState { task: id, state, what });
+            }
+            SnoozeAnswer::Snoozed => {}
+        }
+        let task = self.get(id).await?.ok_or(QueueError::UnknownTask { task: id })?;
+        self.actor.do_send(DueIn(until(task.run_at)));
+        Ok(task)
     }
 
     /// All queues.

@@ -107,7 +107,9 @@ impl QueueActor {
             "attempt" => settlement.attempt.0, "event" => settlement.outcome.as_str(), "to" => %state);
         match state {
             TaskState::Pending => self.wake_all(),
-            TaskState::Scheduled if settlement.event == TaskEvent::FailedForNow => {
+            TaskState::Scheduled
+                if matches!(settlement.event, TaskEvent::FailedForNow | TaskEvent::Snoozed) =>
+            {
                 self.due_in(settlement.retry_after, ctx);
             }
             _ => {}

@@ -24,7 +24,7 @@ pub(super) const CATCH_UPS: [(&str, CatchUp); 3] = [
     (CatchUp::All.as_str(), CatchUp::All),
 ];
 
-/// How long an attempt may run.
+/// How long an attempt may run, and how long after its due time a task must be finished.
 const TIMEOUT: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -64,6 +64,7 @@ struct Fields {
     priority: Option<i16>,
     max_attempts: Option<Option<u32>>,
     timeout: Option<Option<Duration>>,
+    deadline: Option<Option<Duration>>,
     overlap: Option<Overlap>,
     catch_up: Option<CatchUp>,
     catch_up_max: Option<u32>,
@@ -79,6 +80,7 @@ fn fields(section: &Section<'_>) -> Fields {
         priority: section.number("priority", i16::MIN..=i16::MAX),
         max_attempts: section.given("max_attempts", |section, key| section.number(key, 1..=1000)),
         timeout: section.given("timeout", |section, key| section.duration(key, TIMEOUT)),
+        deadline: section.given("deadline", |section, key| section.duration(key, TIMEOUT)),
         overlap: section.word("overlap", &OVERLAPS),
         catch_up: section.word("catch_up", &CATCH_UPS),
         catch_up_max: section.number("catch_up_max", 1..=MAX_CATCH_UP),
@@ -124,6 +126,7 @@ fn schedule(
         priority: fields.priority?,
         max_attempts: fields.max_attempts?,
         timeout: fields.timeout?,
+        deadline: fields.deadline?,
         overlap: fields.overlap?,
         catch_up: fields.catch_up?,
         catch_up_max: fields.catch_up_max?,

@@ -151,6 +151,7 @@ fn of_schedule(schedule: &Schedule, paused: bool) -> Value {
         "priority": schedule.priority,
         "max_attempts": number_or_empty(schedule.max_attempts),
         "timeout": duration_or_empty(schedule.timeout),
+        "deadline": duration_or_empty(schedule.deadline),
         "overlap": word(&OVERLAPS, &schedule.overlap),
         "catch_up": word(&CATCH_UPS, &schedule.catch_up),
         "catch_up_max": schedule.catch_up_max,

@@ -145,7 +145,8 @@ pub(super) struct OutcomeWord(&'static str);
 impl OutcomeWord {
     /// An attempt that failed: the one whose row has a class and a message.
     pub(super) const FAILED: Self = Self("failed");
-    const ALL: [Self; 4] = [Self("completed"), Self::FAILED, Self("released"), Self("cancelled")];
+    const ALL: [Self; 5] =
+        [Self("completed"), Self::FAILED, Self("released"), Self("snoozed"), Self("cancelled")];
 
     pub(super) const fn of(outcome: &Outcome) -> Self {
         Self(outcome.as_str())
@@ -267,6 +268,7 @@ mod tests {
             Outcome::Completed { output: Value::Null },
             Outcome::failed(FailureClass::Exit, ""),
             Outcome::Released { reason: String::new() },
+            Outcome::Snoozed { wait: Duration::ZERO, reason: String::new() },
             Outcome::Cancelled,
         ];
         assert_eq!(outcomes.each_ref().map(OutcomeWord::of), OutcomeWord::ALL);

@@ -70,10 +70,17 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
     },
     File {
-        name: "V11__admission",
+        name: "V11__deadlines",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0011_admission.sql"
+            "/sql/migrations/0011_deadlines.sql"
+        )),
+    },
+    File {
+        name: "V12__admission",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0012_admission.sql"
         )),
     },
 ];

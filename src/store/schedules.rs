@@ -202,6 +202,7 @@ async fn write(
                 &paused,
                 &since,
                 &next,
+                &schedule.deadline.map(milliseconds),
             ],
         )
         .await?;
@@ -232,6 +233,7 @@ fn record(fields: &Fields<'_>) -> Result<ScheduleRecord, StoreError> {
         priority: fields.get("priority")?,
         max_attempts: fields.count_opt("max_attempts")?,
         timeout_ms: fields.count_opt("timeout_ms")?,
+        deadline_ms: fields.count_opt("deadline_ms")?,
         overlap: fields.get("overlap")?,
         catch_up: fields.get("catch_up")?,
         catch_up_max: fields.count("catch_up_max")?,

@@ -68,6 +68,7 @@ struct AgentLabels {
 pub struct Metrics {
     registry: Registry,
     submitted: Counter,
+    expired: Counter,
     attempts: Family<AttemptLabels, Counter>,
     restarts: Family<RestartLabels, Counter>,
     firings: Family<FiringLabels, Counter>,
@@ -104,6 +105,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("hostler"),
             submitted: Counter::default(),
+            expired: Counter::default(),
             attempts: Family::default(),
             restarts: Family::default(),
             firings: Family::default(),
@@ -122,6 +124,8 @@ impl Metrics {
         let build = Info::new(vec![("version", version.to_owned())]);
         registry.register("build", "The running program", build);
         registry.register("tasks_submitted", "Tasks made by this host", self.submitted.clone());
+        let help = "Tasks that this host failed as the leader: they waited past their deadline";
+        registry.register("tasks_expired", help, self.expired.clone());
         registry.register(
             "attempts",
             "Attempts settled by this host, by outcome and failure class",
@@ -150,6 +154,11 @@ impl Metrics {
     /// So many tasks were made.
     pub fn submitted(&self, count: usize) {
         self.submitted.inc_by(count as u64);
+    }
+
+    /// So many tasks that waited were past their deadline.
+    pub fn expired(&self, count: usize) {
+        self.expired.inc_by(count as u64);
     }
 
     /// A claim brought so many tasks in this time.
@@ -269,6 +278,7 @@ mod tests {
     fn the_text_has_every_family_and_one_end() {
         let metrics = Metrics::new("1.2.3");
         metrics.submitted(3);
+        metrics.expired(2);
         metrics.claimed(2, Duration::from_millis(1));
         metrics.settled(2, Duration::from_millis(1));
         metrics.picked_up(Duration::from_millis(2));
@@ -279,6 +289,7 @@ mod tests {
         for line in [
             "hostler_build_info{version=\"1.2.3\"} 1",
             "hostler_tasks_submitted_total 3",
+            "hostler_tasks_expired_total 2",
             "hostler_attempts_total{outcome=\"failed\",class=\"stale\"} 1",
             "hostler_restarts_total{fleet=\"f\",cause=\"stale\"} 1",
             "hostler_schedule_firings_total{outcome=\"by_hand\"} 1",

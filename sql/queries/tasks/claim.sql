@@ -45,6 +45,7 @@ WITH host AS MATERIALIZED (
         SELECT tasks.id
         FROM hostler.tasks
         WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
+            AND (tasks.deadline IS NULL OR tasks.deadline > now())
         FOR UPDATE SKIP LOCKED
     ) AS locked
     ORDER BY ranked.place
@@ -58,6 +59,10 @@ WITH host AS MATERIALIZED (
         started_at = now()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry,
+        CASE
+            WHEN deadline IS NOT NULL
+            THEN greatest(0, extract(epoch FROM deadline - clock_timestamp()) * 1000)
+        END::bigint AS deadline_in_ms,
         greatest(0, extract(epoch FROM clock_timestamp() - run_at) * 1000)::bigint AS waited_ms,
         (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input,
         (
@@ -66,7 +71,7 @@ WITH host AS MATERIALIZED (
             WHERE dependents.task_id = tasks.id AND template
         ) AS results
 )
-SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, waited_ms, input,
-    results
+SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, deadline_in_ms,
+    waited_ms, input, results
 FROM claimed
 ORDER BY array_position($3::text[], agent);

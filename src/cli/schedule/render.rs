@@ -54,6 +54,10 @@ pub(super) fn sheet(schedule: &ScheduleRecord, firings: &[FiringRecord], now: Ti
         ("priority", schedule.priority.to_string()),
         ("attempts", attempts),
         ("timeout", limit),
+        (
+            "deadline",
+            or_dash(schedule.deadline_ms.map(|ms| format!("{} after it is due", span(ms)))),
+        ),
         ("input", brief(&schedule.input)),
         ("made by", schedule.origin.as_str().to_owned()),
     ]);
@@ -133,6 +137,7 @@ mod tests {
             priority: 0,
             max_attempts: None,
             timeout_ms: Some(90_000),
+            deadline_ms: Some(7_200_000),
             overlap: Overlap::Skip,
             catch_up: CatchUp::Last,
             catch_up_max: 10,
@@ -192,6 +197,7 @@ mod tests {
         for part in [
             "timeout    1m",
             "attempts   the queue's",
+            "deadline   2h after it is due",
             "skipped",
             "7 is running",
             "in place of tsk_",

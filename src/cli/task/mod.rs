@@ -3,6 +3,7 @@
 mod batch;
 mod graph;
 mod render;
+mod snooze;
 mod submit;
 mod terms;
 mod wait;
@@ -69,6 +70,7 @@ pub(super) enum Task {
         #[arg(required = true)]
         tasks: Vec<TaskId>,
     },
+    Snooze(snooze::Snooze),
 }
 
 /// List tasks, newest first
@@ -108,6 +110,7 @@ impl Task {
             Self::Wait(wait) => wait.run(&client, output).await,
             Self::Cancel { tasks } => command(&client, output, &tasks, "cancel").await,
             Self::Retry { tasks } => command(&client, output, &tasks, "retry").await,
+            Self::Snooze(snooze) => snooze.run(&client, output).await,
         }
     }
 }

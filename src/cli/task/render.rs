@@ -73,6 +73,9 @@ pub(super) fn sheet(task: &TaskRecord, attempts: &[AttemptRecord], now: Timestam
     if task.cancel_requested {
         lines.push(("cancel", "requested; its agent has not let go yet".to_owned()));
     }
+    if let Some(deadline) = task.deadline {
+        lines.push(("deadline", when(deadline)));
+    }
     if let Some(policy) = task.on_dependency_failure {
         lines.push(("if one fails", policy.to_string()));
     }
@@ -219,6 +222,7 @@ mod tests {
             timeout_ms: Some(90_000),
             timeout_from: TimeoutFrom::Task,
             retry: None,
+            deadline: None,
             idempotency_key: None,
             host: None,
             agent: Some("echo-1".parse().unwrap()),

@@ -63,6 +63,9 @@ pub(in crate::cli) struct Submit {
     /// How many attempts may fail before the task does [setting: `tasks.max_attempts`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
+    /// It fails if it is not finished by then: a time, or a duration from now, as in 30m
+    #[arg(long, value_name = "TIME|DURATION")]
+    deadline: Option<String>,
     /// How failed attempts are tried again: `kind=fixed`, `backoff_min=1s`, `backoff_max=5m`,
     /// `jitter=0.5`, `retry_on=exit:3,stale` or `never_on=task`; several times [default: the queue's]
     #[arg(long, value_name = "WHAT=VALUE", value_parser = retry)]
@@ -109,8 +112,8 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "retry", "timeout", "key", "locks", "shares", "writes",
-          "reads", "limit_keys", "wait", "count", "depends_on"])]
+          "run_at", "delay", "max_attempts", "deadline", "retry", "timeout", "key", "locks", "shares",
+          "writes", "reads", "limit_keys", "wait", "count", "depends_on"])]
     jsonl: Option<String>,
 }
 
@@ -179,6 +182,7 @@ impl Submit {
             run_at: self.run_at,
             delay: self.delay.map(millis),
             max_attempts: self.max_attempts,
+            deadline: self.deadline.clone(),
             retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),

@@ -36,6 +36,8 @@ pub struct ScheduleRecord {
     pub max_attempts: Option<u32>,
     /// How long one attempt may run, in milliseconds; `null` is as the queue has it.
     pub timeout_ms: Option<u64>,
+    /// How long after its due time a task must be finished, in milliseconds.
+    pub deadline_ms: Option<u64>,
     /// What happens while the last task is not finished.
     pub overlap: Overlap,
     /// What happens to due times that nobody looked at.
@@ -90,6 +92,7 @@ impl ScheduleRecord {
             priority: self.priority,
             max_attempts: self.max_attempts,
             timeout: self.timeout_ms.map(Duration::from_millis),
+            deadline: self.deadline_ms.map(Duration::from_millis),
             overlap: self.overlap,
             catch_up: self.catch_up,
             catch_up_max: self.catch_up_max,

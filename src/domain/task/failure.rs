@@ -26,11 +26,13 @@ pub enum FailureClass {
     Internal,
     /// Its input could not be made of the results that it is a template over.
     Input,
+    /// The task's deadline passed.
+    Deadline,
 }
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Exit,
         Self::Task,
         Self::Timeout,
@@ -40,6 +42,7 @@ impl FailureClass {
         Self::HostLost,
         Self::Internal,
         Self::Input,
+        Self::Deadline,
     ];
 
     /// The word used in SQL, in the API and in metrics.
@@ -54,6 +57,7 @@ impl FailureClass {
             Self::HostLost => "host_lost",
             Self::Internal => "internal",
             Self::Input => "input",
+            Self::Deadline => "deadline",
         }
     }
 }

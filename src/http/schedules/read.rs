@@ -17,7 +17,7 @@ use crate::domain::{
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 1000;
 
-/// The longest time limit.
+/// The longest time limit, and the longest time until a deadline.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3650 * 86_400);
 
 /// The most due times that are caught up on where the body does not say.
@@ -58,6 +58,7 @@ pub(super) fn read(
             .unwrap_or(0),
         max_attempts: number(&mut fields, "max_attempts", 1, 1000),
         timeout: fields.duration("timeout", false, MAX_TIMEOUT),
+        deadline: fields.duration("deadline", false, MAX_TIMEOUT),
         overlap: fields
             .word("overlap", &Overlap::ALL.map(|one| (one.as_str(), one)))
             .unwrap_or(Overlap::Skip),
@@ -131,6 +132,7 @@ mod tests {
             priority: 0,
             max_attempts: None,
             timeout: None,
+            deadline: None,
             overlap: Overlap::Skip,
             catch_up: CatchUp::Last,
             catch_up_max: 10,
@@ -142,7 +144,7 @@ mod tests {
     fn every_field_is_read() {
         let body = json!({"cron": "0 9 * * mon", "zone": "Europe/Berlin", "queue": "gpu",
             "kind": "report", "input": {"day": "{{ scheduled_for }}"}, "priority": -3,
-            "max_attempts": 9, "timeout": "1m", "overlap": "replace", "catch_up": "all",
+            "max_attempts": 9, "timeout": "1m", "deadline": "2h", "overlap": "replace", "catch_up": "all",
             "catch_up_max": 2, "paused": true, "description": "the week"});
         let Wanted { schedule, paused } = read_body(body).unwrap();
         let zone = "Europe/Berlin".parse().unwrap();
@@ -156,6 +158,7 @@ mod tests {
             priority: -3,
             max_attempts: Some(9),
             timeout: Some(Duration::from_secs(60)),
+            deadline: Some(Duration::from_secs(7200)),
             overlap: Overlap::Replace,
             catch_up: CatchUp::All,
             catch_up_max: 2,

@@ -129,6 +129,16 @@ fn retries_are_read_and_what_is_not_said_is_the_queues() {
 }
 
 #[test]
+fn a_deadline_is_a_time_or_so_long_from_now() {
+    for deadline in ["90s", "1970-01-01T00:01:30Z", "1970-01-01T01:01:30+01:00"] {
+        let deadline_at = Some(Timestamp::from_second(90).unwrap());
+        let terms = Terms { deadline: deadline_at, ..Terms::default() };
+        let read = read_with(json!({ "deadline": deadline }), None);
+        assert_eq!(read, Ok(Submission::One(Box::new(NewTask { terms, ..plain(1) }))));
+    }
+}
+
+#[test]
 fn many_tasks_keep_their_order() {
     let read = read_with(json!({"tasks": [{}, {}]}), None);
     assert_eq!(read, Ok(Submission::Many(vec![plain(1), plain(2)])));
@@ -220,6 +230,12 @@ fn broken_numbers_and_times() -> Vec<Broken> {
         (json!({"max_attempts": -1}), "max_attempts", "from 1 to 1000"),
         (json!({"max_attempts": 1001}), "max_attempts", "from 1 to 1000"),
         (json!({"max_attempts": 2.5}), "max_attempts", "not 2.5"),
+        (json!({"deadline": 30}), "deadline", "must be a string"),
+        (json!({"deadline": "soon"}), "deadline", "a duration from now"),
+        (json!({"deadline": "1960-01-01T00:00:00Z"}), "deadline", "is past"),
+        (json!({"deadline": "0s"}), "deadline", "is past"),
+        (json!({"deadline": "20years"}), "deadline", "3650 days"),
+        (json!({"deadline": "1m", "delay": "2m"}), "deadline", "before the task may begin"),
         (json!({"retry": 3}), "retry", "not a number"),
         (json!({"retry": {"king": "fixed"}}), "retry.king", "no field"),
         (json!({"retry": {"kind": "sometimes"}}), "retry.kind", "one of fixed, linear"),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     domain::{
         fleet::OutputFormat,
+        snooze,
         task::{FailureClass, Outcome},
     },
     protocol::output,
@@ -14,6 +15,9 @@ use crate::{
 
 /// The most bytes of the end of stdout and stderr that are kept of a failed attempt.
 pub const MAX_TAIL: usize = 2 * 1024;
+
+/// The exit status of a process that does not want its task now: `EX_TEMPFAIL` of sysexits.h.
+pub const NOT_NOW: i32 = 75;
 
 /// How many of the last lines an error message quotes.
 const QUOTED_LINES: usize = 5;
@@ -60,9 +64,9 @@ const fn signal_name(signal: i32) -> Option<&'static str> {
 /// The outcome of an attempt whose process is gone.
 ///
 /// Exit status 0 and a stdout that can be read as `format` is a result; 0 and an unreadable stdout
-/// is a `protocol` failure; anything else is an `exit` failure that quotes the last lines of stderr
-/// (of stdout, if stderr is empty). `stdout` may be just its [`output::window`], and `stderr_tail`
-/// any part that ends where stderr does.
+/// is a `protocol` failure; [`NOT_NOW`] puts the task off; anything else is an `exit` failure that
+/// quotes the last lines of stderr (of stdout, if stderr is empty). `stdout` may be just its
+/// [`output::window`], and `stderr_tail` any part that ends where stderr does.
 pub fn outcome(
     format: OutputFormat,
     exit: Exit,
@@ -88,6 +92,7 @@ pub fn outcome(
                 detail: json!({"exit_code": 0, "stderr_tail": stderr}),
             },
         },
+        Exit::Code(NOT_NOW) => not_now(stdout, &printed),
         Exit::Code(code) => {
             failed(FailureClass::Exit, exit.to_string(), json!({"exit_code": code}))
         }
@@ -95,6 +100,17 @@ pub fn outcome(
             failed(FailureClass::Exit, format!("ended by {exit}"), json!({"signal": signal}))
         }
     }
+}
+
+/// The outcome of a process that does not want its task now. How long it is put off may stand in
+/// the last line of stdout, as one JSON object.
+fn not_now(stdout: &[u8], printed: &str) -> Outcome {
+    let text = tail(stdout);
+    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    let said: Value = last.and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    let quoted = last_lines(printed);
+    let reason = if quoted.is_empty() { "the agent does not want it now".into() } else { quoted };
+    Outcome::Snoozed { wait: snooze::wait(&said), reason }
 }
 
 /// The end of a stream as text of at most [`MAX_TAIL`] bytes. What is not UTF-8, and NUL, become
@@ -159,6 +175,22 @@ mod tests {
                 detail: json!({"signal": 9, "stderr_tail": "", "stdout_tail": ""}),
             }
         );
+    }
+
+    #[test]
+    fn status_75_puts_the_task_off() {
+        let rows = [
+            (&b""[..], &b""[..], 60_000, "the agent does not want it now"),
+            (b"", b"no licence is free\n", 60_000, "no licence is free"),
+            (b"work\n{\"retry_after_ms\": 5000}\n\n", b"busy", 5_000, "busy"),
+            (b"{\"retry_after_ms\": 5000}\nmore", b"busy", 60_000, "busy"),
+            (b"{\"retry_after_ms\": \"5s\"}", b"", 60_000, "{\"retry_after_ms\": \"5s\"}"),
+        ];
+        for (stdout, stderr, ms, reason) in rows {
+            let wait = std::time::Duration::from_millis(ms);
+            let expected = Outcome::Snoozed { wait, reason: reason.to_owned() };
+            assert_eq!(of(Exit::Code(75), stdout, stderr), expected);
+        }
     }
 
     #[test]

@@ -28,3 +28,7 @@ pub use session::{MAX_MESSAGE, PROTOCOL_VERSION, Received, Terms, WorkerSession}
 /// The error code of an answer to a task that was called off: "request cancelled". After
 /// `shutdown`, an agent gives a task back with it, and no attempt is used up.
 pub const REQUEST_CANCELLED: i64 = -32800;
+
+/// The error code of an answer that does not want the task now: it is put off for the
+/// `retry_after_ms` of its data, and no attempt is used up.
+pub const NOT_NOW: i64 = -32801;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    REQUEST_CANCELLED,
+    NOT_NOW, REQUEST_CANCELLED,
     error::{ProtocolError, RunError},
     notice::{self, Artifact, LogLevel},
     wire::{self, Id, Message, RpcError},
@@ -16,6 +16,7 @@ use crate::{
         AgentName, Attempt, FleetName, Generation, TaskId,
         adoption::{Hold, Open},
         restart::millis,
+        snooze,
         task::{Assignment, FailureClass, Outcome},
     },
     protocol::{
@@ -280,6 +281,9 @@ impl WorkerSession {
                     let reason = "the worker gave it back when it was asked to shut down".into();
                     Ok(of.finished(Outcome::Released { reason }))
                 }
+                Answered::Task(of) if error.code == NOT_NOW => {
+                    Ok(of.finished(self.snoozed(&error)))
+                }
                 Answered::Task(of) => Ok(of.finished(self.failure(&error))),
                 Answered::Late(why) => Ok(Received::Ignored { why }),
             },
@@ -358,20 +362,30 @@ impl WorkerSession {
         }
     }
 
-    /// The outcome of an error.
-    fn failure(&self, error: &RpcError<'_>) -> Outcome {
-        let data = match error.data {
+    /// The outcome of an answer that does not want the task now.
+    fn snoozed(&self, error: &RpcError<'_>) -> Outcome {
+        let wait = snooze::wait(&self.data(error));
+        Outcome::Snoozed { wait, reason: shorten(&error.message, MAX_MESSAGE) }
+    }
+
+    /// The data of an error, as far as it is kept.
+    fn data(&self, error: &RpcError<'_>) -> Value {
+        match error.data {
             None => Value::Null,
             Some(raw) if raw.get().len() as u64 > self.terms.max_output => {
                 json!(format!("left out: {} bytes", raw.get().len()))
             }
             Some(raw) => serde_json::from_str(raw.get())
                 .unwrap_or_else(|error| json!(format!("left out: {error}"))),
-        };
+        }
+    }
+
+    /// The outcome of an error.
+    fn failure(&self, error: &RpcError<'_>) -> Outcome {
         Outcome::Failed {
             class: FailureClass::Task,
             message: shorten(&error.message, MAX_MESSAGE),
-            detail: json!({"code": error.code, "data": data}),
+            detail: json!({"code": error.code, "data": self.data(error)}),
         }
     }
 }

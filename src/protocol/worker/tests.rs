@@ -158,6 +158,27 @@ fn a_cancelled_task_ends_cancelled_unless_it_was_done() {
 }
 
 #[test]
+fn an_agent_can_put_its_task_off() {
+    let not_now = |data: Value| {
+        let error = json!({"code": NOT_NOW, "message": "the API is busy", "data": data});
+        json!({"jsonrpc": "2.0", "id": 2, "error": error})
+    };
+    for (data, seconds) in [(json!({"retry_after_ms": 600_000}), 600), (json!(null), 60)] {
+        let outcome = Outcome::Snoozed {
+            wait: Duration::from_secs(seconds),
+            reason: "the API is busy".to_owned(),
+        };
+        let mut session = busy();
+        assert_eq!(hear(&mut session, &not_now(data)), finished(outcome));
+        assert_eq!(session.current(), None, "it can take another");
+    }
+    // Called off, it is over, whatever the agent says.
+    let mut session = busy();
+    cancel(&mut session);
+    assert_eq!(hear(&mut session, &not_now(json!(null))), finished(Outcome::Cancelled));
+}
+
+#[test]
 fn a_result_that_can_not_be_kept_fails_the_task_and_not_the_agent() {
     let deep = "[".repeat(1000) + &"]".repeat(1000);
     let session = || {

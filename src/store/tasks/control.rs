@@ -1,11 +1,13 @@
-//! What people do to a task: cancel, retry.
+//! What people do to a task: cancel, retry, snooze.
 
 use deadpool_postgres::GenericClient;
 
 use crate::{
-    domain::{AgentName, Attempt, HostId, QueueName, TaskId, task::TaskState},
+    domain::{AgentName, Attempt, HostId, QueueName, TaskId, snooze::Until, task::TaskState},
     store::{
-        StoreError, log,
+        StoreError,
+        codec::milliseconds,
+        log,
         statement::{Sql, sql},
     },
 };
@@ -44,8 +46,20 @@ pub enum RetryAnswer {
     Unknown,
 }
 
+/// What came of putting a task off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnoozeAnswer {
+    /// It waits for that time.
+    Snoozed,
+    /// It neither waits for its turn nor for its time, and stays as it is.
+    Refused(TaskState),
+    /// There is no such task.
+    Unknown,
+}
+
 const CANCEL: Sql = sql!("tasks/cancel");
 const RETRY: Sql = sql!("tasks/retry");
+const SNOOZE: Sql = sql!("tasks/snooze");
 
 /// Calls a task off: at once if nobody holds it, else by asking whoever does. A plain task leaves
 /// the log for that; one that has completed there stays.
@@ -86,5 +100,34 @@ pub async fn retry(db: &impl GenericClient, task: TaskId) -> Result<RetryAnswer,
             RetryAnswer::Retried { queue: fields.get("queue")? }
         }
         state => RetryAnswer::Refused(state),
+    })
+}
+
+/// Puts off a task that waits for its turn or for its time; the latter may come sooner, too. A
+/// plain task that waits leaves the log for that.
+pub async fn snooze(
+    db: &impl GenericClient,
+    task: TaskId,
+    until: Until,
+) -> Result<SnoozeAnswer, StoreError> {
+    let (time, wait) = match until {
+        Until::Time(time) => (Some(time), None),
+        Until::Passed(wait) => (None, Some(milliseconds(wait))),
+    };
+    let mut row = SNOOZE.query_opt(db, &[&task, &time, &wait]).await?;
+    if row.is_none() {
+        match super::get(db, task).await?.map(|task| task.state) {
+            None => return Ok(SnoozeAnswer::Unknown),
+            Some(TaskState::Pending) => {}
+            Some(state) => return Ok(SnoozeAnswer::Refused(state)),
+        }
+        log::track(db, &[(task, None)]).await?;
+        row = SNOOZE.query_opt(db, &[&task, &time, &wait]).await?;
+    }
+    // It completed in this moment.
+    let Some(row) = row else { return Ok(SnoozeAnswer::Refused(TaskState::Completed)) };
+    Ok(match SNOOZE.fields(&row).get("state")? {
+        TaskState::Pending | TaskState::Scheduled => SnoozeAnswer::Snoozed,
+        state => SnoozeAnswer::Refused(state),
     })
 }

@@ -5,8 +5,8 @@
 //! | `submit.rs` | new tasks |
 //! | `graph.rs` | tasks that depend on others |
 //! | `unique.rs` | one task per key: a part of the submit |
-//! | `run.rs` | what hosts do all the time: claim, settle, promote |
-//! | `control.rs` | what people do: cancel, retry |
+//! | `run.rs` | what hosts do all the time: claim, settle, promote, expire |
+//! | `control.rs` | what people do: cancel, retry, snooze |
 //! | `read.rs` | what is told |
 
 mod control;
@@ -16,10 +16,10 @@ mod run;
 mod submit;
 mod unique;
 
-pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
+pub use control::{CancelAnswer, RetryAnswer, SnoozeAnswer, cancel, retry, snooze};
 pub use graph::{ReleaseAnswer, graph, pending_queues, release, woken_queues};
 pub use read::{attempts, events, get, list};
-pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub use run::{Promoted, Settled, claim, expire, next_deadline, promote_due, settle};
 pub(super) use run::{assignment, run_terms};
 pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

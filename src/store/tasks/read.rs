@@ -96,6 +96,7 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         timeout_ms,
         timeout_from: if timeout_ms.is_some() { TimeoutFrom::Task } else { TimeoutFrom::Fleet },
         retry: retry.map(|retry| retry.0),
+        deadline: fields.get("deadline")?,
         idempotency_key: fields.get("idempotency_key")?,
         host: fields.get("host_id")?,
         agent: fields.get("agent")?,

@@ -46,6 +46,8 @@ pub struct Promoted {
 const CLAIM: Sql = sql!("tasks/claim");
 const SETTLE: Sql = sql!("tasks/settle");
 const PROMOTE_DUE: Sql = sql!("tasks/promote_due");
+const EXPIRE: Sql = sql!("tasks/expire");
+const NEXT_DEADLINE: Sql = sql!("tasks/next_deadline");
 
 /// How many candidates more than are wanted a claim looks at in each queue: so many may be in the
 /// hands of other claimers at the same moment before this one goes away with less than it could.
@@ -54,6 +56,9 @@ const SPARE: i32 = 64;
 /// How many tasks one statement promotes: few enough to be quick, so that a claim is not kept
 /// waiting by a million tasks that are due at midnight.
 const PROMOTE_BATCH: i64 = 1_000;
+
+/// How many tasks one statement fails at their deadline.
+const EXPIRE_BATCH: i64 = 1_000;
 
 /// Hands tasks of these queues, of priority `floor` and higher, to the agents: the first task to the
 /// first agent. Returns fewer, or
@@ -104,7 +109,8 @@ pub(in crate::store) fn assignment(
 /// What the row of a claimed or resumed task says of its attempts.
 pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, StoreError> {
     let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
-    Ok(RunTerms { retry: retry.map(|retry| retry.0) })
+    let deadline_in = fields.count_opt("deadline_in_ms")?.map(Duration::from_millis);
+    Ok(RunTerms { retry: retry.map(|retry| retry.0), deadline_in })
 }
 
 /// Writes the ends of attempts, and returns those that counted, in the order of their tasks' ids.
@@ -192,10 +198,24 @@ impl<'a> Columns<'a> {
                 detail: Some(detail),
                 ..Self::default()
             },
-            Outcome::Released { reason } => Self { reason: Some(reason), ..Self::default() },
+            Outcome::Released { reason } | Outcome::Snoozed { reason, .. } => {
+                Self { reason: Some(reason), ..Self::default() }
+            }
             Outcome::Cancelled => Self::default(),
         }
     }
+}
+
+/// Fails tasks that nobody holds and whose deadline has passed, up to a batch. Returns them.
+pub async fn expire(db: &impl GenericClient) -> Result<Vec<TaskId>, StoreError> {
+    let rows = EXPIRE.query(db, &[&EXPIRE_BATCH]).await?;
+    rows.iter().map(|row| EXPIRE.fields(row).get("id")).collect()
+}
+
+/// How long until a task that nobody holds is past its deadline; nothing if none has one.
+pub async fn next_deadline(db: &impl GenericClient) -> Result<Option<Duration>, StoreError> {
+    let Some(row) = NEXT_DEADLINE.query_opt(db, &[]).await? else { return Ok(None) };
+    Ok(NEXT_DEADLINE.fields(&row).count_opt("next_ms")?.map(Duration::from_millis))
 }
 
 /// Makes tasks pending whose time has come, up to a batch; with more, `next_due` is zero.

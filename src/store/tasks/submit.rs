@@ -249,6 +249,7 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
     let retries: Vec<_> = tasks.iter().map(|task| own_retry(task)).collect();
     let waits: Vec<_> = tasks.iter().map(|task| !task.terms.graph.depends_on.is_empty()).collect();
+    let deadlines: Vec<_> = tasks.iter().map(|task| task.terms.deadline).collect();
     let lanes: Vec<_> = tasks.iter().map(|task| task.terms.needs.lane()).collect();
     SUBMIT
         .query(
@@ -265,6 +266,7 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
                 &keys,
                 &retries,
                 &waits,
+                &deadlines,
                 &lanes,
             ],
         )

@@ -141,8 +141,9 @@ impl Resolved<'_> {
         let max_attempts: Vec<_> = said.iter().map(|task| int4(task.max_attempts)).collect();
         let timeouts: Vec<_> = said.iter().map(|task| task.timeout.map(milliseconds)).collect();
         let retries: Vec<_> = said.iter().map(|task| own_retry(task)).collect();
+        let deadlines: Vec<_> = said.iter().map(|task| task.terms.deadline).collect();
         let lanes: Vec<_> = said.iter().map(|task| task.terms.needs.lane()).collect();
-        let columns: [&(dyn ToSql + Sync); 9] = [
+        let columns: [&(dyn ToSql + Sync); 10] = [
             &ids,
             &kinds,
             &inputs,
@@ -151,6 +152,7 @@ impl Resolved<'_> {
             &max_attempts,
             &timeouts,
             &retries,
+            &deadlines,
             &lanes,
         ];
         let rows = REPLACE.query(db, &columns).await?;

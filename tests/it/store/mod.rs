@@ -2,6 +2,7 @@
 
 mod admission;
 mod claim;
+mod clock;
 mod control;
 mod enqueue;
 mod errors;
@@ -153,6 +154,9 @@ fn end(attempt: &Assignment, event: TaskEvent) -> Settlement {
     let outcome = match event {
         TaskEvent::Completed => Outcome::Completed { output: json!({"ok": true}) },
         TaskEvent::Released => Outcome::Released { reason: "drained".to_owned() },
+        TaskEvent::Snoozed => {
+            Outcome::Snoozed { wait: Duration::from_secs(30), reason: "busy".to_owned() }
+        }
         TaskEvent::Cancelled => Outcome::Cancelled,
         _ => Outcome::failed(hostler::domain::task::FailureClass::Exit, "status 1"),
     };

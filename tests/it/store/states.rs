@@ -102,6 +102,11 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
             put_first(world, id).await;
             world.claim(1).await;
         }
+        TaskEvent::Expired => {
+            let late = "UPDATE hostler.tasks SET deadline = now() WHERE id = $1";
+            world.db.execute(late, &[id.as_uuid()]).await.unwrap();
+            tasks::expire(&world.db).await.unwrap();
+        }
         TaskEvent::Retried => {
             tasks::retry(&world.db, id).await.unwrap();
         }
@@ -112,6 +117,7 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
         | TaskEvent::FailedForNow
         | TaskEvent::FailedForGood
         | TaskEvent::Released
+        | TaskEvent::Snoozed
         | TaskEvent::Cancelled => {
             world.settle(&[end(&held(id, record.attempt), event)]).await;
         }

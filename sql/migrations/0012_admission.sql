@@ -1,6 +1,6 @@
 -- breaking: yes, because tasks that need locks would be claimed without them
 -- What tasks need for themselves while they run (locks, files, keys), who holds what, and what is
--- limited. See src/domain/admission.rs, and docs/decisions/0023-admission.md.
+-- limited. See src/domain/admission.rs, and docs/decisions/0024-admission.md.
 
 -- How a task needs something: a lock alone or shared, files to write or to read, one of what a key
 -- has.
