@@ -16,6 +16,8 @@ mod fleet;
 mod global;
 mod host;
 mod hosts;
+mod limit;
+mod lock;
 mod output;
 mod plan;
 mod queue;
@@ -63,6 +65,10 @@ enum Command {
     Task(task::Task),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    #[command(subcommand)]
+    Lock(lock::Lock),
     #[command(subcommand)]
     Schedule(schedule::Schedule),
     #[command(subcommand)]
@@ -129,6 +135,8 @@ impl Command {
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Limit(limit) => asked(limit.run(global)),
+            Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),

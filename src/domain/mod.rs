@@ -12,6 +12,7 @@
 //! | attempt | one execution of a task, numbered; the number is the fencing token |
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | lock, key, limit | what a task needs for itself while it runs, and how many may run: see [`admission`] |
 //! | dependency | a task that another waits for: see [`graph`] |
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
@@ -21,6 +22,7 @@
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
 //! effects out. `docs/LIFECYCLES.md` has the drawings; the tables in the tests are the authority.
 
+pub mod admission;
 pub mod adoption;
 pub mod agent;
 pub mod cron;
@@ -28,6 +30,7 @@ pub mod dispatch;
 mod entry;
 pub mod feed;
 pub mod fleet;
+pub mod glob;
 pub mod graph;
 pub mod heartbeat;
 mod ids;

@@ -3,6 +3,8 @@
 //! Times are UTC. A field that is not known is `null`, never left out, so that a program can rely
 //! on every name.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,12 +13,18 @@ use serde_json::Value;
 
 use super::{
     AgentName, Attempt, FleetName, Generation, HostId, QueueName, TaskId,
+    admission::Needs,
     agent::AgentState,
     fleet::Protocol,
     graph::DependencyPolicy,
     restart::millis,
     retry::{QueueTerms, RetryTerms},
     task::{FailureClass, TaskState},
+};
+
+pub use limits::{
+    KeyPauseRecord, LimitRecord, LimitedKind, LimitsRecord, LockRecord, QueueLimits, RateRecord,
+    WaitKind, WaitRecord,
 };
 
 /// One task, as it is now.
@@ -69,10 +77,15 @@ pub struct TaskRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// What it needs for itself while it runs: `locks`, `paths` and `keys`.
+    #[serde(flatten)]
+    pub needs: Needs,
     /// The tasks that it depends on, in the order of its submit: the first thousand.
     pub depends_on: Vec<TaskId>,
-    /// Those of them that it still waits for, while it is blocked: the first thousand.
-    pub waits_for: Vec<TaskId>,
+    /// What it waits for: while it is blocked those of these tasks that have not ended, the first
+    /// thousand; while it is pending what is in its way, and nothing if it waits for an agent alone,
+    /// or `null` in listings.
+    pub waits_for: Option<Vec<WaitRecord>>,
     /// Why it is blocked, or was cancelled for a task that it depends on.
     pub blocked_reason: Option<String>,
     /// What becomes of it when one of these fails; `null` if it depends on none.
@@ -94,6 +107,12 @@ pub enum TimeoutFrom {
 }
 
 impl TaskRecord {
+    /// The tasks that it depends on and still waits for: the first thousand.
+    pub fn awaited_tasks(&self) -> Vec<TaskId> {
+        let waits = self.waits_for.iter().flatten();
+        waits.filter(|wait| wait.kind == WaitKind::Task).filter_map(|wait| wait.holder).collect()
+    }
+
     /// Fills in what its queue says, where the task says nothing.
     #[must_use]
     pub fn in_queue(mut self, terms: &QueueTerms) -> Self {
@@ -310,6 +329,10 @@ pub struct QueueRecord {
     pub paused: bool,
     /// Why they are.
     pub paused_reason: Option<String>,
+    /// When they are let go by themselves.
+    pub paused_until: Option<Timestamp>,
+    /// What is limited of it.
+    pub limits: QueueLimits,
     /// How many tasks are in each state that is not final.
     pub depth: BTreeMap<TaskState, u64>,
     /// How long its oldest pending task has waited, in milliseconds.

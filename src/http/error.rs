@@ -193,6 +193,7 @@ impl From<QueueError> for ApiError {
             }
             QueueError::UnknownTask { .. }
             | QueueError::UnknownQueue { .. }
+            | QueueError::UnknownKey { .. }
             | QueueError::UnknownSchedule { .. } => Self::new(Kind::NotFound, error.to_string()),
             QueueError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
             QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),

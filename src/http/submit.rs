@@ -9,7 +9,7 @@ use self::graph::Asked;
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
-    terms, unique,
+    needs, terms, unique,
 };
 use crate::{
     domain::{
@@ -183,6 +183,7 @@ fn one(
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let deadline = terms::deadline(&mut task, rules.now, run_at);
     let idempotency_key = key(&mut task, rules.header_key);
+    let needs = needs::read(&mut task);
     let unique = unique::read(&mut task, &kind, &input);
     let asked = Asked::take(&mut task);
     task.finish();
@@ -201,7 +202,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, deadline, ..Terms::default() },
+        terms: Terms { retry, unique, needs, deadline, ..Terms::default() },
     };
     (Some(task), asked)
 }

@@ -1,7 +1,9 @@
 //! What can go wrong with tasks and queues.
 
 use crate::{
-    domain::{QueueName, ScheduleName, TaskId, task::TaskState, unique::Rejected},
+    domain::{
+        QueueName, ScheduleName, TaskId, admission::KeyPattern, task::TaskState, unique::Rejected,
+    },
     store::{Recovery, StoreError},
 };
 
@@ -39,6 +41,12 @@ pub enum QueueError {
         field: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// No key is held back under this name.
+    #[error("no key is paused as `{key}`; `hostler limit list` shows those that are")]
+    UnknownKey {
+        /// The name that was asked for.
+        key: KeyPattern,
     },
     /// There is no such schedule.
     #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AgentName, Attempt, HostId, QueueName, ScheduleName, TaskId,
+    admission::NeedKind,
     graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     task::{FailureClass, Outcome, TaskState},
@@ -106,11 +107,36 @@ enum_columns!(
     DependencyPolicy as "dependency_policy",
     FailureClass as "failure_class",
     OutcomeWord as "attempt_outcome",
+    NeedKind as "need_kind",
+    LimitScope as "limit_scope",
     Origin as "schedule_origin",
     Overlap as "schedule_overlap",
     CatchUp as "schedule_catch_up",
     FiringOutcome as "firing_outcome"
 );
+
+/// Whose limit a row of `limits` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LimitScope {
+    /// That of all tasks.
+    All,
+    /// That of a fleet.
+    Fleet,
+    /// That of each key that a pattern means.
+    Key,
+}
+
+impl LimitScope {
+    const ALL: [Self; 3] = [Self::All, Self::Fleet, Self::Key];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Fleet => "fleet",
+            Self::Key => "key",
+        }
+    }
+}
 
 /// The word for how an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -76,6 +76,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0011_deadlines.sql"
         )),
     },
+    File {
+        name: "V12__admission",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0012_admission.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

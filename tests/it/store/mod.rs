@@ -1,5 +1,6 @@
 //! The store against a real Postgres.
 
+mod admission;
 mod claim;
 mod clock;
 mod control;
