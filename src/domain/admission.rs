@@ -10,7 +10,7 @@
 //! | lane | tasks of one queue with the same needs: if the first can't begin, no other can |
 //! | waiter | a task that was passed over, though an agent was there for it, since others hold what it needs |
 //!
-//! [`choose`] decides for one fleet at a time, over everything that all hosts hold:
+//! [`choose()`] decides for one fleet at a time, over everything that all hosts hold:
 //!
 //! - A task gets everything it needs, or waits and holds nothing: there is no deadlock.
 //! - Higher priorities come first, then older tasks; within a fair queue, keys take turns at equal
