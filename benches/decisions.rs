@@ -113,6 +113,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         results: None,
         timeout: Some(Duration::from_secs(60)),
         waited: Duration::ZERO,
+        frees: false,
         entry: None,
         terms: RunTerms::default(),
     }

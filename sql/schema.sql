@@ -41,6 +41,20 @@ CREATE TYPE hostler.firing_outcome AS ENUM (
     'failed'
 );
 
+CREATE TYPE hostler.limit_scope AS ENUM (
+    'all',
+    'fleet',
+    'key'
+);
+
+CREATE TYPE hostler.need_kind AS ENUM (
+    'exclusive',
+    'shared',
+    'write',
+    'read',
+    'key'
+);
+
 CREATE TYPE hostler.schedule_catch_up AS ENUM (
     'none',
     'last',
@@ -167,6 +181,15 @@ CREATE TABLE hostler.hosts (
     CONSTRAINT hosts_pkey PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
+CREATE TABLE hostler.key_pauses (
+    pattern text NOT NULL,
+    reason text,
+    since timestamp with time zone NOT NULL DEFAULT now(),
+    until timestamp with time zone,
+    CONSTRAINT key_pauses_pkey PRIMARY KEY (pattern),
+    CONSTRAINT pattern_is_short CHECK (((length(pattern) >= 1) AND (length(pattern) <= 255)))
+);
+
 CREATE TABLE hostler.leader (
     one boolean NOT NULL DEFAULT true,
     term bigint NOT NULL,
@@ -174,6 +197,20 @@ CREATE TABLE hostler.leader (
     since timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT leader_pkey PRIMARY KEY (one),
     CONSTRAINT there_is_one_leader CHECK (one)
+);
+
+CREATE TABLE hostler.limits (
+    scope limit_scope NOT NULL,
+    name text NOT NULL,
+    concurrency integer,
+    rate_count integer,
+    rate_per_ms bigint,
+    configured jsonb,
+    limited boolean NOT NULL DEFAULT ((concurrency IS NOT NULL) OR (rate_count IS NOT NULL)),
+    CONSTRAINT all_has_no_name CHECK (((scope = 'all'::limit_scope) = (name = ''::text))),
+    CONSTRAINT limits_make_sense CHECK (((concurrency >= 0) AND (rate_count >= 1) AND (rate_per_ms >= 1))),
+    CONSTRAINT limits_pkey PRIMARY KEY (scope, name),
+    CONSTRAINT rate_is_whole CHECK (((rate_count IS NULL) = (rate_per_ms IS NULL)))
 );
 
 CREATE TABLE hostler.log_claims (
@@ -264,10 +301,31 @@ CREATE TABLE hostler.queues (
     paused boolean NOT NULL DEFAULT false,
     paused_reason text,
     created_at timestamp with time zone NOT NULL DEFAULT now(),
+    paused_until timestamp with time zone,
+    concurrency integer,
+    rate_count integer,
+    rate_per_ms bigint,
+    key_concurrency integer,
+    key_rate_count integer,
+    key_rate_per_ms bigint,
+    weight integer NOT NULL DEFAULT 1,
+    fair boolean NOT NULL DEFAULT false,
+    configured jsonb,
+    limited boolean NOT NULL DEFAULT ((concurrency IS NOT NULL) OR (rate_count IS NOT NULL) OR (weight <> 1) OR fair),
+    CONSTRAINT limits_make_sense CHECK (((concurrency >= 0) AND (rate_count >= 1) AND (rate_per_ms >= 1) AND (key_concurrency >= 0) AND (key_rate_count >= 1) AND (key_rate_per_ms >= 1) AND ((weight >= 1) AND (weight <= 1000)))),
     CONSTRAINT name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
     CONSTRAINT queues_pkey PRIMARY KEY (name),
-    CONSTRAINT reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL)))
+    CONSTRAINT rates_are_whole CHECK ((((rate_count IS NULL) = (rate_per_ms IS NULL)) AND ((key_rate_count IS NULL) = (key_rate_per_ms IS NULL)))),
+    CONSTRAINT reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL))),
+    CONSTRAINT until_only_while_paused CHECK ((paused OR (paused_until IS NULL)))
 );
+
+CREATE TABLE hostler.rate_starts (
+    scope text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    count integer NOT NULL,
+    CONSTRAINT rate_starts_pkey PRIMARY KEY (scope, at)
+) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500);
 
 CREATE TABLE hostler.schedule_firings (
     schedule text NOT NULL,
@@ -353,6 +411,15 @@ CREATE TABLE hostler.task_failures (
     CONSTRAINT task_failures_pkey PRIMARY KEY (task_id)
 );
 
+CREATE TABLE hostler.task_holds (
+    task_id uuid NOT NULL,
+    kind need_kind NOT NULL,
+    name text NOT NULL,
+    queue text NOT NULL,
+    since timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT task_holds_pkey PRIMARY KEY (task_id, kind, name)
+) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500);
+
 CREATE TABLE hostler.task_inputs (
     task_id uuid NOT NULL,
     input jsonb NOT NULL,
@@ -366,6 +433,13 @@ CREATE TABLE hostler.task_members (
     CONSTRAINT group_name_is_plain CHECK ((group_name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
     CONSTRAINT member_of_something CHECK ((num_nonnulls(group_name, batch_id) > 0)),
     CONSTRAINT task_members_pkey PRIMARY KEY (task_id)
+);
+
+CREATE TABLE hostler.task_needs (
+    task_id uuid NOT NULL,
+    kind need_kind NOT NULL,
+    name text NOT NULL,
+    CONSTRAINT task_needs_pkey PRIMARY KEY (task_id, kind, name)
 );
 
 CREATE TABLE hostler.task_results (
@@ -392,6 +466,13 @@ CREATE TABLE hostler.task_unique (
     CONSTRAINT unique_key_is_short CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 ) WITH (fillfactor=70);
 
+CREATE TABLE hostler.task_waits (
+    task_id uuid NOT NULL,
+    since timestamp with time zone NOT NULL DEFAULT now(),
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT task_waits_pkey PRIMARY KEY (task_id)
+);
+
 CREATE TABLE hostler.tasks (
     id uuid NOT NULL,
     queue text NOT NULL,
@@ -413,6 +494,7 @@ CREATE TABLE hostler.tasks (
     idempotency_key text,
     retry jsonb,
     deadline timestamp with time zone,
+    lane bigint,
     CONSTRAINT cancel_is_asked_of_a_holder CHECK (((NOT cancel_requested) OR (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state])))),
     CONSTRAINT counts_make_sense CHECK (((attempt >= 0) AND (failures >= 0) AND (failures <= attempt) AND (max_attempts >= 1) AND (version >= 1) AND (timeout_ms > 0))),
     CONSTRAINT finished_iff_final CHECK (((state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state])) = (finished_at IS NOT NULL))),
@@ -440,6 +522,8 @@ CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (nex
 
 CREATE INDEX task_events_tx ON hostler.task_events USING btree (tx) WHERE ("position" IS NOT NULL);
 
+CREATE UNIQUE INDEX task_holds_exclusive ON hostler.task_holds USING btree (name) WHERE (kind = 'exclusive'::need_kind);
+
 CREATE INDEX task_members_by_batch ON hostler.task_members USING btree (batch_id, task_id) WHERE (batch_id IS NOT NULL);
 
 CREATE INDEX task_members_by_group ON hostler.task_members USING btree (group_name, task_id) WHERE (group_name IS NOT NULL);
@@ -448,15 +532,21 @@ CREATE INDEX task_tally_by_scope ON hostler.task_tally USING btree (scope, state
 
 CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
 
+CREATE INDEX task_waits_since ON hostler.task_waits USING btree (since, task_id);
+
 CREATE INDEX tasks_deadline ON hostler.tasks USING btree (deadline) WHERE ((deadline IS NOT NULL) AND (state = ANY (ARRAY['blocked'::task_state, 'scheduled'::task_state, 'pending'::task_state])));
 
 CREATE INDEX tasks_held ON hostler.tasks USING btree (host_id, id) WHERE (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state]));
 
 CREATE UNIQUE INDEX tasks_idempotency_key ON hostler.tasks USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
+CREATE INDEX tasks_lanes ON hostler.tasks USING btree (queue, lane, priority DESC, id) WHERE ((state = 'pending'::task_state) AND (lane IS NOT NULL));
+
 CREATE INDEX tasks_listed ON hostler.tasks USING btree (queue, state, id);
 
-CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE (state = 'pending'::task_state);
+CREATE INDEX tasks_needing ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE ((state = 'pending'::task_state) AND (lane IS NOT NULL));
+
+CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE ((state = 'pending'::task_state) AND (lane IS NULL));
 
 CREATE INDEX tasks_scheduled ON hostler.tasks USING btree (run_at) WHERE (state = 'scheduled'::task_state);
 
@@ -675,17 +765,17 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT FROM hostler.tasks
             WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
             LIMIT 1
         ) AS pending
-        WHERE NOT queues.paused
-            AND (claim_task.queues IS NULL OR queues.name = ANY (claim_task.queues))
+        WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
     ) AND NOT EXISTS (
         SELECT
         FROM hostler.log_cursors
         JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
         JOIN hostler.queues ON queues.name = log_cursors.queue
-        WHERE log_lanes.head > log_cursors.taken AND NOT queues.paused
-            AND (claim_task.queues IS NULL OR queues.name = ANY (claim_task.queues))
+        WHERE log_lanes.head > log_cursors.taken
+            AND queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
     ) THEN
         RETURN;
     END IF;
@@ -709,11 +799,11 @@ BEGIN
             SELECT tasks.id, tasks.priority
             FROM hostler.tasks
             WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
             ORDER BY tasks.priority DESC, tasks.id
             LIMIT 65
         ) AS best
-        WHERE NOT queues.paused
-            AND (claim_task.queues IS NULL OR queues.name = ANY (claim_task.queues))
+        WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
         ORDER BY best.priority DESC, best.id
     ), due AS MATERIALIZED (
         SELECT locked.id
@@ -1002,6 +1092,48 @@ AS $function$
             WHERE entry.id = wanted AND NOT ended.moved
         )
     )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.divert(for_host uuid, wanted text[], most integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    moved bigint := 0;
+    next record;
+BEGIN
+    PERFORM FROM hostler.hosts WHERE id = for_host AND lease_ends_at > now() FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    FOR next IN
+        SELECT log_cursors.lane, log_cursors.taken,
+            least(log_lanes.head, log_cursors.taken + divert.most - (
+                SELECT count(*)
+                FROM (
+                    SELECT FROM hostler.tasks
+                    WHERE tasks.queue = log_cursors.queue AND tasks.state = 'pending'
+                        AND tasks.lane IS NULL
+                    LIMIT divert.most
+                ) AS there
+            )) AS upto
+        FROM hostler.log_cursors
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        WHERE log_cursors.queue = ANY (wanted) AND log_lanes.head > log_cursors.taken
+        ORDER BY log_cursors.lane
+        FOR UPDATE OF log_cursors
+    LOOP
+        IF next.upto > next.taken THEN
+            moved := moved + hostler.track(ARRAY(
+                SELECT id
+                FROM hostler.log_tasks
+                WHERE log_tasks.lane = next.lane AND number > next.taken AND number <= next.upto
+            ));
+            UPDATE hostler.log_cursors SET taken = next.upto WHERE lane = next.lane;
+        END IF;
+    END LOOP;
+    RETURN moved;
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.doomed_by(bad uuid[])
@@ -1355,6 +1487,7 @@ BEGIN
     DELETE FROM hostler.task_results WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
     DELETE FROM hostler.attempts WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
     DELETE FROM hostler.task_events WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.task_needs WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
     RETURN NULL;
 END
 $function$;
@@ -1366,6 +1499,16 @@ AS $function$
 BEGIN
     DELETE FROM hostler.dependents WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
     DELETE FROM hostler.dependencies WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.free_holds()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    DELETE FROM hostler.task_holds WHERE task_id = OLD.id;
     RETURN NULL;
 END
 $function$;
@@ -1605,6 +1748,21 @@ AS $function$
 BEGIN
     RETURN NULL;
 END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.plainly_claimable(wanted text[])
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT ARRAY(
+        SELECT name
+        FROM hostler.queues
+        WHERE (wanted IS NULL OR name = ANY (wanted))
+            AND concurrency IS NULL AND rate_count IS NULL
+            AND (NOT paused OR paused_until <= now())
+            AND NOT EXISTS (SELECT FROM hostler.limits WHERE limits.limited AND limits.scope = 'all')
+    )
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.put_back(lost_hosts uuid[], why text, keep uuid[] DEFAULT '{}'::uuid[])
@@ -1860,6 +2018,29 @@ AS $function$
     SELECT coalesce(jsonb_agg('tsk_' || replace(id::text, '-', '')), '[]') FROM unnest(ids) AS given (id)
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.stop_waiting()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    DELETE FROM hostler.task_waits WHERE task_id = OLD.id;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.take_holds()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO hostler.task_holds (task_id, kind, name, queue, since)
+    SELECT task_id, kind, name, NEW.queue, NEW.started_at
+    FROM hostler.task_needs
+    WHERE task_id = NEW.id;
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.task_fields(task jsonb, OUT queue text, OUT kind text, OUT input jsonb, OUT priority numeric, OUT run_at timestamp with time zone, OUT delay interval, OUT max_attempts numeric, OUT timeout interval, OUT idempotency_key text)
  RETURNS record
  LANGUAGE sql
@@ -2085,8 +2266,8 @@ BEGIN
         ORDER BY entry.number
         LIMIT 1
     ) AS waiting
-    WHERE log_lanes.head > log_cursors.taken AND NOT queues.paused
-        AND (track_next.queues IS NULL OR queues.name = ANY (track_next.queues))
+    WHERE log_lanes.head > log_cursors.taken
+        AND queues.name = ANY (hostler.plainly_claimable(track_next.queues))
     ORDER BY waiting.id
     LIMIT 1
     FOR UPDATE OF log_cursors SKIP LOCKED;
@@ -2101,11 +2282,11 @@ BEGIN
             SELECT tasks.priority, tasks.id
             FROM hostler.tasks
             WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+                AND tasks.lane IS NULL
             ORDER BY tasks.priority DESC, tasks.id
             LIMIT 1
         ) AS tasks
-        WHERE NOT queues.paused
-            AND (track_next.queues IS NULL OR queues.name = ANY (track_next.queues))
+        WHERE queues.name = ANY (hostler.plainly_claimable(track_next.queues))
     ) AS best
     ORDER BY best.priority DESC, best.id
     LIMIT 1;
@@ -2246,6 +2427,8 @@ CREATE TRIGGER tasks_forget_keys AFTER DELETE ON tasks REFERENCING OLD TABLE AS 
 
 CREATE TRIGGER tasks_forget_members AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_members();
 
+CREATE TRIGGER tasks_free_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (old.lane IS NOT NULL AND old.host_id IS NOT NULL AND new.host_id IS NULL) EXECUTE FUNCTION free_holds();
+
 CREATE TRIGGER tasks_record_new AFTER INSERT ON tasks REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION record_new_tasks();
 
 CREATE TRIGGER tasks_record_steps AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_task_steps();
@@ -2265,6 +2448,10 @@ CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> ol
             WHEN 'cancelled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state, 'blocked'::task_state])
             ELSE false
         END) EXECUTE FUNCTION refuse_task_step();
+
+CREATE TRIGGER tasks_stop_waiting AFTER UPDATE ON tasks FOR EACH ROW WHEN (old.lane IS NOT NULL AND old.state = 'pending'::task_state AND new.state <> 'pending'::task_state) EXECUTE FUNCTION stop_waiting();
+
+CREATE TRIGGER tasks_take_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (new.lane IS NOT NULL AND old.host_id IS NULL AND new.host_id IS NOT NULL) EXECUTE FUNCTION take_holds();
 
 CREATE TRIGGER tasks_tell_dependents AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION tell_dependents();
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hostler::{
     domain::{
-        ClaimId, HostId, Lane, QueueName, TaskId,
+        ClaimId, FleetName, HostId, Lane, QueueName, TaskId,
         task::{NewTask, Outcome as End, Settlement, TaskEvent, Terms},
     },
     settings,
@@ -111,8 +111,9 @@ fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcom
     let claims = alone(async move || {
         let client = open(claimer)?.client().await?;
         let (mut moments, queues) = (Vec::with_capacity(count), [queue]);
+        let fleet: FleetName = "bench".parse()?;
         while moments.len() < count {
-            let range = log::claim(&client, me.host, me.slot, &queues, CLAIM).await?;
+            let range = log::claim(&client, me.host, me.slot, &fleet, &queues, CLAIM).await?;
             let range = range.ok_or("the queue was empty too early")?;
             let at = now();
             moments.extend(range.tasks.iter().map(|_| at));

@@ -200,6 +200,7 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         protocol,
         command: vec!["true".to_owned()],
         count: 1,
+        concurrency: None,
         prefetch: 1,
         queues: vec!["q".parse().unwrap()],
         cwd: Path::new("/").to_owned(),
@@ -311,6 +312,7 @@ fn assignment() -> Assignment {
         results: None,
         timeout: None,
         waited: Duration::ZERO,
+        frees: false,
         entry: None,
         terms: RunTerms::default(),
     }

@@ -261,6 +261,7 @@ mod tests {
             results: None,
             timeout: None,
             waited: Duration::ZERO,
+            frees: false,
             entry: None,
             terms: RunTerms::default(),
         };

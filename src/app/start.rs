@@ -18,7 +18,13 @@ use crate::{
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
     settings::Settings,
-    store::{Store, StoreError, hosts, listen::Listener, migrate, queues, schedules},
+    store::{
+        Store, StoreError, hosts, limits,
+        listen::Listener,
+        migrate,
+        notify::{self, News},
+        queues, schedules,
+    },
     supervisor::SupervisorHandle,
     telemetry::{
         Component, Drops, component,
@@ -137,6 +143,7 @@ pub async fn start(
         fleets: settings.fleets.iter().filter(|f| f.protocol.takes_tasks()).map(serves).collect(),
         terms: Arc::new(settings.queue_terms()),
         poll: settings.tasks.poll,
+        wait_patience: settings.limits.patience,
         settle_buffer: settings.tasks.settle_buffer as usize,
         max_input: settings.tasks.max_input,
         notices,
@@ -206,6 +213,7 @@ fn start_janitor(
     let terms = Arc::new(queue.terms().clone());
     let duties = vec![
         janitor::lost_hosts(log.clone()),
+        janitor::ended_pauses(log.clone()),
         janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
         janitor::expire_tasks(log.clone(), ended, metrics.clone()),
     ];
@@ -258,6 +266,10 @@ async fn open_store(
     let client = store.client().await?;
     queues::ensure(&client, &wanted).await?;
     queues::set_terms(&client, &settings.queue_terms()).await?;
+    limits::ensure(&client, settings).await?;
+    // Hosts that run already may have to wait, or need not wait any more.
+    notify::say(&client, &[News::Freed]).await?;
+    drop(client);
     if !settings.schedules.is_empty() {
         store.transact(async |db| schedules::ensure(db, &settings.schedules).await).await?;
     }

@@ -102,6 +102,12 @@ impl Client {
         self.ask(Method::POST, path, Some(body), wait).await
     }
 
+    /// Sends the changes in `body` to `path`.
+    pub(super) async fn patch(&self, path: &str, body: &impl Serialize) -> Outcome<Reply> {
+        let body = serde_json::to_vec(body).map_err(io::Error::from)?;
+        self.ask(Method::PATCH, path, Some(body), Duration::ZERO).await
+    }
+
     /// Puts `body` to `path`.
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Outcome<Reply> {
         let body = serde_json::to_vec(body).map_err(io::Error::from)?;

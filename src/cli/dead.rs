@@ -15,8 +15,8 @@ use super::{
 use crate::{
     domain::{
         QueueName, TaskId,
-        bulk::Rate,
-        record::{AttemptRecord, DeadLetter, Page},
+        bulk::{DeadLetter, Rate},
+        record::{AttemptRecord, Page},
     },
     http::api::Listing,
 };

@@ -20,6 +20,8 @@ mod global;
 mod group;
 mod host;
 mod hosts;
+mod limit;
+mod lock;
 mod output;
 mod plan;
 mod queue;
@@ -73,6 +75,10 @@ enum Command {
     Dead(dead::Dead),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    #[command(subcommand)]
+    Lock(lock::Lock),
     #[command(subcommand)]
     Schedule(schedule::Schedule),
     #[command(subcommand)]
@@ -142,6 +148,8 @@ impl Command {
             Self::Group(group) => asked(group.run(global)),
             Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Limit(limit) => asked(limit.run(global)),
+            Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BatchId, GroupName, QueueName, TaskId,
+    record::TaskRecord,
     task::{FailureClass, TaskState},
 };
 
@@ -170,4 +171,20 @@ pub struct BulkRecord {
     pub dry_run: bool,
     /// There may be more: ask with this to go on.
     pub next_cursor: Option<String>,
+}
+
+/// A failed task, and what was done about it. `error` says why it failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The task.
+    #[serde(flatten)]
+    pub task: TaskRecord,
+    /// How often it was given another round of attempts by hand.
+    pub redrives: u32,
+    /// When it was, most lately.
+    pub redriven_at: Option<Timestamp>,
+    /// When it was given up.
+    pub discarded_at: Option<Timestamp>,
+    /// Why it was.
+    pub discard_reason: Option<String>,
 }

@@ -107,6 +107,8 @@ pub struct Fleet {
     pub command: Vec<String>,
     /// How many agents.
     pub count: u16,
+    /// How many tasks fleets of this name may run at once, on all hosts.
+    pub concurrency: Option<u32>,
     /// How many tasks a `worker` is given at a time: it works on one, the others wait in its stdin.
     /// 1 for the others.
     pub prefetch: u16,

@@ -117,8 +117,8 @@ macro_rules! typed_name {
 
         impl $name {
             /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
+            pub const fn as_str(&self) -> &str {
+                self.0.as_str()
             }
         }
 

@@ -15,6 +15,7 @@
 //! | group | a name under which tasks are counted together |
 //! | batch | tasks that end together, and then call back |
 //! | dead letter | a failed task, with why it failed and what was done about it |
+//! | lock, key, limit | what a task needs for itself while it runs, and how many may run: see [`admission`] |
 //! | dependency | a task that another waits for: see [`graph`] |
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
@@ -24,6 +25,7 @@
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
 //! effects out. `docs/LIFECYCLES.md` has the drawings; the tables in the tests are the authority.
 
+pub mod admission;
 pub mod adoption;
 pub mod agent;
 pub mod batch;
@@ -33,6 +35,7 @@ pub mod dispatch;
 mod entry;
 pub mod feed;
 pub mod fleet;
+pub mod glob;
 pub mod graph;
 pub mod heartbeat;
 mod ids;

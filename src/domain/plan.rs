@@ -15,7 +15,6 @@
 //! Times are milliseconds from the start of the plan; `docs/PLANS.md` is this for people.
 
 mod conflict;
-mod glob;
 mod graph;
 mod schedule;
 mod split;
@@ -26,8 +25,8 @@ use serde_json::Value;
 
 use super::{Capability, FleetName, Millis, PhaseName, PlanTaskId, QueueName};
 
+pub use super::glob::{Glob, ParseGlobError};
 pub use conflict::{Conflict, Locks, Pair, conflicts, locks};
-pub use glob::{Glob, ParseGlobError};
 pub use graph::{Graph, Reach, Times};
 pub use schedule::{Cause, Schedule, Slot, Wait, Worker};
 pub use split::Split;

@@ -3,6 +3,8 @@
 //! Times are UTC. A field that is not known is `null`, never left out, so that a program can rely
 //! on every name.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,12 +13,18 @@ use serde_json::Value;
 
 use super::{
     AgentName, Attempt, BatchId, FleetName, Generation, GroupName, HostId, QueueName, TaskId,
+    admission::Needs,
     agent::AgentState,
     fleet::Protocol,
     graph::DependencyPolicy,
     restart::millis,
     retry::{QueueTerms, RetryTerms},
     task::{FailureClass, TaskState},
+};
+
+pub use limits::{
+    KeyPauseRecord, LimitRecord, LimitedKind, LimitsRecord, LockRecord, QueueLimits, RateRecord,
+    WaitKind, WaitRecord,
 };
 
 /// One task, as it is now.
@@ -73,10 +81,15 @@ pub struct TaskRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// What it needs for itself while it runs: `locks`, `paths` and `keys`.
+    #[serde(flatten)]
+    pub needs: Needs,
     /// The tasks that it depends on, in the order of its submit: the first thousand.
     pub depends_on: Vec<TaskId>,
-    /// Those of them that it still waits for, while it is blocked: the first thousand.
-    pub waits_for: Vec<TaskId>,
+    /// What it waits for: while it is blocked those of these tasks that have not ended, the first
+    /// thousand; while it is pending what is in its way, and nothing if it waits for an agent alone,
+    /// or `null` in listings.
+    pub waits_for: Option<Vec<WaitRecord>>,
     /// Why it is blocked, or was cancelled for a task that it depends on.
     pub blocked_reason: Option<String>,
     /// What becomes of it when one of these fails; `null` if it depends on none.
@@ -98,6 +111,12 @@ pub enum TimeoutFrom {
 }
 
 impl TaskRecord {
+    /// The tasks that it depends on and still waits for: the first thousand.
+    pub fn awaited_tasks(&self) -> Vec<TaskId> {
+        let waits = self.waits_for.iter().flatten();
+        waits.filter(|wait| wait.kind == WaitKind::Task).filter_map(|wait| wait.holder).collect()
+    }
+
     /// Fills in what its queue says, where the task says nothing.
     #[must_use]
     pub fn in_queue(mut self, terms: &QueueTerms) -> Self {
@@ -107,22 +126,6 @@ impl TaskRecord {
         }
         self
     }
-}
-
-/// A failed task, and what was done about it. `error` says why it failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// The task.
-    #[serde(flatten)]
-    pub task: TaskRecord,
-    /// How often it was given another round of attempts by hand.
-    pub redrives: u32,
-    /// When it was, most lately.
-    pub redriven_at: Option<Timestamp>,
-    /// When it was given up.
-    pub discarded_at: Option<Timestamp>,
-    /// Why it was.
-    pub discard_reason: Option<String>,
 }
 
 /// A failure, as it is told.
@@ -334,6 +337,10 @@ pub struct QueueRecord {
     pub paused: bool,
     /// Why they are.
     pub paused_reason: Option<String>,
+    /// When they are let go by themselves.
+    pub paused_until: Option<Timestamp>,
+    /// What is limited of it.
+    pub limits: QueueLimits,
     /// How many tasks are in each state that is not final.
     pub depth: BTreeMap<TaskState, u64>,
     /// How long its oldest pending task has waited, in milliseconds.

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId, graph,
+    AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId,
+    admission::Needs,
+    graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
@@ -282,6 +284,8 @@ pub struct NewTask {
 /// A task without terms is the common one; whatever reads this asks first whether there are any.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
+    /// What it needs for itself while it runs.
+    pub needs: Needs,
     /// Where it stands among the tasks that wait for each other. One that has a name here may be
     /// waited for, and so is not plain.
     pub graph: graph::Node,
@@ -342,6 +346,8 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
     pub waited: Duration,
+    /// Others may wait for its end: it holds something, or counts for a limit.
+    pub frees: bool,
     /// Its place in the log, if it is a plain task.
     pub entry: Option<Entry>,
     /// What the task asks for that concerns its attempts.

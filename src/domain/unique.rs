@@ -333,6 +333,7 @@ pub fn taking_over(task: &NewTask, newer: &NewTask) -> NewTask {
         terms: Terms {
             retry: newer.terms.retry.clone(),
             deadline: newer.terms.deadline,
+            needs: newer.terms.needs.clone(),
             ..task.terms.clone()
         },
         ..task.clone()

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::{
     BatchId, GroupName, HostId, QueueName, TaskId,
+    admission::{Label, LockUse, PathUse},
     batch::BatchRecord,
     bulk::BulkRecord,
     graph::DependencyPolicy,
@@ -89,6 +90,15 @@ pub struct TaskBody {
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The locks that it needs while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockUse>,
+    /// The files that it needs while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathUse>,
+    /// The keys that it counts for while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Label>,
     /// What other tasks of the submit call it.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,

@@ -193,6 +193,7 @@ impl From<QueueError> for ApiError {
             }
             QueueError::UnknownTask { .. }
             | QueueError::UnknownQueue { .. }
+            | QueueError::UnknownKey { .. }
             | QueueError::UnknownSchedule { .. }
             | QueueError::UnknownBatch { .. }
             | QueueError::UnknownGroup { .. }

@@ -64,6 +64,11 @@ impl<'a> Fields<'a> {
         self.errors.add(self.path(name), detail);
     }
 
+    /// Notes that something within the object is wrong.
+    pub(super) fn add(&mut self, name: impl AsRef<str>, detail: impl Into<String>) {
+        self.errors.add(self.path(name.as_ref()), detail);
+    }
+
     /// Whether the field is there, and not `null`.
     pub(super) fn gives(&self, name: &str) -> bool {
         self.object.get(name).is_some_and(|value| !value.is_null())
@@ -308,6 +313,12 @@ impl<'a> Fields<'a> {
             self.wrong(name, format!("must be a whole number from {first} to {last}, not {got}"));
         }
         found
+    }
+
+    /// Whether the field is `"off"`; it is taken then.
+    pub(super) fn is_off(&mut self, name: &'static str) -> bool {
+        let off = self.object.get(name).is_some_and(|value| value == "off");
+        off && self.take(name).is_some()
     }
 
     /// Takes any JSON that can be stored, of at most `max` bytes.

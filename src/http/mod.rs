@@ -20,7 +20,9 @@ mod fields;
 mod guard;
 mod health;
 mod layers;
+mod limits;
 mod logs;
+mod needs;
 mod query;
 mod queues;
 mod schedules;
@@ -156,8 +158,13 @@ fn routes() -> Vec<Row> {
         ("/api/v1/schedules/{name}/run", vec![post(schedules::run)]),
         ("/api/v1/events", vec![get(events::feed)]),
         ("/api/v1/queues", vec![get(queues::list)]),
-        ("/api/v1/queues/{name}/pause", vec![post(queues::pause)]),
+        ("/api/v1/queues/{name}/pause", vec![post(limits::pause_queue)]),
         ("/api/v1/queues/{name}/resume", vec![post(queues::resume)]),
+        ("/api/v1/queues/{name}/limits", vec![patch(limits::of_queue)]),
+        ("/api/v1/locks", vec![get(limits::locks)]),
+        ("/api/v1/limits", vec![get(limits::list), patch(limits::change)]),
+        ("/api/v1/keys/pause", vec![post(limits::pause_key)]),
+        ("/api/v1/keys/resume", vec![post(limits::resume_key)]),
     ]
 }
 
@@ -178,6 +185,15 @@ where
     F::Output: Responder + 'static,
 {
     (Method::POST, Route::new().guard(when::Post()).to(handler))
+}
+
+fn patch<F, Args>(handler: F) -> (Method, Route)
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    (Method::PATCH, Route::new().guard(when::Patch()).to(handler))
 }
 
 fn put<F, Args>(handler: F) -> (Method, Route)

@@ -9,7 +9,7 @@ use self::graph::Asked;
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
-    terms, unique,
+    needs, terms, unique,
 };
 use crate::{
     domain::{
@@ -189,6 +189,7 @@ fn one(
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let deadline = terms::deadline(&mut task, rules.now, run_at);
     let idempotency_key = key(&mut task, rules.header_key);
+    let needs = needs::read(&mut task);
     let unique = unique::read(&mut task, &kind, &input);
     let group = task.parsed("group");
     let batch = batch(&mut task, rules.batch);
@@ -208,7 +209,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, deadline, group, batch, ..Terms::default() },
+        terms: Terms { retry, unique, needs, deadline, group, batch, ..Terms::default() },
     };
     (Some(task), asked)
 }

@@ -25,7 +25,7 @@ use crate::{
     domain::{
         BatchId, QueueName, TaskId,
         record::{Submitted, TaskRecord},
-        task::NewTask,
+        task::{NewTask, TaskState},
     },
     queue::QueueError,
 };
@@ -143,6 +143,11 @@ async fn settled(state: &State, id: TaskId, limit: Duration) -> Result<TaskRecor
     let found = tokio::select! {
         found = state.queue.wait(id, limit) => found?,
         () = state.closing.closed() => state.queue.get(id).await?,
+    };
+    // What it waits for is asked once, when it is told.
+    let found = match found {
+        Some(task) if task.state == TaskState::Pending => state.queue.show(id).await?,
+        found => found,
     };
     found.ok_or_else(|| QueueError::UnknownTask { task: id }.into())
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use slog::{Logger, info};
 
 use super::{Done, Duty};
-use crate::store::hosts;
+use crate::store::{hosts, queues};
 
 /// How often hosts are looked for whose lease has ended, though none was to end. A lease that is
 /// shorter than this is looked after in time all the same, once its host has been seen.
@@ -32,6 +32,27 @@ pub fn lost_hosts(log: Logger) -> Duty {
                 woken: woken.into_iter().collect(),
                 again_in: taken.next.map(|next| next.max(SOON)),
             })
+        }
+    })
+}
+
+/// Takes down the pauses of queues and keys that have ended by themselves, and says so in the log.
+/// Claims go by the time itself, so nothing waits for this.
+///
+/// Harmless whoever does it, so it needs no fence.
+pub fn ended_pauses(log: Logger) -> Duty {
+    Duty::new("ended pauses", LOOK, move |leading| {
+        let log = log.clone();
+        async move {
+            let look = async |db: &_| queues::end_pauses(db).await;
+            let ended = leading.store().within(LIMIT, look).await?;
+            for queue in &ended.queues {
+                info!(log, "queue resumed: its pause has ended"; "queue" => %queue);
+            }
+            for key in &ended.keys {
+                info!(log, "key resumed: its pause has ended"; "key" => %key);
+            }
+            Ok(Done { woken: ended.queues, again_in: ended.next.map(|next| next.max(SOON)) })
         }
     })
 }

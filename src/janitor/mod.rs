@@ -44,7 +44,7 @@ mod schedules;
 
 pub use actor::{Launch, Wake};
 pub use deadlines::expire_tasks;
-pub use duties::lost_hosts;
+pub use duties::{ended_pauses, lost_hosts};
 pub use duty::{Done, Duty, Leading, OnEnd};
 pub use handle::JanitorHandle;
 pub use schedules::fire_schedules;

@@ -57,6 +57,7 @@ pub(super) mod sample {
             results: None,
             timeout: None,
             waited: Duration::ZERO,
+            frees: false,
             entry: None,
             terms: RunTerms::default(),
         }

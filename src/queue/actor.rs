@@ -14,6 +14,8 @@ use tokio::{
 };
 
 use super::{
+    chooser::Chooser,
+    choosing::{self, Taken},
     lease::Lease,
     messages::{QueueReport, ToAgent},
     plain::Plain,
@@ -29,9 +31,11 @@ use crate::{
     },
     events::EventsHandle,
     store::{
-        Store, StoreError, hosts,
+        Store, StoreError,
+        admission::Order,
+        hosts,
         listen::Notice,
-        notify,
+        notify::{self, News},
         tasks::{self, Promoted},
     },
     telemetry::{Chain, metrics::Metrics},
@@ -45,6 +49,9 @@ const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 /// How long after a submit in SQL woke this host it looks a second time: `hostler.wake_hosts` lets
 /// one submit in 10 ms speak for all, and those that kept silent commit a little later.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// For how much longer than two polls it counts that a task was passed over: until this host looks
+/// again.
+const REMEMBER: Duration = Duration::from_secs(5);
 /// The waits between tries while Postgres is away.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -65,6 +72,8 @@ pub(crate) struct Launch {
     /// What tasks are given that do not say otherwise.
     pub(crate) terms: Arc<AllQueueTerms>,
     pub(crate) poll: Duration,
+    /// How long a task is passed over before what it needs is kept for it.
+    pub(crate) wait_patience: Duration,
     pub(crate) settle_buffer: usize,
     /// The largest input of a task, in bytes of JSON.
     pub(crate) max_input: u64,
@@ -113,9 +122,14 @@ pub(crate) struct QueueActor {
     pub(super) uncertain: bool,
     pub(super) failures: u32,
     pub(super) next_due: Option<(Instant, SpawnHandle)>,
+    pub(super) chooser: Chooser,
+    pub(super) next_choice: Option<(Instant, SpawnHandle)>,
+    /// Tasks whose attempts have ended here, which others may wait for.
+    pub(super) freeing: BTreeSet<TaskId>,
+    pub(super) wait_patience: Duration,
     pub(super) quiet: Vec<oneshot::Sender<()>>,
-    /// Queues with new tasks that other hosts have not been told of.
-    pub(super) announce: BTreeSet<QueueName>,
+    /// What other hosts have not been told of.
+    pub(super) announce: BTreeSet<News>,
     pub(super) announcing: bool,
     /// A second look is planned.
     pub(super) looking_again: bool,
@@ -124,6 +138,7 @@ pub(crate) struct QueueActor {
 impl QueueActor {
     pub(super) fn new(launch: Launch) -> Self {
         let lease = Lease::new(launch.host.id, launch.host.lease, launch.registered);
+        let chooser = Chooser::new(launch.fleets.iter().map(|(name, queues)| (name, queues)));
         let mut dispatch = Dispatch::new(launch.fleets);
         let mut running = HashMap::new();
         for (assignment, ran) in launch.resumed {
@@ -161,6 +176,10 @@ impl QueueActor {
             uncertain: false,
             failures: 0,
             next_due: None,
+            chooser,
+            next_choice: None,
+            freeing: BTreeSet::new(),
+            wait_patience: launch.wait_patience,
             quiet: Vec::new(),
             announce: BTreeSet::new(),
             announcing: false,
@@ -177,20 +196,29 @@ impl QueueActor {
     }
 
     fn claim(&mut self, host: HostId, ctx: &mut Context<Self>) {
-        for claim in self.dispatch.claims(CLAIM_BATCH) {
+        for Claim { fleet, queues, agents, floor } in self.dispatch.claims(CLAIM_BATCH) {
             self.claims_under_way += 1;
-            let (store, started) = (self.store.clone(), Instant::now());
-            let fleet = claim.fleet.clone();
-            let limit = self.patience();
-            let send = async move {
-                let Claim { queues, agents, floor, .. } = claim;
-                let take = async |db: &_| tasks::claim(db, host, &queues, &agents, floor).await;
-                store.within(limit, take).await
+            let (store, started, limit) = (self.store.clone(), Instant::now(), self.patience());
+            let (memory, wanted) = (self.chooser.begin(&fleet, floor), agents.len());
+            let order = Order {
+                host,
+                fleet: fleet.clone(),
+                queues,
+                agents,
+                floor,
+                patience: self.wait_patience,
+                remember: self.poll * 2 + REMEMBER,
             };
+            let send = async move { choosing::claim(&store, limit, order, memory).await };
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
                 this.claims_under_way -= 1;
                 match result {
-                    Ok(assignments) => this.claimed(host, &fleet, assignments, started, ctx),
+                    Ok(Taken { assignments, found }) => {
+                        if let Some(found) = found {
+                            this.chose(&fleet, found, assignments.len() == wanted, ctx);
+                        }
+                        this.claimed(host, &fleet, assignments, started, ctx);
+                    }
                     Err(error) => this.claim_failed(&fleet, &error, ctx),
                 }
                 // Whoever waits for quiet may have waited for this claim alone.
@@ -273,6 +301,7 @@ impl QueueActor {
     ) {
         warn!(self.log, "claim failed"; "fleet" => %fleet, "error" => %Chain(error));
         self.dispatch.claim_failed(fleet);
+        self.chooser.failed(fleet);
         self.look_for_strays(ctx);
     }
 
@@ -311,7 +340,7 @@ impl QueueActor {
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
             Ok(Promoted { queues, next_due }) => {
                 for queue in &queues {
-                    this.dispatch.wake(Some(queue));
+                    this.woken(queue);
                 }
                 // A millisecond more, so that the look does not come just too early.
                 if let Some(wait) = next_due {
@@ -331,6 +360,7 @@ impl QueueActor {
             self.put_back(&assignment, ctx);
         }
         self.dispatch.wake(None);
+        self.chooser.poll();
         self.serve(ctx);
         self.promote(ctx);
     }
@@ -352,11 +382,11 @@ impl QueueActor {
             return;
         }
         self.announcing = true;
-        let queues: Vec<_> = std::mem::take(&mut self.announce).into_iter().collect();
+        let news: Vec<_> = std::mem::take(&mut self.announce).into_iter().collect();
         let store = self.store.clone();
         let limit = self.patience();
         let send =
-            async move { store.within(limit, async |db| notify::wake(db, &queues).await).await };
+            async move { store.within(limit, async |db| notify::say(db, &news).await).await };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| {
             if let Err(error) = result {
                 // The poll of the other hosts is behind it.

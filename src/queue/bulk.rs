@@ -13,8 +13,8 @@ use super::{
 use crate::{
     domain::{
         QueueName, TaskId,
-        bulk::{BulkRecord, Cursor, Deed, Rate, Selection},
-        record::{DeadLetter, Page},
+        bulk::{BulkRecord, Cursor, DeadLetter, Deed, Rate, Selection},
+        record::Page,
         task::TaskState,
     },
     store::{

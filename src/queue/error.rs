@@ -2,7 +2,8 @@
 
 use crate::{
     domain::{
-        BatchId, GroupName, QueueName, ScheduleName, TaskId, task::TaskState, unique::Rejected,
+        BatchId, GroupName, QueueName, ScheduleName, TaskId, admission::KeyPattern,
+        task::TaskState, unique::Rejected,
     },
     store::{Recovery, StoreError},
 };
@@ -41,6 +42,12 @@ pub enum QueueError {
         field: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// No key is held back under this name.
+    #[error("no key is paused as `{key}`; `hostler limit list` shows those that are")]
+    UnknownKey {
+        /// The name that was asked for.
+        key: KeyPattern,
     },
     /// There is no such schedule.
     #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]

@@ -19,6 +19,7 @@ use crate::{
     },
     store::{
         StoreError,
+        notify::News,
         tasks::{self, ReleaseAnswer},
     },
     telemetry::Chain,
@@ -45,6 +46,7 @@ impl QueueActor {
     fn unmade(&mut self, assignment: &Assignment, error: &InputError, ctx: &mut Context<Self>) {
         info!(self.log, "input can't be made"; "task" => %assignment.task,
             "attempt" => assignment.attempt.0, "error" => %error);
+        self.will_free(assignment);
         self.dispatch.spared(assignment.task, assignment.attempt);
         let settlement = Settlement {
             task: assignment.task,
@@ -62,7 +64,7 @@ impl QueueActor {
 
     /// Tasks ended that others depend on: some of these may be ready, here and on other hosts.
     pub(super) fn wake_dependents(&mut self, ended: Vec<TaskId>, ctx: &mut Context<Self>) {
-        self.dispatch.wake(None);
+        self.wake_all();
         let store = self.store.clone();
         let limit = self.patience();
         let look = async move {
@@ -70,7 +72,7 @@ impl QueueActor {
         };
         ctx.spawn(look.into_actor(self).map(|result, this, ctx| match result {
             Ok(queues) => {
-                this.announce.extend(queues);
+                this.announce.extend(queues.into_iter().map(News::Work));
                 this.announce(ctx);
             }
             // The poll of the other hosts is behind it.

@@ -10,8 +10,8 @@ use super::{
     actor::{Launch, QueueActor},
     error::QueueError,
     messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, ReportTo, Standing,
-        Submit, TellWhenQuiet, Wake,
+        CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, Reason, ReportTo,
+        Standing, Submit, TellWhenQuiet, Wake,
     },
 };
 use crate::{
@@ -42,6 +42,8 @@ pub struct QueueHandle {
     pub(super) actor: Addr<QueueActor>,
     pub(super) store: Store,
     slot: Uuid,
+    /// How long a task is passed over before what it needs is kept for it.
+    pub(super) wait_patience: Duration,
     pub(super) events: EventsHandle,
     pub(super) metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
@@ -53,7 +55,9 @@ impl QueueHandle {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
         let (slot, terms) = (launch.host.slot, launch.terms.clone());
-        Self { actor: QueueActor::new(launch).start(), store, slot, events, metrics, terms }
+        let wait_patience = launch.wait_patience;
+        let actor = QueueActor::new(launch).start();
+        Self { actor, store, slot, wait_patience, events, metrics, terms }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
@@ -117,7 +121,9 @@ impl QueueHandle {
         queues.sort_unstable();
         queues.dedup();
         if !queues.is_empty() {
-            self.wake(queues);
+            let needing = tasks.iter().any(|task| !task.terms.needs.is_empty());
+            let reason = if needing { Reason::Needing } else { Reason::Plain };
+            self.wake_for(queues, reason);
         }
         if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
             self.actor.do_send(DueIn(wait));
@@ -142,11 +148,16 @@ impl QueueHandle {
         self.insert_graph(tasks).await
     }
 
-    /// Wakes this host's idle agents at once, and other hosts soon.
+    /// Wakes this host's idle agents at once, and other hosts soon: for work in these queues, and for
+    /// whatever waits for something that may have changed.
     pub(crate) fn wake(&self, queues: Vec<QueueName>) {
+        self.wake_for(queues, Reason::Changed);
+    }
+
+    pub(super) fn wake_for(&self, queues: Vec<QueueName>, reason: Reason) {
         // A full mailbox means that the actor is at work and looks again anyway; a closed one, that
         // the host is ending: the tasks are committed and wait for the next.
-        self.actor.try_send(Wake(queues)).unwrap_or_default();
+        self.actor.try_send(Wake { queues, reason }).unwrap_or_default();
     }
 
     /// One task.
@@ -311,45 +322,6 @@ impl QueueHandle {
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn queues(&self) -> Result<Vec<QueueRecord>, QueueError> {
         Ok(queues::list(&self.store.client().await?).await?)
-    }
-
-    /// Holds a queue's tasks back. What runs goes on.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError::UnknownQueue`].
-    pub async fn pause(
-        &self,
-        queue: QueueName,
-        reason: Option<String>,
-    ) -> Result<QueueRecord, QueueError> {
-        let db = self.store.client().await?;
-        if !queues::pause(&db, &queue, reason.as_deref().unwrap_or("an operator paused it")).await?
-        {
-            return Err(QueueError::UnknownQueue { queue });
-        }
-        drop(db);
-        self.queue(queue).await
-    }
-
-    /// Lets a queue's tasks run again.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError::UnknownQueue`].
-    pub async fn resume(&self, queue: QueueName) -> Result<QueueRecord, QueueError> {
-        let db = self.store.client().await?;
-        if !queues::resume(&db, &queue).await? {
-            return Err(QueueError::UnknownQueue { queue });
-        }
-        drop(db);
-        self.wake(vec![queue.clone()]);
-        self.queue(queue).await
-    }
-
-    async fn queue(&self, name: QueueName) -> Result<QueueRecord, QueueError> {
-        let found = self.queues().await?.into_iter().find(|queue| queue.name == name);
-        found.ok_or(QueueError::UnknownQueue { queue: name })
     }
 
     /// The hosts that share the database, this one among them.

@@ -6,11 +6,11 @@ use slog::debug;
 use super::{
     actor::QueueActor,
     messages::{
-        CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, ReportTo, Standing, Submit,
-        TellWhenQuiet, Wake,
+        CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, Reason, ReportTo, Standing,
+        Submit, TellWhenQuiet, Wake,
     },
 };
-use crate::store::listen::Notice;
+use crate::store::{listen::Notice, notify::News};
 
 impl Actor for QueueActor {
     type Context = Context<Self>;
@@ -31,11 +31,13 @@ impl Actor for QueueActor {
 impl StreamHandler<Notice> for QueueActor {
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
         match notice {
-            Notice::Woken(Some(queue)) => self.dispatch.wake(Some(&queue)),
+            Notice::Woken(Some(queue)) => self.woken(&queue),
             Notice::Woken(None) => {
                 self.dispatch.wake(None);
+                self.chooser.plain(None);
                 self.look_again(ctx);
             }
+            Notice::Freed => self.freed(),
             Notice::Cancelled(task) => self.cancel_here(task),
             // Whatever was said while the line was down was missed.
             Notice::Reconnected => return self.look(ctx),
@@ -106,12 +108,21 @@ impl Handler<Holders> for QueueActor {
 impl Handler<Wake> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, Wake(queues): Wake, ctx: &mut Self::Context) {
+    fn handle(&mut self, Wake { queues, reason }: Wake, ctx: &mut Self::Context) {
         for queue in &queues {
             self.dispatch.wake(Some(queue));
+            self.chooser.plain(Some(queue));
+            if reason == Reason::Needing {
+                self.chooser.wake(Some(queue));
+            }
+        }
+        if reason == Reason::Changed {
+            self.chooser.wake(None);
+            self.freed();
+            self.announce.insert(News::Freed);
         }
         self.serve(ctx);
-        self.announce.extend(queues);
+        self.announce.extend(queues.into_iter().map(News::Work));
         self.announce(ctx);
     }
 }

@@ -111,10 +111,24 @@ pub(super) struct Submit {
 #[rtype(result = "Vec<Option<AgentName>>")]
 pub(super) struct Holders(pub(super) Vec<TaskId>);
 
-/// There may be work: in one queue, or anywhere.
+/// There may be work in these queues.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Wake(pub(super) Vec<QueueName>);
+pub(super) struct Wake {
+    pub(super) queues: Vec<QueueName>,
+    pub(super) reason: Reason,
+}
+
+/// Why there may be work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Tasks came that need nothing.
+    Plain,
+    /// Tasks came, and some need something for themselves.
+    Needing,
+    /// Something changed that others may wait for.
+    Changed,
+}
 
 /// A task becomes due in so long.
 #[derive(Message)]

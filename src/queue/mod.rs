@@ -7,6 +7,9 @@
 //! that arrived meanwhile. It is woken by this host's own submits directly, by other hosts through
 //! LISTEN, and by a poll behind both.
 //!
+//! Tasks that need something for themselves, or that are limited, are chosen in a transaction of their
+//! own before the plain ones are claimed; `chooser` says when there is a reason to.
+//!
 //! # Guarantees
 //!
 //! - An outcome is published (to waiters, metrics, agents' records) only after it is committed.
@@ -25,12 +28,15 @@
 mod actor;
 mod batches;
 mod bulk;
+mod chooser;
+mod choosing;
 mod error;
 mod feed;
 mod graph;
 mod handle;
 mod handlers;
 mod lease;
+mod limits;
 mod messages;
 mod outcomes;
 mod plain;

@@ -27,6 +27,7 @@ impl QueueActor {
 
     /// Has the outcome of an attempt that began at `since` written with the next batch.
     pub(super) fn push(&mut self, assignment: &Assignment, outcome: Outcome, since: Instant) {
+        self.will_free(assignment);
         let policy = &self.terms.of(&assignment.queue).retry;
         let settlement = Settlement::of(assignment, outcome, policy, fastrand::f64());
         self.settling.push(settlement, since);
@@ -67,6 +68,7 @@ impl QueueActor {
         let states: HashMap<_, _> =
             settled.into_iter().map(|one| ((one.task, one.attempt), one.state)).collect();
         let mut changes = Vec::with_capacity(written.len());
+        self.written(&written, ctx);
         for settlement in written {
             self.tell_written(&settlement);
             let Some(state) = states.get(&(settlement.task, settlement.attempt)) else {
@@ -104,7 +106,7 @@ impl QueueActor {
         debug!(self.log, "attempt settled"; "task" => %settlement.task,
             "attempt" => settlement.attempt.0, "event" => settlement.outcome.as_str(), "to" => %state);
         match state {
-            TaskState::Pending => self.dispatch.wake(None),
+            TaskState::Pending => self.wake_all(),
             TaskState::Scheduled
                 if matches!(settlement.event, TaskEvent::FailedForNow | TaskEvent::Snoozed) =>
             {

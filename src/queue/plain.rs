@@ -17,6 +17,7 @@ use crate::{
     store::{
         Recovery, Store, StoreError,
         log::{self, Appended, Direct, Lanes, Range},
+        notify::News,
     },
     telemetry::Chain,
 };
@@ -190,9 +191,10 @@ impl QueueActor {
                     self.dispatch.submitted(&fleet, vec![assignment(task, entry)]);
                 } else {
                     self.dispatch.wake_plain(&task.queue);
-                    if !self.announce.contains(&task.queue) {
-                        self.announce.insert(task.queue);
+                    if self.chooser.plain(Some(&task.queue)) {
+                        self.dispatch.wake(Some(&task.queue));
                     }
+                    self.announce.insert(News::Work(task.queue));
                 }
             }
             // Whoever asked may be gone; the tasks are there.
@@ -223,10 +225,13 @@ impl QueueActor {
         for RangeClaim { fleet, queues, most } in self.dispatch.range_claims(CLAIM_MOST) {
             self.claims_under_way += 1;
             let (store, started) = (self.store.clone(), Instant::now());
-            let (limit, slot) = (self.patience(), self.host.slot);
+            let (limit, slot, whose) = (self.patience(), self.host.slot, fleet.clone());
             let send = async move {
-                let take = async |db: &_| log::claim(db, host, slot, &queues, most).await;
-                store.within(limit, take).await
+                store
+                    .within(limit, async |db| {
+                        log::claim(db, host, slot, &whose, &queues, most).await
+                    })
+                    .await
             };
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
                 this.claims_under_way -= 1;
@@ -343,6 +348,7 @@ fn assignment(task: NewTask, entry: Entry) -> Assignment {
         input: task.input,
         timeout: task.timeout,
         waited: std::time::Duration::ZERO,
+        frees: false,
         results: None,
         entry: Some(entry),
         terms: RunTerms::default(),

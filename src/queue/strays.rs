@@ -52,7 +52,7 @@ impl QueueActor {
                     info!(this.log, "tasks of a lost claim put back"; "count" => returned.len());
                 }
                 this.uncertain = false;
-                this.dispatch.wake(None);
+                this.wake_all();
                 this.serve(ctx);
             }
             Err(error) => {

@@ -88,7 +88,7 @@ impl QueueActor {
                 (this.on_lease)(this.lease.safe_until());
                 this.host = host;
                 this.plain.forget_claims();
-                this.dispatch.wake(None);
+                this.wake_all();
                 this.serve(ctx);
             }
             Err(error) => {

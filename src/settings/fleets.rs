@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use config::{Map, Value, ValueKind};
 
-use super::{check, command, context::Context, policies, reader::Section};
+use super::{check, command, context::Context, limits, policies, reader::Section};
 use crate::domain::{
     FleetName, MAX_NAME, QueueName,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
@@ -77,6 +77,7 @@ fn check_defaults(section: &Section<'_>) {
 /// The fields that can be read of a fleet and of the defaults alike.
 struct Fields {
     count: Option<u16>,
+    concurrency: Option<Option<u32>>,
     prefetch: Option<u16>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
@@ -97,6 +98,7 @@ fn fields(section: &Section<'_>) -> Fields {
     let hour = Duration::from_secs(60 * 60);
     Fields {
         count: section.number("count", 1..=MAX_COUNT),
+        concurrency: limits::concurrency(section, "concurrency"),
         prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
         env: env(section),
         env_pass: env_pass(section),
@@ -128,6 +130,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         protocol: protocol?,
         command: command?,
         count: fields.count?,
+        concurrency: fields.concurrency?,
         prefetch: fields.prefetch?,
         queues: queues?,
         cwd: fields.cwd?.unwrap_or_else(|| section.context.base(&section.origin())),
@@ -216,7 +219,11 @@ fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     let rules: [(&[&str], bool, &str); 3] = [
         (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
         (&["start_timeout", "prefetch"], protocol == Protocol::Worker, "a worker fleet"),
-        (&["task_timeout", "max_output"], protocol.takes_tasks(), "a fleet that takes tasks"),
+        (
+            &["task_timeout", "max_output", "concurrency"],
+            protocol.takes_tasks(),
+            "a fleet that takes tasks",
+        ),
     ];
     for (keys, applies, whose) in rules {
         for key in keys.iter().filter(|key| !applies && section.is_own(key)) {

@@ -5,7 +5,7 @@ use config::{Map, Value};
 use super::{
     Settings, check,
     context::Context,
-    database, fleets, host, http, layers, log,
+    database, fleets, host, http, layers, limits, log,
     problem::{Origin, Problem, Problems},
     queues,
     reader::Section,
@@ -49,6 +49,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     let log = all.section("log").and_then(|section| log::read(&section));
     let tasks = all.section("tasks").and_then(|section| tasks::read(&section));
     check::input_fits_body(&all, tasks.as_ref(), http.as_ref());
+    let limits = all.section("limits").and_then(|section| limits::all(&section));
     let (fleets, complete) = fleets::read(context, root);
     let queues = queues::read(context, root, &fleets, complete);
     let schedules = schedules::read(context, root, &queues, complete);
@@ -58,6 +59,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
         http: http?,
         log: log?,
         tasks: tasks?,
+        limits: limits?,
         queues,
         schedules,
         fleets,

@@ -19,6 +19,7 @@ mod fleets;
 mod host;
 mod http;
 mod layers;
+mod limits;
 mod load;
 mod log;
 mod mask;
@@ -48,6 +49,7 @@ use std::{
 };
 
 pub use component::Component;
+pub use limits::{format_rate, parse_rate};
 pub use load::load;
 pub use problem::{Origin, Problem, Problems};
 pub use secret::Secret;
@@ -57,6 +59,7 @@ pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 use crate::domain::{
     QueueName,
+    admission::{KeyPattern, Limit},
     fleet::Fleet,
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
@@ -75,6 +78,8 @@ pub struct Settings {
     pub log: Log,
     /// `[tasks]`: what a task is given that does not say otherwise.
     pub tasks: Tasks,
+    /// `[limits]`: limits of all hosts together.
+    pub limits: Limits,
     /// `[queues.NAME]`; every queue that a fleet serves is here, with defaults where it has no table.
     pub queues: BTreeMap<QueueName, Queue>,
     /// `[schedules.NAME]`, in the order of their names, each with whether it is made paused.
@@ -184,19 +189,54 @@ pub struct Tasks {
     pub settle_buffer: u32,
 }
 
+/// `[limits]`: limits of all hosts together.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Of all tasks.
+    pub all: Limit,
+    /// How long a task may be passed over before what it needs is kept for it.
+    pub patience: Duration,
+    /// `[limits.keys.PATTERN]`.
+    pub keys: BTreeMap<KeyPattern, Limit>,
+}
+
 /// `[queues.NAME]`.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Queue {
     /// Made paused the first time it is seen.
     pub paused: bool,
     /// What it is for, for people.
     pub description: String,
+    /// Of all its tasks together.
+    pub limit: Limit,
+    /// Of its tasks with one key, for each key.
+    pub key_limit: Limit,
+    /// Its share of the agents that serve other queues too.
+    pub weight: u32,
+    /// Whether its keys take turns.
+    pub fair: bool,
     /// How long an attempt of its tasks may run; the fleet's limit where absent.
     pub timeout: Option<Duration>,
     /// How many attempts of its tasks may fail; that of `[tasks]` where absent.
     pub max_attempts: Option<u32>,
     /// What differs from `[tasks.retry]`.
     pub retry: RetryTerms,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            paused: false,
+            description: String::new(),
+            limit: Limit::default(),
+            key_limit: Limit::default(),
+            weight: 1,
+            fair: false,
+            timeout: None,
+            max_attempts: None,
+            retry: RetryTerms::default(),
+        }
+    }
 }
 
 impl Settings {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use config::{Map, Value};
 
-use super::{Queue, check, context::Context, reader::Section, retries};
+use super::{Queue, check, context::Context, limits, reader::Section, retries};
 use crate::domain::{QueueName, fleet::Fleet};
 
 /// How long a queue may let an attempt run.
@@ -47,12 +47,19 @@ fn queue(context: &Context<'_>, path: &str, value: &Value) -> Option<Queue> {
     };
     let section = Section::new(context, path.to_owned(), table);
     let (paused, description) = (section.bool("paused"), section.text("description"));
+    let limit = limits::read(&section, "concurrency", "rate");
+    let key_limit = limits::read(&section, "key_concurrency", "key_rate");
+    let (weight, fair) = (section.number("weight", 1..=1000), section.bool("fair"));
     let timeout = section.given("timeout", |section, key| section.duration(key, TIMEOUT));
     let max_attempts = section.given("max_attempts", |section, key| section.number(key, 1..=100));
     let retry = section.section("retry").and_then(|section| retries::terms(&section));
     Some(Queue {
         paused: paused?,
         description: description?,
+        limit: limit?,
+        key_limit: key_limit?,
+        weight: weight?,
+        fair: fair?,
         timeout: timeout?,
         max_attempts: max_attempts?,
         retry: retry?,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Queue, Settings, fleets,
     layers::join,
+    limits::format_rate,
     log::{format_word, level_word},
     mask,
     policies::WHEN,
@@ -15,6 +16,7 @@ use super::{
     units::{format_duration, format_size},
 };
 use crate::domain::{
+    admission::Rate,
     fleet::Fleet,
     retry::{Cause, Growth, RetryPolicy},
     schedule::{Cadence, Schedule},
@@ -64,6 +66,7 @@ pub fn to_json(settings: &Settings) -> Value {
         },
         "log": log(settings),
         "tasks": tasks(settings),
+        "limits": limits(settings),
         "queues": queues.collect::<Map<_, _>>(),
         "schedules": schedules.collect::<Map<_, _>>(),
         "fleets": fleets.collect::<Map<_, _>>(),
@@ -84,6 +87,30 @@ fn log(settings: &Settings) -> Value {
         "agent_rotate_size": format_size(log.agent_rotate_size),
         "components": components.collect::<Map<_, _>>(),
     })
+}
+
+fn limits(settings: &Settings) -> Value {
+    let limits = &settings.limits;
+    let keys = limits.keys.iter().map(|(pattern, limit)| {
+        let limit = json!({
+            "concurrency": count_or_off(limit.concurrency),
+            "rate": rate_or_off(limit.rate),
+        });
+        (pattern.to_string(), limit)
+    });
+    json!({
+        "concurrency": count_or_off(limits.all.concurrency),
+        "patience": format_duration(limits.patience),
+        "keys": keys.collect::<Map<_, _>>(),
+    })
+}
+
+fn count_or_off(count: Option<u32>) -> Value {
+    count.map_or_else(|| json!(OFF), |count| json!(count))
+}
+
+fn rate_or_off(rate: Option<Rate>) -> Value {
+    json!(rate.map_or_else(|| OFF.to_owned(), format_rate))
 }
 
 fn tasks(settings: &Settings) -> Value {
@@ -159,6 +186,12 @@ fn of_queue(queue: &Queue) -> Value {
     json!({
         "paused": queue.paused,
         "description": queue.description,
+        "concurrency": count_or_off(queue.limit.concurrency),
+        "rate": rate_or_off(queue.limit.rate),
+        "key_concurrency": count_or_off(queue.key_limit.concurrency),
+        "key_rate": rate_or_off(queue.key_limit.rate),
+        "weight": queue.weight,
+        "fair": queue.fair,
         "timeout": duration_or_empty(queue.timeout),
         "max_attempts": number_or_empty(queue.max_attempts),
         "retry": {
@@ -201,6 +234,7 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
     if fleet.protocol.takes_tasks() {
         fields.push(("max_output", json!(format_size(fleet.max_output))));
         fields.push(("task_timeout", duration_or_off(fleet.task_timeout)));
+        fields.push(("concurrency", count_or_off(fleet.concurrency)));
     }
     match fleet.protocol {
         crate::domain::fleet::Protocol::Exec => {

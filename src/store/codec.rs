@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AgentName, Attempt, BatchId, GroupName, HostId, QueueName, ScheduleName, TaskId,
+    admission::NeedKind,
     batch::BatchEnd,
     graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
@@ -108,11 +109,36 @@ enum_columns!(
     FailureClass as "failure_class",
     BatchEnd as "batch_end",
     OutcomeWord as "attempt_outcome",
+    NeedKind as "need_kind",
+    LimitScope as "limit_scope",
     Origin as "schedule_origin",
     Overlap as "schedule_overlap",
     CatchUp as "schedule_catch_up",
     FiringOutcome as "firing_outcome"
 );
+
+/// Whose limit a row of `limits` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LimitScope {
+    /// That of all tasks.
+    All,
+    /// That of a fleet.
+    Fleet,
+    /// That of each key that a pattern means.
+    Key,
+}
+
+impl LimitScope {
+    const ALL: [Self; 3] = [Self::All, Self::Fleet, Self::Key];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Fleet => "fleet",
+            Self::Key => "key",
+        }
+    }
+}
 
 /// The word for how an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

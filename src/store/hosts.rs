@@ -139,6 +139,8 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         results: None,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::ZERO,
+        // Not known any more: better a look in vain.
+        frees: true,
         entry: None,
         terms: run_terms(fields)?,
     };

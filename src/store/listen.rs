@@ -13,7 +13,7 @@ use tokio_postgres::{AsyncMessage, Connection, Notification};
 
 use super::{
     Cause, Store, StoreError,
-    notify::{CANCEL_CHANNEL, WAKE_CHANNEL},
+    notify::{CANCEL_CHANNEL, FREED, WAKE_CHANNEL},
     statement::{Sql, sql},
 };
 use crate::{
@@ -34,6 +34,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub enum Notice {
     /// A queue got work; none: some queue did, by a submit in SQL that speaks for others too.
     Woken(Option<QueueName>),
+    /// Something was freed, or changed, that tasks of any queue may wait for.
+    Freed,
     /// A running task was called off.
     Cancelled(TaskId),
     /// Listening begins, the first time or again. What was said before was not heard.
@@ -164,6 +166,7 @@ async fn pass_on(
 fn read(said: &Notification) -> Option<Notice> {
     match said.channel() {
         WAKE_CHANNEL if said.payload() == ANY_QUEUE => Some(Notice::Woken(None)),
+        WAKE_CHANNEL if said.payload() == FREED => Some(Notice::Freed),
         WAKE_CHANNEL => said.payload().parse().ok().map(|queue| Notice::Woken(Some(queue))),
         CANCEL_CHANNEL => uuid::Uuid::try_parse(said.payload())
             .ok()

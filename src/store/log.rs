@@ -4,7 +4,7 @@
 //! changes is never undone; a task that turns out to be more than plain moves into `tasks`.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use super::{
     tasks::check,
 };
 use crate::domain::{
-    AgentName, Attempt, ClaimId, Entry, HostId, Lane, QueueName, TaskId,
+    AgentName, Attempt, ClaimId, Entry, FleetName, HostId, Lane, QueueName, TaskId,
     task::{Assignment, NewTask, Outcome, RunTerms, Settlement},
 };
 
@@ -29,6 +29,7 @@ const CLAIM: Sql = sql!("log/claim");
 const SETTLE: Sql = sql!("log/settle");
 const SETTLE_AGAIN: Sql = sql!("log/settle_again");
 const TRACK: Sql = sql!("log/track");
+const DIVERT: Sql = sql!("log/divert");
 const TRACK_PREDECESSOR: Sql = sql!("log/track_predecessor");
 
 /// The lanes of one data directory, by their queues.
@@ -143,16 +144,21 @@ pub struct Range {
 }
 
 /// Takes up to `most` plain tasks of these queues for `host`, all from one lane; nothing where none
-/// waits, or the lease of `host` has ended. The lane of `slot` goes first among the equally old.
+/// waits, or the lease of `host` has ended.
+///
+/// The lane of `slot` goes first among the equally old. What is limited is passed over, also where
+/// `fleet` is.
 pub async fn claim(
     db: &impl GenericClient,
     host: HostId,
     slot: Uuid,
+    fleet: &FleetName,
     queues: &[QueueName],
     most: usize,
 ) -> Result<Option<Range>, StoreError> {
     let claim = ClaimId(Uuid::now_v7());
-    let rows = CLAIM.query(db, &[&host, &slot, &queues, &int(most), &claim.0]).await?;
+    let rows =
+        CLAIM.query(db, &[&host, &slot, &queues, &int(most), &claim.0, &fleet.as_str()]).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let fields = CLAIM.fields(first);
     let (lane, queue): (i32, QueueName) = (fields.get("lane")?, fields.get("queue")?);
@@ -174,6 +180,7 @@ pub async fn claim(
             input: fields.get("input")?,
             timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
             waited: Duration::from_millis(fields.count("waited_ms")?),
+            frees: false,
             results: None,
             entry: Some(Entry { lane: Lane(lane), number: fields.get("number")?, claim }),
             terms: RunTerms::default(),
@@ -248,6 +255,19 @@ pub async fn track(
     let (ids, agents): (Vec<TaskId>, Vec<Option<&AgentName>>) = tasks.iter().copied().unzip();
     let row = TRACK.query_opt(db, &[&ids, &agents]).await?;
     row.map_or(Ok(0), |row| TRACK.fields(&row).count("moved"))
+}
+
+/// Moves plain tasks of these queues into `tasks`, until `most` wait there of each: what is limited is
+/// chosen from there. Returns how many it moved.
+pub(super) async fn divert(
+    db: &impl GenericClient,
+    host: HostId,
+    queues: &BTreeSet<QueueName>,
+    most: usize,
+) -> Result<u64, StoreError> {
+    let queues: Vec<&QueueName> = queues.iter().collect();
+    let row = DIVERT.query_opt(db, &[&host, &queues, &int(most)]).await?;
+    row.map_or(Ok(0), |row| DIVERT.fields(&row).count("moved"))
 }
 
 /// Moves into `tasks` what the hosts on `slot` hold of the log, before another takes the slot. The

@@ -77,8 +77,15 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V12__members",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0012_members.sql")),
+        name: "V12__admission",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0012_admission.sql"
+        )),
+    },
+    File {
+        name: "V13__members",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0013_members.sql")),
     },
 ];
 

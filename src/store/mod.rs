@@ -25,6 +25,7 @@
 //! still delivers what was sent before, once the network lets it. Most statements do no harm then;
 //! for claims, and for putting back what nobody knows of, see `sever.rs`.
 
+pub mod admission;
 pub mod batches;
 mod codec;
 mod connect;
@@ -35,6 +36,7 @@ pub mod feed;
 pub mod groups;
 pub mod hosts;
 pub mod leader;
+pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod migrate;
@@ -198,11 +200,30 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        transact(&mut self.client().await?, work).await
+    }
+
+    /// Does `work` in one transaction, and gives it up after `limit`, as [`Store::within`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::transact`]; [`StoreError::Silent`] after `limit`: it may have been committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::transact`].
+    pub async fn transact_within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::transaction)?;
-        let result = work(&transaction).await?;
-        transaction.commit().await.map_err(StoreError::transaction)?;
-        Ok(result)
+        if let Ok(result) = tokio::time::timeout(limit, transact(&mut client, work)).await {
+            return result;
+        }
+        // Back in the pool, it would make the next one wait behind what hangs.
+        drop(Client::take(client));
+        Err(StoreError::Silent { limit })
     }
 
     /// Asks the server for an answer.
@@ -231,4 +252,16 @@ impl Store {
     pub fn close(&self) {
         self.pool.close();
     }
+}
+
+async fn transact<T>(
+    client: &mut Client,
+    work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let failed =
+        |source| StoreError::Statement { statement: "transaction", source: Cause::from(source) };
+    let transaction = client.transaction().await.map_err(failed)?;
+    let result = work(&transaction).await?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(result)
 }

@@ -17,12 +17,34 @@ pub(super) const CANCEL_CHANNEL: &str = "hostler_cancel";
 const WAKE: Sql = sql!("notify/wake");
 const CANCEL: Sql = sql!("notify/cancel");
 
-/// Says that these queues got work.
+/// What other hosts are told.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// A queue got work.
+    Work(QueueName),
+    /// Something was freed, or changed, that tasks of any queue may wait for.
+    Freed,
+}
+
+/// What stands for [`News::Freed`]: no name of a queue.
+pub(super) const FREED: &str = "!";
+
+impl News {
+    const fn payload(&self) -> &str {
+        match self {
+            Self::Work(queue) => queue.as_str(),
+            Self::Freed => FREED,
+        }
+    }
+}
+
+/// Tells the other hosts.
 ///
 /// Never in the transaction that submits: such commits queue for one lock of the whole server.
-/// Send one for many submits.
-pub async fn wake(db: &impl GenericClient, queues: &[QueueName]) -> Result<(), StoreError> {
-    WAKE.query(db, &[&queues]).await?;
+/// Say it once for many submits.
+pub async fn say(db: &impl GenericClient, news: &[News]) -> Result<(), StoreError> {
+    let payloads: Vec<&str> = news.iter().map(News::payload).collect();
+    WAKE.query(db, &[&payloads]).await?;
     Ok(())
 }
 

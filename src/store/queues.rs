@@ -1,19 +1,22 @@
 //! Statements on the `queues` table.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use tokio_postgres::types::Json;
 
 use super::{
     StoreError,
     codec::{int4, milliseconds},
+    limits::{LimitColumns, limit_of},
     statement::{Sql, sql},
 };
 use crate::{
     domain::{
         QueueName,
-        record::QueueRecord,
+        admission::{KeyPattern, QueueChange, Until},
+        record::{QueueLimits, QueueRecord, RateRecord},
         retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
         task::TaskState,
     },
@@ -23,13 +26,37 @@ use crate::{
 const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
 const MISSING: Sql = sql!("queues/missing");
+const LIMIT: Sql = sql!("queues/limit");
 const SET_TERMS: Sql = sql!("queues/set_terms");
 const EXISTS: Sql = sql!("queues/exists");
 const PAUSE: Sql = sql!("queues/pause");
 const RESUME: Sql = sql!("queues/resume");
+const END_PAUSES: Sql = sql!("queues/end_pauses");
 
-/// Makes the queues that are not there yet. One that is gets its new description; whether it is
-/// paused stays as operators left it.
+/// The parameters of statements: a time, or milliseconds.
+pub(super) fn until_columns(until: Until) -> (Option<Timestamp>, Option<i64>) {
+    match until {
+        Until::Resumed => (None, None),
+        Until::At(time) => (Some(time), None),
+        Until::For(length) => (None, Some(milliseconds(length))),
+    }
+}
+
+/// Pauses whose time has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndedPauses {
+    /// The queues that run again.
+    pub queues: Vec<QueueName>,
+    /// The keys that do.
+    pub keys: Vec<KeyPattern>,
+    /// How long until the next pause ends.
+    pub next: Option<Duration>,
+}
+
+/// Makes the queues that are not there yet.
+///
+/// One that is gets its new description, and its new limits where the settings say something else
+/// than when they were last ensured; whether it is paused stays as operators left it.
 pub async fn ensure(
     db: &impl GenericClient,
     queues: &[(QueueName, settings::Queue)],
@@ -40,7 +67,24 @@ pub async fn ensure(
     let names: Vec<&QueueName> = queues.keys().copied().collect();
     let descriptions: Vec<&str> = queues.values().map(|queue| &*queue.description).collect();
     let paused: Vec<bool> = queues.values().map(|queue| queue.paused).collect();
-    ENSURE.query(db, &[&names, &descriptions, &paused]).await?;
+    let all: LimitColumns = queues.values().map(|queue| queue.limit).collect();
+    let of_keys: LimitColumns = queues.values().map(|queue| queue.key_limit).collect();
+    let weights: Vec<i32> = queues.values().map(|queue| int4(queue.weight)).collect();
+    let fair: Vec<bool> = queues.values().map(|queue| queue.fair).collect();
+    let given = [
+        &names as _,
+        &descriptions as _,
+        &paused as _,
+        &all.concurrency as _,
+        &all.rate_count as _,
+        &all.rate_per_ms as _,
+        &of_keys.concurrency as _,
+        &of_keys.rate_count as _,
+        &of_keys.rate_per_ms as _,
+        &weights as _,
+        &fair as _,
+    ];
+    ENSURE.query(db, &given).await?;
     Ok(())
 }
 
@@ -90,11 +134,23 @@ pub async fn list(db: &impl GenericClient) -> Result<Vec<QueueRecord>, StoreErro
         let fields = LIST.fields(&row);
         let name: QueueName = fields.get("name")?;
         if queues.last().is_none_or(|last| last.name != name) {
+            let limit = limit_of(&fields, ["concurrency", "rate_count", "rate_per_ms"])?;
+            let key_limit =
+                limit_of(&fields, ["key_concurrency", "key_rate_count", "key_rate_per_ms"])?;
             queues.push(QueueRecord {
                 name,
                 description: fields.get("description")?,
                 paused: fields.get("paused")?,
                 paused_reason: fields.get("paused_reason")?,
+                paused_until: fields.get("paused_until")?,
+                limits: QueueLimits {
+                    concurrency: limit.concurrency,
+                    rate: limit.rate.map(RateRecord::of),
+                    key_concurrency: key_limit.concurrency,
+                    key_rate: key_limit.rate.map(RateRecord::of),
+                    weight: fields.count("weight")?,
+                    fair: fields.get("fair")?,
+                },
                 depth: BTreeMap::new(),
                 oldest_pending_ms: fields.count_opt("waited_ms")?,
             });
@@ -106,6 +162,32 @@ pub async fn list(db: &impl GenericClient) -> Result<Vec<QueueRecord>, StoreErro
         }
     }
     Ok(queues)
+}
+
+/// Changes the limits of a queue; what runs goes on. False if there is no such queue.
+pub async fn limit(
+    db: &impl GenericClient,
+    queue: &QueueName,
+    change: &QueueChange,
+) -> Result<bool, StoreError> {
+    let all: LimitColumns = [change.limit.settled()].into_iter().collect();
+    let of_keys: LimitColumns = [change.key_limit.settled()].into_iter().collect();
+    let given = [
+        queue as _,
+        &change.limit.concurrency.is_some() as _,
+        &all.concurrency[0] as _,
+        &change.limit.rate.is_some() as _,
+        &all.rate_count[0] as _,
+        &all.rate_per_ms[0] as _,
+        &change.key_limit.concurrency.is_some() as _,
+        &of_keys.concurrency[0] as _,
+        &change.key_limit.rate.is_some() as _,
+        &of_keys.rate_count[0] as _,
+        &of_keys.rate_per_ms[0] as _,
+        &change.weight.map(int4) as _,
+        &change.fair as _,
+    ];
+    Ok(LIMIT.query_opt(db, &given).await?.is_some())
 }
 
 /// Whether there is such a queue.
@@ -121,11 +203,29 @@ pub async fn pause(
     db: &impl GenericClient,
     queue: &QueueName,
     reason: &str,
+    until: Until,
 ) -> Result<bool, StoreError> {
-    Ok(PAUSE.query_opt(db, &[queue, &reason]).await?.is_some())
+    let (at, length) = until_columns(until);
+    Ok(PAUSE.query_opt(db, &[queue, &reason, &at, &length]).await?.is_some())
 }
 
 /// Lets the tasks of a queue run again. False if there is no such queue.
 pub async fn resume(db: &impl GenericClient, queue: &QueueName) -> Result<bool, StoreError> {
     Ok(RESUME.query_opt(db, &[queue]).await?.is_some())
+}
+
+/// Takes down the pauses whose time has come, so that listings and operators see it. Claims need no
+/// such thing: they go by the time.
+pub async fn end_pauses(db: &impl GenericClient) -> Result<EndedPauses, StoreError> {
+    let Some(row) = END_PAUSES.query_opt(db, &[]).await? else {
+        return Ok(EndedPauses::default());
+    };
+    let fields = END_PAUSES.fields(&row);
+    let keys: Vec<&str> = fields.get("keys")?;
+    let keys = keys.into_iter().map(|key| key.parse().map_err(|_| fields.unknown("keys")));
+    Ok(EndedPauses {
+        queues: fields.get("queues")?,
+        keys: keys.collect::<Result<_, _>>()?,
+        next: fields.count_opt("next_ms")?.map(Duration::from_millis),
+    })
 }

@@ -86,7 +86,16 @@ impl<'a> Fields<'a> {
         value.map(|value| T::try_from(value.0).map_err(|_| self.unknown(column))).transpose()
     }
 
-    fn unknown(&self, column: &'static str) -> StoreError {
+    /// The value of `column`, a text that parses.
+    pub(super) fn parsed<T: std::str::FromStr>(
+        &self,
+        column: &'static str,
+    ) -> Result<T, StoreError> {
+        self.get::<&str>(column)?.parse().map_err(|_| self.unknown(column))
+    }
+
+    /// The error of a value that this program does not know.
+    pub(super) const fn unknown(&self, column: &'static str) -> StoreError {
         StoreError::UnknownValue { statement: self.statement, column }
     }
 }

@@ -29,6 +29,8 @@ keys! {
     ATTEMPT = "attempt",
     /// The name of a queue.
     QUEUE = "queue",
+    /// The name of a key, or the pattern of keys, that tasks are counted by.
+    KEY = "key",
     /// The name of a schedule.
     SCHEDULE = "schedule",
     /// The number of a leadership among the hosts.

@@ -56,6 +56,7 @@ fn assignment(params: &Value) -> Assignment {
         results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        frees: false,
         entry: None,
         terms: RunTerms::default(),
     }

@@ -1,5 +1,6 @@
 -- log/claim: take up to $4 plain tasks for host $1, from one lane of the queues $3, as claim $5: of
---     the lanes, the one whose next task is oldest. Returns one row per task, in their order.
+--     the lanes, the one whose next task is oldest. Returns one row per task, in their order. What is
+--     limited is passed over, as by tasks/claim: limited queues, and all where fleet $6 is.
 -- State: pending -> running, which is `step(Pending, Claimed)`, for attempt 1.
 -- Locks: the host's row, shared, and only while its lease holds, as tasks/claim does; then the
 --     lane's cursor: SKIP LOCKED, so that claimers never wait for each other. A head that is not
@@ -17,8 +18,18 @@ WITH host AS MATERIALIZED (
     JOIN hostler.queues ON queues.name = log_cursors.queue
     JOIN hostler.log_tasks AS next
         ON next.lane = log_cursors.lane AND next.number = log_cursors.taken + 1
-    WHERE log_cursors.queue = ANY ($3::text[]) AND NOT queues.paused
+    WHERE log_cursors.queue = ANY ($3::text[]) AND NOT queues.limited
+        AND (NOT queues.paused OR queues.paused_until <= now())
         AND log_lanes.head > log_cursors.taken
+        AND NOT EXISTS (
+            SELECT FROM hostler.limits
+            WHERE limits.limited
+                AND (limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $6)
+        )
+        AND NOT EXISTS (
+            SELECT FROM hostler.queues AS weighed
+            WHERE weighed.name = ANY ($3::text[]) AND weighed.weight <> 1
+        )
     ORDER BY next.created_at, (log_lanes.slot = $2) DESC
     LIMIT 1
     FOR UPDATE OF log_cursors SKIP LOCKED

@@ -1,7 +1,7 @@
 -- log/submit: append plain tasks: to the lanes $1, each as the $2-th new one of its lane, with ids
 --     $3, kinds $4, inputs $5, most attempts $6, time limits $7 (milliseconds). The lanes $8, each
 --     once, grow by $9. Where $10 is a host, its agents take the first $12 new ones of each lane at
---     once, by the claims $11, unless others wait before them. Returns one row per lane: the number
+--     once, by the claims $11, unless others wait before them, or something is limited. Returns one row per lane: the number
 --     before its first new task, and up to which they are claimed.
 -- State: a new task, pending; running where it is claimed.
 -- Locks: the lanes' rows, until the commit, so that numbers are committed in their order; then the
@@ -35,7 +35,11 @@ WITH wish AS MATERIALIZED (
     JOIN wish ON wish.lane = grown.lane
     JOIN hostler.queues ON queues.name = grown.queue
     WHERE log_cursors.lane = grown.lane AND log_cursors.taken = grown.base AND wish.most > 0
-        AND NOT queues.paused
+        AND NOT queues.limited AND (NOT queues.paused OR queues.paused_until <= now())
+        AND NOT EXISTS (
+            SELECT FROM hostler.limits WHERE limits.limited AND limits.scope IN ('all', 'fleet')
+        )
+        AND NOT EXISTS (SELECT FROM hostler.queues AS weighed WHERE weighed.weight <> 1)
     RETURNING log_cursors.lane, log_cursors.taken, grown.base, wish.claim, host.id AS host
 ), claimed AS (
     INSERT INTO hostler.log_claims (id, host_id, lane, first, last)

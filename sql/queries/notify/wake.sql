@@ -1,4 +1,5 @@
--- notify/wake: tell every host that the queues $1 got work. Never in the transaction that
+-- notify/wake: tell every host that the queues $1 got work; `!` among them says that something was
+--     freed that tasks of any queue may wait for. Never in the transaction that
 --     submits: a commit with a NOTIFY holds a lock of the whole server while it is flushed.
 -- State: none.
 -- Locks: the server's notification queue, at commit.

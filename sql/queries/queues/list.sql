@@ -1,13 +1,21 @@
--- queues/list: every queue with the number of its tasks in each state that is not final, and the
---     milliseconds that its oldest pending task could have run. One row per queue and state, and
---     one with no state for a queue without such tasks.
+-- queues/list: every queue with its limits, how many of its tasks are in each state that is not
+--     final, and the milliseconds that its oldest pending task could have run. One row per queue and
+--     state, and one with no state for a queue without such tasks.
 -- State: none.
 -- Locks: none.
--- Index: tasks_listed and tasks_pending, once per queue, and without the table where it has been
---     vacuumed. What has finished costs nothing; a deep backlog is counted, but not that of the log.
-SELECT queues.name, queues.description, queues.paused, queues.paused_reason,
+-- Index: tasks_listed, tasks_pending and tasks_needing, once per queue, and without the table where
+--     it has been vacuumed. What has finished costs nothing; a deep backlog is counted, but not that
+--     of the log.
+SELECT queues.name, queues.description, pause.holds AS paused,
+    CASE WHEN pause.holds THEN queues.paused_reason END AS paused_reason,
+    CASE WHEN pause.holds THEN queues.paused_until END AS paused_until,
+    queues.concurrency, queues.rate_count, queues.rate_per_ms, queues.key_concurrency,
+    queues.key_rate_count, queues.key_rate_per_ms, queues.weight, queues.fair,
     depth.state, depth.tasks, oldest.waited_ms
 FROM hostler.queues
+CROSS JOIN LATERAL (
+    SELECT queues.paused AND coalesce(queues.paused_until > now(), true) AS holds
+) AS pause
 LEFT JOIN LATERAL (
     SELECT counted.state, sum(counted.tasks)::bigint AS tasks
     FROM (
@@ -44,7 +52,11 @@ LEFT JOIN LATERAL (
     FROM (
         SELECT min(tasks.run_at) AS since
         FROM hostler.tasks
-        WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+        WHERE tasks.queue = queues.name AND tasks.state = 'pending' AND tasks.lane IS NULL
+        UNION ALL
+        SELECT min(tasks.run_at)
+        FROM hostler.tasks
+        WHERE tasks.queue = queues.name AND tasks.state = 'pending' AND tasks.lane IS NOT NULL
         UNION ALL
         SELECT next.created_at
         FROM hostler.log_cursors

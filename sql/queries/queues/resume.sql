@@ -2,4 +2,7 @@
 -- State: none.
 -- Locks: the queue's row.
 -- Index: queues_pkey.
-UPDATE hostler.queues SET paused = false, paused_reason = NULL WHERE name = $1 RETURNING name;
+UPDATE hostler.queues
+SET paused = false, paused_reason = NULL, paused_until = NULL
+WHERE name = $1
+RETURNING name;

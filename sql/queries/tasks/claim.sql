@@ -1,5 +1,8 @@
--- tasks/claim: hand tasks of the queues $2, of priority $5 and higher, to the agents $3 of host $1:
---     as many as there are agents, or fewer. Returns one row per task, in the order of the agents.
+-- tasks/claim: hand tasks of the queues $2, of priority $5 and higher, to the agents $3 (of fleet $6)
+--     of host $1: as many as there are agents, or fewer. Returns one row per task, in the order of
+--     the agents. Tasks that need something are left to tasks/begin; so is whatever is limited:
+--     those of a limited queue, and all where the fleet or everything is, or where queues take turns
+--     by their weights.
 -- State: pending -> running, which is `step(Pending, Claimed)`.
 -- Locks: the host's row, shared, and only while its lease holds: a take-over waits for this claim,
 --     and a claim that waited for a take-over finds no host. SKIP LOCKED on the tasks, so that
@@ -18,12 +21,22 @@ WITH host AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT tasks.id, tasks.priority
         FROM hostler.tasks
-        WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+        WHERE tasks.queue = queues.name AND tasks.state = 'pending' AND tasks.lane IS NULL
             AND tasks.priority >= $5::smallint
         ORDER BY tasks.priority DESC, tasks.id
         LIMIT cardinality($3::text[]) + $4::integer
     ) AS best
-    WHERE queues.name = ANY ($2::text[]) AND NOT queues.paused
+    WHERE queues.name = ANY ($2::text[]) AND NOT queues.limited
+        AND (NOT queues.paused OR queues.paused_until <= now())
+        AND NOT EXISTS (
+            SELECT FROM hostler.limits
+            WHERE limits.limited
+                AND (limits.scope = 'all' OR limits.scope = 'fleet' AND limits.name = $6)
+        )
+        AND NOT EXISTS (
+            SELECT FROM hostler.queues AS weighed
+            WHERE weighed.name = ANY ($2::text[]) AND weighed.weight <> 1
+        )
     ORDER BY best.priority DESC, best.id
 ), due AS MATERIALIZED (
     SELECT locked.id, ranked.place

@@ -1,9 +1,9 @@
--- tasks/get: task $1 with its input, its result, its newest failure and up to 1000 of the tasks that
---     it depends on and waits for. No row if it is unknown.
+-- tasks/get: task $1 with its input, its result, its newest failure, what it needs, and up to 1000 of
+--     the tasks that it depends on and waits for. No row if it is unknown.
 -- State: none.
 -- Locks: none.
 -- Index: tasks_pkey, task_inputs_pkey, task_results_pkey, attempts_pkey, task_failures_pkey,
---     dependents_pkey, dependencies_pkey; log_tasks_id.
+--     task_needs_pkey, dependents_pkey, dependencies_pkey, log_tasks_id.
 SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inputs.input,
     task_results.output, coalesce(late.class, failure.class) AS class,
     coalesce(late.message, failure.message) AS message,
@@ -12,6 +12,7 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     tasks.idempotency_key, tasks.host_id, tasks.agent, tasks.cancel_requested, tasks.created_at,
     tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at,
+    needed.kinds, needed.names,
     dependents.policy, dependents.template,
     CASE WHEN dependents.policy IS NOT NULL THEN ARRAY(
         SELECT depends_on FROM hostler.dependencies
@@ -39,12 +40,17 @@ LEFT JOIN LATERAL (
     ORDER BY attempts.attempt DESC
     LIMIT 1
 ) AS failure ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(task_needs.kind) AS kinds, array_agg(task_needs.name) AS names
+    FROM hostler.task_needs
+    WHERE task_needs.task_id = tasks.id AND tasks.lane IS NOT NULL
+) AS needed ON true
 WHERE tasks.id = $1
 UNION ALL
 SELECT record.id, record.queue, record.kind, record.state, 0::smallint, record.input,
     record.output, NULL, NULL, NULL, record.attempt, 0, record.max_attempts, record.timeout_ms,
     NULL, NULL, NULL, CASE WHEN record.state = 'running' THEN record.host_id END, NULL, false,
     record.created_at, record.created_at, record.started_at, record.finished_at,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM hostler.log_records AS record
 WHERE record.id = $1;

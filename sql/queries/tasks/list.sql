@@ -79,6 +79,7 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     tasks.idempotency_key, tasks.host_id, tasks.agent, tasks.cancel_requested, tasks.created_at,
     tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at,
+    needed.kinds, needed.names,
     dependents.policy, dependents.template,
     CASE WHEN dependents.policy IS NOT NULL THEN ARRAY(
         SELECT depends_on FROM hostler.dependencies
@@ -106,13 +107,18 @@ LEFT JOIN LATERAL (
     ORDER BY attempts.attempt DESC
     LIMIT 1
 ) AS failure ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(task_needs.kind) AS kinds, array_agg(task_needs.name) AS names
+    FROM hostler.task_needs
+    WHERE task_needs.task_id = tasks.id AND tasks.lane IS NOT NULL
+) AS needed ON true
 WHERE tasks.id = ANY (ARRAY(SELECT shown.id FROM shown))
 UNION ALL
 SELECT record.id, record.queue, record.kind, record.state, 0::smallint, record.input,
     record.output, NULL, NULL, NULL, record.attempt, 0, record.max_attempts, record.timeout_ms,
     NULL, NULL, NULL, CASE WHEN record.state = 'running' THEN record.host_id END, NULL, false,
     record.created_at, record.created_at, record.started_at, record.finished_at,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM hostler.log_records AS record
 WHERE record.id = ANY (ARRAY(SELECT logged.id FROM logged ORDER BY logged.id DESC LIMIT $5::bigint))
 ORDER BY id DESC

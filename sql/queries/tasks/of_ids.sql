@@ -10,6 +10,7 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     tasks.idempotency_key, tasks.host_id, tasks.agent, tasks.cancel_requested, tasks.created_at,
     tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at,
+    needed.kinds, needed.names,
     dependents.policy, dependents.template,
     CASE WHEN dependents.policy IS NOT NULL THEN ARRAY(
         SELECT depends_on FROM hostler.dependencies
@@ -37,5 +38,10 @@ LEFT JOIN LATERAL (
     ORDER BY attempts.attempt DESC
     LIMIT 1
 ) AS failure ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(task_needs.kind) AS kinds, array_agg(task_needs.name) AS names
+    FROM hostler.task_needs
+    WHERE task_needs.task_id = tasks.id AND tasks.lane IS NOT NULL
+) AS needed ON true
 WHERE tasks.id = ANY ($1::uuid[])
 ORDER BY tasks.id DESC;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::output::{Table, Tone, ago, brief, card, local, or_dash, span, task_tone};
 use crate::{
     domain::{
-        record::{AttemptRecord, Page, TaskError, TaskRecord, TimeoutFrom},
+        record::{AttemptRecord, Page, TaskError, TaskRecord, TimeoutFrom, WaitRecord},
         retry::{Cause, Growth, RetryTerms},
     },
     settings::format_duration,
@@ -70,6 +70,12 @@ pub(in crate::cli) fn sheet(
     ];
     lines.extend(task.group.as_ref().map(|group| ("group", group.to_string())));
     lines.extend(task.batch.map(|batch| ("batch", batch.to_string())));
+    for (kind, name) in task.needs.rows() {
+        lines.push(("needs", format!("{kind} {name}")));
+    }
+    for wait in task.waits_for.iter().flatten() {
+        lines.push(("waits for", waits_for(wait, now)));
+    }
     if task.cancel_requested {
         lines.push(("cancel", "requested; its agent has not let go yet".to_owned()));
     }
@@ -96,6 +102,22 @@ pub(in crate::cli) fn sheet(
     if !attempts.is_empty() {
         text.push('\n');
         text.push_str(&history(attempts));
+    }
+    text
+}
+
+/// One thing that a task waits for: `lock repo, held by tsk_… since 3m ago`.
+fn waits_for(wait: &WaitRecord, now: Timestamp) -> String {
+    let mut text = format!("{} {}", wait.kind.as_str(), wait.name);
+    if let Some(holder) = wait.holder {
+        let since = wait.since.map(|at| format!(" since {}", ago(at, now)));
+        text.push_str(&format!(", {holder} has it{}", since.unwrap_or_default()));
+    }
+    if let Some(reason) = &wait.reason {
+        text.push_str(&format!(": {reason}"));
+    }
+    if let Some(until) = wait.until {
+        text.push_str(&format!(", until {}", local(until)));
     }
     text
 }
@@ -179,6 +201,8 @@ mod tests {
     use super::*;
     use crate::domain::{
         Attempt, TaskId,
+        admission::{NeedKind, Needs},
+        record::WaitKind,
         task::{FailureClass, TaskState},
     };
 
@@ -216,10 +240,19 @@ mod tests {
             started_at: Some(at(1)),
             finished_at: Some(at(2)),
             depends_on: Vec::new(),
-            waits_for: Vec::new(),
             blocked_reason: None,
             on_dependency_failure: None,
             template: false,
+            needs: Needs::from_rows([(NeedKind::Exclusive, "repo"), (NeedKind::Read, "src/**")])
+                .unwrap(),
+            waits_for: Some(vec![WaitRecord {
+                kind: WaitKind::Lock,
+                name: "repo".to_owned(),
+                holder: Some("tsk_00000000000000000000000000000009".parse().unwrap()),
+                since: Some("2030-01-31T08:00:00Z".parse().unwrap()),
+                until: None,
+                reason: None,
+            }]),
         }
     }
 
@@ -262,6 +295,8 @@ mod tests {
             "2 (2 of 2 failed)",
             "timeout    1m",
             "group      import\n",
+            "needs      read src/**",
+            "waits for  lock repo, tsk_00000000000000000000000000000009 has it since",
             "output\n  line one\n  line two\n",
             "1        failed   echo-1  1s    exit: exit status 3 boom",
         ];

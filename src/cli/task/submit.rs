@@ -20,6 +20,8 @@ use super::{
 use crate::{
     domain::{
         BatchId, GroupName, QueueName, TaskId,
+        admission::{Access, Label, LockUse, Mode, PathUse},
+        glob::Glob,
         graph::DependencyPolicy,
         record::{SubmitOutcome, Submitted},
     },
@@ -38,6 +40,7 @@ const TASKS: &str = "/api/v1/tasks";
     {\"ref\": \"a\"}, {\"depends_on\": [\"a\"]}.\n\nExamples:\n  \
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
+    hostler task submit --kind fix --writes 'src/http/**' --share branch:main --limit-key account:alice\n  \
     hostler task submit --kind deploy --depends-on tsk_0198c1d2…,tsk_0198c1d3…\n  \
     hostler task submit --kind reindex --unique all --on-conflict replace --delay 10s\n  \
     hostler task submit --jsonl tasks.jsonl")]
@@ -76,6 +79,21 @@ pub(in crate::cli) struct Submit {
     /// A second submit with the same key is the same task
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Hold this lock alone while it runs; may be given again
+    #[arg(long = "lock", value_name = "NAME")]
+    locks: Vec<Label>,
+    /// Share this lock while it runs; may be given again
+    #[arg(long = "share", value_name = "NAME")]
+    shares: Vec<Label>,
+    /// Write these files while it runs, as in 'src/http/**': nobody else uses them; may be given again
+    #[arg(long = "writes", value_name = "GLOB")]
+    writes: Vec<Glob>,
+    /// Read these files while it runs: nobody writes them; may be given again
+    #[arg(long = "reads", value_name = "GLOB")]
+    reads: Vec<Glob>,
+    /// Count for this key, as in account:alice; may be given again
+    #[arg(long = "limit-key", value_name = "KEY")]
+    limit_keys: Vec<Label>,
     /// Wait for these tasks first; with commas, or given several times
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
     depends_on: Vec<TaskId>,
@@ -103,8 +121,8 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "deadline", "retry", "timeout", "key", "wait", "count",
-          "depends_on"])]
+          "run_at", "delay", "max_attempts", "deadline", "retry", "timeout", "key", "locks", "shares",
+          "writes", "reads", "limit_keys", "wait", "count", "depends_on"])]
     jsonl: Option<String>,
 }
 
@@ -152,6 +170,18 @@ impl Submit {
         Ok(exit)
     }
 
+    fn locks(&self) -> Vec<LockUse> {
+        let lock = |mode| move |name: &Label| LockUse { name: name.clone(), mode };
+        let alone = self.locks.iter().map(lock(Mode::Exclusive));
+        alone.chain(self.shares.iter().map(lock(Mode::Shared))).collect()
+    }
+
+    fn paths(&self) -> Vec<PathUse> {
+        let path = |mode| move |glob: &Glob| PathUse { glob: glob.clone(), mode };
+        let writes = self.writes.iter().map(path(Access::Write));
+        writes.chain(self.reads.iter().map(path(Access::Read))).collect()
+    }
+
     /// The task as the API takes it.
     fn object(&self) -> Outcome<Map<String, Value>> {
         let millis = |duration: Duration| format!("{}ms", duration.as_millis());
@@ -167,6 +197,9 @@ impl Submit {
             retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
+            locks: self.locks(),
+            paths: self.paths(),
+            keys: self.limit_keys.clone(),
             reference: None,
             depends_on: self.depends_on.iter().map(ToString::to_string).collect(),
             on_dependency_failure: self.on_dependency_failure,
@@ -257,6 +290,25 @@ mod tests {
         let expected = json!({"queue": "gpu", "kind": "big", "input": [1], "priority": -3,
             "delay": "90000ms", "max_attempts": 4, "timeout": "2000ms", "idempotency_key": "k"});
         assert_eq!(object(&line), expected);
+        let needs = [
+            "--lock",
+            "a",
+            "--lock",
+            "b",
+            "--share",
+            "c",
+            "--writes",
+            "src/**",
+            "--reads",
+            "docs/*",
+            "--limit-key",
+            "account:x",
+        ];
+        let expected = json!({"locks": [{"name": "a", "mode": "exclusive"},
+            {"name": "b", "mode": "exclusive"}, {"name": "c", "mode": "shared"}],
+            "paths": [{"glob": "src/**", "mode": "write"}, {"glob": "docs/*", "mode": "read"}],
+            "keys": ["account:x"]});
+        assert_eq!(object(&needs), expected);
         let line = ["--retry", "kind=fixed", "--retry", "jitter=0.25", "--retry", "never_on=a,b:1"];
         let retry = json!({"kind": "fixed", "jitter": 0.25, "never_on": ["a", "b:1"]});
         assert_eq!(object(&line), json!({ "retry": retry }));

@@ -17,6 +17,7 @@ fn fleet(name: &str, protocol: Protocol) -> Fleet {
         protocol,
         command: vec!["run".to_owned()],
         count: 2,
+        concurrency: None,
         prefetch: 1,
         queues: Vec::new(),
         cwd: PathBuf::from("/"),

@@ -163,10 +163,12 @@ impl Dispatch {
             if serving.claiming.is_some() || serving.is_dry_from(floor) {
                 continue;
             }
-            let agents = serving.slots.reserve(most);
+            let mut agents = serving.slots.reserve(most);
             if agents.is_empty() {
                 continue;
             }
+            // What holds something for itself should not stand behind another task of its agent.
+            agents.sort_by_key(|agent| serving.slots.held(agent));
             serving.turn = Turn::Plain;
             let claiming = Claiming { agents: agents.clone(), floor, ..Claiming::default() };
             serving.claiming = Some(claiming);

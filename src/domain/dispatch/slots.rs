@@ -53,6 +53,11 @@ impl Slots {
         self.agents.get(agent).is_some_and(|slot| slot.open)
     }
 
+    /// How many tasks `agent` has.
+    pub(super) fn held(&self, agent: &AgentName) -> usize {
+        self.agents.get(agent).map_or(0, |slot| slot.held)
+    }
+
     /// Whether anybody takes tasks, now or once it has ended what it has.
     pub(super) fn any_stays(&self) -> bool {
         self.agents.values().any(|slot| slot.stays)

@@ -62,6 +62,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         waited: std::time::Duration::ZERO,
         results: None,
         entry: None,
+        frees: false,
         terms: RunTerms::default(),
     }
 }

@@ -77,6 +77,7 @@ fn assignment(timeout: Option<u64>, deadline_in: Option<u64>) -> Assignment {
         results: None,
         waited: Duration::ZERO,
         entry: None,
+        frees: false,
         terms: RunTerms { deadline_in: seconds(deadline_in), ..RunTerms::default() },
     }
 }

@@ -89,6 +89,7 @@ mod tests {
             protocol: Protocol::Exec,
             command: vec!["agent".into()],
             count: 1,
+            concurrency: None,
             prefetch: 1,
             queues: vec![],
             cwd: ".".into(),

@@ -9,7 +9,7 @@ const TABLE: &[(&str, &str)] = &[
     ("[http]\nbnd = \"1\"", "hostler.toml:2: http.bnd: unknown key; did you mean `bind`?"),
     (
         "colour = true",
-        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `host`, `http`, `log`, `queue_defaults`, `queues`, `schedule_defaults`, `schedules`, `tasks`",
+        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `host`, `http`, `limits`, `log`, `queue_defaults`, `queues`, `schedule_defaults`, `schedules`, `tasks`",
     ),
     ("[fleet.a]", "hostler.toml:1: fleet: unknown key; did you mean `fleets`?"),
     ("http = 3", "hostler.toml:1: http: must be a table: write `[http]` and its keys below"),
@@ -138,6 +138,19 @@ const TABLE: &[(&str, &str)] = &[
         "[queue_defaults]\npaused = \"no\"",
         "hostler.toml:2: queue_defaults.paused: must be true or false, got \"no\"",
     ),
+    (
+        "[queue_defaults]\nrate = \"60\"",
+        "hostler.toml:2: queue_defaults.rate: `60` is not a rate: write how many may begin within which time, as \"60/1m\"",
+    ),
+    (
+        "[limits]\nconcurrency = -1",
+        "hostler.toml:2: limits.concurrency: must be 0 to 1000000, got -1",
+    ),
+    (
+        "[limits.keys.\"account:*\"]\nconcurency = 1",
+        "hostler.toml:2: limits.keys.\"account:*\".concurency: unknown key; the keys here are `concurrency`, `rate`",
+    ),
+    ("[limits.keys]\na = 1", "hostler.toml:2: limits.keys.a: must be a table"),
     ("[http]\nmax_wait = \"1s\"\n[http]", "hostler.toml:3: is not TOML: duplicate key"),
     ("a = \"", "hostler.toml:1: is not TOML: invalid basic string, expected `\"`"),
 ];

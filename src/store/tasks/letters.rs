@@ -8,8 +8,8 @@ use super::read::of_ids;
 use crate::{
     domain::{
         TaskId,
-        bulk::Selection,
-        record::{DeadLetter, TaskRecord},
+        bulk::{DeadLetter, Selection},
+        record::TaskRecord,
         task::TaskState,
     },
     store::{

@@ -7,12 +7,15 @@ use super::members;
 use crate::{
     domain::{
         TaskId, graph,
-        record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom},
+        record::{
+            AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom, WaitRecord,
+        },
         retry::RetryTerms,
         task::{FailureClass, TaskState},
     },
     store::{
         StoreError,
+        admission::needs_of,
         codec::OutcomeWord,
         statement::{Fields, Sql, sql},
     },
@@ -121,9 +124,12 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         run_at: fields.get("run_at")?,
         started_at: fields.get("started_at")?,
         finished_at: fields.get("finished_at")?,
+        needs: needs_of(fields)?,
         depends_on: fields.get::<Option<_>>("depends_on")?.unwrap_or_default(),
         blocked_reason: graph::reason(state, &standing),
-        waits_for,
+        // What is in the way of one that could be given out is not known here.
+        waits_for: (state != TaskState::Pending)
+            .then(|| waits_for.into_iter().map(WaitRecord::of_task).collect()),
         on_dependency_failure: fields.get("policy")?,
         template: fields.get::<Option<_>>("template")?.unwrap_or_default(),
     })

@@ -8,7 +8,7 @@ use tokio_postgres::types::Json;
 
 use crate::{
     domain::{
-        AgentName, Attempt, HostId, QueueName, TaskId,
+        AgentName, Attempt, FleetName, HostId, QueueName, TaskId,
         retry::RetryTerms,
         task::{
             Assignment, FailureClass, Outcome, RunTerms, Settlement, TaskEvent, TaskState, step,
@@ -64,7 +64,9 @@ const EXPIRE_BATCH: i64 = 1_000;
 /// first agent. Returns fewer, or
 /// none, when fewer are pending, or when the lease of `host` has ended.
 ///
-/// Higher priorities come first, then older ids. Paused queues give nothing.
+/// Higher priorities come first, then older ids. Paused queues give nothing, and tasks that need
+/// something for themselves or are limited are left to [`crate::store::admission::begin`]. The
+/// agents are of one fleet.
 pub async fn claim(
     db: &impl GenericClient,
     host: HostId,
@@ -75,27 +77,33 @@ pub async fn claim(
     if queues.is_empty() || agents.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE, &floor]).await?;
-    rows.iter()
-        .map(|row| {
-            let fields = CLAIM.fields(row);
-            Ok(Assignment {
-                task: fields.get("id")?,
-                attempt: fields.get("attempt")?,
-                failures: fields.count("failures")?,
-                max_attempts: fields.count("max_attempts")?,
-                agent: fields.get("agent")?,
-                queue: fields.get("queue")?,
-                kind: fields.get("kind")?,
-                input: fields.get("input")?,
-                results: fields.get::<Option<Json<_>>>("results")?.map(|Json(all)| Box::new(all)),
-                timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
-                waited: Duration::from_millis(fields.count("waited_ms")?),
-                entry: None,
-                terms: run_terms(&fields)?,
-            })
-        })
-        .collect()
+    let fleet = agents[0].fleet();
+    let fleet = fleet.as_ref().map_or("", FleetName::as_str);
+    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE, &floor, &fleet]).await?;
+    rows.iter().map(|row| assignment(&CLAIM.fields(row), false)).collect()
+}
+
+/// A row of a claim. `frees` says whether others may wait for its end.
+pub(in crate::store) fn assignment(
+    fields: &Fields<'_>,
+    frees: bool,
+) -> Result<Assignment, StoreError> {
+    Ok(Assignment {
+        task: fields.get("id")?,
+        attempt: fields.get("attempt")?,
+        failures: fields.count("failures")?,
+        max_attempts: fields.count("max_attempts")?,
+        agent: fields.get("agent")?,
+        queue: fields.get("queue")?,
+        kind: fields.get("kind")?,
+        input: fields.get("input")?,
+        results: fields.get::<Option<Json<_>>>("results")?.map(|Json(all)| Box::new(all)),
+        timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
+        waited: Duration::from_millis(fields.count("waited_ms")?),
+        frees,
+        entry: None,
+        terms: run_terms(fields)?,
+    })
 }
 
 /// What the row of a claimed or resumed task says of its attempts.

@@ -23,6 +23,7 @@ use crate::{
     },
     store::{
         StoreError,
+        admission::needs,
         codec::{Document, has_nul, int4, milliseconds},
         statement::{Sql, sql},
     },
@@ -235,6 +236,7 @@ async fn insert(
     for slice in order.chunks(most) {
         answers.read(&insert_slice(db, slice).await?)?;
     }
+    insert_needs(db, &order, &answers).await?;
     Ok(answers)
 }
 
@@ -251,6 +253,7 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
     let retries: Vec<_> = tasks.iter().map(|task| own_retry(task)).collect();
     let waits: Vec<_> = tasks.iter().map(|task| !task.terms.graph.depends_on.is_empty()).collect();
     let deadlines: Vec<_> = tasks.iter().map(|task| task.terms.deadline).collect();
+    let lanes: Vec<_> = tasks.iter().map(|task| task.terms.needs.lane()).collect();
     SUBMIT
         .query(
             db,
@@ -267,9 +270,22 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
                 &retries,
                 &waits,
                 &deadlines,
+                &lanes,
             ],
         )
         .await
+}
+
+/// Writes down what those need that were made just now.
+async fn insert_needs(
+    db: &impl GenericClient,
+    inserted: &[&NewTask],
+    answers: &Answers,
+) -> Result<(), StoreError> {
+    let made = inserted.iter().filter(|task| {
+        !task.terms.needs.is_empty() && answers.of(task).is_ok_and(|answer| answer.created)
+    });
+    needs::insert(db, made.map(|task| (task.id, &task.terms.needs))).await
 }
 
 /// What a task says of how it is tried again, as its column holds it.

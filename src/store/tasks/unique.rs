@@ -23,6 +23,7 @@ use crate::{
     },
     store::{
         StoreError,
+        admission::needs,
         codec::{Document, int4, milliseconds},
         statement::{Sql, sql},
     },
@@ -141,7 +142,8 @@ impl Resolved<'_> {
         let timeouts: Vec<_> = said.iter().map(|task| task.timeout.map(milliseconds)).collect();
         let retries: Vec<_> = said.iter().map(|task| own_retry(task)).collect();
         let deadlines: Vec<_> = said.iter().map(|task| task.terms.deadline).collect();
-        let columns: [&(dyn ToSql + Sync); 9] = [
+        let lanes: Vec<_> = said.iter().map(|task| task.terms.needs.lane()).collect();
+        let columns: [&(dyn ToSql + Sync); 10] = [
             &ids,
             &kinds,
             &inputs,
@@ -151,14 +153,19 @@ impl Resolved<'_> {
             &timeouts,
             &retries,
             &deadlines,
+            &lanes,
         ];
         let rows = REPLACE.query(db, &columns).await?;
-        rows.iter()
+        let replaced: HashMap<TaskId, TaskState> = rows
+            .iter()
             .map(|row| {
                 let fields = REPLACE.fields(row);
                 Ok((fields.get("id")?, fields.get("state")?))
             })
-            .collect()
+            .collect::<Result<_, StoreError>>()?;
+        let new = ids.iter().zip(&said).filter(|(id, _)| replaced.contains_key(id));
+        needs::replace(db, new.map(|(id, task)| (*id, &task.terms.needs))).await?;
+        Ok(replaced)
     }
 }
 

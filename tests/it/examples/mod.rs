@@ -51,6 +51,7 @@ fn assignment(number: u128, input: Value) -> Assignment {
         results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        frees: false,
         entry: None,
         terms: RunTerms::default(),
     }

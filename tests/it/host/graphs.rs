@@ -93,7 +93,10 @@ fn a_failing_branch_goes_by_the_policy_of_each() {
         assert!(host.history(id, "attempts").is_empty());
     }
     let held = host.task(&ids[4]);
-    assert_eq!((&held["state"], &held["waits_for"]), (&json!("blocked"), &json!([ids[0]])));
+    assert_eq!(
+        (&held["state"], &held["waits_for"][0]["holder"]),
+        (&json!("blocked"), &json!(ids[0]))
+    );
     let shown = host.cli(&["task", "show", &ids[4]]).stdout;
     assert!(shown.contains("retry it, or release this task"), "{shown}");
     let listed = host.cli(&["task", "list", "--state", "cancelled"]).stdout;

@@ -1,6 +1,7 @@
 //! What a host does for those who use it: the real program, by its command line and its API.
 
 mod access;
+mod admission;
 mod agents;
 mod batches;
 mod bulk;

@@ -358,7 +358,10 @@ async fn plain_tasks_are_found_in_the_log() {
     let placed: Vec<_> = batch.iter().map(|task| (lane, task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
     let ids: Vec<TaskId> = batch.iter().map(|task| task.id).collect();
-    let range = log::claim(&world.db, world.host, slot, &queues, 2).await.unwrap().unwrap();
+    let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), &queues, 2)
+        .await
+        .unwrap()
+        .unwrap();
     let done = [end(&range.tasks[0], TaskEvent::Completed)];
     ends::settle(&world.db, world.host, &done, &[]).await.unwrap();
 

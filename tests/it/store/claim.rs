@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use hostler::{
-    domain::task::{NewTask, TaskState},
+    domain::{
+        admission::Until,
+        task::{NewTask, TaskState},
+    },
     store::{queues, tasks},
 };
 use jiff::Timestamp;
@@ -89,7 +92,7 @@ async fn nothing_runs_before_its_time_or_out_of_a_paused_queue() {
     assert_eq!(world.claim(5).await, []);
 
     world.submit(1).await;
-    assert!(queues::pause(&world.db, &world.queue, "maintenance").await.unwrap());
+    assert!(queues::pause(&world.db, &world.queue, "maintenance", Until::Resumed).await.unwrap());
     assert_eq!(world.claim(5).await, []);
     assert!(queues::resume(&world.db, &world.queue).await.unwrap());
     assert_eq!(world.claim(5).await.len(), 1);
@@ -141,7 +144,7 @@ async fn plans_made_for_an_empty_table_read_by_index() {
         .batch_execute(&format!("PREPARE claim AS {claim} PREPARE settle AS {settle}"))
         .await
         .unwrap();
-    let claim = format!("EXECUTE claim('{host}', '{{default}}', '{{a,b}}', 64, -32768)");
+    let claim = format!("EXECUTE claim('{host}', '{{default}}', '{{a,b}}', 64, -32768, 'agent')");
     let settle = format!(
         "EXECUTE settle('{host}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
     );

@@ -308,10 +308,9 @@ async fn sql_tries_again_as_a_host_does() {
 
 /// What is heard until a notice that is sent now.
 async fn heard(world: &World, notices: &mut mpsc::Receiver<Notice>) -> usize {
-    let end = "end".parse().unwrap();
-    notify::wake(&world.db, std::slice::from_ref(&end)).await.unwrap();
+    notify::say(&world.db, &[notify::News::Freed]).await.unwrap();
     let mut count = 0;
-    while notices.recv().await.unwrap() != Notice::Woken(Some(end.clone())) {
+    while notices.recv().await.unwrap() != Notice::Freed {
         count += 1;
     }
     count

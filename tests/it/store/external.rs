@@ -102,7 +102,14 @@ async fn a_claim_takes_from_its_queues_and_never_from_a_paused_one() {
     let other = ensure(&world.db, "other").await;
     world.submit(1).await;
     assert_eq!(claim(&world.db, "'bot-1', queues => '{other}'").await, None);
-    queue_rows::pause(&world.db, &world.queue, "upkeep").await.unwrap();
+    queue_rows::pause(
+        &world.db,
+        &world.queue,
+        "upkeep",
+        hostler::domain::admission::Until::Resumed,
+    )
+    .await
+    .unwrap();
     assert_eq!(claim(&world.db, "'bot-1'").await, None);
     queue_rows::resume(&world.db, &world.queue).await.unwrap();
     let mut elsewhere = super::task(&other);
@@ -317,7 +324,10 @@ async fn plain_tasks_are_taken_in_their_turn() {
     assert_eq!((first.task, first.attempt), (plain[0], 1));
     // A host takes its part of the log; neither gets what the other has.
     let queues = std::slice::from_ref(&world.queue);
-    let range = log::claim(&world.db, world.host, slot, queues, 2).await.unwrap().unwrap();
+    let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), queues, 2)
+        .await
+        .unwrap()
+        .unwrap();
     let ours: Vec<_> = range.tasks.iter().map(|task| task.task).collect();
     assert_eq!(ours, plain[1..3]);
     let running = world.db.query("SELECT FROM hostler.running_tasks", &[]).await.unwrap();

@@ -56,7 +56,10 @@ async fn plain_and_tracked_tasks_are_told_in_one_order() {
     let db = &world.db;
     // One is called off before it is claimed, one fails, one completes; the others wait.
     tasks::cancel(db, plain[1]).await.unwrap();
-    let range = log::claim(db, world.host, slot, queues, 3).await.unwrap().unwrap();
+    let range = log::claim(db, world.host, slot, &"agent".parse().unwrap(), queues, 3)
+        .await
+        .unwrap()
+        .unwrap();
     let events = [TaskEvent::FailedForNow, TaskEvent::Completed];
     let ends: Vec<_> = range.tasks.iter().zip(events).map(|(one, event)| end(one, event)).collect();
     assert_eq!(ends::settle(db, world.host, &ends, &[range.claim]).await.unwrap().len(), 2);

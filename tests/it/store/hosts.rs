@@ -151,7 +151,7 @@ async fn a_host_goes_on_with_the_attempts_whose_agents_live() {
     let new = new_host(slot, LEASE);
     let registered = hosts::resume(&world.db, &new, &wanted).await.unwrap();
     let resumed: Vec<_> = registered.resumed.iter().map(|one| &one.assignment).collect();
-    let expected = Assignment { waited: Duration::ZERO, ..given[0].clone() };
+    let expected = Assignment { waited: Duration::ZERO, frees: true, ..given[0].clone() };
     assert_eq!(resumed, [&expected], "another number and another host's are not its own");
     assert!(registered.resumed[0].ran < LEASE);
     let returned: Vec<_> = registered.returned.iter().map(|back| back.task).collect();

@@ -6,7 +6,7 @@ use hostler::{
     domain::TaskId,
     store::{
         listen::{Listener, Notice},
-        notify,
+        notify::{self, News},
     },
 };
 use slog::{Discard, Logger, o};
@@ -28,7 +28,9 @@ async fn notices_come_and_come_again_after_a_cut() {
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
 
     let other = ensure(&world.db, "other").await;
-    notify::wake(&world.db, &[world.queue.clone(), other.clone()]).await.unwrap();
+    notify::say(&world.db, &[News::Work(world.queue.clone()), News::Work(other.clone())])
+        .await
+        .unwrap();
     assert_eq!(next(&mut notices).await, Notice::Woken(Some(world.queue.clone())));
     assert_eq!(next(&mut notices).await, Notice::Woken(Some(other)));
     let task = TaskId::from_uuid(Uuid::now_v7());
@@ -42,8 +44,8 @@ async fn notices_come_and_come_again_after_a_cut() {
             AND pid <> pg_backend_pid()";
     assert_eq!(world.db.query(cut, &[]).await.unwrap().len(), 1);
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
-    notify::wake(&world.db, std::slice::from_ref(&world.queue)).await.unwrap();
-    assert_eq!(next(&mut notices).await, Notice::Woken(Some(world.queue.clone())));
+    notify::say(&world.db, &[News::Freed]).await.unwrap();
+    assert_eq!(next(&mut notices).await, Notice::Freed);
 
     drop(listener);
     let closed = timeout(Duration::from_secs(20), notices.recv()).await.expect("it stops");

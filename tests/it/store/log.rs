@@ -20,6 +20,10 @@ struct Log {
     lane: Lane,
 }
 
+fn fleet() -> hostler::domain::FleetName {
+    "agent".parse().unwrap()
+}
+
 impl Log {
     async fn new() -> Self {
         let world = World::new().await;
@@ -44,7 +48,9 @@ impl Log {
 
     async fn claim(&self, most: usize) -> Option<Range> {
         let queues = std::slice::from_ref(&self.world.queue);
-        log::claim(&self.world.db, self.world.host, self.slot, queues, most).await.unwrap()
+        log::claim(&self.world.db, self.world.host, self.slot, &fleet(), queues, most)
+            .await
+            .unwrap()
     }
 
     async fn end(&self, ends: &[Settlement], over: &[ClaimId]) -> Vec<tasks::Settled> {
@@ -115,7 +121,14 @@ async fn what_is_submitted_to_idle_agents_is_claimed_with_it() {
     let (later, appended) = log.append_for(1, Some(9)).await;
     assert_eq!((appended.base, appended.claimed), (3, 0));
     assert_eq!(ids(&log.claim(9).await.unwrap()), [tasks[2], later[0]]);
-    queue_rows::pause(&log.world.db, &log.world.queue, "quota").await.unwrap();
+    queue_rows::pause(
+        &log.world.db,
+        &log.world.queue,
+        "quota",
+        hostler::domain::admission::Until::Resumed,
+    )
+    .await
+    .unwrap();
     assert_eq!(log.append_for(1, Some(9)).await.1.claimed, 0, "a paused queue gives nothing");
     assert_eq!(log.claim(9).await, None);
     queue_rows::resume(&log.world.db, &log.world.queue).await.unwrap();
@@ -198,7 +211,8 @@ async fn a_host_goes_on_with_what_its_predecessor_held_of_the_log() {
     hosts::register(&log.world.db, &old).await.unwrap();
     let made = log.append(3).await;
     let queues = std::slice::from_ref(&log.world.queue);
-    let range = log::claim(&log.world.db, old.id, log.slot, queues, 3).await.unwrap().unwrap();
+    let range =
+        log::claim(&log.world.db, old.id, log.slot, &fleet(), queues, 3).await.unwrap().unwrap();
     let agent = agents(1).remove(0);
     let hold = hostler::domain::adoption::Hold { task: made[1], attempt: Attempt(1) };
     let new = new_host(log.slot, Duration::from_secs(60));
@@ -311,7 +325,7 @@ async fn nobody_gets_what_another_has() {
             let mut empty = 0;
             while empty < 50 {
                 let most = 1 + got.len() % 7;
-                match log::claim(&db, host, log.slot, queues, most).await.unwrap() {
+                match log::claim(&db, host, log.slot, &fleet(), queues, most).await.unwrap() {
                     Some(range) => got.extend(ids(&range)),
                     None => empty += 1,
                 }

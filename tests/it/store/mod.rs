@@ -1,5 +1,6 @@
 //! The store against a real Postgres.
 
+mod admission;
 mod batches;
 mod bulk;
 mod claim;

@@ -1,6 +1,10 @@
 //! Queues: made once, paused by hand, counted cheaply.
 
-use hostler::{domain::task::TaskState, settings, store::queues};
+use hostler::{
+    domain::{admission::Until, task::TaskState},
+    settings,
+    store::queues,
+};
 
 use super::{World, ensure, states::put_in};
 
@@ -19,11 +23,11 @@ async fn a_queue_is_made_once_and_stays_as_operators_left_it() {
     assert_eq!(listed.len(), 2);
     let slow = &listed[1];
     assert_eq!((slow.description.as_str(), slow.paused), ("two", false));
-    assert!(queues::pause(&world.db, &name, "quota").await.unwrap());
+    assert!(queues::pause(&world.db, &name, "quota", Until::Resumed).await.unwrap());
     let listed = queues::list(&world.db).await.unwrap();
     assert_eq!(listed[1].paused_reason.as_deref(), Some("quota"));
     let unknown = "unknown".parse().unwrap();
-    assert!(!queues::pause(&world.db, &unknown, "x").await.unwrap());
+    assert!(!queues::pause(&world.db, &unknown, "x", Until::Resumed).await.unwrap());
     assert!(!queues::resume(&world.db, &unknown).await.unwrap());
 }
 

@@ -114,7 +114,9 @@ async fn an_admin_can_do_what_a_host_does() {
     let db = store.client().await.unwrap();
     let host = new_host(Uuid::new_v4(), std::time::Duration::from_secs(60));
     hosts::register(&db, &host).await.unwrap();
-    queue_rows::pause(&db, &world.queue, "upkeep").await.unwrap();
+    queue_rows::pause(&db, &world.queue, "upkeep", hostler::domain::admission::Until::Resumed)
+        .await
+        .unwrap();
     queue_rows::resume(&db, &world.queue).await.unwrap();
     tasks::submit(&db, &[task(&world.queue)]).await.unwrap();
     let queues = std::slice::from_ref(&world.queue);

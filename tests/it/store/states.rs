@@ -138,6 +138,7 @@ pub(super) fn held(task: TaskId, attempt: Attempt) -> Assignment {
         results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        frees: false,
         entry: None,
         terms: RunTerms::default(),
     }

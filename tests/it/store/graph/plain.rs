@@ -24,7 +24,9 @@ async fn append(
     let batch: Vec<_> = (0..count).map(|_| super::task(&world.queue)).collect();
     let placed: Vec<_> = batch.iter().map(|task| (lanes[&world.queue], task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
-    let range = log::claim(&world.db, world.host, slot, queues, claimed).await.unwrap();
+    let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), queues, claimed)
+        .await
+        .unwrap();
     let given = range.map(|range| range.tasks).unwrap_or_default();
     (batch.iter().map(|task| task.id).collect(), given)
 }
@@ -44,8 +46,8 @@ async fn a_plain_task_wherever_it_is_can_be_waited_for() {
     let both = submit(&world, &[task, dependent(&world, P::Hold, &[ids[0], ids[3]])]).await;
     let alone = submit(&world, &[dependent(&world, P::Cancel, &[ids[0]])]).await[0];
     assert_eq!(world.state(alone).await, S::Pending, "what is completed in the log is done");
-    assert_eq!(record(&world, both[0]).await.waits_for, [ids[1]]);
-    assert_eq!(record(&world, both[1]).await.waits_for, [ids[3]]);
+    assert_eq!(record(&world, both[0]).await.awaited_tasks(), [ids[1]]);
+    assert_eq!(record(&world, both[1]).await.awaited_tasks(), [ids[3]]);
     assert_eq!(states(&world, &ids[1..2]).await, [S::Running], "it goes on under its host");
     run(&world, alone, E::Completed).await;
 

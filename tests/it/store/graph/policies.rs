@@ -77,7 +77,7 @@ async fn a_failure_cancels_all_that_cannot_do_without() {
     let held = reason(&world, ids[4]).await;
     assert!(held.starts_with(&ids[3].to_string()) && held.contains("release"), "{held}");
     assert_eq!(reason(&world, ids[6]).await, "waits for a task");
-    assert_eq!(record(&world, ids[6]).await.waits_for, [ids[7]]);
+    assert_eq!(record(&world, ids[6]).await.awaited_tasks(), [ids[7]]);
     assert_eq!(record(&world, ids[6]).await.depends_on, [ids[1], ids[7]]);
     assert_eq!(record(&world, ids[5]).await.blocked_reason, None);
 }
@@ -149,9 +149,9 @@ async fn a_held_task_waits_for_the_retry_or_is_released() {
     let released = tasks::release(&world.db, ids[2]).await.unwrap();
     let queue = world.queue.clone();
     assert_eq!(released, ReleaseAnswer::Released { state: S::Blocked, queue: queue.clone() });
-    assert_eq!(record(&world, ids[2]).await.waits_for, [ids[1]]);
+    assert_eq!(record(&world, ids[2]).await.awaited_tasks(), [ids[1]]);
     tasks::retry(&world.db, ids[0]).await.unwrap();
-    assert_eq!(record(&world, ids[2]).await.waits_for, [ids[1]], "it is waived");
+    assert_eq!(record(&world, ids[2]).await.awaited_tasks(), [ids[1]], "it is waived");
     run(&world, ids[0], E::Completed).await;
     assert_eq!(states(&world, &ids[2..]).await, [S::Blocked, S::Pending]);
     run(&world, ids[1], E::Completed).await;
@@ -203,9 +203,9 @@ async fn one_that_runs_all_the_same_waits_again_for_what_is_retried() {
     let world = World::new().await;
     let ids = graph(&world, &[(P::Cancel, &[]), (P::Cancel, &[]), (P::Run, &[0, 1])]).await;
     run(&world, ids[0], E::FailedForGood).await;
-    assert_eq!(record(&world, ids[2]).await.waits_for, [ids[1]]);
+    assert_eq!(record(&world, ids[2]).await.awaited_tasks(), [ids[1]]);
     tasks::retry(&world.db, ids[0]).await.unwrap();
-    assert_eq!(record(&world, ids[2]).await.waits_for, [ids[0], ids[1]]);
+    assert_eq!(record(&world, ids[2]).await.awaited_tasks(), [ids[0], ids[1]]);
     run(&world, ids[1], E::Completed).await;
     assert_eq!(world.state(ids[2]).await, S::Blocked);
     run(&world, ids[0], E::FailedForGood).await;

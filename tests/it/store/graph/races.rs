@@ -207,7 +207,7 @@ async fn a_submit_that_was_overtaken_is_done_again() {
     drop(submitting);
     let ids = super::submit(&world, &batch).await;
     assert!(ids[0] == rival.id && ids[1] > rival.id);
-    assert_eq!(record(&world, ids[1]).await.waits_for, [rival.id]);
+    assert_eq!(record(&world, ids[1]).await.awaited_tasks(), [rival.id]);
 }
 
 /// Several hosts settle one graph at the same time, while tasks are called off, and no two of them

@@ -64,7 +64,7 @@ async fn keys_in_a_graph_are_the_tasks_that_have_them() {
     assert_eq!(on, [first[1], first[0]]);
     super::run(&world, first[0], hostler::domain::task::TaskEvent::Completed).await;
     let third = submit(&world, &graph()).await;
-    assert_eq!(super::record(&world, third[2]).await.waits_for, [first[1]]);
+    assert_eq!(super::record(&world, third[2]).await.awaited_tasks(), [first[1]]);
 
     // Two tasks with one key are one, under both of their names; what that makes is checked again.
     let (one, two) = (keyed("k", &[]), keyed("k", &[]));

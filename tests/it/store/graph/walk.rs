@@ -108,14 +108,14 @@ async fn check(world: &World, ids: &[TaskId], rows: &[(P, Vec<usize>)], waived: 
             .collect();
         if states[at] == S::Blocked {
             let record = record(world, ids[at]).await;
-            assert_eq!(record.waits_for, open, "{at} of {rows:?}: {states:?}");
+            assert_eq!(record.awaited_tasks(), open, "{at} of {rows:?}: {states:?}");
             assert!(!open.is_empty(), "{at} of {rows:?}: {states:?}");
             let count = "SELECT open FROM hostler.dependents WHERE task_id = $1";
             let row = world.db.query_one(count, &[ids[at].as_uuid()]).await.unwrap();
             assert_eq!(usize::try_from(row.get::<_, i32>(0)).unwrap(), open.len());
         } else if states[at] == S::Pending {
             // A task that waits for nothing may have become ready before a dependency was retried.
-            let ready = record(world, ids[at]).await.waits_for;
+            let ready = record(world, ids[at]).await.awaited_tasks();
             assert!(ready.is_empty());
         }
     }

@@ -12,7 +12,13 @@
 //! patterns name. Paths are relative to the workspace, upper and lower case differ, and a leading
 //! dot is a character like any other.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Serialize};
 
 /// The most plain patterns that the braces of one glob may stand for.
 const MAX_ALTERNATIVES: usize = 256;
@@ -21,7 +27,8 @@ const MAX_ALTERNATIVES: usize = 256;
 const MAX_GLOB: usize = 1024;
 
 /// A pattern that names files. It prints as it was written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Glob {
     text: String,
     alternatives: Vec<Vec<Segment>>,
@@ -100,6 +107,26 @@ impl PartialEq for Glob {
 }
 
 impl Eq for Glob {}
+
+impl Hash for Glob {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl TryFrom<String> for Glob {
+    type Error = ParseGlobError;
+
+    fn try_from(text: String) -> Result<Self, ParseGlobError> {
+        text.parse()
+    }
+}
+
+impl From<Glob> for String {
+    fn from(glob: Glob) -> Self {
+        glob.text
+    }
+}
 
 impl FromStr for Glob {
     type Err = ParseGlobError;

@@ -1,0 +1,20 @@
+-- tasks/running: how many tasks run, by queue and fleet. The fleet is what the name of an agent
+--     begins with; of plain tasks it is not known, and what is claimed ahead counts as running.
+-- State: none.
+-- Locks: none.
+-- Index: tasks_held, the whole of it: it has what runs just now; log_claims, and log_ends_pkey, one
+--     range per claim.
+SELECT queue, regexp_replace(agent, '-[0-9]+$', '') AS fleet, count(*) AS tasks
+FROM hostler.tasks
+WHERE state IN ('running', 'awaiting_input')
+GROUP BY 1, 2
+UNION ALL
+SELECT log_lanes.queue, NULL, sum(log_claims.last - log_claims.first + 1 - (
+    SELECT count(*)
+    FROM hostler.log_ends
+    WHERE log_ends.lane = log_claims.lane AND log_ends.number >= log_claims.first
+        AND log_ends.number <= log_claims.last
+))::bigint
+FROM hostler.log_claims
+JOIN hostler.log_lanes ON log_lanes.id = log_claims.lane
+GROUP BY 1;

@@ -1,0 +1,440 @@
+//! What is chosen, from both sides: rows for what a person would say, and properties that hold
+//! whatever happens in whatever order.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{FleetName, QueueName, TaskId};
+
+mod world;
+
+use world::{Job, PATIENCE, Step, World};
+
+fn task(number: u128) -> TaskId {
+    TaskId::from_uuid(Uuid::from_u128(number))
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap()
+}
+
+fn queue(name: &str) -> QueueName {
+    name.parse().unwrap()
+}
+
+fn fleet() -> FleetName {
+    "f".parse().unwrap()
+}
+
+fn label(text: &str) -> Label {
+    text.parse().unwrap()
+}
+
+/// What a task needs, in short: `repo` and `~repo` (shared), `w:src/**` and `r:src/**`, `@alice`.
+fn needs(text: &str) -> Needs {
+    let rows = text.split_whitespace().map(|word| {
+        let rest = |start: &str| word.strip_prefix(start);
+        if let Some(name) = rest("~") {
+            (NeedKind::Shared, name)
+        } else if let Some(glob) = rest("w:") {
+            (NeedKind::Write, glob)
+        } else if let Some(glob) = rest("r:") {
+            (NeedKind::Read, glob)
+        } else if let Some(key) = rest("@") {
+            (NeedKind::Key, key)
+        } else {
+            (NeedKind::Exclusive, word)
+        }
+    });
+    Needs::from_rows(rows).unwrap()
+}
+
+fn limit(concurrency: u32) -> Limit {
+    Limit { concurrency: Some(concurrency), rate: None }
+}
+
+/// Which of the tasks, numbered from 1, begin beside one that runs and holds `held`.
+fn chosen(held: &str, tasks: &[&str], agents: usize) -> Vec<u128> {
+    let running = Held { task: task(100), queue: queue("q"), needs: needs(held), since: at(0) };
+    let situation = Situation { now: at(10), held: vec![running], ..Situation::default() };
+    let candidates: Vec<_> = tasks.iter().zip(1..).map(|(text, n)| candidate(n, text)).collect();
+    numbers(&ask(&situation, &candidates, agents, &mut Turns::default()).take)
+}
+
+fn candidate(number: u128, text: &str) -> Candidate {
+    Candidate { task: task(number), queue: queue("q"), priority: 0, needs: needs(text) }
+}
+
+fn ask(
+    situation: &Situation,
+    candidates: &[Candidate],
+    agents: usize,
+    turns: &mut Turns,
+) -> Choice {
+    let queues: Vec<_> = candidates.iter().map(|candidate| candidate.queue.clone()).collect();
+    choose(situation, &Ask { fleet: &fleet(), queues: &queues, agents, candidates }, turns)
+}
+
+fn numbers(tasks: &[TaskId]) -> Vec<u128> {
+    tasks.iter().map(|task| task.as_uuid().as_u128()).collect()
+}
+
+#[test]
+fn locks_are_shared_or_held_alone_and_taken_all_or_none() {
+    let rows: [(&str, &[&str], &[u128]); 12] = [
+        ("", &["repo", "repo"], &[1]),
+        ("", &["~repo", "~repo", "repo"], &[1, 2]),
+        ("", &["repo", "~repo"], &[1]),
+        ("repo", &["~repo", "other"], &[2]),
+        ("~repo", &["~repo", "repo"], &[1]),
+        // The first wants both and gets neither; the second gets what the first could not.
+        ("a", &["a b", "b"], &[2]),
+        ("w:src/http/**", &["w:src/http/auth.rs", "r:src/http/a*", "w:src/db/**"], &[3]),
+        ("r:src/http/**", &["r:src/http/auth.rs", "w:src/**"], &[1]),
+        ("", &["w:src/**", "w:src/main.rs", "r:docs/**", "w:docs/a.md"], &[1, 3]),
+        // A path and a lock of the same name have nothing to do with each other.
+        ("src", &["w:src"], &[1]),
+        // Keys have no limit of their own.
+        ("@alice", &["@alice", "@alice"], &[1, 2]),
+        ("a b c", &["", ""], &[1, 2]),
+    ];
+    for (held, tasks, expected) in rows {
+        assert_eq!(chosen(held, tasks, 9), expected, "{held:?} {tasks:?}");
+    }
+    assert_eq!(chosen("", &["a", "b", "c"], 2), [1, 2], "no more than there are agents");
+}
+
+#[test]
+fn higher_priorities_come_first_and_then_older_tasks() {
+    let mut candidates: Vec<_> = (1..=4).map(|n| candidate(n, "")).collect();
+    candidates[3].priority = 1;
+    candidates[0].priority = -1;
+    candidates.reverse();
+    let choice = ask(&Situation::default(), &candidates, 3, &mut Turns::default());
+    assert_eq!(numbers(&choice.take), [4, 2, 3]);
+    assert!(!choice.blocked);
+}
+
+#[test]
+fn the_closest_limit_of_a_key_counts() {
+    let mut rules = Rules::default();
+    for (pattern, most) in [("account:*", 1), ("account:al*", 2), ("account:alice", 3), ("*", 9)] {
+        rules.keys.insert(pattern.parse().unwrap(), limit(most));
+    }
+    let rows = [("account:alice", 3), ("account:albert", 2), ("account:bob", 1), ("model:x", 9)];
+    for (key, most) in rows {
+        assert_eq!(rules.of_key(&label(key)), limit(most), "{key}");
+    }
+}
+
+#[test]
+fn limits_count_what_runs_everywhere() {
+    let mut situation = Situation::default();
+    let rules = &mut situation.rules;
+    rules.all = limit(10);
+    rules.fleets.insert(fleet(), limit(5));
+    rules.queues.insert(queue("q"), QueueRules { limit: limit(4), ..QueueRules::default() });
+    let running = |queue, fleet, tasks| Running { queue, fleet, tasks };
+    let two: Vec<_> = (1..=9).map(|n| candidate(n, "")).collect();
+    let rows = [
+        (vec![], 4),
+        (vec![running(queue("q"), None, 3)], 1),
+        (vec![running(queue("other"), Some(fleet()), 3)], 2),
+        (vec![running(queue("other"), None, 9)], 1),
+        (vec![running(queue("other"), None, 12)], 0),
+    ];
+    for (running, expected) in rows {
+        situation.running = running;
+        let choice = ask(&situation, &two, 9, &mut Turns::default());
+        assert_eq!(choice.take.len(), expected, "{:?}", situation.running);
+        assert!(choice.blocked && choice.passed.is_empty(), "they come in their order anyway");
+    }
+}
+
+#[test]
+fn a_rate_says_when_it_opens_again() {
+    let mut situation = Situation { now: at(1_000), ..Situation::default() };
+    let rate = Some(Rate { count: 2, per: Duration::from_millis(100) });
+    let limit = Limit { concurrency: None, rate };
+    situation.rules.keys.insert("*".parse().unwrap(), limit);
+    let began = |ms, count| Start { scope: Scope::Key(label("a")), at: at(ms), count };
+    let rows = [
+        (vec![], 2, Some(1_100)),
+        (vec![began(950, 1)], 1, Some(1_050)),
+        (vec![began(950, 1), began(990, 1)], 0, Some(1_050)),
+        (vec![began(950, 5)], 0, Some(1_050)),
+        (vec![began(900, 7)], 2, Some(1_100)),
+    ];
+    for (starts, expected, opens) in rows {
+        situation.starts = starts;
+        let candidates: Vec<_> = (1..=3).map(|n| candidate(n, "@a")).collect();
+        let choice = ask(&situation, &candidates, 9, &mut Turns::default());
+        assert_eq!(choice.take.len(), expected, "{:?}", situation.starts);
+        assert_eq!(choice.opens, opens.map(at), "{:?}", situation.starts);
+    }
+}
+
+#[test]
+fn what_is_paused_waits_until_it_ends() {
+    let mut situation = Situation { now: at(1_000), ..Situation::default() };
+    let pause = |until: Option<i64>| Pause { reason: None, until: until.map(at) };
+    situation.rules.paused_keys.insert("account:*".parse().unwrap(), pause(Some(5_000)));
+    let candidates = [candidate(1, "@account:alice"), candidate(2, "@other"), candidate(3, "")];
+    let choice = ask(&situation, &candidates, 9, &mut Turns::default());
+    assert_eq!((numbers(&choice.take), choice.opens), (vec![2, 3], Some(at(5_000))));
+    situation.rules.paused_keys.insert("account:alice".parse().unwrap(), pause(None));
+    assert_eq!(ask(&situation, &candidates, 9, &mut Turns::default()).opens, None);
+    situation.now = at(5_000);
+    situation.rules.paused_keys.remove(&"account:alice".parse().unwrap());
+    assert_eq!(ask(&situation, &candidates, 9, &mut Turns::default()).take.len(), 3);
+}
+
+#[test]
+fn a_task_that_waits_says_for_what_and_for_whom() {
+    let mut situation = Situation { now: at(10), ..Situation::default() };
+    let held =
+        |n, text| Held { task: task(n), queue: queue("q"), needs: needs(text), since: at(5) };
+    situation.held = vec![held(7, "repo"), held(8, "w:src/http/** @account:bob")];
+    situation.rules.keys.insert("account:*".parse().unwrap(), limit(1));
+    let wanted = needs("~repo r:src/*/auth.rs @account:bob");
+    let found = Usage::new(&situation).blockers(task(1), &queue("q"), 0, &wanted);
+    let shown: Vec<_> = found.iter().map(|it| (it.kind, it.name.as_str(), it.holder)).collect();
+    let expected = [
+        (BlockKind::Concurrency, "account:bob", None),
+        (BlockKind::Lock, "repo", Some(task(7))),
+        (BlockKind::Path, "src/http/**", Some(task(8))),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(found[1].since, Some(at(5)));
+    assert_eq!(Usage::new(&situation).blockers(task(1), &queue("q"), 0, &needs("x")), []);
+}
+
+/// A task that wants a lock alone, while others share it and more of them come all the time.
+#[test]
+fn what_was_passed_over_for_long_enough_is_next() {
+    let waiter = |number, priority, text: &str| Waiter {
+        task: task(number),
+        queue: queue("q"),
+        priority,
+        needs: needs(text),
+        since: at(0),
+    };
+    let held = Held { task: task(50), queue: queue("q"), needs: needs("~repo"), since: at(0) };
+    let mut situation = Situation { now: at(10), held: vec![held], ..Situation::default() };
+    let mut candidates: Vec<_> =
+        [(1, "repo x"), (2, "~repo"), (3, "x"), (4, "~repo")].map(|(n, t)| candidate(n, t)).into();
+    let choice = ask(&situation, &candidates, 9, &mut Turns::default());
+    assert_eq!((numbers(&choice.take), numbers(&choice.passed)), (vec![2, 3, 4], vec![1]));
+    situation.waiters = vec![waiter(1, 0, "repo x")];
+    assert_eq!(ask(&situation, &candidates, 9, &mut Turns::default()).take, []);
+    // What comes before it is not held up by it.
+    candidates[3].priority = 1;
+    let choice = ask(&situation, &candidates, 9, &mut Turns::default());
+    assert_eq!(numbers(&choice.take), [4]);
+    // It begins as soon as what it needs is free.
+    situation.held.clear();
+    candidates[3].priority = 0;
+    let choice = ask(&situation, &candidates, 9, &mut Turns::default());
+    assert_eq!(numbers(&choice.take), [1]);
+    // Nothing is kept for one that could not begin anyway.
+    let pause = Pause { reason: None, until: None };
+    situation.waiters = vec![waiter(9, 5, "repo x @quota")];
+    situation.rules.paused_keys.insert("quota".parse().unwrap(), pause);
+    let choice = ask(&situation, &candidates, 9, &mut Turns::default());
+    assert_eq!(numbers(&choice.take), [1]);
+}
+
+#[test]
+fn keys_of_a_fair_queue_take_turns() {
+    let mut situation = Situation::default();
+    let fair = QueueRules { fair: true, ..QueueRules::default() };
+    situation.rules.queues.insert(queue("q"), fair);
+    let mut waiting: Vec<_> = (1..=50).map(|n| candidate(n, "@alice")).collect();
+    waiting.extend((51..=54).map(|n| candidate(n, "@bob")));
+    waiting.push(candidate(60, ""));
+    let mut turns = Turns::default();
+    let mut order = Vec::new();
+    for _ in 0..9 {
+        // One agent: what was given out before must be remembered.
+        let taken = ask(&situation, &waiting, 1, &mut turns).take;
+        waiting.retain(|candidate| !taken.contains(&candidate.task));
+        order.extend(numbers(&taken));
+    }
+    assert_eq!(order, [1, 51, 60, 2, 52, 3, 53, 4, 54]);
+    waiting
+        .iter_mut()
+        .for_each(|candidate| candidate.priority = i16::from(candidate.task == task(9)));
+    assert_eq!(numbers(&ask(&situation, &waiting, 1, &mut turns).take), [9], "priority is first");
+}
+
+#[test]
+fn queues_take_turns_by_their_weights_and_nobody_saves_up() {
+    let mut situation = Situation::default();
+    let heavy = QueueRules { weight: 3, ..QueueRules::default() };
+    situation.rules.queues.insert(queue("heavy"), heavy);
+    let of = |name: &str, n| Candidate { queue: queue(name), ..candidate(n, "") };
+    let mut turns = Turns::default();
+    let mut share = |candidates: &[Candidate], agents: usize| {
+        let queues = [queue("heavy"), queue("q")];
+        let asked = Ask { fleet: &fleet(), queues: &queues, agents, candidates };
+        let taken = choose(&situation, &asked, &mut turns).take;
+        taken.iter().filter(|task| task.as_uuid().as_u128() >= 1_000).count()
+    };
+    let both: Vec<_> =
+        (1..=100).map(|n| of("q", n)).chain((1_000..1_100).map(|n| of("heavy", n))).collect();
+    assert_eq!(share(&both, 40), 30);
+    let alone: Vec<_> = (1..=100).map(|n| of("q", n)).collect();
+    assert_eq!(share(&alone, 100), 0, "what one leaves the other gets");
+    let again = share(&both, 40);
+    assert!((29..=31).contains(&again), "{again}: no turns were saved up");
+}
+
+#[test]
+fn a_lane_is_the_same_for_the_same_needs() {
+    let texts = ["a b", "~a b", "a ~b", "w:a b", "@a b", "a @b", "ab", "r:a b", "a", "b"];
+    let lanes: std::collections::BTreeSet<_> =
+        texts.iter().map(|text| needs(text).lane()).collect();
+    assert_eq!(lanes.len(), texts.len());
+    assert_eq!(needs("b a").lane(), needs("a b").lane());
+    assert_eq!(needs("").lane(), None);
+    // Stored: another number would be another lane.
+    assert_eq!(needs("repo").lane(), Some(-6_513_541_384_353_324_021));
+    assert_eq!(needs("~a a").locks(), needs("a").locks(), "the stronger form counts");
+    assert_eq!(needs("r:x w:x").paths(), needs("w:x").paths());
+}
+
+#[test]
+fn a_scope_reads_what_it_prints() {
+    let scopes = [
+        Scope::All,
+        Scope::Fleet(fleet()),
+        Scope::Queue(queue("q")),
+        Scope::Key(label("account:alice: x")),
+        Scope::QueueKey(queue("q"), label("queue:b")),
+    ];
+    for scope in scopes {
+        assert_eq!(scope.to_string().parse(), Ok(scope));
+    }
+    for bad in ["", "fleet", "fleet:", "key:", "queue:A", "x:y"] {
+        assert!(bad.parse::<Scope>().is_err(), "{bad}");
+    }
+}
+
+fn any_need() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "[a-c]",
+        3 => "~[a-c]",
+        2 => prop::sample::select(vec!["w:src/**", "w:src/a/*", "w:src/a/x.rs", "w:docs/**"])
+            .prop_map(str::to_owned),
+        2 => prop::sample::select(vec!["r:src/**", "r:src/a/x.rs", "r:**/x.rs"]).prop_map(str::to_owned),
+        3 => "@k[1-3]",
+    ]
+}
+
+fn any_job() -> impl Strategy<Value = Job> {
+    (prop::collection::vec(any_need(), 0..4), 0u8..3, -1i16..2).prop_map(
+        |(texts, queue, priority)| Job {
+            needs: needs(&texts.join(" ")),
+            queue: format!("q{queue}").parse().unwrap(),
+            priority,
+        },
+    )
+}
+
+fn any_limit() -> impl Strategy<Value = Limit> {
+    let rate = (1u32..4, 1u64..400);
+    (prop::option::of(1u32..4), prop::option::of(rate)).prop_map(|(concurrency, rate)| Limit {
+        concurrency,
+        rate: rate.map(|(count, per)| Rate { count, per: Duration::from_millis(per) }),
+    })
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let of_queue = (any_limit(), any_limit(), 1u32..4, any::<bool>()).prop_map(
+        |(limit, key_limit, weight, fair)| QueueRules {
+            limit,
+            key_limit,
+            weight,
+            fair,
+            paused: None,
+        },
+    );
+    let queues = prop::collection::btree_map("q[0-2]", of_queue, 0..3);
+    let keys = prop::collection::btree_map("k[1-3]|k\\*", any_limit(), 0..3);
+    (any_limit(), any_limit(), queues, keys).prop_map(|(all, of_fleet, queues, keys)| Rules {
+        all,
+        fleets: BTreeMap::from([(fleet(), of_fleet)]),
+        queues: queues.into_iter().map(|(name, rules)| (name.parse().unwrap(), rules)).collect(),
+        keys: keys.into_iter().map(|(name, limit)| (name.parse().unwrap(), limit)).collect(),
+        paused_keys: BTreeMap::new(),
+    })
+}
+
+/// What happens, in any order: tasks come, agents ask, tasks end, time passes.
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => any_job().prop_map(Step::Submit),
+        4 => (1usize..5, any::<prop::sample::Index>()).prop_map(|(agents, cut)| Step::Claim(agents, cut)),
+        3 => any::<prop::sample::Index>().prop_map(Step::End),
+        1 => (1i64..500).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever happens in whatever order: no two running tasks hold what only one may, no limit
+    /// is exceeded, a task has all that it needs or nothing. And in the end everything has run.
+    #[test]
+    fn nothing_is_held_twice_no_limit_is_exceeded_and_everything_runs(
+        rules in any_rules(),
+        steps in prop::collection::vec(any_step(), 1..120),
+    ) {
+        let mut world = World::new(rules);
+        for step in steps {
+            world.step(step);
+            world.check()?;
+        }
+        world.drain()?;
+    }
+
+    /// While tasks of the same priority that share what it wants come without end, one that wants
+    /// it alone begins once it has been passed over for the patience, and what was before it is
+    /// done.
+    #[test]
+    fn starvation_is_bounded(
+        wanted in prop::sample::select(vec!["a", "a b", "w:src/**", "a @k1", "w:src/a/x.rs b"]),
+        others in prop::collection::vec(
+            prop::sample::select(vec!["~a", "b", "~a ~b", "r:src/**", "w:src/a/*", "@k1", "~a @k1"]), 1..12),
+        runs in 1i64..400,
+        agents in 1usize..6,
+    ) {
+        let mut rules = Rules::default();
+        rules.keys.insert("k1".parse().unwrap(), limit(2));
+        let mut world = World::new(rules);
+        // They run before it comes.
+        for other in &others {
+            world.step(Step::Submit(Job { needs: needs(other), queue: queue("q0"), priority: 0 }));
+        }
+        world.claim(agents);
+        let victim = world.submit(Job { needs: needs(wanted), queue: queue("q0"), priority: 0 });
+        let (began, step) = (world.now(), runs / 10 + 1);
+        // Before it come at most those that were there before it, one after the other.
+        let limit = PATIENCE + (runs + step) * (i64::try_from(others.len()).unwrap() + 2);
+        while !world.has_begun(victim) {
+            for other in &others {
+                world.submit(Job { needs: needs(other), queue: queue("q0"), priority: 0 });
+            }
+            world.claim(agents);
+            world.step(Step::Pass(step));
+            world.end_older_than(runs);
+            world.forget_but(victim, 40);
+            world.check()?;
+            prop_assert!(world.now() - began <= limit, "starved");
+        }
+    }
+}
