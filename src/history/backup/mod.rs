@@ -1,14 +1,14 @@
 //! Backups: every table of the schema, as it was in one moment, in one compressed file.
 //!
 //! The format is our own, made of what `COPY` gives, so that nothing but a connection is needed, and
-//! it is the same whichever Postgres, of whatever version, it comes from or goes to ([`format`]).
+//! it is the same whichever Postgres, of whatever version, it comes from or goes to ([`mod@format`]).
 //!
 //! # Guarantees
 //!
 //! - A backup is of one snapshot. Hosts go on meanwhile; nothing is locked.
 //! - The file appears under its name once it is complete, on disk, and was read back.
 //! - Every row has a part in a checksum of its table. [`verify`] compares it with what the file
-//!   holds, and [`restore`] also with what the database then holds, before it commits.
+//!   holds, and [`restore()`] also with what the database then holds, before it commits.
 //! - A restore is one transaction: it succeeds, or the database is as it was, but for a schema that
 //!   was not there before.
 //!
