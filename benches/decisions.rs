@@ -112,6 +112,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         input: json!({"prompt": "Say hello to the reader.", "files": ["a.rs", "b.rs"], "n": 3}),
         timeout: Some(Duration::from_secs(60)),
         waited: Duration::ZERO,
+        entry: None,
         terms: RunTerms::default(),
     }
 }
@@ -156,7 +157,7 @@ fn dispatch(criterion: &mut Criterion) {
             || (agents.clone(), tasks.clone()),
             |(agents, tasks)| {
                 for agent in agents {
-                    dispatch.offer(&fleet, agent);
+                    dispatch.offer(&fleet, agent, 1);
                 }
                 let claims = dispatch.claims(256);
                 let handouts = dispatch.claimed(&fleet, tasks);
@@ -206,6 +207,7 @@ fn session() -> WorkerSession {
         fleet: name("f"),
         generation: Generation(1),
         heartbeat: Duration::from_secs(10),
+        prefetch: 1,
         max_output: 8 << 20,
     });
     session.hello();

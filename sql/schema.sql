@@ -18,6 +18,31 @@ CREATE TYPE hostler.failure_class AS ENUM (
     'internal'
 );
 
+CREATE TYPE hostler.firing_outcome AS ENUM (
+    'fired',
+    'by_hand',
+    'skipped',
+    'missed',
+    'failed'
+);
+
+CREATE TYPE hostler.schedule_catch_up AS ENUM (
+    'none',
+    'last',
+    'all'
+);
+
+CREATE TYPE hostler.schedule_origin AS ENUM (
+    'config',
+    'api'
+);
+
+CREATE TYPE hostler.schedule_overlap AS ENUM (
+    'skip',
+    'queue',
+    'replace'
+);
+
 CREATE TYPE hostler.task_state AS ENUM (
     'blocked',
     'scheduled',
@@ -71,6 +96,79 @@ CREATE TABLE hostler.leader (
     CONSTRAINT there_is_one_leader CHECK (one)
 );
 
+CREATE TABLE hostler.log_claims (
+    id uuid NOT NULL,
+    host_id uuid NOT NULL,
+    lane integer NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    claimed_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT log_claims_are_ranges CHECK ((first <= last)),
+    CONSTRAINT log_claims_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE hostler.log_cursors (
+    lane integer NOT NULL,
+    queue text NOT NULL,
+    taken bigint NOT NULL DEFAULT 0,
+    CONSTRAINT log_cursors_pkey PRIMARY KEY (lane)
+) WITH (fillfactor=10);
+
+CREATE TABLE hostler.log_ends (
+    lane integer NOT NULL,
+    number bigint NOT NULL,
+    moved boolean NOT NULL DEFAULT false,
+    host_id uuid,
+    agent text,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone NOT NULL DEFAULT now(),
+    output jsonb,
+    CONSTRAINT completed_by_somebody CHECK ((num_nonnulls(host_id, agent, started_at, output) =
+CASE
+    WHEN moved THEN 0
+    ELSE 4
+END)),
+    CONSTRAINT log_ends_pkey PRIMARY KEY (lane, number)
+);
+
+CREATE TABLE hostler.log_feed (
+    position bigint NOT NULL DEFAULT nextval('feed_position'::regclass),
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at timestamp with time zone NOT NULL DEFAULT now(),
+    step smallint NOT NULL,
+    lane integer NOT NULL,
+    first bigint,
+    last bigint,
+    passed_over bigint[] NOT NULL DEFAULT '{}'::bigint[],
+    numbers bigint[],
+    CONSTRAINT a_range_or_numbers CHECK (((num_nonnulls(first, last, numbers) = ANY (ARRAY[1, 2])) AND ((numbers IS NULL) = (first IS NOT NULL)) AND ((numbers IS NULL) = (last IS NOT NULL)))),
+    CONSTRAINT steps_of_plain_tasks CHECK (((step >= 1) AND (step <= 3)))
+);
+
+CREATE TABLE hostler.log_lanes (
+    id integer NOT NULL,
+    slot uuid NOT NULL,
+    queue text NOT NULL,
+    head bigint NOT NULL DEFAULT 0,
+    CONSTRAINT log_lanes_one_per_slot UNIQUE (slot, queue),
+    CONSTRAINT log_lanes_pkey PRIMARY KEY (id)
+) WITH (fillfactor=10);
+
+CREATE TABLE hostler.log_tasks (
+    lane integer NOT NULL,
+    number bigint NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    input jsonb NOT NULL,
+    max_attempts integer NOT NULL,
+    timeout_ms bigint,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT log_counts_make_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0))),
+    CONSTRAINT log_tasks_id UNIQUE (id),
+    CONSTRAINT log_tasks_pkey PRIMARY KEY (lane, number),
+    CONSTRAINT log_texts_are_short CHECK ((length(kind) <= 255))
+);
+
 CREATE TABLE hostler.queue_terms (
     queue text NOT NULL,
     max_attempts integer NOT NULL,
@@ -89,6 +187,51 @@ CREATE TABLE hostler.queues (
     CONSTRAINT name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
     CONSTRAINT queues_pkey PRIMARY KEY (name),
     CONSTRAINT reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL)))
+);
+
+CREATE TABLE hostler.schedule_firings (
+    schedule text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    outcome firing_outcome NOT NULL,
+    task_id uuid,
+    replaced uuid,
+    note text,
+    fired_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT firing_has_its_task CHECK (((outcome = ANY (ARRAY['fired'::firing_outcome, 'by_hand'::firing_outcome])) = (task_id IS NOT NULL))),
+    CONSTRAINT schedule_firings_pkey PRIMARY KEY (schedule, due_at)
+);
+
+CREATE TABLE hostler.schedules (
+    name text NOT NULL,
+    description text NOT NULL,
+    origin schedule_origin NOT NULL,
+    cron text,
+    every_ms bigint,
+    zone text NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    input jsonb NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts integer,
+    timeout_ms bigint,
+    overlap schedule_overlap NOT NULL,
+    catch_up schedule_catch_up NOT NULL,
+    catch_up_max integer NOT NULL,
+    paused boolean NOT NULL,
+    paused_reason text,
+    anchor timestamp with time zone NOT NULL,
+    next_at timestamp with time zone,
+    last_due timestamp with time zone,
+    last_at timestamp with time zone,
+    last_task uuid,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT schedule_has_one_cadence CHECK ((num_nonnulls(cron, every_ms) = 1)),
+    CONSTRAINT schedule_is_due_unless_paused CHECK ((paused = (next_at IS NULL))),
+    CONSTRAINT schedule_name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
+    CONSTRAINT schedule_numbers_make_sense CHECK (((every_ms > 0) AND (max_attempts >= 1) AND (timeout_ms > 0) AND (catch_up_max >= 1))),
+    CONSTRAINT schedule_reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL))),
+    CONSTRAINT schedules_pkey PRIMARY KEY (name)
 );
 
 CREATE TABLE hostler.schema_history (
@@ -114,6 +257,8 @@ CREATE TABLE hostler.task_events (
     state task_state NOT NULL,
     attempt integer NOT NULL,
     at timestamp with time zone NOT NULL DEFAULT now(),
+    position bigint DEFAULT nextval('feed_position'::regclass),
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT task_events_pkey PRIMARY KEY (task_id, number)
 );
 
@@ -169,6 +314,16 @@ END)),
     CONSTRAINT tasks_pkey PRIMARY KEY (id),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
+
+CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
+
+CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
+
+CREATE INDEX log_feed_tx ON hostler.log_feed USING btree (tx);
+
+CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
+
+CREATE INDEX task_events_tx ON hostler.task_events USING btree (tx) WHERE ("position" IS NOT NULL);
 
 CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
 
@@ -638,6 +793,8 @@ CREATE OR REPLACE FUNCTION hostler.put_back(lost_hosts uuid[], why text, keep uu
  RETURNS TABLE(put_back_task uuid, put_back_queue text, put_back_attempt integer, put_back_state task_state)
  LANGUAGE sql
 AS $function$
+    SELECT hostler.track_claimed(lost_hosts, keep);
+
     WITH held AS MATERIALIZED (
         SELECT id, queue, attempt, host_id, agent, started_at, cancel_requested
         FROM hostler.tasks
@@ -670,8 +827,8 @@ CREATE OR REPLACE FUNCTION hostler.record_new_tasks()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-    INSERT INTO hostler.task_events (task_id, number, state, attempt)
-    SELECT id, version, state, attempt FROM made;
+    INSERT INTO hostler.task_events (task_id, number, state, attempt, at)
+    SELECT id, version, state, attempt, created_at FROM made;
     RETURN NULL;
 END
 $function$;
@@ -682,8 +839,9 @@ CREATE OR REPLACE FUNCTION hostler.record_task_steps()
  SET enable_nestloop TO 'off'
 AS $function$
 BEGIN
-    INSERT INTO hostler.task_events (task_id, number, state, attempt)
-    SELECT after.id, after.version, after.state, after.attempt
+    INSERT INTO hostler.task_events (task_id, number, state, attempt, at)
+    SELECT after.id, after.version, after.state, after.attempt,
+        CASE WHEN before.state = 'pending' THEN coalesce(after.started_at, now()) ELSE now() END
     FROM after JOIN before USING (id)
     WHERE after.version <> before.version;
     RETURN NULL;
@@ -858,6 +1016,83 @@ AS $function$
     WHERE tasks.id = task_result.task_id
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.track(ids uuid[], agents text[] DEFAULT NULL::text[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    gone uuid[];
+BEGIN
+    -- No claim of these lanes is under way from here on.
+    PERFORM FROM hostler.log_cursors
+    WHERE lane = ANY (ARRAY(SELECT entry.lane FROM hostler.log_tasks AS entry WHERE entry.id = ANY (ids)))
+    ORDER BY lane
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+
+    WITH moved AS (
+        INSERT INTO hostler.log_ends (lane, number, moved)
+        SELECT entry.lane, entry.number, true
+        FROM hostler.log_tasks AS entry
+        WHERE entry.id = ANY (ids)
+        ORDER BY entry.lane, entry.number
+        ON CONFLICT DO NOTHING
+        RETURNING lane, number
+    ), made AS (
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, max_attempts, timeout_ms, created_at, run_at
+        )
+        SELECT entry.id, lane.queue, entry.kind, 'pending', entry.max_attempts, entry.timeout_ms,
+            entry.created_at, entry.created_at
+        FROM moved
+        JOIN hostler.log_tasks AS entry ON entry.lane = moved.lane AND entry.number = moved.number
+        JOIN hostler.log_lanes AS lane ON lane.id = entry.lane
+        ORDER BY entry.id
+        RETURNING id
+    ), inputs AS (
+        INSERT INTO hostler.task_inputs (task_id, input)
+        SELECT entry.id, entry.input
+        FROM moved
+        JOIN hostler.log_tasks AS entry ON entry.lane = moved.lane AND entry.number = moved.number
+    )
+    SELECT coalesce(array_agg(id), '{}') INTO gone FROM made;
+
+    UPDATE hostler.tasks
+    SET state = 'running', version = tasks.version + 1, attempt = 1, host_id = claim.host_id,
+        agent = coalesce(agents[array_position(ids, tasks.id)], 'unknown'),
+        started_at = claim.claimed_at
+    FROM hostler.log_tasks AS entry
+    JOIN hostler.log_claims AS claim
+        ON claim.lane = entry.lane AND entry.number BETWEEN claim.first AND claim.last
+    WHERE tasks.id = ANY (gone) AND entry.id = tasks.id;
+
+    UPDATE hostler.task_events SET position = NULL WHERE task_id = ANY (gone);
+    RETURN cardinality(gone);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.track_claimed(lost_hosts uuid[], keep uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM hostler.track(ARRAY(
+        SELECT entry.id
+        FROM hostler.log_claims AS claim
+        JOIN hostler.log_tasks AS entry
+            ON entry.lane = claim.lane AND entry.number BETWEEN claim.first AND claim.last
+        WHERE claim.host_id = ANY (lost_hosts) AND entry.id <> ALL (keep)
+            AND NOT EXISTS (
+                SELECT FROM hostler.log_ends AS ended
+                WHERE ended.lane = entry.lane AND ended.number = entry.number
+            )
+    ));
+    DELETE FROM hostler.log_claims WHERE host_id = ANY (lost_hosts) AND keep = '{}';
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.wake_hosts(wake boolean)
  RETURNS void
  LANGUAGE plpgsql
@@ -902,6 +1137,10 @@ CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> ol
             ELSE false
         END) EXECUTE FUNCTION refuse_task_step();
 
+CREATE SEQUENCE hostler.feed_position MINVALUE 1 START 1;
+
+CREATE SEQUENCE hostler.log_lanes_id_seq MINVALUE 1 START 1;
+
 CREATE SEQUENCE hostler.wake_mark MINVALUE 0 START 0;
 
 CREATE VIEW hostler.agent_overview (
@@ -935,6 +1174,26 @@ CREATE VIEW hostler.host_overview (
     lease_ends_at timestamp with time zone,
     is_alive boolean,
     running_tasks bigint
+) AS ...;
+
+CREATE VIEW hostler.log_records (
+    id uuid,
+    queue text,
+    kind text,
+    state task_state,
+    input jsonb,
+    output jsonb,
+    attempt integer,
+    max_attempts integer,
+    timeout_ms bigint,
+    host_id uuid,
+    created_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    ended_host_id uuid,
+    ended_agent text,
+    lane integer,
+    number bigint
 ) AS ...;
 
 CREATE VIEW hostler.queue_overview (

@@ -21,6 +21,8 @@ pub mod store;
 
 pub mod janitor;
 
+pub mod history;
+
 pub mod heartbeat;
 
 pub mod events;

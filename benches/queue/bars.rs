@@ -140,6 +140,14 @@ const LINES: &[Line] = {
             Bar::Own("submit by 8"),
             &[],
         ),
+        line(
+            "submit by SQL, 64 sessions, beside 8",
+            ("enqueue by 64", MEDIAN),
+            RATE,
+            Higher,
+            Bar::Own("enqueue by 8"),
+            &[],
+        ),
     ]
 };
 

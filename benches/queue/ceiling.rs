@@ -1,9 +1,7 @@
 //! What the same server does on a table of three columns with hand-written statements: the
 //! ceilings. They have none of the duties of a queue: nothing is tried again, nobody is fenced off.
 
-use std::time::Instant;
-
-use futures_util::{SinkExt as _, StreamExt as _, future::try_join_all, stream};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row};
@@ -14,6 +12,7 @@ use crate::{
     cluster::{alone, connect, joined},
     meter::{millis, pause, rate},
     ours::{BULK, CLIENTS, input},
+    sessions,
 };
 
 /// Under which name the figures are kept.
@@ -24,8 +23,6 @@ const DATABASE: &str = "ceiling";
 const CLAIM: i64 = 500;
 /// Claims that may wait for the completer.
 const AHEAD: usize = 4;
-/// Threads of the insert loops; the machine is two cores wide.
-const THREADS: usize = 2;
 
 const TABLE: &str = "
     DROP TABLE IF EXISTS jobs, cursors;
@@ -154,28 +151,8 @@ fn log(config: &Config, count: usize) -> Outcome<()> {
 /// Measures the ceilings of submitting.
 pub(crate) fn submits(run: &mut Run) -> Outcome<()> {
     let config = start(run)?;
-    let limit = run.sizes.enqueue;
-    let began = Instant::now();
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| {
-            let config = config.clone();
-            alone(async move || {
-                let loops = (0..CLIENTS / THREADS).map(|_| async {
-                    let client = connect(&config).await?;
-                    let insert = client.prepare(INSERT).await?;
-                    let (payload, mut count) = (input(0), 0);
-                    while began.elapsed() < limit {
-                        client.execute(&insert, &[&payload]).await?;
-                        count += 1;
-                    }
-                    Ok::<usize, crate::Failure>(count)
-                });
-                Ok(try_join_all(loops).await?.iter().sum::<usize>())
-            })
-        })
-        .collect();
-    let counts = threads.into_iter().map(joined).collect::<Result<Vec<_>, _>>()?;
-    let inserted = counts.iter().sum::<usize>() as f64 / began.elapsed().as_secs_f64();
+    let (count, took) = sessions::repeat(&config, CLIENTS, INSERT, run.sizes.enqueue)?;
+    let inserted = count as f64 / took.as_secs_f64();
     run.samples.add(NAME, "bare insert", &[inserted]);
 
     run.cluster.execute(DATABASE, &[TABLE])?;

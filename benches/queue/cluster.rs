@@ -162,16 +162,10 @@ impl Cluster {
         })
     }
 
-    /// The first column of the first row that `statement` gives, as text.
-    pub(crate) fn ask(&self, database: &str, statement: &str) -> Outcome<String> {
-        let messages = self.runtime.block_on(async {
-            connect(&self.config(database)).await?.simple_query(statement).await
-        })?;
-        let row = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        row.map(str::to_owned).ok_or_else(|| format!("nothing comes of {statement}").into())
+    /// A connection to `database` that is asked more than once.
+    pub(crate) fn session(&self, database: &str) -> Outcome<Session<'_>> {
+        let client = self.runtime.block_on(connect(&self.config(database)))?;
+        Ok(Session { runtime: &self.runtime, client })
     }
 
     /// Makes `name` anew, empty or as a copy of another.
@@ -204,6 +198,24 @@ impl Drop for Cluster {
             server.wait().ok();
         }
         self.reaper.wait().ok();
+    }
+}
+
+/// A connection of the benchmark itself.
+pub(crate) struct Session<'a> {
+    runtime: &'a Runtime,
+    client: Client,
+}
+
+impl Session<'_> {
+    /// The first column of the first row that `statement` gives, as text.
+    pub(crate) fn ask(&self, statement: &str) -> Outcome<String> {
+        let messages = self.runtime.block_on(self.client.simple_query(statement))?;
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        row.map(str::to_owned).ok_or_else(|| format!("nothing comes of {statement}").into())
     }
 }
 

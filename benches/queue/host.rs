@@ -156,6 +156,11 @@ fn config(directory: &Path, url: &str, agents: Agents) -> io::Result<String> {
         Agents::Count(_) => (COUNT, "said"),
         Agents::Tell => (TELL, "ear"),
     };
+    // As many as a host claims ahead of agents this quick; one at a time where single tasks are timed.
+    let prefetch = match agents {
+        Agents::Count(_) => 128,
+        Agents::Tell => 1,
+    };
     let to = directory.join(to);
     let to = to.display();
     Ok(format!(
@@ -170,6 +175,7 @@ bind = "off"
 protocol = "worker"
 command = ["{this}", "{ARGUMENT}", "{how}"]
 count = {count}
+prefetch = {prefetch}
 queues = ["{QUEUE}", "{PARKED}"]
 env = {{ {TO} = "{to}" }}
 

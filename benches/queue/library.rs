@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use hostler::{
     domain::{
-        AgentName, HostId, QueueName, TaskId,
+        ClaimId, HostId, Lane, QueueName, TaskId,
         task::{NewTask, Outcome as End, Settlement, TaskEvent, Terms},
     },
     settings,
-    store::{Store, hosts, migrate, queues, tasks},
+    store::{Store, ends, hosts, log, migrate, queues},
 };
 use tokio::sync::mpsc;
 use tokio_postgres::Config;
@@ -21,16 +21,13 @@ use crate::{
     host::QUEUE,
     meter::{Drained, rate},
     ours::{BULK, NAME, input},
+    state::check,
 };
 
 /// Tasks in one claim.
 const CLAIM: usize = 500;
 /// Claims that may wait for the settler.
 const AHEAD: usize = 4;
-
-/// Completed by their first attempt.
-const AT_FIRST: &str =
-    "SELECT count(*) FROM hostler.tasks WHERE state = 'completed' AND attempt = 1";
 
 /// A pool on `config`.
 fn open(config: Config) -> Outcome<Store> {
@@ -47,8 +44,16 @@ fn open(config: Config) -> Outcome<Store> {
     Ok(Store::new(&settings, config)?)
 }
 
-/// Makes what a host makes when it starts: the schema, a host of its own, the queue.
-async fn prepare(store: &Store, queue: &QueueName) -> Outcome<HostId> {
+/// A host without a process: who claims, and whose lane it is that is filled.
+#[derive(Clone, Copy)]
+struct Myself {
+    host: HostId,
+    slot: Uuid,
+    lane: Lane,
+}
+
+/// Makes what a host makes when it starts: the schema, a host of its own, the queue and its lane.
+async fn prepare(store: &Store, queue: &QueueName) -> Outcome<Myself> {
     migrate::run(store).await?;
     let host = hosts::NewHost {
         id: HostId::from_uuid(Uuid::now_v7()),
@@ -61,7 +66,9 @@ async fn prepare(store: &Store, queue: &QueueName) -> Outcome<HostId> {
     hosts::register(&client, &host).await?;
     queues::ensure(&client, &[(queue.clone(), settings::Queue::default())]).await?;
     queues::resume(&client, queue).await?;
-    Ok(host.id)
+    let lanes = log::lanes(&client, host.slot, std::slice::from_ref(queue)).await?;
+    let lane = *lanes.get(queue).ok_or("the queue has no lane")?;
+    Ok(Myself { host: host.id, slot: host.slot, lane })
 }
 
 fn new_task(queue: &QueueName, number: usize) -> NewTask {
@@ -80,14 +87,15 @@ fn new_task(queue: &QueueName, number: usize) -> NewTask {
 }
 
 /// Submits `count` tasks, a thousand at a time; tasks a second.
-async fn submit(store: &Store, queue: &QueueName, count: usize) -> Outcome<f64> {
+async fn submit(store: &Store, me: Myself, queue: &QueueName, count: usize) -> Outcome<f64> {
     let client = store.client().await?;
     let mut took = Duration::ZERO;
     for first in (0..count).step_by(BULK) {
         let last = count.min(first + BULK);
         let batch: Vec<_> = (first..last).map(|number| new_task(queue, number)).collect();
         let began = now();
-        tasks::submit(&client, &batch).await?;
+        let placed: Vec<_> = batch.iter().map(|task| (me.lane, task)).collect();
+        log::submit(&client, &placed, None).await?;
         took += Duration::from_nanos(now() - began);
     }
     Ok(count as f64 / took.as_secs_f64())
@@ -95,42 +103,43 @@ async fn submit(store: &Store, queue: &QueueName, count: usize) -> Outcome<f64> 
 
 /// Claims and completes `count` tasks, a claimer ahead of a settler, as a host does it; each has a
 /// thread and a connection of its own.
-fn drain(config: &Config, host: HostId, queue: &QueueName, count: usize) -> Outcome<Drained> {
-    let (hand, mut handed) = mpsc::channel::<Vec<Settlement>>(AHEAD);
+fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcome<Drained> {
+    let (hand, mut handed) = mpsc::channel::<(ClaimId, Vec<Settlement>)>(AHEAD);
     let (claimer, settler) = (config.clone(), config.clone());
     let queue = queue.clone();
     let began = now();
     let claims = alone(async move || {
         let client = open(claimer)?.client().await?;
-        let agents = (1..=CLAIM).map(|number| format!("bench-{number}").parse());
-        let agents = agents.collect::<Result<Vec<AgentName>, _>>()?;
         let (mut moments, queues) = (Vec::with_capacity(count), [queue]);
         while moments.len() < count {
-            let claimed = tasks::claim(&client, host, &queues, &agents).await?;
-            if claimed.is_empty() {
-                return Err("the queue was empty too early".into());
-            }
+            let range = log::claim(&client, me.host, me.slot, &queues, CLAIM).await?;
+            let range = range.ok_or("the queue was empty too early")?;
             let at = now();
-            moments.extend(claimed.iter().map(|_| at));
-            let ends = claimed.iter().map(|assignment| Settlement {
+            moments.extend(range.tasks.iter().map(|_| at));
+            let ends = range.tasks.into_iter().map(|assignment| Settlement {
                 task: assignment.task,
                 attempt: assignment.attempt,
                 outcome: End::Completed { output: serde_json::Value::Null },
                 event: TaskEvent::Completed,
                 retry_after: Duration::ZERO,
+                agent: assignment.agent,
+                began_ago: Duration::ZERO,
+                entry: assignment.entry,
             });
-            hand.send(ends.collect()).await.map_err(|_| "the settler is gone")?;
+            hand.send((range.claim, ends.collect())).await.map_err(|_| "the settler is gone")?;
         }
         Ok(moments)
     });
     let settles = alone(async move || {
         let client = open(settler)?.client().await?;
         let mut counted = 0;
-        while let Some(mut ends) = handed.recv().await {
-            while let Ok(more) = handed.try_recv() {
+        while let Some((claim, mut ends)) = handed.recv().await {
+            let mut over = vec![claim];
+            while let Ok((claim, more)) = handed.try_recv() {
+                over.push(claim);
                 ends.extend(more);
             }
-            counted += tasks::settle(&client, host, &ends).await?.len();
+            counted += ends::settle(&client, me.host, &ends, &over).await?.len();
         }
         Ok((counted, now()))
     });
@@ -147,40 +156,42 @@ pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
     let (database, count) = ("ours_library", run.sizes.drain);
     run.cluster.make(database, None)?;
     let config = run.cluster.config(database);
-    let (host, queue, submitted) = filled(&config, count)?;
+    let (me, queue) = prepared(&config)?;
+    let submitted = filled(&config, me, &queue, count)?;
     run.samples.add(NAME, "bulk by the library", &[submitted]);
     run.cluster.settle(database, false)?;
-    let drained = drain(&config, host, &queue, count)?;
-    let at_first = run.cluster.ask(database, AT_FIRST)?;
-    if at_first != count.to_string() {
-        return Err(format!("{at_first} of {count} were completed by their first attempt").into());
-    }
+    let drained = drain(&config, me, &queue, count)?;
+    check(run, database, count)?;
     run.samples.add(NAME, "drain by the library", &[drained.completed]);
     run.cluster.remove(database)
 }
 
-/// Prepares, and submits `count`; how fast.
-fn filled(config: &Config, count: usize) -> Outcome<(HostId, QueueName, f64)> {
+/// As [`prepare`], on a thread of its own.
+fn prepared(config: &Config) -> Outcome<(Myself, QueueName)> {
     let config = config.clone();
     joined(alone(async move || {
-        let store = open(config)?;
         let queue: QueueName = QUEUE.parse()?;
-        let host = prepare(&store, &queue).await?;
-        let rate = submit(&store, &queue, count).await?;
-        Ok((host, queue, rate))
+        Ok((prepare(&open(config)?, &queue).await?, queue))
     }))
+}
+
+/// As [`submit`], on a thread of its own.
+fn filled(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcome<f64> {
+    let (config, queue) = (config.clone(), queue.clone());
+    joined(alone(async move || submit(&open(config)?, me, &queue, count).await))
 }
 
 /// Puts `count` finished tasks into `database`, by doing them.
 pub(crate) fn finish(cluster: &Cluster, database: &str, count: usize) -> Outcome<()> {
     const AT_ONCE: usize = 50_000;
     let config = cluster.config(database);
+    let (me, queue) = prepared(&config)?;
     let mut left = count;
     let began = now();
     while left > 0 {
         let some = left.min(AT_ONCE);
-        let (host, queue, _) = filled(&config, some)?;
-        drain(&config, host, &queue, some)?;
+        filled(&config, me, &queue, some)?;
+        drain(&config, me, &queue, some)?;
         left -= some;
     }
     eprintln!("  {count} finished beside it, {:.0}/s", rate(count, began, now()));

@@ -28,6 +28,8 @@ mod peers;
 #[path = "../report.rs"]
 #[expect(dead_code, reason = "its table has no bars; the one of this benchmark has")]
 mod report;
+mod sessions;
+mod state;
 mod table;
 
 use std::{error::Error, process::ExitCode};
@@ -50,6 +52,16 @@ pub(crate) struct Run {
     pub(crate) sizes: Sizes,
     /// What came of it so far.
     pub(crate) samples: Samples,
+    /// What a reader of it should know: who could not be measured, and why.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Run {
+    /// Says something now, and again at the end.
+    pub(crate) fn tell(&mut self, remark: String) {
+        eprintln!("  {remark}");
+        self.remarks.push(remark);
+    }
 }
 
 fn main() -> ExitCode {
@@ -75,9 +87,13 @@ fn bench() -> Outcome<()> {
     }
     let options = Options::read(&arguments)?;
     let busy = table::busy()?;
-    let mut run =
-        Run { cluster: Cluster::start()?, sizes: options.sizes, samples: Samples::default() };
-    let peers = Peers::prepare(&run, &options)?;
+    let mut run = Run {
+        cluster: Cluster::start()?,
+        sizes: options.sizes,
+        samples: Samples::default(),
+        remarks: Vec::new(),
+    };
+    let peers = Peers::prepare(&mut run, &options)?;
     for repeat in 0..options.sizes.repeats {
         for scenario in &options.scenarios {
             eprintln!("repeat {} of {}: {}", repeat + 1, options.sizes.repeats, scenario.name());
@@ -85,10 +101,10 @@ fn bench() -> Outcome<()> {
             peers.measure(&mut run, *scenario, repeat);
         }
     }
-    let version = run.cluster.ask("postgres", "SHOW server_version")?;
-    let Run { cluster, samples, .. } = run;
+    let version = run.cluster.session("postgres")?.ask("SHOW server_version")?;
+    let Run { cluster, samples, remarks, .. } = run;
     drop(cluster);
-    table::publish(&options, &samples, &version, busy)
+    table::publish(&options, &samples, &remarks, &version, busy)
 }
 
 fn measure(run: &mut Run, scenario: Scenario) -> Outcome<()> {

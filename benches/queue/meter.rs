@@ -46,12 +46,13 @@ pub(crate) fn pause() -> Duration {
     Duration::from_micros(fastrand::u64(5_000..25_000))
 }
 
-/// The value below which so much of `samples` lies.
+/// The value below which so much of `samples` lies, between the two nearest of them.
 pub(crate) fn percentile(samples: &[f64], part: f64) -> Option<f64> {
     let mut samples = samples.to_vec();
     samples.sort_unstable_by(f64::total_cmp);
-    let place = (samples.len() as f64 * part).ceil() as usize;
-    samples.get(place.saturating_sub(1)).copied()
+    let place = part * samples.len().checked_sub(1)? as f64;
+    let (below, above) = (samples[place.floor() as usize], samples[place.ceil() as usize]);
+    Some(below + (above - below) * place.fract())
 }
 
 /// What was measured, of whom; every repeat adds to it.

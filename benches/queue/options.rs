@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Outcome;
+use crate::{Outcome, catalog::PEERS};
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,9 @@ impl Options {
                 "--bench" => {}
                 "--quick" => options.sizes = QUICK,
                 "--no-peers" => options.peers = Some(Vec::new()),
-                "--peers" => options.peers = Some(value()?.split(',').map(str::to_owned).collect()),
+                "--peers" => {
+                    options.peers = Some(value()?.split(',').map(peer).collect::<Result<_, _>>()?);
+                }
                 "--only" => {
                     options.scenarios =
                         value()?.split(',').map(scenario).collect::<Result<_, _>>()?;
@@ -162,4 +164,13 @@ fn scenario(name: &str) -> Result<Scenario, String> {
         let names = Scenario::ALL.map(Scenario::name).join(", ");
         format!("`{name}` is no scenario; there are {names}")
     })
+}
+
+fn peer(name: &str) -> Result<String, String> {
+    let keys = PEERS.iter().map(|peer| peer.key);
+    if keys.clone().any(|key| key == name) {
+        return Ok(name.to_owned());
+    }
+    let keys = keys.collect::<Vec<_>>().join(", ");
+    Err(format!("`{name}` is no peer; there are {keys}"))
 }

@@ -15,6 +15,8 @@ use crate::{
     host::{Agents, Host, PARKED, QUEUE, WORKERS},
     library,
     meter::{Drained, millis, pause, rate},
+    sessions,
+    state::{await_end, check, give_up},
 };
 
 /// Under which name the figures are kept.
@@ -24,19 +26,17 @@ pub(crate) const NAME: &str = "hostler";
 pub(crate) const BULK: usize = 1_000;
 /// Clients that submit at the same time.
 pub(crate) const CLIENTS: usize = 10;
-/// Few submitters, and many.
-const SUBMITTERS: [(usize, &str); 2] = [(8, "submit by 8"), (64, "submit by 64")];
+/// Few submitters, and many: their number, what they come to over HTTP, and by SQL.
+const SUBMITTERS: [(usize, &str, &str); 2] =
+    [(8, "submit by 8", "enqueue by 8"), (64, "submit by 64", "enqueue by 64")];
+/// A submit by SQL.
+const ENQUEUE: &str = "SELECT hostler.enqueue('bench', 'task', $1)";
 /// Agents that have nothing to do.
 const IDLE: usize = 200;
+/// How long a look at a drain is away from the next.
+const GLANCE: Duration = Duration::from_millis(2);
 /// The first pick-ups are not counted: everything is cold.
 const WARM_UPS: usize = 5;
-
-/// How many tasks of the queue have not ended.
-const LEFT: &str =
-    "SELECT count(*) FROM hostler.tasks WHERE queue = 'bench' AND state IN ('pending', 'running')";
-/// How many tasks of the queue were completed by their first attempt.
-const AT_FIRST: &str = "SELECT count(*) FROM hostler.tasks \
-    WHERE queue = 'bench' AND state = 'completed' AND attempt = 1";
 
 /// What all tasks have as input, as the peers' tasks have.
 pub(crate) fn input(number: usize) -> serde_json::Value {
@@ -68,46 +68,22 @@ fn bulk(host: &Host, queue: &str, count: usize) -> Outcome<f64> {
 /// Lets the queue go, which was paused, and waits until the agents have had `count` tasks more and,
 /// where they are all that there are, all of them are completed.
 fn drain(run: &Run, database: &str, host: &Host, count: usize, all: bool) -> Outcome<Drained> {
+    let session = run.cluster.session(database)?;
     let before = host.tasks_had()?;
     let began = now();
     host.connect()?.post(&format!("queues/{QUEUE}/resume"), "{}")?;
     let patience = Instant::now();
     while host.tasks_had()? < before + count {
         give_up(patience, run.sizes.patience)?;
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(GLANCE);
     }
-    while all && run.cluster.ask(database, LEFT)? != "0" {
-        give_up(patience, run.sizes.patience)?;
-        thread::sleep(Duration::from_millis(5));
+    if all {
+        await_end(&session, GLANCE, run.sizes.patience)?;
     }
     let completed = now();
     let moments = host.moments()?;
     let moments = moments.get(before..before + count).ok_or("an agent lost count")?;
     Ok(Drained::of(began, moments, completed))
-}
-
-fn give_up(began: Instant, limit: Duration) -> Outcome<()> {
-    if began.elapsed() > limit {
-        return Err(format!("the tasks did not end within {limit:?}").into());
-    }
-    Ok(())
-}
-
-/// Waits until nothing is left, and checks that every one of `count` tasks was completed by its
-/// first attempt.
-fn check(run: &Run, database: &str, count: usize) -> Outcome<()> {
-    let began = Instant::now();
-    while run.cluster.ask(database, LEFT)? != "0" {
-        give_up(began, run.sizes.patience)?;
-        thread::sleep(Duration::from_millis(50));
-    }
-    let at_first = run.cluster.ask(database, AT_FIRST)?;
-    if at_first != count.to_string() {
-        return Err(
-            format!("{at_first} of {count} tasks were completed by their first attempt").into()
-        );
-    }
-    Ok(())
 }
 
 /// Makes the queue wait.
@@ -311,19 +287,28 @@ pub(crate) fn idle(run: &mut Run) -> Outcome<()> {
     run.cluster.remove(database)
 }
 
-/// Few submitters and many, one task a request, while two hosts listen and their agents take
-/// the tasks as they come.
+/// Few submitters and many, one task a request and one a transaction, while two hosts listen and
+/// their agents take the tasks as they come.
 pub(crate) fn submitters(run: &mut Run) -> Outcome<()> {
     let database = "ours_submitters";
     run.cluster.make(database, None)?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     let other = Host::start(&run.cluster, database, "ours_listener", Agents::Count(WORKERS))?;
-    let mut submitted = submit_for(&host, QUEUE, CLIENTS, run.sizes.enqueue / 10)?.0;
-    for (clients, what) in SUBMITTERS {
-        check(run, database, submitted)?;
-        let (count, took) = submit_for(&host, QUEUE, clients, run.sizes.enqueue)?;
-        submitted += count;
-        run.samples.add(NAME, what, &[count as f64 / took.as_secs_f64()]);
+    let config = run.cluster.config(database);
+    let limit = run.sizes.enqueue;
+    let mut submitted = submit_for(&host, QUEUE, CLIENTS, limit / 10)?.0;
+    for (clients, http, sql) in SUBMITTERS {
+        for what in [http, sql] {
+            // None is left of those before.
+            check(run, database, submitted)?;
+            let (count, took) = if what == http {
+                submit_for(&host, QUEUE, clients, limit)?
+            } else {
+                sessions::repeat(&config, clients, ENQUEUE, limit)?
+            };
+            submitted += count;
+            run.samples.add(NAME, what, &[count as f64 / took.as_secs_f64()]);
+        }
     }
     check(run, database, submitted)?;
     drop((host, other));

@@ -34,13 +34,13 @@ pub(crate) struct Peers {
 impl Peers {
     /// Finds those that were asked for where `peers.sh` puts them, and makes their schemas. One that
     /// is not there, or does not work, is told of and left out.
-    pub(crate) fn prepare(run: &Run, options: &Options) -> Outcome<Self> {
+    pub(crate) fn prepare(run: &mut Run, options: &Options) -> Outcome<Self> {
         let directory = directory().ok_or("neither BENCH_PEERS nor HOME is set")?;
         let mut peers = Self { directory, ready: Vec::new() };
         for peer in PEERS.iter().filter(|peer| options.wants(peer.key)) {
             match peers.set_up(run, peer) {
                 Ok(()) => peers.ready.push(peer),
-                Err(error) => eprintln!("{} is left out: {error}", peer.name),
+                Err(error) => run.tell(format!("{} is left out: {error}", peer.name)),
             }
         }
         Ok(peers)
@@ -80,7 +80,7 @@ impl Peers {
                 _ => Ok(()),
             };
             if let Err(error) = measured {
-                eprintln!("  {}: {} failed: {error}", peer.name, scenario.name());
+                run.tell(format!("{}: {} failed: {error}", peer.name, scenario.name()));
             }
         }
     }
@@ -89,8 +89,12 @@ impl Peers {
         let count = run.sizes.drain;
         let result = self.on_a_copy(run, peer, |run, database| {
             self.load(run, peer, database, 0, count)?;
-            self.step(run, peer, database, "drain", count, run.sizes.cap.as_secs_f64())
+            self.drain_until(run, peer, database, count, peer.durable)
         })?;
+        if result["capped"] == true {
+            let handled = &result["handled"];
+            run.tell(format!("{}: drain: {handled} of {count} in the time", peer.name));
+        }
         run.samples.add(peer.name, "drain", &[drained(&result, "completed")?]);
         run.samples.add(peer.name, "drain, handled", &[drained(&result, "seconds")?]);
         Ok(())
@@ -116,7 +120,7 @@ impl Peers {
         })?;
         let samples: Vec<f64> = serde_json::from_value(result["samples"].clone())?;
         if samples.len() < run.sizes.pickups {
-            eprintln!("  {}: only {} pick-ups in the time", peer.name, samples.len());
+            run.tell(format!("{}: only {} pick-ups in the time", peer.name, samples.len()));
         }
         run.samples.add(peer.name, "pick-up", &samples);
         Ok(())
@@ -129,11 +133,9 @@ impl Peers {
         }
         let rates = self.on_a_copy(run, peer, |run, database| {
             self.load(run, peer, database, run.sizes.finished, count + run.sizes.behind)?;
-            let drain = |_| {
-                let limit = run.sizes.cap.as_secs_f64();
-                drained(&self.step(run, peer, database, "drain", count, limit)?, "seconds")
-            };
-            (0..2).map(drain).collect::<Outcome<Vec<_>>>()
+            let drain = |_| drained(&self.drain_until(run, peer, database, count, "")?, "seconds");
+            // Some handle nothing the second time, as the worker before left jobs locked.
+            (0..2).map(drain).filter(|rate| !matches!(rate, Ok(0.0))).collect::<Outcome<Vec<_>>>()
         })?;
         run.samples.add(peer.name, "drain of a full table", &rates);
         let full = run.samples.median(peer.name, "drain of a full table");
@@ -149,13 +151,13 @@ impl Peers {
         let result = self.on_a_copy(run, peer, |run, database| {
             let held = Held::take(run, database)?;
             self.load(run, peer, database, 0, count)?;
-            let limit = run.sizes.cap.as_secs_f64();
-            let result = self.step(run, peer, database, "drain", count, limit)?;
+            let result = self.drain_until(run, peer, database, count, "")?;
             held.let_go()?;
             Ok(result)
         })?;
         if result["capped"] == true {
-            eprintln!("  {}: {} of {count} in the time", peer.name, result["handled"]);
+            let handled = &result["handled"];
+            run.tell(format!("{}: snapshot: {handled} of {count} in the time", peer.name));
         }
         run.samples.add(peer.name, "snapshot ratio", &[number(&result, "thirds")?]);
         Ok(())
@@ -207,7 +209,22 @@ impl Peers {
         run.cluster.settle(database, other > 0)
     }
 
-    /// Runs the peer's program once, and reads what it came to.
+    /// Has the peer drain `count` jobs, until `durable` says that all is completed.
+    fn drain_until(
+        &self,
+        run: &Run,
+        peer: &Peer,
+        database: &str,
+        count: usize,
+        durable: &str,
+    ) -> Outcome<Value> {
+        let mut program = self.program(run, peer, database)?;
+        let limit = run.sizes.cap.as_secs_f64();
+        program.args(["drain", &count.to_string(), &limit.to_string()]);
+        result_of(program.env("BENCH_DURABLE", durable))
+    }
+
+    /// Has the peer do another of its commands.
     fn step(
         &self,
         run: &Run,
@@ -217,24 +234,35 @@ impl Peers {
         a: usize,
         b: f64,
     ) -> Outcome<Value> {
+        let mut program = self.program(run, peer, database)?;
+        result_of(program.args([command, &a.to_string(), &b.to_string()]))
+    }
+
+    /// The peer's program, to be told what to do.
+    fn program(&self, run: &Run, peer: &Peer, database: &str) -> Outcome<Command> {
         let mut words = peer.program.iter().map(|part| self.directory.join(part));
         let program = words.next().ok_or("a peer without a program")?;
-        let output = Command::new(program)
+        let mut program = Command::new(program);
+        program
             .args(words)
-            .args([command, &a.to_string(), &b.to_string()])
             .env("BENCH_URL", run.cluster.url(database))
-            .env("BENCH_DURABLE", peer.durable)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(run.cluster.workplace("peers")?)
-            .stdin(Stdio::null())
-            .output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let Some(result) = text.lines().find_map(|line| line.strip_prefix(RESULT)) else {
-            let told = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{command}: {}: {}", output.status, told.trim()).into());
-        };
-        Ok(serde_json::from_str(result)?)
+            .stdin(Stdio::null());
+        Ok(program)
     }
+}
+
+/// Runs a peer's program, and reads what it came to.
+fn result_of(program: &mut Command) -> Outcome<Value> {
+    let output = program.output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Some(result) = text.lines().find_map(|line| line.strip_prefix(RESULT)) else {
+        let told = String::from_utf8_lossy(&output.stderr);
+        let end = told.trim().lines().last().unwrap_or_default();
+        return Err(format!("{}: {end}", output.status).into());
+    };
+    Ok(serde_json::from_str(result)?)
 }
 
 /// The database that a peer's copies are made of.

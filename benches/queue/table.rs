@@ -36,6 +36,7 @@ const COLUMNS: [(&str, f64, &str); 7] = [
 pub(crate) fn publish(
     options: &Options,
     samples: &Samples,
+    remarks: &[String],
     version: &str,
     busy: f64,
 ) -> Outcome<()> {
@@ -44,6 +45,9 @@ pub(crate) fn publish(
     print_everybody(samples);
     println!("\nPostgreSQL {version}; {}; {} repeats", SETTINGS.join(", "), options.sizes.repeats);
     println!("before the run others used {:.0} % of the CPU", busy * 100.0);
+    for remark in remarks {
+        println!("{remark}");
+    }
     rows.extend(bars::beside(samples));
 
     let mut everything: BTreeMap<&str, BTreeMap<&str, &[f64]>> = BTreeMap::new();
@@ -55,6 +59,7 @@ pub(crate) fn publish(
         "postgres": version,
         "settings": SETTINGS,
         "cpu_used_by_others_before": busy,
+        "remarks": remarks,
         "scenarios": scenarios,
         "sizes": format!("{:?}", options.sizes),
         "samples": everything,

@@ -176,10 +176,16 @@ fn drain(
     client: &Client,
     runtime: &tokio::runtime::Runtime,
 ) -> Outcome<f64> {
-    const LEFT: &str = "SELECT count(*) FROM hostler.tasks \
-        WHERE queue = 'drain' AND state IN ('pending', 'running')";
-    const DONE: &str = "SELECT count(*) FROM hostler.tasks \
-        WHERE queue = 'drain' AND state = 'completed' AND attempt = 1";
+    // The tracked ones, and those of the log.
+    const LEFT: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
+        WHERE queue = 'drain' AND state IN ('pending', 'running')) \
+        + (SELECT sum(head) FROM hostler.log_lanes WHERE queue = 'drain')::bigint \
+        - (SELECT count(*) FROM hostler.log_ends JOIN hostler.log_lanes ON id = lane \
+            WHERE queue = 'drain')";
+    const DONE: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
+        WHERE queue = 'drain' AND state = 'completed' AND attempt = 1) \
+        + (SELECT count(*) FROM hostler.log_ends JOIN hostler.log_lanes ON id = lane \
+            WHERE queue = 'drain' AND NOT moved)";
     let ask = |text| -> Outcome<i64> { Ok(runtime.block_on(client.query_one(text, &[]))?.get(0)) };
     let began = Instant::now();
     host.connect()?.post("queues/drain/resume", "{}")?;

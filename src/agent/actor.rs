@@ -1,6 +1,6 @@
 //! The shell: carries out what [`step`] decides.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use actix::prelude::*;
 use jiff::Timestamp;
@@ -8,14 +8,8 @@ use serde_json::Value;
 use slog::{Logger, debug, info, o, warn};
 
 use super::{
-    Adopted, AgentReport, AgentStatus, Surroundings,
-    conversation::Worker,
-    log::AgentLog,
-    memo::Memo,
-    messages::Timer,
-    spawn::Start,
-    tombstone::Tombstone,
-    work::{Work, when_written},
+    Adopted, AgentReport, AgentStatus, Surroundings, conversation::Worker, log::AgentLog,
+    memo::Memo, messages::Timer, spawn::Start, tombstone::Tombstone, work::Work,
 };
 use crate::{
     domain::{
@@ -63,7 +57,8 @@ pub(crate) struct AgentActor {
     /// A process to go on with, until the actor has started.
     pub(super) adopted: Option<Adopted>,
     pub(super) process: Option<Process>,
-    pub(super) work: Option<Work>,
+    /// The attempts in hand, the one under way first.
+    pub(super) work: VecDeque<Work>,
     /// The ended process of an `exec` attempt whose outcome is not settled yet.
     pub(super) unsettled: Option<ProcessId>,
     /// More about the fault that is being dealt with, for a program.
@@ -103,7 +98,7 @@ impl AgentActor {
             vitals,
             own_log,
             process: None,
-            work: None,
+            work: VecDeque::new(),
             unsettled: None,
             detail: Value::Null,
             grace: None,
@@ -132,6 +127,14 @@ impl AgentActor {
             && matches!(self.agent.state, AgentState::Idle | AgentState::Starting)
         {
             self.status.reason = None;
+        }
+        // One that takes several tasks takes them while at work, too.
+        let takes_more = match self.agent.state {
+            AgentState::Busy => !self.agent.draining,
+            state => state == AgentState::Idle,
+        };
+        if self.fleet.prefetch > 1 && before.state == AgentState::Busy && !takes_more {
+            self.withdraw();
         }
         self.vitals.expect(self.expectation());
         self.report();
@@ -186,7 +189,7 @@ impl AgentActor {
     pub(super) fn report(&mut self) {
         self.status.state = self.agent.state;
         self.status.pid = self.process.as_ref().map(|process| process.pid);
-        self.status.work = self.work.as_ref().map(Work::key);
+        self.status.work = self.work.front().map(Work::key);
         // A report that must not be lost: the owner's registry would be wrong.
         self.tombstone.watcher().do_send(AgentReport::Changed(Box::new(self.status.clone())));
     }
@@ -197,12 +200,10 @@ impl AgentActor {
             Effect::Offer => self.around.queue.do_send(FromAgent::Ready {
                 fleet: self.fleet.name.clone(),
                 agent: self.status.agent.clone(),
+                window: usize::from(self.fleet.prefetch),
                 to: ctx.address().recipient(),
             }),
-            Effect::Withdraw => self.around.queue.do_send(FromAgent::Withdraw {
-                fleet: self.fleet.name.clone(),
-                agent: self.status.agent.clone(),
-            }),
+            Effect::Withdraw => self.withdraw(),
             Effect::Run => self.run(ctx),
             Effect::End(end) => self.end_attempt(end, ctx),
             Effect::Climb(rung) => self.climb(rung, ctx),
@@ -233,7 +234,7 @@ impl AgentActor {
             fleet: self.fleet.clone(),
             agent: self.status.agent.clone(),
             generation: self.status.generation,
-            assignment: self.work.as_ref().map(|work| work.assignment.clone()),
+            assignment: self.work.front().map(|work| work.assignment.clone()),
         };
         start.go(ctx.address().recipient());
         if self.fleet.protocol == Protocol::Worker {
@@ -242,17 +243,19 @@ impl AgentActor {
         }
     }
 
-    /// Hands the attempt to the process, or has one started for it.
+    /// Says that no more tasks are wanted.
+    fn withdraw(&self) {
+        self.around.queue.do_send(FromAgent::Withdraw {
+            fleet: self.fleet.name.clone(),
+            agent: self.status.agent.clone(),
+        });
+    }
+
+    /// Hands what is in hand to the process, or has one started for it.
     fn run(&mut self, ctx: &mut Context<Self>) {
-        let Some(work) = &mut self.work else { return };
-        let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
-        if let Some(timeout) = timeout {
-            let (task, attempt) = work.key();
-            work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), timeout));
-        }
-        let assignment = work.assignment.clone();
+        self.begin_next(ctx);
         if self.process.as_ref().is_some_and(|process| process.worker.is_some()) {
-            self.hand_over(&assignment, timeout, ctx);
+            self.hand_over(ctx);
         } else {
             self.spawn(ctx);
         }
@@ -276,7 +279,7 @@ impl AgentActor {
         self.observe(AgentEvent::Faulty(fault), ctx);
     }
 
-    /// The attempt ends without its agent's own word.
+    /// The attempt under way ends without its agent's own word. Those behind it had not begun.
     fn end_attempt(&mut self, end: End, ctx: &mut Context<Self>) {
         let reason = self.status.reason.clone();
         let outcome = match end {
@@ -291,23 +294,6 @@ impl AgentActor {
             End::Cancelled => Outcome::Cancelled,
         };
         self.settle(outcome, ctx);
-    }
-
-    /// Tells the queue how the attempt ended.
-    pub(super) fn settle(&mut self, outcome: Outcome, ctx: &mut Context<Self>) {
-        let Some(work) = self.work.take() else { return };
-        // Left in the context, it would be polled with every message until its time has come.
-        if let Some(limit) = work.limit {
-            ctx.cancel_future(limit);
-        }
-        self.vitals.set_progress(None);
-        self.status.attempts_ended += 1;
-        let (task, attempt) = work.key();
-        let outcome = work.judge(outcome);
-        let written =
-            self.unsettled.take().map(|id| when_written(self.around.processes.clone(), id));
-        // A report that must not be lost: it is the task's result.
-        self.around.queue.do_send(FromAgent::Ended { task, attempt, outcome, written });
     }
 
     pub(super) fn climb(&mut self, rung: Rung, ctx: &mut Context<Self>) {
@@ -334,8 +320,9 @@ impl AgentActor {
         }
     }
 
+    /// Whether that attempt is the one under way.
     pub(super) fn is_at(&self, key: (crate::domain::TaskId, crate::domain::Attempt)) -> bool {
-        self.work.as_ref().is_some_and(|work| work.key() == key)
+        self.work.front().is_some_and(|work| work.key() == key)
     }
 
     pub(super) fn is_newest(&self, generation: Generation) -> bool {

@@ -29,8 +29,8 @@ pub struct Adopted {
     pub process: Spawned,
     /// Which of the agent's processes it is.
     pub generation: Generation,
-    /// The attempt that it is at, and how long that has run.
-    pub work: Option<(Arc<Assignment>, Duration)>,
+    /// The attempts that it has, the one that it is at first, and how long each has run.
+    pub work: Vec<(Arc<Assignment>, Duration)>,
     /// How far the conversation with it is, if it is a worker.
     pub standing: Option<Standing>,
     /// The number of this host among those that the process has had.
@@ -53,19 +53,22 @@ impl AgentActor {
         let Adopted { process, generation, work, standing, epoch } = adopted;
         debug_assert_eq!(generation, self.status.generation);
         let (id, pid) = (process.id, process.pid);
-        let busy = work.is_some();
-        self.work = work.map(|(assignment, ran)| {
-            let limit = self.limit_rest(&assignment, ran, ctx);
-            Work { limit, ..Work::new(assignment) }
-        });
+        let busy = !work.is_empty();
+        for (place, (assignment, ran)) in work.into_iter().enumerate() {
+            // The time of those behind the first has not begun.
+            let begun = place == 0;
+            let limit = if begun { self.limit_rest(&assignment, ran, ctx) } else { None };
+            let work = Work { limit, begun, given: true, ..Work::new(assignment) };
+            self.work.push_back(work);
+        }
         if let Err(illegal) = self.apply(AgentEvent::Adopted { busy }, ctx) {
             warn!(self.log, "process can't be taken back"; "pid" => pid, "error" => %illegal);
             self.around.processes.kill(id);
             return;
         }
         info!(self.log, "agent adopted"; "pid" => pid, "generation" => generation.0,
-            "task" => self.work.as_ref().map(|work| work.key().0.to_string()),
-            "attempt" => self.work.as_ref().map(|work| work.key().1.0));
+            "task" => self.work.front().map(|work| work.key().0.to_string()),
+            "attempt" => self.work.front().map(|work| work.key().1.0));
         if busy {
             self.around.queue.do_send(FromAgent::Resumed {
                 agent: self.status.agent.clone(),

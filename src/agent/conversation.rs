@@ -1,7 +1,5 @@
 //! The conversation with a worker, and how an attempt is called off in it.
 
-use std::time::Duration;
-
 use actix::prelude::*;
 use serde_json::Value;
 use slog::{debug, warn};
@@ -14,14 +12,15 @@ use super::{
 };
 use crate::{
     domain::{
+        Attempt, TaskId,
         adoption::Standing,
         agent::{AgentEvent, Fault},
-        task::Assignment,
     },
     protocol::{
         frame::{LineReader, line_limit},
         worker::{Received, Terms, WorkerSession},
     },
+    queue::Ended,
     telemetry::Chain,
 };
 
@@ -45,6 +44,7 @@ impl AgentActor {
             generation: self.status.generation,
             heartbeat: self.fleet.heartbeat.every,
             max_output: self.fleet.max_output,
+            prefetch: usize::from(self.fleet.prefetch),
         };
         let lines = LineReader::new(line_limit(self.fleet.max_output));
         match greeting {
@@ -62,7 +62,7 @@ impl AgentActor {
     }
 
     /// Writes down how far the conversation is.
-    fn note_standing(&mut self) {
+    pub(super) fn note_standing(&mut self) {
         let Some(worker) = self.process.as_ref().and_then(|process| process.worker.as_ref()) else {
             return;
         };
@@ -77,25 +77,30 @@ impl AgentActor {
         }
     }
 
-    /// Gives the attempt to the worker. That is written down first: what was given but not written
-    /// down would run again beside it, once this host dies.
-    pub(super) fn hand_over(
-        &mut self,
-        assignment: &Assignment,
-        timeout: Option<Duration>,
-        ctx: &mut Context<Self>,
-    ) {
+    /// Gives the worker what it was not given yet. That is written down first: what was given but
+    /// not written down would run again beside it, once this host dies.
+    pub(super) fn hand_over(&mut self, ctx: &mut Context<Self>) {
         let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
         let Some(worker) = worker else { return };
-        match worker.session.run(assignment, timeout) {
-            Ok(message) => {
-                self.note_standing();
-                self.say(message, ctx);
+        let mut messages = Vec::new();
+        let mut refused = None;
+        for work in self.work.iter_mut().filter(|work| !work.given) {
+            work.given = true;
+            let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
+            match worker.session.run(&work.assignment, timeout) {
+                Ok(message) => messages.extend(message),
+                Err(error) => {
+                    refused = Some(Chain(&error).to_string());
+                    break;
+                }
             }
-            Err(error) => {
-                let reason = Chain(&error).to_string();
-                self.fault(Fault::Protocol, reason, Value::Null, ctx);
-            }
+        }
+        self.note_standing();
+        if !messages.is_empty() {
+            self.say(messages, ctx);
+        }
+        if let Some(reason) = refused {
+            self.fault(Fault::Protocol, reason, Value::Null, ctx);
         }
     }
 
@@ -111,10 +116,10 @@ impl AgentActor {
 
     /// The process wrote to its stdout.
     pub(super) fn heard(&mut self, chunk: &[u8], ctx: &mut Context<Self>) {
-        let mut chunk = chunk;
+        let (mut chunk, mut ends) = (chunk, Vec::new());
         while let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
             let received = match worker.lines.next_line(&mut chunk) {
-                Ok(None) => return,
+                Ok(None) => break,
                 Ok(Some(line)) => {
                     worker.session.receive(line.as_bytes()).map_err(|e| Chain(&e).to_string())
                 }
@@ -122,6 +127,9 @@ impl AgentActor {
             };
             let mid_line = std::mem::take(&mut worker.mid_line);
             match received {
+                Ok(Received::Finished { task, attempt, outcome }) => {
+                    ends.extend(self.take_end((task, attempt), outcome, ctx));
+                }
                 Ok(received) => self.received(received, ctx),
                 // The end of a line never reads as a message: its braces don't match.
                 Err(reason) if mid_line => {
@@ -135,9 +143,24 @@ impl AgentActor {
                         process.worker = None;
                         self.around.processes.close_stdin(process.id);
                     }
-                    return;
+                    break;
                 }
             }
+        }
+        if !ends.is_empty() {
+            self.answered(ends, ctx);
+        }
+    }
+
+    /// The worker has answered these.
+    fn answered(&mut self, ends: Vec<Ended>, ctx: &mut Context<Self>) {
+        self.note_standing();
+        self.tell_ends(ends);
+        if self.work.is_empty() {
+            self.observe(AgentEvent::Done, ctx);
+        } else {
+            self.begin_next(ctx);
+            self.report();
         }
     }
 
@@ -152,11 +175,8 @@ impl AgentActor {
                 self.note_standing();
                 self.observe(AgentEvent::Ready, ctx);
             }
-            Received::Finished { outcome } => {
-                self.note_standing();
-                self.settle(outcome, ctx);
-                self.observe(AgentEvent::Done, ctx);
-            }
+            // Gathered by whoever reads, so that all of one reading are settled together.
+            Received::Finished { .. } => {}
             Received::Progress(progress) => self.vitals.set_progress(Some(progress)),
             Received::Log { level, message } => self.write_log(level.as_str(), &message),
             Received::Artifact(artifact) => self.keep_artifact(artifact),
@@ -171,18 +191,31 @@ impl AgentActor {
         }
     }
 
-    pub(super) fn call_off(&mut self, why: CalledOff, ctx: &mut Context<Self>) {
-        let Some(work) = &mut self.work else { return };
-        if self.agent.leaving.is_some() || work.called_off.is_some() {
+    /// Calls an attempt off. Of one that waits behind others the worker is told, too, but it is
+    /// forced off only once it is under way.
+    pub(super) fn call_off(
+        &mut self,
+        key: (TaskId, Attempt),
+        why: CalledOff,
+        ctx: &mut Context<Self>,
+    ) {
+        if self.agent.leaving.is_some() {
+            return;
+        }
+        let is_first = self.work.front().is_some_and(|first| first.key() == key);
+        let Some(work) = self.work.iter_mut().find(|work| work.key() == key) else { return };
+        if work.called_off.is_some() {
             return;
         }
         work.called_off = Some(why);
-        let (task, attempt) = work.key();
+        let (task, attempt) = key;
         let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
-        match worker.and_then(|worker| worker.session.cancel()) {
+        match worker.and_then(|worker| worker.session.cancel(task, attempt)) {
             Some(message) => {
                 self.say(message, ctx);
-                ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
+                if is_first {
+                    ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
+                }
             }
             None => self.force_off(why, ctx),
         }
@@ -190,7 +223,7 @@ impl AgentActor {
 
     /// The process does not let go of its attempt by itself.
     pub(super) fn force_off(&mut self, why: CalledOff, ctx: &mut Context<Self>) {
-        let limit = self.work.as_ref().and_then(|work| work.assignment.timeout);
+        let limit = self.work.front().and_then(|work| work.assignment.timeout);
         let limit = limit.or(self.fleet.task_timeout).unwrap_or_default();
         match why {
             CalledOff::Timeout => {

@@ -1,5 +1,7 @@
 //! What the actor is told: each message becomes an event, or is dropped for being too old.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use serde_json::Value;
 
@@ -11,8 +13,8 @@ use super::{
 };
 use crate::{
     domain::agent::{AgentEvent, AgentState, Fault, IllegalStep},
-    domain::task::Outcome,
-    queue::{FromAgent, ToAgent},
+    domain::task::{Assignment, Outcome},
+    queue::{Ended, ToAgent},
 };
 
 impl Actor for AgentActor {
@@ -43,30 +45,40 @@ impl Handler<Order> for AgentActor {
     }
 }
 
+impl AgentActor {
+    /// Whether so many more attempts can be taken in hand now.
+    fn has_room(&self, more: usize) -> bool {
+        match self.agent.state {
+            AgentState::Idle => true,
+            AgentState::Busy if self.agent.draining => false,
+            AgentState::Busy => self.work.len() + more <= usize::from(self.fleet.prefetch),
+            _ => false,
+        }
+    }
+}
+
 impl Handler<ToAgent> for AgentActor {
     type Result = ();
 
     fn handle(&mut self, message: ToAgent, ctx: &mut Self::Context) {
         match message {
-            ToAgent::Run(assignment) if self.agent.state == AgentState::Idle => {
-                self.work = Some(Work::new(assignment));
+            ToAgent::Run(assignments) if self.has_room(assignments.len()) => {
+                self.work.extend(assignments.into_iter().map(Work::new));
                 self.observe(AgentEvent::Assigned, ctx);
             }
-            ToAgent::Run(assignment) => {
+            ToAgent::Run(assignments) => {
                 let reason = format!("its agent is {}", self.agent.state);
-                let (task, attempt) = (assignment.task, assignment.attempt);
-                let outcome = Outcome::Released { reason };
-                self.around.queue.do_send(FromAgent::Ended {
-                    task,
-                    attempt,
-                    outcome,
+                let release = |assignment: Arc<Assignment>| Ended {
+                    task: assignment.task,
+                    attempt: assignment.attempt,
+                    outcome: Outcome::Released { reason: reason.clone() },
                     written: None,
-                });
+                };
+                self.tell_ends(assignments.into_iter().map(release).collect());
             }
-            ToAgent::Cancel { task, attempt } if self.is_at((task, attempt)) => {
-                self.call_off(CalledOff::Cancel, ctx);
+            ToAgent::Cancel { task, attempt } => {
+                self.call_off((task, attempt), CalledOff::Cancel, ctx);
             }
-            ToAgent::Cancel { .. } => {}
         }
     }
 }
@@ -135,10 +147,10 @@ impl Handler<Timer> for AgentActor {
                 self.observe(AgentEvent::BackoffElapsed, ctx);
             }
             Timer::Attempt(task, attempt) if self.is_at((task, attempt)) => {
-                self.call_off(CalledOff::Timeout, ctx);
+                self.call_off((task, attempt), CalledOff::Timeout, ctx);
             }
             Timer::CallOff(task, attempt) if self.is_at((task, attempt)) => {
-                let why = self.work.as_ref().and_then(|work| work.called_off);
+                let why = self.work.front().and_then(|work| work.called_off);
                 self.force_off(why.unwrap_or(CalledOff::Cancel), ctx);
             }
             Timer::Attempt(..) | Timer::CallOff(..) => {}

@@ -140,7 +140,7 @@ impl AgentActor {
     /// Keeps why a resident process is gone that nobody asked to leave.
     fn explain_end(&mut self, ended: &Ended, unfinished: Option<&FrameError>) {
         let tail = self.own_log.tail();
-        let at_work = if self.work.is_some() { " in the middle of a task" } else { "" };
+        let at_work = if !self.work.is_empty() { " in the middle of a task" } else { "" };
         let mut reason = format!("the process {}{at_work}", ended.exit);
         if let Some(error) = unfinished {
             reason = format!("{reason}; {error}");

@@ -1,8 +1,10 @@
 //! Where an agent writes down how far the conversation with its worker is, for a host that comes
 //! after this one died.
 //!
-//! It is one small record, overwritten at every step by one write that the page cache takes at once:
-//! it outlives the host, which is all that it must, since the worker does not outlive the machine.
+//! It is one record, overwritten at every step by one write into the page cache: it outlives the host,
+//! which is all that it must, since the worker does not outlive the machine. The record of a worker
+//! with many tasks is longer than a page, and a host that is killed may leave a part of one: the
+//! number of the record stands at both of its ends, and one whose numbers differ is not read.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,13 +15,28 @@ use std::{
 
 use crate::domain::{AgentName, adoption::Standing};
 
-/// The length of the record, filled up with blanks, so that none is left of a longer one.
+use serde::{Deserialize, Serialize};
+
+/// The least length of the record, which is filled up with blanks: one that has room for a single task
+/// is always as long.
 const LENGTH: usize = 256;
+
+/// What stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    first: u64,
+    standing: std::borrow::Cow<'a, Standing>,
+    last: u64,
+}
 
 /// An open record.
 pub(super) struct Memo {
     path: PathBuf,
     file: Option<File>,
+    /// The number of the newest record.
+    number: u64,
+    /// The length of the newest record: the next one covers it.
+    length: usize,
 }
 
 /// The file of `agent` in `dir`.
@@ -29,13 +46,14 @@ fn path(dir: &Path, agent: &AgentName) -> PathBuf {
 
 /// What was written down last of `agent`; nothing where that can't be read.
 pub fn read_standing(dir: &Path, agent: &AgentName) -> Option<Standing> {
-    serde_json::from_slice(&fs::read(path(dir, agent)).ok()?).ok()
+    let record: Record<'_> = serde_json::from_slice(&fs::read(path(dir, agent)).ok()?).ok()?;
+    (record.first == record.last).then(|| record.standing.into_owned())
 }
 
 impl Memo {
     /// The record of `agent` in `dir`. It is made, and opened, by the first write.
     pub(super) fn new(dir: &Path, agent: &AgentName) -> Self {
-        Self { path: path(dir, agent), file: None }
+        Self { path: path(dir, agent), file: None, number: 0, length: LENGTH }
     }
 
     /// Writes down where the conversation is.
@@ -57,8 +75,13 @@ impl Memo {
     }
 
     fn try_write(&mut self, standing: &Standing) -> io::Result<()> {
-        let mut record = serde_json::to_vec(standing)?;
-        record.resize(record.len().max(LENGTH), b' ');
+        self.number += 1;
+        let standing = std::borrow::Cow::Borrowed(standing);
+        let record = Record { first: self.number, standing, last: self.number };
+        let mut record = serde_json::to_vec(&record)?;
+        let length = record.len().max(LENGTH);
+        record.resize(length.max(self.length), b' ');
+        self.length = length;
         let file = match &mut self.file {
             Some(file) => file,
             none => {
@@ -91,15 +114,18 @@ mod tests {
             task: TaskId::from_uuid(Uuid::from_u128(u128::MAX)),
             attempt: Attempt(i32::MAX.unsigned_abs()),
         };
-        let open = Some(Open { hold, request: u64::MAX });
-        let busy = Standing { generation: Generation(u64::MAX), idle_heartbeat: false, open };
-        let idle = Standing { generation: Generation(1), idle_heartbeat: true, open: None };
+        let open = Open { hold, request: u64::MAX };
+        let of = |count| Standing {
+            generation: Generation(u64::MAX),
+            idle_heartbeat: false,
+            open: vec![open; count],
+        };
+        let busy = of(1);
+        let idle = Standing { idle_heartbeat: true, ..of(0) };
         let mut memo = Memo::new(dir.path(), &agent);
-        for standing in [idle, busy, idle] {
-            memo.write(&standing).unwrap();
-            assert_eq!(read_standing(dir.path(), &agent), Some(standing));
-            let length = fs::metadata(path(dir.path(), &agent)).unwrap().len();
-            assert_eq!(length, LENGTH as u64, "the longest record fits");
+        for standing in [&idle, &busy, &of(100), &busy, &idle] {
+            memo.write(standing).unwrap();
+            assert_eq!(read_standing(dir.path(), &agent).as_ref(), Some(standing));
         }
         drop(memo);
         Memo::new(dir.path(), &agent).write(&busy).unwrap();
@@ -107,10 +133,30 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_record_over_another_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent: AgentName = "f-1".parse().unwrap();
+        let of = |task| {
+            let hold = Hold { task: TaskId::from_uuid(Uuid::from_u128(task)), attempt: Attempt(1) };
+            let open = vec![Open { hold, request: 1 }; 100];
+            Standing { generation: Generation(1), idle_heartbeat: false, open }
+        };
+        let mut memo = Memo::new(dir.path(), &agent);
+        memo.write(&of(1)).unwrap();
+        let old = fs::read(path(dir.path(), &agent)).unwrap();
+        memo.write(&of(2)).unwrap();
+        let mut torn = fs::read(path(dir.path(), &agent)).unwrap();
+        assert_eq!(torn.len(), old.len());
+        torn[4096..].copy_from_slice(&old[4096..]);
+        fs::write(path(dir.path(), &agent), torn).unwrap();
+        assert_eq!(read_standing(dir.path(), &agent), None);
+    }
+
+    #[test]
     fn a_record_that_can_not_be_written_does_not_stay() {
         let dir = tempfile::tempdir().unwrap();
         let agent: AgentName = "f-1".parse().unwrap();
-        let idle = Standing { generation: Generation(1), idle_heartbeat: false, open: None };
+        let idle = Standing { generation: Generation(1), idle_heartbeat: false, open: Vec::new() };
         let gone = dir.path().join("gone");
         assert!(Memo::new(&gone, &agent).write(&idle).is_err());
         assert_eq!(read_standing(&gone, &agent), None);

@@ -200,6 +200,7 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         protocol,
         command: vec!["true".to_owned()],
         count: 1,
+        prefetch: 1,
         queues: vec!["q".parse().unwrap()],
         cwd: Path::new("/").to_owned(),
         env: BTreeMap::new(),
@@ -268,7 +269,7 @@ impl Subject {
 
     /// Gives the agent a task, and the process its request.
     async fn run(to: &Recipient<ToAgent>, fake: Fake) -> (Fake, Value) {
-        to.do_send(ToAgent::Run(Arc::new(assignment())));
+        to.do_send(ToAgent::Run(vec![Arc::new(assignment())]));
         tokio::task::spawn_blocking(move || {
             let mut fake = fake;
             let request = fake.hear();
@@ -280,8 +281,9 @@ impl Subject {
 
     async fn outcome(&mut self) -> Outcome {
         loop {
-            if let FromAgent::Ended { outcome, .. } = self.world.queue.recv().await.unwrap() {
-                return outcome;
+            if let FromAgent::Ended(mut ends) = self.world.queue.recv().await.unwrap() {
+                assert_eq!(ends.len(), 1);
+                return ends.remove(0).outcome;
             }
         }
     }
@@ -308,6 +310,7 @@ fn assignment() -> Assignment {
         input: json!({"a": 1}),
         timeout: None,
         waited: Duration::ZERO,
+        entry: None,
         terms: RunTerms::default(),
     }
 }
@@ -436,7 +439,7 @@ async fn a_second_task_for_a_busy_agent_is_put_back() {
     let (mut subject, fake, to) = Subject::ready().await;
     let (_fake, _) = Subject::run(&to, fake).await;
     let second = Assignment { task: TaskId::from_uuid(Uuid::from_u128(2)), ..assignment() };
-    to.do_send(ToAgent::Run(Arc::new(second)));
+    to.do_send(ToAgent::Run(vec![Arc::new(second)]));
     assert!(matches!(subject.outcome().await, Outcome::Released { .. }));
 }
 

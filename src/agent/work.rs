@@ -1,13 +1,15 @@
-//! The attempt that an agent has in hand, and what goes with it.
+//! The attempts that an agent has in hand, and what goes with them.
 
 use std::sync::Arc;
 
-use actix::SpawnHandle;
+use actix::prelude::*;
 use bytes::Bytes;
 use slog::warn;
 use tokio::sync::oneshot;
 
-use super::{actor::AgentActor, attempt::AttemptFiles, stdio::Pump, tombstone::WhenEnded};
+use super::{
+    actor::AgentActor, attempt::AttemptFiles, messages::Timer, stdio::Pump, tombstone::WhenEnded,
+};
 use crate::{
     domain::{
         Attempt, TaskId,
@@ -16,6 +18,7 @@ use crate::{
     },
     process::{ProcessId, Processes},
     protocol::worker::{Artifact, ArtifactBody},
+    queue::{Ended, FromAgent},
 };
 
 /// Why an attempt is being ended before it ended itself.
@@ -31,13 +34,17 @@ pub(super) enum CalledOff {
 pub(super) struct Work {
     pub(super) assignment: Arc<Assignment>,
     pub(super) called_off: Option<CalledOff>,
-    /// The timer of its limit.
+    /// The timer of its limit, once it is under way.
     pub(super) limit: Option<SpawnHandle>,
+    /// Whether it is under way, or was: its time has begun.
+    pub(super) begun: bool,
+    /// Whether the process has it.
+    pub(super) given: bool,
 }
 
 impl Work {
     pub(super) fn new(assignment: Arc<Assignment>) -> Self {
-        Self { assignment, called_off: None, limit: None }
+        Self { assignment, called_off: None, limit: None, begun: false, given: false }
     }
 
     pub(super) fn key(&self) -> (TaskId, Attempt) {
@@ -76,9 +83,66 @@ pub(super) fn when_written(processes: Arc<dyn Processes>, id: ProcessId) -> ones
 }
 
 impl AgentActor {
+    /// The first of what is in hand is under way from here: its time begins.
+    pub(super) fn begin_next(&mut self, ctx: &mut Context<Self>) {
+        let Some(work) = self.work.front_mut().filter(|work| !work.begun) else { return };
+        work.begun = true;
+        let (task, attempt) = work.key();
+        if work.called_off.is_some() {
+            ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
+        }
+        let timeout = work.assignment.timeout.or(self.fleet.task_timeout);
+        if let Some(timeout) = timeout {
+            work.limit = Some(ctx.notify_later(Timer::Attempt(task, attempt), timeout));
+        }
+    }
+
+    /// Takes an attempt that ended out of hand.
+    pub(super) fn take_end(
+        &mut self,
+        key: (TaskId, Attempt),
+        outcome: Outcome,
+        ctx: &mut Context<Self>,
+    ) -> Option<Ended> {
+        let place = self.work.iter().position(|work| work.key() == key)?;
+        let work = self.work.remove(place)?;
+        // Left in the context, it would be polled with every message until its time has come.
+        if let Some(limit) = work.limit {
+            ctx.cancel_future(limit);
+        }
+        self.vitals.set_progress(None);
+        self.status.attempts_ended += 1;
+        let (task, attempt) = key;
+        let outcome = work.judge(outcome);
+        let written =
+            self.unsettled.take().map(|id| when_written(self.around.processes.clone(), id));
+        Some(Ended { task, attempt, outcome, written })
+    }
+
+    /// Tells the queue how attempts ended.
+    pub(super) fn tell_ends(&self, ends: Vec<Ended>) {
+        // A report that must not be lost: they are the tasks' results.
+        self.around.queue.do_send(FromAgent::Ended(ends));
+    }
+
+    /// The attempt under way ended with `outcome`, and the process has no others any longer: those
+    /// behind it are put back.
+    pub(super) fn settle(&mut self, outcome: Outcome, ctx: &mut Context<Self>) {
+        let mut outcome = Some(outcome);
+        let mut ends = Vec::with_capacity(self.work.len());
+        while let Some(key) = self.work.front().map(Work::key) {
+            let reason = "its agent stopped before it began".to_owned();
+            let end = outcome.take().unwrap_or(Outcome::Released { reason });
+            ends.extend(self.take_end(key, end, ctx));
+        }
+        if !ends.is_empty() {
+            self.tell_ends(ends);
+        }
+    }
+
     /// Writes a worker's `task/log` to the agent's own log.
     pub(super) fn write_log(&self, level: &str, message: &str) {
-        let task = self.work.as_ref().map_or_else(String::new, |work| work.key().0.to_string());
+        let task = self.work.front().map_or_else(String::new, |work| work.key().0.to_string());
         let line = format!("{} {level} {task} {message}\n", jiff::Timestamp::now());
         let (own_log, log) = (self.own_log.clone(), self.log.clone());
         actix::spawn(async move {
@@ -90,7 +154,7 @@ impl AgentActor {
 
     /// Keeps what a worker sent by `task/artifact` among the files of the attempt.
     pub(super) fn keep_artifact(&self, artifact: Artifact) {
-        let Some(work) = &self.work else { return };
+        let Some(work) = self.work.front() else { return };
         let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
         let log = self.log.clone();
         let keep = move || {
@@ -111,7 +175,7 @@ impl AgentActor {
     /// Follows the process of an `exec` attempt to its end, and reads what it left.
     pub(super) fn follow_attempt(&self, pump: Pump, ended: WhenEnded) {
         debug_assert_eq!(self.fleet.protocol, Protocol::Exec);
-        let Some(work) = &self.work else { return };
+        let Some(work) = self.work.front() else { return };
         let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
         let fleet = self.fleet.clone();
         let grown = files.clone().watch(self.vitals.clone(), fleet.heartbeat.stale_after);
@@ -153,6 +217,7 @@ mod tests {
             input: Value::Null,
             timeout: None,
             waited: Duration::ZERO,
+            entry: None,
             terms: RunTerms::default(),
         };
         let done = Outcome::Completed { output: Value::Null };

@@ -24,7 +24,7 @@ use crate::{
         task::{Assignment, FailureClass, Outcome},
     },
     process::{Found, Keeper, Kept, Processes, Spawned},
-    queue::{FromAgent, QueueHandle},
+    queue::{self, FromAgent, QueueHandle},
     settings::Settings,
     store::{
         Store, StoreError,
@@ -36,12 +36,14 @@ use crate::{
 pub(super) struct Adoption {
     /// When its lease was asked for.
     pub(super) registered: Instant,
-    /// The attempts that are still its own.
-    pub(super) resumed: Vec<Assignment>,
+    /// The attempts that are still its own, and how long they have run.
+    pub(super) resumed: Vec<(Assignment, Duration)>,
     /// The processes, by their agents.
     pub(super) agents: BTreeMap<AgentName, Adopted>,
     /// The ended processes whose outcomes are to be settled.
     outcomes: Vec<Finished>,
+    /// Attempts of processes that could not be kept: they are put back.
+    released: Vec<Assignment>,
 }
 
 /// An `exec` process that ended without a host.
@@ -75,7 +77,12 @@ pub(super) async fn adopt(
     }
     end_all(log, keeper, doomed, host.lease).await;
 
-    let wanted: Vec<Hold> = hopeful.iter().filter_map(|(.., wish)| wish.hold()).collect();
+    let mut wanted: Vec<(Hold, AgentName)> = Vec::new();
+    for (_, left, wish) in &hopeful {
+        if let Ok(note) = &left.note {
+            wanted.extend(wish.holds().iter().map(|hold| (*hold, note.agent.clone())));
+        }
+    }
     let db = store.client().await?;
     // Nothing that the host before this one sent comes after this.
     store.sever_predecessor(&db).await?;
@@ -90,30 +97,37 @@ pub(super) async fn adopt(
     for Resumed { assignment, .. } in ours.values_mut() {
         assignment.timeout = assignment.timeout.or(terms.of(&assignment.queue).timeout);
     }
-    let resumed = ours.values().map(|one| one.assignment.clone()).collect();
-    let mut adoption =
-        Adoption { registered, resumed, agents: BTreeMap::new(), outcomes: Vec::new() };
+    let mut adoption = Adoption {
+        registered,
+        resumed: Vec::new(),
+        agents: BTreeMap::new(),
+        outcomes: Vec::new(),
+        released: Vec::new(),
+    };
     let mut lost = Vec::new();
     for (kept, left, wish) in hopeful {
-        let is_ours = wish.hold().is_some_and(|hold| ours.contains_key(&hold));
-        match wish.settle(is_ours) {
+        let are_ours = wish.holds().iter().all(|hold| ours.contains_key(hold));
+        match wish.settle(are_ours) {
             Verdict::Kill(why) => lost.push((kept, why)),
-            Verdict::Keep(hold) => {
-                let work = hold.and_then(|hold| ours.remove(&hold));
+            Verdict::Keep(holds) => {
+                let work = holds.iter().filter_map(|hold| ours.remove(hold)).collect();
                 adoption.keep(epoch, kept, left, work);
             }
             Verdict::Settle(hold) => {
                 let fleet = left.note.ok().and_then(|note| fleet_of(settings, &note)).cloned();
-                let finished = ours.remove(&hold).zip(fleet).map(|(one, fleet)| Finished {
-                    process: kept.process,
-                    assignment: one.assignment,
-                    fleet,
-                });
-                adoption.outcomes.extend(finished);
+                if let Some((one, fleet)) = ours.remove(&hold).zip(fleet) {
+                    let Resumed { assignment, ran } = one;
+                    adoption.resumed.push((assignment.clone(), ran));
+                    adoption.outcomes.push(Finished { process: kept.process, assignment, fleet });
+                }
             }
         }
     }
     end_all(log, keeper, lost, host.lease).await;
+    for Resumed { assignment, ran } in ours.into_values() {
+        adoption.resumed.push((assignment.clone(), ran));
+        adoption.released.push(assignment);
+    }
     if count > 0 {
         let (kept, settled) = (adoption.agents.len(), adoption.outcomes.len());
         let reason = format!(
@@ -151,13 +165,14 @@ fn look_at(settings: &Settings, kept: &Kept) -> Left {
 }
 
 impl Adoption {
-    fn keep(&mut self, epoch: u64, kept: Kept, left: Left, work: Option<Resumed>) {
+    fn keep(&mut self, epoch: u64, kept: Kept, left: Left, work: Vec<Resumed>) {
         // What has no note was not kept.
         let Ok(note) = left.note else { return };
+        self.resumed.extend(work.iter().map(|one| (one.assignment.clone(), one.ran)));
         let adopted = Adopted {
             process: kept.process,
             generation: note.generation,
-            work: work.map(|one| (Arc::new(one.assignment), one.ran)),
+            work: work.into_iter().map(|one| (Arc::new(one.assignment), one.ran)).collect(),
             standing: left.standing.filter(|standing| standing.generation == note.generation),
             epoch,
         };
@@ -166,6 +181,14 @@ impl Adoption {
 
     /// Reads the outcomes that ended processes left, and has them settled.
     pub(super) fn settle(self, attempts_dir: &Path, keeper: &Keeper, queue: &QueueHandle) {
+        let release = |assignment: &Assignment| {
+            let Hold { task, attempt } = hold_of(assignment);
+            let reason = "its process was not taken over".to_owned();
+            queue::Ended { task, attempt, outcome: Outcome::Released { reason }, written: None }
+        };
+        let released = self.released.iter().map(release).collect();
+        // A report that must not be lost: the tasks would hang until their lease ends.
+        queue.for_agents().do_send(FromAgent::Ended(released));
         for finished in self.outcomes {
             let (dir, keeper) = (attempts_dir.to_owned(), keeper.clone());
             actix::spawn(finished.settle(dir, keeper, queue.for_agents()));
@@ -184,7 +207,8 @@ impl Finished {
             Outcome::failed(FailureClass::Internal, "reading the attempt's output panicked")
         });
         let (written, told) = oneshot::channel();
-        queue.do_send(FromAgent::Ended { task, attempt, outcome, written: Some(written) });
+        let end = queue::Ended { task, attempt, outcome, written: Some(written) };
+        queue.do_send(FromAgent::Ended(vec![end]));
         if told.await.is_ok() {
             keeper.forget(process.id);
         }

@@ -1,6 +1,6 @@
 //! Builds a host, bottom up.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
 
 use slog::{Logger, info};
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use crate::{
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
     settings::Settings,
-    store::{Store, StoreError, hosts, listen::Listener, migrate, queues},
+    store::{Store, StoreError, hosts, listen::Listener, migrate, queues, schedules},
     supervisor::SupervisorHandle,
     telemetry::{
         Component, Drops, component,
@@ -162,7 +162,7 @@ pub async fn start(
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue);
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
-    let janitor = start_janitor(&log, &store, slot, pace, &queue);
+    let janitor = start_janitor(&log, &store, slot, pace, &queue, &metrics);
     let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
@@ -197,9 +197,16 @@ fn start_janitor(
     slot: Uuid,
     pace: Pace,
     queue: &QueueHandle,
+    metrics: &Arc<Metrics>,
 ) -> JanitorHandle {
     let log = component(log, Component::Janitor);
-    let duties = vec![janitor::lost_hosts(log.clone())];
+    let for_ends = queue.clone();
+    let ended: janitor::OnEnd = Rc::new(move |ended| for_ends.publish(ended));
+    let terms = Arc::new(queue.terms().clone());
+    let duties = vec![
+        janitor::lost_hosts(log.clone()),
+        janitor::fire_schedules(log.clone(), terms, ended, metrics.clone()),
+    ];
     let (store, queue) = (store.clone(), queue.clone());
     let wake = Box::new(move |queues| queue.wake(queues));
     JanitorHandle::start(janitor::Launch { log, store, slot, pace, duties, wake })
@@ -249,6 +256,9 @@ async fn open_store(
     let client = store.client().await?;
     queues::ensure(&client, &wanted).await?;
     queues::set_terms(&client, &settings.queue_terms()).await?;
+    if !settings.schedules.is_empty() {
+        store.transact(async |db| schedules::ensure(db, &settings.schedules).await).await?;
+    }
     Ok((postgres, store))
 }
 

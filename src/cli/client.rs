@@ -92,6 +92,17 @@ impl Client {
         self.ask(Method::POST, path, Some(body), Duration::ZERO).await
     }
 
+    /// Puts `body` to `path`.
+    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Outcome<Reply> {
+        let body = serde_json::to_vec(body).map_err(io::Error::from)?;
+        self.ask(Method::PUT, path, Some(body), Duration::ZERO).await
+    }
+
+    /// Takes out what is at `path`.
+    pub(super) async fn delete(&self, path: &str) -> Outcome<()> {
+        self.ask(Method::DELETE, path, None, Duration::ZERO).await.map(|_| ())
+    }
+
     /// Asks for something to be done that `path` says all about.
     pub(super) async fn command<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
         self.ask(Method::POST, path, None, Duration::ZERO).await?.json()

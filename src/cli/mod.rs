@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod db;
 mod doctor;
+mod events;
 mod exit;
 mod fleet;
 mod global;
@@ -18,6 +19,7 @@ mod hosts;
 mod output;
 mod plan;
 mod queue;
+mod schedule;
 mod task;
 
 use std::process::ExitCode;
@@ -62,9 +64,12 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Queue),
     #[command(subcommand)]
+    Schedule(schedule::Schedule),
+    #[command(subcommand)]
     Plan(plan::Plan),
     #[command(subcommand)]
     Db(db::Db),
+    Events(events::Events),
     Completions(completions::Completions),
 }
 
@@ -124,8 +129,10 @@ impl Command {
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::Db(db) => asked(db.run(global)),
+            Self::Events(events) => asked(events.run(global)),
             Self::Completions(completions) => completions.run(),
         };
         exit.map(ExitCode::from)

@@ -55,14 +55,14 @@ impl Note {
 }
 
 /// How far the conversation with a worker is, as its agent writes it down at every step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Which of the agent's processes it is about.
     pub generation: Generation,
     /// Whether the worker promised to beat while idle.
     pub idle_heartbeat: bool,
-    /// The attempt that it was given and whose answer nobody has read.
-    pub open: Option<Open>,
+    /// The attempts that it was given and whose answers nobody has read, the one under way first.
+    pub open: Vec<Open>,
 }
 
 /// A task that a worker has.
@@ -116,8 +116,8 @@ pub struct Left {
 pub enum Wish {
     /// The process of an agent that has no task.
     Rest,
-    /// The process of an agent at work on this.
-    Work(Hold),
+    /// The process of an agent at work on the first of these, with the others before it.
+    Work(Vec<Hold>),
     /// Nothing more: it ended, and left the outcome of this in its files.
     Outcome(Hold),
     /// Nothing: why it is killed.
@@ -125,10 +125,10 @@ pub enum Wish {
 }
 
 /// What is done with a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its agent takes it back, with this in hand.
-    Keep(Option<Hold>),
+    /// Its agent takes it back, with these in hand.
+    Keep(Vec<Hold>),
     /// Its outcome is read and settled.
     Settle(Hold),
     /// It is killed.
@@ -136,20 +136,22 @@ pub enum Verdict {
 }
 
 impl Wish {
-    /// The attempt that it depends on.
-    pub const fn hold(&self) -> Option<Hold> {
+    /// The attempts that it depends on.
+    pub fn holds(&self) -> &[Hold] {
         match self {
-            Self::Work(hold) | Self::Outcome(hold) => Some(*hold),
-            Self::Rest | Self::Nothing(_) => None,
+            Self::Work(holds) => holds,
+            Self::Outcome(hold) => std::slice::from_ref(hold),
+            Self::Rest | Self::Nothing(_) => &[],
         }
     }
 
-    /// What is done, once it is known whether its attempt `is_ours`.
-    pub const fn settle(&self, is_ours: bool) -> Verdict {
+    /// What is done, once it is known whether all its attempts `are_ours`. One that is not would be
+    /// run by the process all the same.
+    pub fn settle(self, are_ours: bool) -> Verdict {
         match self {
-            Self::Rest => Verdict::Keep(None),
-            Self::Work(hold) if is_ours => Verdict::Keep(Some(*hold)),
-            Self::Outcome(hold) if is_ours => Verdict::Settle(*hold),
+            Self::Rest => Verdict::Keep(Vec::new()),
+            Self::Work(holds) if are_ours => Verdict::Keep(holds),
+            Self::Outcome(hold) if are_ours => Verdict::Settle(hold),
             Self::Work(_) | Self::Outcome(_) => {
                 Verdict::Kill("its attempt is no longer this host's")
             }
@@ -195,7 +197,7 @@ fn wish(fleets: &[Fleet], left: &Left, note: &Note, is_newest: bool) -> Wish {
         }
         _ if !is_newest => return Wish::Nothing("its agent has a newer process"),
         (Protocol::Exec, hold) => {
-            return hold.map_or(Wish::Nothing("it has no attempt"), Wish::Work);
+            return hold.map_or(Wish::Nothing("it has no attempt"), |hold| Wish::Work(vec![hold]));
         }
         (_, Some(_)) => {
             return Wish::Nothing("its note speaks of an attempt, as only `exec` has one");
@@ -204,13 +206,13 @@ fn wish(fleets: &[Fleet], left: &Left, note: &Note, is_newest: bool) -> Wish {
         (Protocol::Service, _) => return Wish::Rest,
         (Protocol::Worker, _) => {}
     }
-    match left.standing.filter(|standing| standing.generation == note.generation) {
+    match left.standing.as_ref().filter(|standing| standing.generation == note.generation) {
         None => Wish::Nothing("it had not said hello"),
-        Some(Standing { open: None, .. }) => Wish::Rest,
+        Some(Standing { open, .. }) if open.is_empty() => Wish::Rest,
         // Its answer may have been read by the host that died. Then nothing more comes.
-        Some(Standing { open: Some(open), .. }) => {
+        Some(Standing { open, .. }) => {
             if fleet.heartbeat.stale_after.is_some() || fleet.task_timeout.is_some() {
-                Wish::Work(open.hold)
+                Wish::Work(open.iter().map(|open| open.hold).collect())
             } else {
                 Wish::Nothing("its task has no limit that would tell a lost answer")
             }

@@ -107,6 +107,9 @@ pub struct Fleet {
     pub command: Vec<String>,
     /// How many agents.
     pub count: u16,
+    /// How many tasks a `worker` is given at a time: it works on one, the others wait in its stdin.
+    /// 1 for the others.
+    pub prefetch: u16,
     /// The queues that its agents take tasks from; empty for a `service`.
     pub queues: Vec<QueueName>,
     /// The working directory of its processes.

@@ -167,6 +167,11 @@ typed_name!(
     "an agent"
 );
 typed_name!(
+    /// What submits a task at each of its times.
+    ScheduleName,
+    "a schedule"
+);
+typed_name!(
     /// One task of a plan, as its plan file names it.
     PlanTaskId,
     "a task of a plan"
@@ -183,6 +188,16 @@ typed_name!(
 );
 
 impl AgentName {
+    /// Stands where no agent is known yet.
+    pub fn nobody() -> Self {
+        Self("unknown".to_owned())
+    }
+
+    /// The fleet that it is a slot of; none if its name is not made by [`AgentName::of`].
+    pub fn fleet(&self) -> Option<FleetName> {
+        self.0.rsplit_once('-')?.0.parse().ok()
+    }
+
     /// The name of slot `number` of `fleet`.
     pub fn of(fleet: &FleetName, number: u16) -> Self {
         Self(format!("{fleet}-{number}"))
@@ -252,6 +267,9 @@ mod tests {
     #[test]
     fn an_agent_is_named_after_its_fleet_and_slot() {
         let fleet: FleetName = "claude".parse().unwrap();
-        assert_eq!(AgentName::of(&fleet, 3).as_str(), "claude-3");
+        let agent = AgentName::of(&fleet, 3);
+        assert_eq!(agent.as_str(), "claude-3");
+        assert_eq!(agent.fleet(), Some(fleet));
+        assert_eq!(AgentName::nobody().fleet(), None);
     }
 }

@@ -12,7 +12,9 @@
 //! | attempt | one execution of a task, numbered; the number is the fencing token |
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
+//! | schedule | what submits a task at each of its times: see [`schedule`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
@@ -20,7 +22,10 @@
 
 pub mod adoption;
 pub mod agent;
+pub mod cron;
 pub mod dispatch;
+mod entry;
+pub mod feed;
 pub mod fleet;
 pub mod heartbeat;
 mod ids;
@@ -30,12 +35,14 @@ pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod retry;
+pub mod schedule;
 pub mod task;
 pub mod unique;
 
+pub use entry::{ClaimId, Entry, Lane};
 pub use ids::{
     AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,
-    ParseNameError, PhaseName, PlanTaskId, QueueName, TaskId,
+    ParseNameError, PhaseName, PlanTaskId, QueueName, ScheduleName, TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

@@ -137,6 +137,21 @@ pub struct EventRecord {
     pub at: Timestamp,
 }
 
+/// One fact about a task, as the feed of all tasks tells it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeedEvent {
+    /// The task.
+    pub task: TaskId,
+    /// 1 for the first fact about this task.
+    pub number: u32,
+    /// The state the task came to.
+    pub state: TaskState,
+    /// The newest attempt then.
+    pub attempt: Attempt,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A submit's answer for one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submitted {

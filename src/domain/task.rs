@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, QueueName, TaskId,
+    AgentName, Attempt, Entry, QueueName, ScheduleName, TaskId,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
@@ -315,12 +315,24 @@ pub struct Terms {
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
     pub unique: Option<Unique>,
+    /// The schedule that makes it, which looks later what has become of it.
+    pub schedule: Option<ScheduleName>,
 }
 
 impl Terms {
     /// Whether the task asks for nothing of this.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl NewTask {
+    /// Whether it asks for nothing but to be run once, in its turn: then the log can keep it.
+    pub fn is_plain(&self) -> bool {
+        self.priority == 0
+            && self.run_at.is_none()
+            && self.idempotency_key.is_none()
+            && self.terms.is_empty()
     }
 }
 
@@ -347,6 +359,8 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.
     pub waited: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
     /// What the task asks for that concerns its attempts.
     pub terms: RunTerms,
 }
@@ -383,6 +397,12 @@ pub struct Settlement {
     pub event: TaskEvent,
     /// The wait before the next attempt, after [`TaskEvent::FailedForNow`].
     pub retry_after: Duration,
+    /// Who ran it.
+    pub agent: AgentName,
+    /// How long ago it began, when this is written.
+    pub began_ago: Duration,
+    /// Its place in the log, if it is a plain task.
+    pub entry: Option<Entry>,
 }
 
 impl Settlement {
@@ -398,7 +418,16 @@ impl Settlement {
                 AfterFailure::GiveUp => (TaskEvent::FailedForGood, Duration::ZERO),
             },
         };
-        Self { task: assignment.task, attempt: assignment.attempt, outcome, event, retry_after }
+        Self {
+            task: assignment.task,
+            attempt: assignment.attempt,
+            outcome,
+            event,
+            retry_after,
+            agent: assignment.agent.clone(),
+            began_ago: Duration::ZERO,
+            entry: assignment.entry,
+        }
     }
 }
 

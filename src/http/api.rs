@@ -124,6 +124,15 @@ pub struct SubmittedMany {
     pub created: usize,
 }
 
+/// A page of the feed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeedAnswer {
+    /// What happened, in its order.
+    pub items: Vec<crate::domain::record::FeedEvent>,
+    /// Ask with this as `after` for what follows.
+    pub next: String,
+}
+
 /// A listing that fits into one answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listing<T> {

@@ -188,9 +188,9 @@ impl ResponseError for ApiError {
 impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         match &error {
-            QueueError::UnknownTask { .. } | QueueError::UnknownQueue { .. } => {
-                Self::new(Kind::NotFound, error.to_string())
-            }
+            QueueError::UnknownTask { .. }
+            | QueueError::UnknownQueue { .. }
+            | QueueError::UnknownSchedule { .. } => Self::new(Kind::NotFound, error.to_string()),
             QueueError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
             QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),
             QueueError::Unavailable { .. } => Self::unavailable(&error),

@@ -75,6 +75,20 @@ impl<'a> Fields<'a> {
         self.object.remove(name).filter(|value| !value.is_null())
     }
 
+    /// Whether the field is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Takes true or false.
+    pub(super) fn bool(&mut self, name: &'static str) -> Option<bool> {
+        let value = self.take(name)?;
+        if value.as_bool().is_none() {
+            self.wrong(name, format!("must be true or false, not {}", kind_of(&value)));
+        }
+        value.as_bool()
+    }
+
     fn string(&mut self, name: &'static str) -> Option<String> {
         match self.take(name)? {
             Value::String(text) => Some(text),

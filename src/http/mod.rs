@@ -13,6 +13,7 @@ mod agents;
 pub mod api;
 mod body;
 mod error;
+mod events;
 mod fields;
 mod guard;
 mod health;
@@ -20,6 +21,7 @@ mod layers;
 mod logs;
 mod query;
 mod queues;
+mod schedules;
 mod server;
 mod socket;
 mod submit;
@@ -124,6 +126,17 @@ fn routes() -> Vec<Row> {
         ("/api/v1/tasks/{id}/events", vec![get(tasks::events)]),
         ("/api/v1/tasks/{id}/cancel", vec![post(tasks::cancel)]),
         ("/api/v1/tasks/{id}/retry", vec![post(tasks::retry)]),
+        ("/api/v1/schedules", vec![get(schedules::list)]),
+        (
+            "/api/v1/schedules/{name}",
+            vec![get(schedules::show), put(schedules::put), delete(schedules::remove)],
+        ),
+        ("/api/v1/schedules/{name}/firings", vec![get(schedules::firings)]),
+        ("/api/v1/schedules/{name}/next", vec![get(schedules::next)]),
+        ("/api/v1/schedules/{name}/pause", vec![post(schedules::pause)]),
+        ("/api/v1/schedules/{name}/resume", vec![post(schedules::resume)]),
+        ("/api/v1/schedules/{name}/run", vec![post(schedules::run)]),
+        ("/api/v1/events", vec![get(events::feed)]),
         ("/api/v1/queues", vec![get(queues::list)]),
         ("/api/v1/queues/{name}/pause", vec![post(queues::pause)]),
         ("/api/v1/queues/{name}/resume", vec![post(queues::resume)]),
@@ -147,6 +160,24 @@ where
     F::Output: Responder + 'static,
 {
     (Method::POST, Route::new().guard(when::Post()).to(handler))
+}
+
+fn put<F, Args>(handler: F) -> (Method, Route)
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    (Method::PUT, Route::new().guard(when::Put()).to(handler))
+}
+
+fn delete<F, Args>(handler: F) -> (Method, Route)
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    (Method::DELETE, Route::new().guard(when::Delete()).to(handler))
 }
 
 /// Puts the table of routes into an application.

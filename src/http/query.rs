@@ -12,7 +12,12 @@ use super::{
     submit::{MAX_KEY, MAX_KIND},
 };
 use crate::{
-    domain::{TaskId, record::TaskFilter, task::TaskState},
+    domain::{
+        TaskId,
+        feed::{FeedCursor, NoCursor},
+        record::TaskFilter,
+        task::TaskState,
+    },
     settings::parse_duration,
 };
 
@@ -21,6 +26,10 @@ const DEFAULT_LIMIT: u32 = 50;
 
 /// The most tasks on a page.
 const MAX_LIMIT: u32 = 500;
+
+/// How many steps of the feed are told where the caller does not say, and the most.
+const DEFAULT_FEED: u32 = 100;
+const MAX_FEED: u32 = 1000;
 
 /// How many lines of a log are shown where the caller does not say.
 const DEFAULT_TAIL: u32 = 100;
@@ -99,6 +108,11 @@ pub(super) fn wait(query: &str, max: Duration) -> Result<Option<Duration>, ApiEr
     Ok(wait.transpose()?.map(|wait| wait.min(max)))
 }
 
+/// Reads one number, the only parameter there is.
+pub(super) fn count(query: &str, name: &str, default: u32, most: u32) -> Result<u32, ApiError> {
+    Query::read(query, &[name])?.number(name, default, 1, most)
+}
+
 /// Reads the filter of a listing of tasks.
 pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
     let query = Query::read(query, &["state", "queue", "kind", "limit", "cursor"])?;
@@ -123,6 +137,42 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
         kind,
         limit: query.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?,
         before: before.transpose()?,
+    })
+}
+
+/// Where in the feed to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum After {
+    /// After what a reader has had.
+    Cursor(FeedCursor),
+    /// With what happens from now on.
+    Latest,
+}
+
+/// What of the feed is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Feed {
+    /// Where to begin.
+    pub(super) after: After,
+    /// How many steps at most.
+    pub(super) limit: u32,
+    /// How long to wait for one.
+    pub(super) wait: Duration,
+}
+
+/// Reads `?after=`, `?limit=` and `?wait=`. A wait longer than `max` is cut to it.
+pub(super) fn feed(query: &str, max: Duration) -> Result<Feed, ApiError> {
+    let query = Query::read(query, &["after", "limit", "wait"])?;
+    let after = match query.get("after") {
+        None => After::Cursor(FeedCursor::beginning()),
+        Some("latest") => After::Latest,
+        Some(text) => After::Cursor(text.parse().map_err(|e: NoCursor| bad("after", &e))?),
+    };
+    let wait = query.get("wait").map(|text| parse_duration(text).map_err(|e| bad("wait", &e)));
+    Ok(Feed {
+        after,
+        limit: query.number("limit", DEFAULT_FEED, 1, MAX_FEED)?,
+        wait: wait.transpose()?.unwrap_or_default().min(max),
     })
 }
 

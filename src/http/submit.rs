@@ -186,7 +186,7 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique },
+        terms: Terms { retry, unique, ..Terms::default() },
     })
 }
 

@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    domain::{QueueName, leadership::Term},
+    domain::{QueueName, TaskId, leadership::Term, task::TaskState},
     store::{Store, StoreError, leader},
 };
 
@@ -18,6 +18,9 @@ pub struct Done {
     /// Run again after this time, if that is sooner than the interval: zero where a batch was full.
     pub again_in: Option<Duration>,
 }
+
+/// Hears which tasks have ended, and how, without an attempt of this host.
+pub type OnEnd = Rc<dyn Fn(Vec<(TaskId, TaskState)>)>;
 
 type Work = dyn Fn(Leading) -> LocalBoxFuture<'static, Result<Done, StoreError>>;
 

@@ -39,8 +39,10 @@ mod actor;
 mod duties;
 mod duty;
 mod handle;
+mod schedules;
 
 pub use actor::{Launch, Wake};
 pub use duties::lost_hosts;
-pub use duty::{Done, Duty, Leading};
+pub use duty::{Done, Duty, Leading, OnEnd};
 pub use handle::JanitorHandle;
+pub use schedules::fire_schedules;

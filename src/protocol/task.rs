@@ -56,6 +56,7 @@ pub(super) mod sample {
             input,
             timeout: None,
             waited: Duration::ZERO,
+            entry: None,
             terms: RunTerms::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! The shell: carries out what `domain::dispatch`, `settling` and `lease` decide.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -16,11 +16,12 @@ use tokio::{
 use super::{
     lease::Lease,
     messages::{QueueReport, ToAgent},
+    plain::Plain,
     settling::Settling,
 };
 use crate::{
     domain::{
-        AgentName, Attempt, FleetName, HostId, QueueName, TaskId,
+        AgentName, Attempt, Entry, FleetName, HostId, QueueName, TaskId,
         dispatch::{Claim, Dispatch, Handout},
         restart,
         retry::AllQueueTerms,
@@ -56,8 +57,8 @@ pub(crate) struct Launch {
     pub(crate) store: Store,
     pub(crate) host: hosts::NewHost,
     pub(crate) registered: Instant,
-    /// What it goes on with of its predecessors' attempts.
-    pub(crate) resumed: Vec<Assignment>,
+    /// What it goes on with of its predecessors' attempts, and how long that has run.
+    pub(crate) resumed: Vec<(Assignment, Duration)>,
     /// Told until when the agents may run, whenever that changes.
     pub(crate) on_lease: OnLease,
     pub(crate) fleets: Vec<(FleetName, Vec<QueueName>)>,
@@ -70,14 +71,28 @@ pub(crate) struct Launch {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// An attempt that an agent of this host has in hand.
+pub(super) struct Running {
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) since: Instant,
+}
+
+impl Running {
+    /// Where it stands among those of its agent, the first one to be run first.
+    fn place(&self) -> (Instant, Option<Entry>) {
+        (self.since, self.assignment.entry)
+    }
+}
+
 pub(crate) struct QueueActor {
     pub(super) log: Logger,
     pub(super) store: Store,
     pub(super) host: hosts::NewHost,
     pub(super) lease: Lease,
     pub(super) dispatch: Dispatch,
-    pub(super) agents: BTreeMap<AgentName, Recipient<ToAgent>>,
-    pub(super) running: BTreeMap<TaskId, Arc<Assignment>>,
+    pub(super) agents: HashMap<AgentName, Recipient<ToAgent>>,
+    pub(super) running: HashMap<TaskId, Running>,
+    pub(super) plain: Plain,
     pub(super) settling: Settling,
     /// Who waits for the outcomes in `settling` to be written.
     pub(super) told_when_written: HashMap<(TaskId, Attempt), oneshot::Sender<()>>,
@@ -107,10 +122,16 @@ impl QueueActor {
     pub(super) fn new(launch: Launch) -> Self {
         let lease = Lease::new(launch.host.id, launch.host.lease, launch.registered);
         let mut dispatch = Dispatch::new(launch.fleets);
-        for assignment in &launch.resumed {
-            dispatch.resume(assignment);
+        let mut running = HashMap::new();
+        for (assignment, ran) in launch.resumed {
+            if let Some(fleet) = assignment.agent.fleet() {
+                dispatch.resume(&fleet, &assignment);
+            }
+            let now = Instant::now();
+            let since = now.checked_sub(ran).unwrap_or(now);
+            let assignment = Arc::new(assignment);
+            running.insert(assignment.task, Running { assignment, since });
         }
-        let running = launch.resumed.into_iter().map(|one| (one.task, Arc::new(one))).collect();
         (launch.on_lease)(lease.safe_until());
         Self {
             log: launch.log,
@@ -118,8 +139,9 @@ impl QueueActor {
             host: launch.host,
             lease,
             dispatch,
-            agents: BTreeMap::new(),
+            agents: HashMap::new(),
             running,
+            plain: Plain::default(),
             settling: Settling::default(),
             told_when_written: HashMap::new(),
             on_lease: launch.on_lease,
@@ -142,17 +164,23 @@ impl QueueActor {
         }
     }
 
-    /// Sends the claims that are due.
-    pub(super) fn claim(&mut self, ctx: &mut Context<Self>) {
+    /// Hands out what is claimed, and sends the claims that are due.
+    pub(super) fn serve(&mut self, ctx: &mut Context<Self>) {
         let Some(host) = self.lease.host().filter(|_| self.may_claim()) else { return };
+        self.claim(host, ctx);
+        self.hand_out(ctx);
+        self.claim_ranges(host, ctx);
+    }
+
+    fn claim(&mut self, host: HostId, ctx: &mut Context<Self>) {
         for claim in self.dispatch.claims(CLAIM_BATCH) {
             self.claims_under_way += 1;
             let (store, started) = (self.store.clone(), Instant::now());
             let fleet = claim.fleet.clone();
             let limit = self.patience();
             let send = async move {
-                let Claim { queues, agents, .. } = claim;
-                let take = async |db: &_| tasks::claim(db, host, &queues, &agents).await;
+                let Claim { queues, agents, floor, .. } = claim;
+                let take = async |db: &_| tasks::claim(db, host, &queues, &agents, floor).await;
                 store.within(limit, take).await
             };
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
@@ -190,33 +218,50 @@ impl QueueActor {
         }
         for handout in self.dispatch.claimed(fleet, assignments) {
             match handout {
-                Handout::Give(assignment) => self.give(assignment, ctx),
+                Handout::Give(assignment) => {
+                    let agent = assignment.agent.clone();
+                    self.give(&agent, vec![assignment], ctx);
+                }
                 Handout::PutBack(assignment) => self.put_back(&assignment, ctx),
             }
         }
-        self.claim(ctx);
+        self.serve(ctx);
     }
 
-    pub(super) fn give(&mut self, mut assignment: Assignment, ctx: &mut Context<Self>) {
-        assignment.timeout = assignment.timeout.or(self.terms.of(&assignment.queue).timeout);
-        let assignment = Arc::new(assignment);
-        debug!(self.log, "task handed out"; "task" => %assignment.task,
-            "attempt" => assignment.attempt.0, "agent" => %assignment.agent);
-        self.metrics.picked_up(assignment.waited);
-        let agent = self.agents.get(&assignment.agent);
-        // A report that must not be lost: the task would hang until its lease ends.
-        if let Some(to) = agent {
-            self.running.insert(assignment.task, assignment.clone());
-            to.do_send(ToAgent::Run(assignment));
-        } else {
-            self.dispatch.ended(assignment.task, assignment.attempt);
-            self.put_back(&assignment, ctx);
+    /// Gives tasks to an agent, in their order.
+    pub(super) fn give(
+        &mut self,
+        agent: &AgentName,
+        assignments: Vec<Assignment>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(to) = self.agents.get(agent) else {
+            for assignment in assignments {
+                self.dispatch.ended(assignment.task, assignment.attempt);
+                self.put_back(&assignment, ctx);
+            }
+            return;
+        };
+        let since = Instant::now();
+        let mut given = Vec::with_capacity(assignments.len());
+        for mut assignment in assignments {
+            let of_queue = self.terms.of(&assignment.queue);
+            assignment.timeout = assignment.timeout.or(of_queue.timeout);
+            debug!(self.log, "task handed out"; "task" => %assignment.task,
+                "attempt" => assignment.attempt.0, "agent" => %assignment.agent);
+            self.metrics.picked_up(assignment.waited);
+            let assignment = Arc::new(assignment);
+            let running = Running { assignment: assignment.clone(), since };
+            self.running.insert(assignment.task, running);
+            given.push(assignment);
         }
+        // A report that must not be lost: the tasks would hang until their lease ends.
+        to.do_send(ToAgent::Run(given));
     }
 
     pub(super) fn put_back(&mut self, assignment: &Assignment, ctx: &mut Context<Self>) {
         let reason = "its agent left before it could be handed over".to_owned();
-        self.settle(assignment, Outcome::Released { reason }, ctx);
+        self.settle(assignment, Outcome::Released { reason }, Instant::now(), ctx);
     }
 
     pub(super) fn claim_failed(
@@ -227,6 +272,11 @@ impl QueueActor {
     ) {
         warn!(self.log, "claim failed"; "fleet" => %fleet, "error" => %Chain(error));
         self.dispatch.claim_failed(fleet);
+        self.look_for_strays(ctx);
+    }
+
+    /// What a claim took whose answer was lost is put back before the next claim.
+    pub(super) fn look_for_strays(&mut self, ctx: &mut Context<Self>) {
         // One look for strays at a time: a second one, sent before the next claim and carried out
         // after it, would put back what that claim took.
         if !std::mem::replace(&mut self.uncertain, true) {
@@ -257,8 +307,13 @@ impl QueueActor {
             ctx.run_later(RETRY.0, Self::put_back_strays);
             return;
         }
-        let known: Vec<TaskId> =
-            self.running.keys().copied().chain(self.settling.tasks()).collect();
+        let known: Vec<TaskId> = self
+            .running
+            .keys()
+            .copied()
+            .chain(self.settling.tasks())
+            .chain(self.dispatch.buffered())
+            .collect();
         let store = self.store.clone();
         let limit = self.patience();
         let send = async move {
@@ -276,7 +331,7 @@ impl QueueActor {
                 }
                 this.uncertain = false;
                 this.dispatch.wake(None);
-                this.claim(ctx);
+                this.serve(ctx);
             }
             Err(error) => {
                 warn!(this.log, "looking for lost claims failed"; "error" => %Chain(&error));
@@ -316,7 +371,7 @@ impl QueueActor {
                 if let Some(wait) = next_due {
                     this.due_in(wait + Duration::from_millis(1), ctx);
                 }
-                this.claim(ctx);
+                this.serve(ctx);
             }
             Err(error) => {
                 debug!(this.log, "looking for due tasks failed"; "error" => %Chain(&error));
@@ -326,8 +381,11 @@ impl QueueActor {
 
     /// What happens though nobody said anything: the poll behind the wake-ups.
     pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
+        for assignment in self.dispatch.stalled() {
+            self.put_back(&assignment, ctx);
+        }
         self.dispatch.wake(None);
-        self.claim(ctx);
+        self.serve(ctx);
         self.promote(ctx);
     }
 
@@ -337,7 +395,7 @@ impl QueueActor {
             ctx.run_later(LOOK_AGAIN, |this, ctx| {
                 this.looking_again = false;
                 this.dispatch.wake(None);
-                this.claim(ctx);
+                this.serve(ctx);
             });
         }
     }
@@ -372,9 +430,21 @@ impl QueueActor {
         }
     }
 
-    pub(super) fn ended(&mut self, task: TaskId, outcome: Outcome, ctx: &mut Context<Self>) {
-        if let Some(assignment) = self.running.remove(&task) {
-            self.settle(&assignment, outcome, ctx);
+    pub(super) fn ended(&mut self, task: TaskId, outcome: Outcome) {
+        if let Some(Running { assignment, since }) = self.running.remove(&task) {
+            self.push(&assignment, outcome, since);
+        }
+    }
+
+    /// An agent is gone: what it was at ends with `outcome`, and what it had not begun is put back.
+    pub(super) fn lost(&mut self, agent: &AgentName, outcome: Outcome) {
+        let mut held = self.dispatch.held_by(agent);
+        held.sort_by_key(|(task, _)| self.running.get(task).map(|running| running.place()));
+        let mut outcome = Some(outcome);
+        for (task, attempt) in held {
+            self.dispatch.ended(task, attempt);
+            let reason = "its agent was lost before it began".to_owned();
+            self.ended(task, outcome.take().unwrap_or(Outcome::Released { reason }));
         }
     }
 }

@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::{
     actor::{Launch, QueueActor},
     messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, QueueReport, ReportTo, Standing, TellWhenQuiet,
-        Wake,
+        CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, ReportTo, Standing,
+        Submit, TellWhenQuiet, Wake,
     },
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        QueueName, ScheduleName, TaskId,
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
             Submitted, TaskFilter, TaskRecord,
@@ -49,6 +49,12 @@ pub enum QueueError {
     UnknownQueue {
         /// The name that was asked for.
         queue: QueueName,
+    },
+    /// There is no such schedule.
+    #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
+    UnknownSchedule {
+        /// The name that was asked for.
+        schedule: ScheduleName,
     },
     /// The task is in a state where that can't be done.
     #[error("task {task} is {state}: {what}")]
@@ -89,10 +95,10 @@ impl From<StoreError> for QueueError {
 #[derive(Clone)]
 pub struct QueueHandle {
     actor: Addr<QueueActor>,
-    store: Store,
+    pub(super) store: Store,
     slot: Uuid,
-    events: EventsHandle,
-    metrics: Arc<Metrics>,
+    pub(super) events: EventsHandle,
+    pub(super) metrics: Arc<Metrics>,
     terms: Arc<AllQueueTerms>,
 }
 
@@ -125,7 +131,8 @@ impl QueueHandle {
         self.actor.connected()
     }
 
-    /// Submits `tasks` in one transaction: all of them, or none.
+    /// Submits `tasks` in one transaction: all of them, or none. Where all are plain they go to the
+    /// log, else to the table of tracked tasks.
     ///
     /// # Errors
     ///
@@ -138,6 +145,11 @@ impl QueueHandle {
     ///
     /// Dropped before it answered, the tasks may or may not be there.
     pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, QueueError> {
+        if !tasks.is_empty() && tasks.iter().all(NewTask::is_plain) {
+            let submitted = self.append(tasks).await?;
+            self.metrics.submitted(submitted.len());
+            return Ok(submitted);
+        }
         let submitted = self.insert(&tasks).await?;
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
@@ -159,7 +171,16 @@ impl QueueHandle {
         Ok(submitted)
     }
 
-    /// Writes new tasks. Those with terms need more than one statement, and so a transaction.
+    /// Appends plain tasks to the log, together with what others submit at the same moment.
+    async fn append(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, StoreError> {
+        let gone = || StoreError::Unavailable { source: None };
+        let (tell, told) = oneshot::channel();
+        // Not before there is room: whoever submits faster than Postgres can write waits here.
+        self.actor.send(Submit { tasks, tell }).await.map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?
+    }
+
+    /// Writes tracked tasks. Those with terms need more than one statement, and so a transaction.
     async fn insert(&self, tasks: &[NewTask]) -> Result<Vec<Submitted>, StoreError> {
         if tasks.iter().all(|task| task.terms.is_empty()) {
             return tasks::submit(&self.store.client().await?, tasks).await;
@@ -180,8 +201,24 @@ impl QueueHandle {
     ///
     /// [`QueueError::Unavailable`], [`QueueError::Internal`].
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        let task = tasks::get(&self.store.client().await?, id).await?;
-        Ok(task.map(|task| self.complete(task)))
+        let mut found = tasks::get(&self.store.client().await?, id).await?;
+        self.name_agents(found.as_mut_slice()).await;
+        Ok(found.map(|task| self.complete(task)))
+    }
+
+    /// Names the agents of running plain tasks: only the host that runs them knows.
+    async fn name_agents(&self, records: &mut [TaskRecord]) {
+        let is_unnamed =
+            |record: &TaskRecord| record.state == TaskState::Running && record.agent.is_none();
+        let unnamed: Vec<_> = records.iter_mut().filter(|record| is_unnamed(record)).collect();
+        if unnamed.is_empty() {
+            return;
+        }
+        let asked = Holders(unnamed.iter().map(|record| record.id).collect());
+        let holders = self.actor.send(asked).await.unwrap_or_default();
+        for (record, agent) in unnamed.into_iter().zip(holders) {
+            record.agent = agent;
+        }
     }
 
     /// The ended attempts of a task, oldest first.
@@ -211,6 +248,7 @@ impl QueueHandle {
         let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         let more = TaskFilter { limit: filter.limit.saturating_add(1), ..filter };
         let mut items = tasks::list(&self.store.client().await?, &more).await?;
+        self.name_agents(&mut items).await;
         let next_cursor = (items.len() > limit).then(|| {
             items.truncate(limit);
             items.last().map(|task| task.id.to_string())

@@ -6,7 +6,8 @@ use slog::debug;
 use super::{
     actor::QueueActor,
     messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, ReportTo, Standing, TellWhenQuiet, Wake,
+        CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, ReportTo, Standing, Submit,
+        TellWhenQuiet, Wake,
     },
 };
 use crate::store::listen::Notice;
@@ -39,7 +40,7 @@ impl StreamHandler<Notice> for QueueActor {
             // Whatever was said while the line was down was missed.
             Notice::Reconnected => return self.look(ctx),
         }
-        self.claim(ctx);
+        self.serve(ctx);
     }
 
     fn finished(&mut self, _: &mut Self::Context) {
@@ -53,19 +54,23 @@ impl Handler<FromAgent> for QueueActor {
 
     fn handle(&mut self, message: FromAgent, ctx: &mut Self::Context) {
         match message {
-            FromAgent::Ready { fleet, agent, to } => {
+            FromAgent::Ready { fleet, agent, window, to } => {
                 self.agents.insert(agent.clone(), to);
-                self.dispatch.offer(&fleet, agent);
-                self.claim(ctx);
+                self.dispatch.offer(&fleet, agent, window);
+                self.serve(ctx);
             }
             FromAgent::Withdraw { fleet, agent } => self.dispatch.withdraw(&fleet, &agent),
-            FromAgent::Ended { task, attempt, outcome, written } => {
-                if self.dispatch.ended(task, attempt) {
-                    if let Some(written) = written {
-                        self.told_when_written.insert((task, attempt), written);
+            FromAgent::Ended(ends) => {
+                for Ended { task, attempt, outcome, written } in ends {
+                    if self.dispatch.ended(task, attempt) {
+                        if let Some(written) = written {
+                            self.told_when_written.insert((task, attempt), written);
+                        }
+                        self.ended(task, outcome);
                     }
-                    self.ended(task, outcome, ctx);
                 }
+                self.flush(ctx);
+                self.serve(ctx);
             }
             FromAgent::Resumed { agent, to } => {
                 self.agents.insert(agent, to);
@@ -73,12 +78,28 @@ impl Handler<FromAgent> for QueueActor {
             FromAgent::Gone { fleet, agent, outcome } => {
                 self.dispatch.withdraw(&fleet, &agent);
                 self.agents.remove(&agent);
-                if let Some((task, attempt)) = self.dispatch.held_by(&agent) {
-                    self.dispatch.ended(task, attempt);
-                    self.ended(task, outcome, ctx);
-                }
+                self.lost(&agent, outcome);
+                self.flush(ctx);
             }
         }
+    }
+}
+
+impl Handler<Submit> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, Submit { tasks, tell }: Submit, ctx: &mut Self::Context) {
+        self.plain.submit(tasks, tell);
+        self.append(ctx);
+    }
+}
+
+impl Handler<Holders> for QueueActor {
+    type Result = MessageResult<Holders>;
+
+    fn handle(&mut self, Holders(tasks): Holders, _: &mut Self::Context) -> Self::Result {
+        let holder = |task| self.dispatch.holder(task).map(|(agent, _)| agent.clone());
+        MessageResult(tasks.into_iter().map(holder).collect())
     }
 }
 
@@ -89,7 +110,7 @@ impl Handler<Wake> for QueueActor {
         for queue in &queues {
             self.dispatch.wake(Some(queue));
         }
-        self.claim(ctx);
+        self.serve(ctx);
         self.announce.extend(queues);
         self.announce(ctx);
     }
@@ -122,8 +143,11 @@ impl Handler<ReportTo> for QueueActor {
 impl Handler<Close> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, _: Close, _: &mut Self::Context) {
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
         self.open = false;
+        for assignment in self.dispatch.unclaim() {
+            self.put_back(&assignment, ctx);
+        }
     }
 }
 

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::{
-    AgentName, Attempt, FleetName, QueueName, TaskId,
-    task::{Assignment, Outcome},
+use crate::{
+    domain::{
+        AgentName, Attempt, FleetName, QueueName, TaskId,
+        record::Submitted,
+        task::{Assignment, NewTask, Outcome},
+    },
+    store::StoreError,
 };
 
 /// What agents tell the queue.
@@ -20,27 +24,21 @@ pub enum FromAgent {
         fleet: FleetName,
         /// The agent.
         agent: AgentName,
+        /// How many tasks it takes at a time. One that takes more than one takes them while it is at
+        /// work, too, until it says [`FromAgent::Withdraw`].
+        window: usize,
         /// Where its tasks go.
         to: Recipient<ToAgent>,
     },
-    /// The agent is no longer idle.
+    /// The agent takes no more tasks.
     Withdraw {
         /// Its fleet.
         fleet: FleetName,
         /// The agent.
         agent: AgentName,
     },
-    /// An attempt ended.
-    Ended {
-        /// The task.
-        task: TaskId,
-        /// The attempt.
-        attempt: Attempt,
-        /// How.
-        outcome: Outcome,
-        /// Told once the outcome is written, or can't count any more.
-        written: Option<oneshot::Sender<()>>,
-    },
+    /// Attempts ended, in this order.
+    Ended(Vec<Ended>),
     /// The agent goes on with an attempt that a host before this gave it.
     Resumed {
         /// The agent.
@@ -48,23 +46,37 @@ pub enum FromAgent {
         /// Where its tasks go.
         to: Recipient<ToAgent>,
     },
-    /// The agent's actor is gone, and its process with it. Whatever it held ends like this.
+    /// The agent's actor is gone, and its process with it.
     Gone {
         /// Its fleet.
         fleet: FleetName,
         /// The agent.
         agent: AgentName,
-        /// How the attempt that it held ends.
+        /// How the attempt that it was at ends. What it had not begun is put back.
         outcome: Outcome,
     },
+}
+
+/// The end of an attempt.
+#[derive(Debug)]
+pub struct Ended {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// How.
+    pub outcome: Outcome,
+    /// Told once the outcome is written, or can't count any more.
+    pub written: Option<oneshot::Sender<()>>,
 }
 
 /// What the queue tells an agent.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub enum ToAgent {
-    /// Run this. Only sent after [`FromAgent::Ready`], once.
-    Run(Arc<Assignment>),
+    /// Run these, one after another. Only sent after [`FromAgent::Ready`], and no more than fit into
+    /// its window.
+    Run(Vec<Arc<Assignment>>),
     /// This attempt was called off.
     Cancel {
         /// The task.
@@ -85,6 +97,19 @@ pub enum QueueReport {
         at_work: Vec<AgentName>,
     },
 }
+
+/// Submit plain tasks.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Submit {
+    pub(super) tasks: Vec<NewTask>,
+    pub(super) tell: oneshot::Sender<Result<Vec<Submitted>, StoreError>>,
+}
+
+/// Who runs these tasks here.
+#[derive(Message)]
+#[rtype(result = "Vec<Option<AgentName>>")]
+pub(super) struct Holders(pub(super) Vec<TaskId>);
 
 /// There may be work: in one queue, or anywhere.
 #[derive(Message)]

@@ -23,15 +23,18 @@
 //! or at once when the host starts again on the same data directory.
 
 mod actor;
+mod feed;
 mod handle;
 mod handlers;
 mod lease;
 mod messages;
 mod outcomes;
+mod plain;
+mod schedules;
 mod settling;
 mod tenure;
 
 pub use handle::{QueueError, QueueHandle};
-pub use messages::{FromAgent, QueueReport, ToAgent};
+pub use messages::{Ended, FromAgent, QueueReport, ToAgent};
 
 pub(crate) use actor::{Launch, OnLease};

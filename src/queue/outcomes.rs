@@ -1,6 +1,6 @@
 //! How the actor writes outcomes, and what follows once they are written.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use actix::prelude::*;
 use slog::{debug, error, warn};
@@ -9,10 +9,7 @@ use tokio::time::Instant;
 use super::actor::QueueActor;
 use crate::{
     domain::task::{Assignment, Outcome, Settlement, TaskEvent, TaskState},
-    store::{
-        Recovery, StoreError,
-        tasks::{self, Settled},
-    },
+    store::{Recovery, StoreError, ends, tasks::Settled},
     telemetry::Chain,
 };
 
@@ -21,11 +18,18 @@ impl QueueActor {
         &mut self,
         assignment: &Assignment,
         outcome: Outcome,
+        since: Instant,
         ctx: &mut Context<Self>,
     ) {
-        let policy = &self.terms.of(&assignment.queue).retry;
-        self.settling.push(Settlement::of(assignment, outcome, policy, fastrand::f64()));
+        self.push(assignment, outcome, since);
         self.flush(ctx);
+    }
+
+    /// Has the outcome of an attempt that began at `since` written with the next batch.
+    pub(super) fn push(&mut self, assignment: &Assignment, outcome: Outcome, since: Instant) {
+        let policy = &self.terms.of(&assignment.queue).retry;
+        let settlement = Settlement::of(assignment, outcome, policy, fastrand::f64());
+        self.settling.push(settlement, since);
     }
 
     /// Writes the next batch of outcomes, if none is under way.
@@ -33,14 +37,14 @@ impl QueueActor {
         // Without a lease there is nobody to settle for: the outcomes wait for the next host id
         // and are refused under it, because their attempts were put back.
         let host = self.lease.host().unwrap_or(self.host.id);
-        let Some(batch) = self.settling.next() else {
+        let Some(batch) = self.settling.next(Instant::now()) else {
             self.tell_if_quiet();
             return;
         };
         let (store, started) = (self.store.clone(), Instant::now());
-        let limit = self.patience();
+        let (limit, over) = (self.patience(), self.plain.over_with(&batch));
         let send = async move {
-            store.within(limit, async |db| tasks::settle(db, host, &batch).await).await
+            store.within(limit, async |db| ends::settle(db, host, &batch, &over).await).await
         };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok(settled) => this.settled(settled, started, ctx),
@@ -56,8 +60,9 @@ impl QueueActor {
     ) {
         self.failures = 0;
         let written = self.settling.written();
+        self.plain.ended(&written);
         self.metrics.settled(written.len(), started.elapsed());
-        let states: BTreeMap<_, _> =
+        let states: HashMap<_, _> =
             settled.into_iter().map(|one| ((one.task, one.attempt), one.state)).collect();
         let mut changes = Vec::with_capacity(written.len());
         for settlement in written {
@@ -72,7 +77,7 @@ impl QueueActor {
         }
         self.events.publish(changes);
         self.flush(ctx);
-        self.claim(ctx);
+        self.serve(ctx);
     }
 
     /// The outcome is written, or never will be.
@@ -118,7 +123,8 @@ impl QueueActor {
     }
 
     pub(super) fn tell_if_quiet(&mut self) {
-        if self.running.is_empty() && self.settling.len() == 0 && self.claims_under_way == 0 {
+        let at_work = !self.running.is_empty() || self.dispatch.buffered().next().is_some();
+        if !at_work && self.settling.len() == 0 && self.claims_under_way == 0 {
             for tell in self.quiet.drain(..) {
                 // Whoever asked may have stopped waiting.
                 tell.send(()).unwrap_or_default();

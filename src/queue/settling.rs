@@ -2,6 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use tokio::time::Instant;
+
 use crate::domain::{
     TaskId,
     task::{FailureClass, Outcome, Settlement, TaskEvent},
@@ -10,19 +12,26 @@ use crate::domain::{
 /// The most outcomes in one statement.
 const BATCH: usize = 500;
 
+/// An outcome, and when its attempt began.
+#[derive(Debug)]
+struct Waiting {
+    settlement: Settlement,
+    since: Instant,
+}
+
 /// The outcomes that wait, in order, and the batch that is under way.
 #[derive(Debug, Default)]
 pub(super) struct Settling {
-    waiting: VecDeque<Settlement>,
-    under_way: Vec<Settlement>,
+    waiting: VecDeque<Waiting>,
+    under_way: Vec<Waiting>,
     /// A batch was refused as a whole: its outcomes go one by one, so that one bad outcome can't
     /// hold up the others.
     singly: usize,
 }
 
 impl Settling {
-    pub(super) fn push(&mut self, settlement: Settlement) {
-        self.waiting.push_back(settlement);
+    pub(super) fn push(&mut self, settlement: Settlement, since: Instant) {
+        self.waiting.push_back(Waiting { settlement, since });
     }
 
     /// How many have not been written yet.
@@ -31,7 +40,7 @@ impl Settling {
     }
 
     /// The next batch to write, if none is under way.
-    pub(super) fn next(&mut self) -> Option<Vec<Settlement>> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<Vec<Settlement>> {
         if !self.under_way.is_empty() || self.waiting.is_empty() {
             return None;
         }
@@ -39,21 +48,29 @@ impl Settling {
         self.singly = self.singly.saturating_sub(1);
         // One row can't be written twice by one statement.
         let mut tasks = HashSet::new();
-        let take =
-            self.waiting.iter().take(most).take_while(|next| tasks.insert(next.task)).count();
+        let take = self
+            .waiting
+            .iter()
+            .take(most)
+            .take_while(|next| tasks.insert(next.settlement.task))
+            .count();
         self.under_way = self.waiting.drain(..take).collect();
-        Some(self.under_way.clone())
+        let dated = |one: &Waiting| Settlement {
+            began_ago: now.saturating_duration_since(one.since),
+            ..one.settlement.clone()
+        };
+        Some(self.under_way.iter().map(dated).collect())
     }
 
     /// The batch under way is written.
     pub(super) fn written(&mut self) -> Vec<Settlement> {
-        std::mem::take(&mut self.under_way)
+        self.under_way.drain(..).map(|one| one.settlement).collect()
     }
 
     /// The batch under way could not be sent; it goes again, first.
     pub(super) fn again(&mut self) {
-        for settlement in self.under_way.drain(..).rev() {
-            self.waiting.push_front(settlement);
+        for one in self.under_way.drain(..).rev() {
+            self.waiting.push_front(one);
         }
     }
 
@@ -66,17 +83,18 @@ impl Settling {
             self.again();
             return None;
         }
-        let settlement = self.under_way.pop()?;
+        let Waiting { settlement, since } = self.under_way.pop()?;
         let task = settlement.task;
         let replaced =
             matches!(settlement.outcome, Outcome::Failed { class: FailureClass::Internal, .. });
         if !replaced {
             let message = format!("the outcome of the attempt could not be stored: {why}");
-            self.waiting.push_front(Settlement {
+            let settlement = Settlement {
                 outcome: Outcome::failed(FailureClass::Internal, message),
                 event: TaskEvent::FailedForGood,
                 ..settlement
-            });
+            };
+            self.waiting.push_front(Waiting { settlement, since });
             self.singly = self.singly.max(1);
         }
         Some(task)
@@ -84,7 +102,7 @@ impl Settling {
 
     /// The tasks whose outcomes have not been written yet.
     pub(super) fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.waiting.iter().chain(&self.under_way).map(|settlement| settlement.task)
+        self.waiting.iter().chain(&self.under_way).map(|one| one.settlement.task)
     }
 }
 
@@ -96,7 +114,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::Attempt;
+    use crate::domain::{AgentName, Attempt};
 
     fn settlement(task: u128) -> Settlement {
         Settlement {
@@ -105,6 +123,9 @@ mod tests {
             outcome: Outcome::Completed { output: Value::Null },
             event: TaskEvent::Completed,
             retry_after: Duration::ZERO,
+            agent: AgentName::nobody(),
+            began_ago: Duration::ZERO,
+            entry: None,
         }
     }
 
@@ -115,13 +136,13 @@ mod tests {
     #[test]
     fn what_arrives_during_a_batch_goes_in_the_next_one() {
         let mut settling = Settling::default();
-        settling.push(settlement(1));
-        assert_eq!(tasks(&settling.next().unwrap()), [1]);
-        settling.push(settlement(2));
-        settling.push(settlement(3));
-        assert!(settling.next().is_none(), "one at a time");
+        settling.push(settlement(1), Instant::now());
+        assert_eq!(tasks(&settling.next(Instant::now()).unwrap()), [1]);
+        settling.push(settlement(2), Instant::now());
+        settling.push(settlement(3), Instant::now());
+        assert!(settling.next(Instant::now()).is_none(), "one at a time");
         settling.written();
-        assert_eq!(tasks(&settling.next().unwrap()), [2, 3]);
+        assert_eq!(tasks(&settling.next(Instant::now()).unwrap()), [2, 3]);
         assert_eq!(settling.len(), 2);
     }
 
@@ -129,39 +150,39 @@ mod tests {
     fn a_batch_that_could_not_be_sent_goes_again_in_order() {
         let mut settling = Settling::default();
         for task in 1..=3 {
-            settling.push(settlement(task));
+            settling.push(settlement(task), Instant::now());
         }
-        settling.next();
-        settling.push(settlement(4));
+        settling.next(Instant::now());
+        settling.push(settlement(4), Instant::now());
         settling.again();
-        assert_eq!(tasks(&settling.next().unwrap()), [1, 2, 3, 4]);
+        assert_eq!(tasks(&settling.next(Instant::now()).unwrap()), [1, 2, 3, 4]);
     }
 
     #[test]
     fn one_bad_outcome_does_not_hold_up_the_others() {
         let mut settling = Settling::default();
         for task in 1..=3 {
-            settling.push(settlement(task));
+            settling.push(settlement(task), Instant::now());
         }
-        settling.next();
+        settling.next(Instant::now());
         assert_eq!(settling.refused("bad"), None);
-        settling.next();
+        settling.next(Instant::now());
         settling.written();
-        assert_eq!(tasks(&settling.next().unwrap()), [2], "alone now");
+        assert_eq!(tasks(&settling.next(Instant::now()).unwrap()), [2], "alone now");
         assert_eq!(settling.refused("no such character").unwrap().as_uuid().as_u128(), 2);
-        let replaced = settling.next().unwrap();
+        let replaced = settling.next(Instant::now()).unwrap();
         assert_eq!(replaced[0].event, TaskEvent::FailedForGood);
         assert!(matches!(&replaced[0].outcome,
             Outcome::Failed { message, .. } if message.contains("no such character")));
         assert!(settling.refused("still bad").is_some());
-        assert_eq!(tasks(&settling.next().unwrap()), [3]);
+        assert_eq!(tasks(&settling.next(Instant::now()).unwrap()), [3]);
     }
 
     #[test]
     fn two_attempts_of_one_task_are_not_in_one_batch() {
         let mut settling = Settling::default();
-        settling.push(settlement(1));
-        settling.push(Settlement { attempt: Attempt(2), ..settlement(1) });
-        assert_eq!(settling.next().unwrap().len(), 1);
+        settling.push(settlement(1), Instant::now());
+        settling.push(Settlement { attempt: Attempt(2), ..settlement(1) }, Instant::now());
+        assert_eq!(settling.next(Instant::now()).unwrap().len(), 1);
     }
 }

@@ -57,9 +57,11 @@ impl QueueActor {
         error!(self.log, "lease lost"; "host" => %self.host.id, "reason" => reason,
             "count" => self.running.len());
         if let Some(watcher) = &self.watcher {
-            let at_work = self.running.values().map(|work| work.agent.clone()).collect();
+            let at_work = self.running.values().map(|work| work.assignment.agent.clone()).collect();
             watcher.do_send(QueueReport::LeaseLost { at_work });
         }
+        // It goes back with the lease.
+        self.dispatch.unclaim();
         self.flush(ctx);
     }
 
@@ -85,8 +87,9 @@ impl QueueActor {
                 this.lease.granted(host.id, sent);
                 (this.on_lease)(this.lease.safe_until());
                 this.host = host;
+                this.plain.forget_claims();
                 this.dispatch.wake(None);
-                this.claim(ctx);
+                this.serve(ctx);
             }
             Err(error) => {
                 warn!(this.log, "registering the host failed"; "error" => %Chain(&error));

@@ -7,8 +7,9 @@ use config::{Map, Value, ValueKind};
 use super::{
     Http, Tasks,
     layers::join,
-    reader::{Section, overlay},
+    reader::Section,
     units::{format_duration, format_size},
+    values::overlay,
 };
 
 /// `backoff_min` is not more than `backoff_max`. Said of whichever was written later.

@@ -13,6 +13,9 @@ use crate::domain::{
 /// The most agents of one fleet.
 const MAX_COUNT: u16 = 1000;
 
+/// The most tasks that a worker has at a time: what it has is written down at every step.
+const MAX_PREFETCH: u16 = 256;
+
 /// The longest name of a fleet: with `-1000` it must still be the name of an agent.
 const MAX_FLEET_NAME: usize = MAX_NAME - "-1000".len();
 
@@ -74,6 +77,7 @@ fn check_defaults(section: &Section<'_>) {
 /// The fields that can be read of a fleet and of the defaults alike.
 struct Fields {
     count: Option<u16>,
+    prefetch: Option<u16>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
     cwd: Option<Option<PathBuf>>,
@@ -93,6 +97,7 @@ fn fields(section: &Section<'_>) -> Fields {
     let hour = Duration::from_secs(60 * 60);
     Fields {
         count: section.number("count", 1..=MAX_COUNT),
+        prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
         env: env(section),
         env_pass: env_pass(section),
         cwd: cwd(section),
@@ -123,6 +128,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         protocol: protocol?,
         command: command?,
         count: fields.count?,
+        prefetch: fields.prefetch?,
         queues: queues?,
         cwd: fields.cwd?.unwrap_or_else(|| section.context.base(&section.origin())),
         env: fields.env?,
@@ -209,7 +215,7 @@ fn queues(section: &Section<'_>, protocol: Option<Protocol>) -> Option<Vec<Queue
 fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     let rules: [(&[&str], bool, &str); 3] = [
         (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
-        (&["start_timeout"], protocol == Protocol::Worker, "a worker fleet"),
+        (&["start_timeout", "prefetch"], protocol == Protocol::Worker, "a worker fleet"),
         (&["task_timeout", "max_output"], protocol.takes_tasks(), "a fleet that takes tasks"),
     ];
     for (keys, applies, whose) in rules {

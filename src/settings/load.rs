@@ -9,6 +9,7 @@ use super::{
     problem::{Origin, Problem, Problems},
     queues,
     reader::Section,
+    schedules,
     sources::Sources,
     tasks,
 };
@@ -50,6 +51,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     check::input_fits_body(&all, tasks.as_ref(), http.as_ref());
     let (fleets, complete) = fleets::read(context, root);
     let queues = queues::read(context, root, &fleets, complete);
+    let schedules = schedules::read(context, root, &queues, complete);
     Some(Settings {
         host: host?,
         database: database?,
@@ -57,6 +59,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
         log: log?,
         tasks: tasks?,
         queues,
+        schedules,
         fleets,
         provenance: std::collections::BTreeMap::new(),
     })

@@ -27,6 +27,7 @@ mod problem;
 mod queues;
 mod reader;
 mod retries;
+mod schedules;
 mod secret;
 mod secrets;
 mod shape;
@@ -37,6 +38,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod units;
+mod values;
 
 use std::{
     collections::BTreeMap,
@@ -57,6 +59,7 @@ use crate::domain::{
     QueueName,
     fleet::Fleet,
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
+    schedule::Schedule,
 };
 
 /// Everything a host is told.
@@ -74,6 +77,8 @@ pub struct Settings {
     pub tasks: Tasks,
     /// `[queues.NAME]`; every queue that a fleet serves is here, with defaults where it has no table.
     pub queues: BTreeMap<QueueName, Queue>,
+    /// `[schedules.NAME]`, in the order of their names, each with whether it is made paused.
+    pub schedules: Vec<(Schedule, bool)>,
     /// `[fleets.NAME]`, in the order of their names.
     pub fleets: Vec<Fleet>,
     /// Where each field is written, by its dotted name: `show` tells it, nothing else looks.

@@ -12,6 +12,7 @@ use super::{
     layers::{Spot, join, spot_of},
     problem::{Origin, Problem},
     suggest, units,
+    values::as_json,
 };
 
 /// What stands for an optional limit that is not wanted.
@@ -235,6 +236,16 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A table of anything, as JSON.
+    pub(super) fn json(&self, key: &str) -> Option<serde_json::Value> {
+        let value = self.value(key)?;
+        let json = as_json(value);
+        if json.is_none() {
+            self.problem(key, "holds something that JSON has no word for".to_owned());
+        }
+        json
+    }
+
     /// A part of a whole: a number from 0 to 1.
     pub(super) fn fraction(&self, key: &str) -> Option<f64> {
         let value = self.value(key)?;
@@ -406,20 +417,4 @@ fn shown(value: &Value) -> String {
         ValueKind::String(text) => format!("{text:?}"),
         _ => kind(value).to_owned(),
     }
-}
-
-/// `top` over `base`, table by table.
-pub(super) fn overlay(base: &Value, top: &Value) -> Value {
-    let (ValueKind::Table(base), ValueKind::Table(over)) = (&base.kind, &top.kind) else {
-        return top.clone();
-    };
-    let mut merged = base.clone();
-    for (key, value) in over {
-        let value = match base.get(key) {
-            Some(below) => overlay(below, value),
-            None => value.clone(),
-        };
-        merged.insert(key.clone(), value);
-    }
-    Value::new(None, merged)
 }

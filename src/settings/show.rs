@@ -11,11 +11,13 @@ use super::{
     mask,
     policies::WHEN,
     reader::OFF,
+    schedules::{CATCH_UPS, OVERLAPS},
     units::{format_duration, format_size},
 };
 use crate::domain::{
     fleet::Fleet,
     retry::{Cause, Growth, RetryPolicy},
+    schedule::{Cadence, Schedule},
 };
 
 /// The effective settings as TOML, secrets masked; each field says where it is written.
@@ -31,6 +33,10 @@ pub fn show(settings: &Settings) -> String {
 pub fn to_json(settings: &Settings) -> Value {
     let (host, database, http) = (&settings.host, &settings.database, &settings.http);
     let queues = settings.queues.iter().map(|(name, queue)| (name.to_string(), of_queue(queue)));
+    let schedules = settings
+        .schedules
+        .iter()
+        .map(|(schedule, paused)| (schedule.name.to_string(), of_schedule(schedule, *paused)));
     let fleets = settings.fleets.iter().map(|it| (it.name.to_string(), fleet(it)));
     json!({
         "host": {
@@ -59,6 +65,7 @@ pub fn to_json(settings: &Settings) -> Value {
         "log": log(settings),
         "tasks": tasks(settings),
         "queues": queues.collect::<Map<_, _>>(),
+        "schedules": schedules.collect::<Map<_, _>>(),
         "fleets": fleets.collect::<Map<_, _>>(),
     })
 }
@@ -102,16 +109,57 @@ fn retry(policy: &RetryPolicy) -> Value {
     })
 }
 
+fn of_schedule(schedule: &Schedule, paused: bool) -> Value {
+    let (cron, every, zone) = match &schedule.cadence {
+        Cadence::Cron(cron, zone) => (cron.to_string(), None, zone.to_string()),
+        Cadence::Every(every) => (String::new(), Some(*every), "UTC".to_owned()),
+    };
+    json!({
+        "cron": cron,
+        "every": duration_or_empty(every),
+        "zone": zone,
+        "queue": schedule.queue,
+        "kind": schedule.kind,
+        "input": masked(&schedule.input),
+        "priority": schedule.priority,
+        "max_attempts": number_or_empty(schedule.max_attempts),
+        "timeout": duration_or_empty(schedule.timeout),
+        "overlap": word(&OVERLAPS, &schedule.overlap),
+        "catch_up": word(&CATCH_UPS, &schedule.catch_up),
+        "catch_up_max": schedule.catch_up_max,
+        "paused": paused,
+        "description": schedule.description,
+    })
+}
+
+/// A value with the passwords of URLs masked in all of its texts.
+fn masked(value: &Value) -> Value {
+    match value {
+        Value::String(text) => json!(mask::urls(text)),
+        Value::Array(items) => items.iter().map(masked).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, field)| (name.clone(), masked(field))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+fn duration_or_empty(duration: Option<Duration>) -> String {
+    duration.map_or_else(String::new, format_duration)
+}
+
+fn number_or_empty(number: Option<u32>) -> Value {
+    number.map_or_else(|| json!(""), |number| json!(number))
+}
+
 fn of_queue(queue: &Queue) -> Value {
     let retry = &queue.retry;
-    let duration_or_empty =
-        |duration: Option<Duration>| duration.map_or_else(String::new, format_duration);
     let causes = |causes: &Option<Vec<Cause>>| json!(causes.as_deref().unwrap_or_default());
     json!({
         "paused": queue.paused,
         "description": queue.description,
         "timeout": duration_or_empty(queue.timeout),
-        "max_attempts": queue.max_attempts.map_or_else(|| json!(""), |number| json!(number)),
+        "max_attempts": number_or_empty(queue.max_attempts),
         "retry": {
             "kind": retry.kind.map_or_else(|| json!(""), |kind| word(&Growth::WORDS, &kind)),
             "backoff_min": duration_or_empty(retry.backoff_min),
@@ -234,7 +282,20 @@ fn line(toml: &mut String, line: std::fmt::Arguments<'_>) {
     }
 }
 
-/// A value as TOML. JSON's texts, numbers and lists are TOML's, but for DEL, which TOML escapes.
+/// A value as TOML. JSON's texts and numbers are TOML's, but for DEL, which TOML escapes.
 fn literal(value: &Value) -> String {
-    value.to_string().replace('\u{7f}', "\\u007F")
+    match value {
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(literal).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(key, value)| format!("{} = {}", join("", key), literal(value)))
+                .collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        other => other.to_string().replace('\u{7f}', "\\u007F"),
+    }
 }

@@ -8,7 +8,8 @@ use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_che
 use uuid::Uuid;
 
 use crate::domain::{
-    AgentName, Attempt, HostId, QueueName, TaskId,
+    AgentName, Attempt, HostId, QueueName, ScheduleName, TaskId,
+    schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     task::{FailureClass, Outcome, TaskState},
 };
 
@@ -68,7 +69,7 @@ macro_rules! name_columns {
         }
     )*};
 }
-name_columns!(QueueName, AgentName);
+name_columns!(QueueName, AgentName, ScheduleName);
 
 /// Enums are enums, with the same words.
 macro_rules! enum_columns {
@@ -102,7 +103,11 @@ macro_rules! enum_columns {
 enum_columns!(
     TaskState as "task_state",
     FailureClass as "failure_class",
-    OutcomeWord as "attempt_outcome"
+    OutcomeWord as "attempt_outcome",
+    Origin as "schedule_origin",
+    Overlap as "schedule_overlap",
+    CatchUp as "schedule_catch_up",
+    FiringOutcome as "firing_outcome"
 );
 
 /// The word for how an attempt ended.

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, task::TaskEvent, unique::Rejected};
+use crate::domain::{QueueName, ScheduleName, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,15 @@ pub enum StoreError {
         queue: QueueName,
     },
 
+    /// A schedule holds something that this build, or this machine, does not know.
+    #[error("the schedule `{schedule}` can't be read: {problem}")]
+    UnreadableSchedule {
+        /// The schedule.
+        schedule: ScheduleName,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// A task cannot be kept as it is. Nothing of its batch was inserted.
     #[error("task {position} of the batch: `{field}` {problem}")]
     Unstorable {
@@ -132,6 +141,11 @@ pub enum Recovery {
 }
 
 impl StoreError {
+    /// The error of a transaction that could not begin or commit.
+    pub(crate) fn transaction(source: tokio_postgres::Error) -> Self {
+        Self::Statement { statement: "transaction", source: Cause(source) }
+    }
+
     /// The one place that knows which failures pass by themselves.
     pub fn recovery(&self) -> Recovery {
         let passes = match self {
@@ -147,12 +161,20 @@ impl StoreError {
             | Self::Tls { .. }
             | Self::UnknownValue { .. }
             | Self::UnknownQueue { .. }
+            | Self::UnreadableSchedule { .. }
             | Self::Unstorable { .. }
             | Self::NotUnique { .. }
             | Self::NotAnEnd { .. }
             | Self::SchemaTooNew { .. } => false,
         };
         if passes { Recovery::RetryLater } else { Recovery::GiveUp }
+    }
+}
+
+impl StoreError {
+    /// Whether a row was there already that the statement was to insert.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23505"))
     }
 }
 

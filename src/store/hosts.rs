@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::{
     StoreError,
     codec::milliseconds,
-    leader,
+    leader, log,
     statement::{Fields, Sql, sql},
     tasks::run_terms,
 };
 use crate::domain::{
-    Attempt, HostId, QueueName, TaskId,
+    AgentName, Attempt, HostId, QueueName, TaskId,
     adoption::Hold,
     record::RegisteredHost,
     task::{Assignment, TaskState},
@@ -93,16 +93,20 @@ pub async fn register(
 }
 
 /// As [`register`], but goes on with those of the predecessors' attempts that are among `wanted`.
-/// They keep their numbers, and nothing happens to their tasks.
+///
+/// Beside each stands the agent that runs it. They keep their numbers, and nothing happens to their
+/// tasks, but that plain ones leave the log.
 pub async fn resume(
     db: &impl GenericClient,
     host: &NewHost,
-    wanted: &[Hold],
+    wanted: &[(Hold, AgentName)],
 ) -> Result<Registered, StoreError> {
+    let of_agents: Vec<_> = wanted.iter().map(|(hold, agent)| (hold.task, agent)).collect();
+    log::track_predecessor(db, host.slot, &of_agents).await?;
     let lease = milliseconds(host.lease);
     let reason = "the host started again on the same data directory";
     let (tasks, attempts): (Vec<TaskId>, Vec<Attempt>) =
-        wanted.iter().map(|hold| (hold.task, hold.attempt)).unzip();
+        wanted.iter().map(|(hold, _)| (hold.task, hold.attempt)).unzip();
     let rows = REGISTER
         .query(
             db,
@@ -133,6 +137,7 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         input: fields.get("input")?,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::ZERO,
+        entry: None,
         terms: run_terms(fields)?,
     };
     Ok(Resumed { assignment, ran: Duration::from_millis(fields.count("ran_ms")?) })

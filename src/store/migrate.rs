@@ -4,8 +4,9 @@
 //! breaks the programs before it. Any number of hosts may start at once: they take turns by an
 //! advisory lock on a connection of their own, so that the lock ends with whoever holds it.
 
-use refinery::{Migration, Runner, error::Kind};
-use tokio_postgres::Client;
+use deadpool_postgres::{Client, ClientWrapper, GenericClient};
+use refinery::{Migration, Runner, Target, error::Kind};
+use tokio_postgres::Client as PgClient;
 
 use super::{
     Store, StoreError,
@@ -44,6 +45,21 @@ const FILES: &[File] = &[
             env!("CARGO_MANIFEST_DIR"),
             "/sql/migrations/0005_sql_surface.sql"
         )),
+    },
+    File {
+        name: "V6__schedules",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0006_schedules.sql"
+        )),
+    },
+    File {
+        name: "V7__log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
+    },
+    File {
+        name: "V8__feed",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
     },
 ];
 
@@ -94,21 +110,57 @@ pub struct Status {
 /// cannot work with; one that only added to it is accepted. [`StoreError::Migration`] where a
 /// migration failed: those before it stay, and it left nothing behind.
 pub async fn run(store: &Store) -> Result<Report, StoreError> {
-    // Taken out of the pool, so that the lock ends when this connection does: on return, on an
-    // error, and when the caller stops waiting.
-    let mut client = deadpool_postgres::Client::take(store.client().await?);
-    let locked = client.query_one(LOCK_SCHEMA.text, &[&LOCK]).await;
-    locked.map_err(|source| LOCK_SCHEMA.failed(source))?;
+    Turn::take(store).await?.bring_to(KNOWN).await
+}
 
-    let before = look(&client).await?;
-    if let Some((found, reason)) = before.broken_by {
-        return Err(StoreError::SchemaTooNew { found, known: KNOWN, reason });
+/// The turn to change the schema: no host starts and nobody migrates for as long as it lasts. It
+/// ends with its connection, which is on drop.
+pub struct Turn {
+    client: ClientWrapper,
+}
+
+impl Turn {
+    /// Waits for the turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::client`]; [`StoreError::Statement`].
+    pub async fn take(store: &Store) -> Result<Self, StoreError> {
+        // Taken out of the pool, so that the lock ends when this connection does: on return, on an
+        // error, and when the caller stops waiting.
+        let client = Client::take(store.client().await?);
+        let locked = client.query_one(LOCK_SCHEMA.text, &[&LOCK]).await;
+        locked.map_err(|source| LOCK_SCHEMA.failed(source))?;
+        Ok(Self { client })
     }
-    if before.pending.is_empty() {
-        return Ok(Report { from: before.found, to: before.found, applied: Vec::new() });
+
+    /// How the schema is now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Statement`].
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        look(&self.client).await
     }
-    apply(&mut client).await?;
-    Ok(Report { from: before.found, to: KNOWN, applied: before.pending })
+
+    /// Brings the schema to `version`, which this program knows; one that is beyond it stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub async fn bring_to(&mut self, version: u32) -> Result<Report, StoreError> {
+        let before = look(&self.client).await?;
+        if let Some((found, reason)) = before.broken_by {
+            return Err(StoreError::SchemaTooNew { found, known: KNOWN, reason });
+        }
+        if before.found >= version {
+            return Ok(Report { from: before.found, to: before.found, applied: Vec::new() });
+        }
+        apply(&mut self.client, version).await?;
+        let steps = usize::try_from(version - before.found).unwrap_or(usize::MAX);
+        let applied = before.pending.into_iter().take(steps).collect();
+        Ok(Report { from: before.found, to: version, applied })
+    }
 }
 
 /// Looks at the schema and changes nothing.
@@ -116,7 +168,17 @@ pub async fn status(store: &Store) -> Result<Status, StoreError> {
     look(&*store.client().await?).await
 }
 
-async fn look(client: &Client) -> Result<Status, StoreError> {
+/// The version of a schema that is there.
+///
+/// # Errors
+///
+/// [`StoreError::Statement`], also where there is none.
+pub async fn version(db: &impl GenericClient) -> Result<u32, StoreError> {
+    let rows = VERSIONS.query(db, &[]).await?;
+    rows.last().map_or(Ok(0), |row| VERSIONS.fields(row).count("version"))
+}
+
+async fn look(client: &PgClient) -> Result<Status, StoreError> {
     let mut status = Status { found: 0, known: KNOWN, pending: Vec::new(), broken_by: None };
     let failed = |source| EXISTS.failed(source);
     let exists = client.query_one(EXISTS.text, &[]).await.map_err(failed)?;
@@ -136,7 +198,7 @@ async fn look(client: &Client) -> Result<Status, StoreError> {
     Ok(status)
 }
 
-async fn apply(client: &mut Client) -> Result<(), StoreError> {
+async fn apply(client: &mut PgClient, version: u32) -> Result<(), StoreError> {
     let failed = |source| EXISTS.failed(source);
     let exists = client.query_one(EXISTS.text, &[]).await.map_err(failed)?;
     if !EXISTS.fields(&exists).get::<bool>("made")? {
@@ -146,6 +208,8 @@ async fn apply(client: &mut Client) -> Result<(), StoreError> {
         FILES.iter().map(migration).collect::<Result<Vec<_>, _>>().map_err(migration_error)?;
     let mut runner = Runner::new(&migrations);
     runner.set_migration_table_name(HISTORY);
+    let version = i32::try_from(version).unwrap_or(i32::MAX);
+    let runner = runner.set_target(Target::Version(version));
     runner.run_async(client).await.map_err(migration_error)?;
     Ok(())
 }

@@ -27,14 +27,19 @@
 
 mod codec;
 mod connect;
+pub mod copy;
+pub mod ends;
 mod error;
+pub mod feed;
 pub mod hosts;
 pub mod leader;
 pub mod listen;
+pub mod log;
 pub mod migrate;
 pub mod notify;
 pub mod queues;
 pub mod roles;
+pub mod schedules;
 mod sever;
 mod statement;
 pub mod tasks;
@@ -190,14 +195,10 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let failed = |source| StoreError::Statement {
-            statement: "transaction",
-            source: Cause::from(source),
-        };
         let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(failed)?;
+        let transaction = client.transaction().await.map_err(StoreError::transaction)?;
         let result = work(&transaction).await?;
-        transaction.commit().await.map_err(failed)?;
+        transaction.commit().await.map_err(StoreError::transaction)?;
         Ok(result)
     }
 

@@ -23,6 +23,7 @@ use crate::{
 const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
 const SET_TERMS: Sql = sql!("queues/set_terms");
+const EXISTS: Sql = sql!("queues/exists");
 const PAUSE: Sql = sql!("queues/pause");
 const RESUME: Sql = sql!("queues/resume");
 
@@ -95,6 +96,14 @@ pub async fn list(db: &impl GenericClient) -> Result<Vec<QueueRecord>, StoreErro
         }
     }
     Ok(queues)
+}
+
+/// Whether there is such a queue.
+pub async fn exists(db: &impl GenericClient, queue: &QueueName) -> Result<bool, StoreError> {
+    match EXISTS.query_opt(db, &[queue]).await? {
+        Some(row) => EXISTS.fields(&row).get("is_there"),
+        None => Ok(false),
+    }
 }
 
 /// Holds the tasks of a queue back; what runs goes on. False if there is no such queue.

@@ -29,6 +29,8 @@ keys! {
     ATTEMPT = "attempt",
     /// The name of a queue.
     QUEUE = "queue",
+    /// The name of a schedule.
+    SCHEDULE = "schedule",
     /// The number of a leadership among the hosts.
     TERM = "term",
     /// The name of a duty of the leader.

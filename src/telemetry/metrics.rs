@@ -20,6 +20,7 @@ use prometheus_client::{
 use crate::domain::{
     FleetName,
     record::{AgentRecord, QueueRecord, RestartCause},
+    schedule::FiringOutcome,
     task::{Outcome, TaskState},
 };
 
@@ -33,6 +34,11 @@ struct AttemptLabels {
 struct RestartLabels {
     fleet: String,
     cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FiringLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +70,7 @@ pub struct Metrics {
     submitted: Counter,
     attempts: Family<AttemptLabels, Counter>,
     restarts: Family<RestartLabels, Counter>,
+    firings: Family<FiringLabels, Counter>,
     claim_size: Histogram,
     claim_seconds: Histogram,
     settle_size: Histogram,
@@ -99,6 +106,7 @@ impl Metrics {
             submitted: Counter::default(),
             attempts: Family::default(),
             restarts: Family::default(),
+            firings: Family::default(),
             claim_size: sizes(),
             claim_seconds: seconds(),
             settle_size: sizes(),
@@ -123,6 +131,11 @@ impl Metrics {
             "restarts",
             "Agent processes replaced, by fleet and cause",
             self.restarts.clone(),
+        );
+        registry.register(
+            "schedule_firings",
+            "Due times of schedules that this host looked at as the leader, by what became of them",
+            self.firings.clone(),
         );
         registry.register("claim_batch_size", "Tasks in one claim", self.claim_size.clone());
         registry.register("settle_batch_size", "Outcomes in one settle", self.settle_size.clone());
@@ -172,6 +185,11 @@ impl Metrics {
     pub fn restarted(&self, fleet: &FleetName, cause: RestartCause) {
         let labels = RestartLabels { fleet: fleet.to_string(), cause: cause.as_str() };
         self.restarts.get_or_create(&labels).inc();
+    }
+
+    /// Something became of a due time of a schedule.
+    pub fn schedule_fired(&self, outcome: FiringOutcome) {
+        self.firings.get_or_create(&FiringLabels { outcome: outcome.as_str() }).inc();
     }
 
     /// All of it, as OpenMetrics text.
@@ -256,12 +274,14 @@ mod tests {
         metrics.picked_up(Duration::from_millis(2));
         metrics.attempt_ended(&Outcome::failed(FailureClass::Stale, "x"));
         metrics.restarted(&"f".parse().unwrap(), RestartCause::Stale);
+        metrics.schedule_fired(FiringOutcome::ByHand);
         let text = metrics.render(&Scrape { dropped_lines: 7, ..Scrape::default() });
         for line in [
             "hostler_build_info{version=\"1.2.3\"} 1",
             "hostler_tasks_submitted_total 3",
             "hostler_attempts_total{outcome=\"failed\",class=\"stale\"} 1",
             "hostler_restarts_total{fleet=\"f\",cause=\"stale\"} 1",
+            "hostler_schedule_firings_total{outcome=\"by_hand\"} 1",
             "hostler_claim_batch_size_count 1",
             "hostler_settle_seconds_count 1",
             "hostler_pickup_seconds_count 1",

@@ -5,6 +5,7 @@ mod adoption;
 mod embedded;
 mod examples;
 mod faults;
+mod history;
 mod host;
 mod hosts;
 mod keeper;

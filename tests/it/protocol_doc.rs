@@ -32,6 +32,7 @@ fn terms(agent: &str, fleet: &str, generation: u64, heartbeat: u64) -> Terms {
         generation: Generation(generation),
         heartbeat: Duration::from_millis(heartbeat),
         max_output: 1024,
+        prefetch: 1,
     }
 }
 
@@ -54,6 +55,7 @@ fn assignment(params: &Value) -> Assignment {
         input: params["input"].clone(),
         timeout: None,
         waited: std::time::Duration::ZERO,
+        entry: None,
         terms: RunTerms::default(),
     }
 }
@@ -84,7 +86,10 @@ impl Conversation {
             None => self.replies.pop_front().expect("a reply is due"),
             Some("initialize") => self.session.hello(),
             Some("task/run") => self.session.run(&assignment(params), timeout(params)).unwrap(),
-            Some("task/cancel") => self.session.cancel().expect("a task is under way"),
+            Some("task/cancel") => {
+                let (task, attempt) = self.session.current().expect("a task is under way");
+                self.session.cancel(task, attempt).expect("it was not called off before")
+            }
             Some("shutdown") => self.session.shutdown(),
             Some(other) => panic!("hosts don't send {other}"),
         }
@@ -103,7 +108,7 @@ impl Conversation {
                 self.replies.push_back(bytes);
                 "reply"
             }
-            Ok(Received::Finished { outcome }) => match outcome {
+            Ok(Received::Finished { outcome, .. }) => match outcome {
                 Outcome::Failed { .. } => "failed (task)",
                 other => other.as_str(),
             },
@@ -146,7 +151,8 @@ fn shell_scripts_find_the_members_in_the_promised_order() {
     let mut conversation = Conversation::of("");
     assert_eq!(str::from_utf8(&conversation.host(said)).unwrap().trim_end(), said);
     let hello = WorkerSession::new(terms("demo-1", "demo", 4, 10_000)).hello();
-    let cancel = conversation.session.cancel().unwrap();
+    let (task, attempt) = conversation.session.current().unwrap();
+    let cancel = conversation.session.cancel(task, attempt).unwrap();
     for sent in [hello, cancel] {
         let sent = str::from_utf8(&sent).unwrap();
         let params = sent.find("\"params\":").unwrap();

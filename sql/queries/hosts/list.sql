@@ -2,7 +2,7 @@
 --     of slot $1, and whether it leads: it began the newest term, and a session has the lock $2.
 -- State: none.
 -- Locks: none.
--- Index: hosts and leader are small; tasks_held once per host.
+-- Index: hosts and leader are small; tasks_held and log_claims_by_host once per host.
 SELECT hosts.id, hosts.name, hosts.version, hosts.started_at, hosts.lease_ends_at,
     greatest(0, ceil(1000 * extract(epoch FROM hosts.lease_ends_at - now())))::bigint
         AS lease_left_ms,
@@ -10,6 +10,15 @@ SELECT hosts.id, hosts.name, hosts.version, hosts.started_at, hosts.lease_ends_a
         SELECT count(*)
         FROM hostler.tasks
         WHERE tasks.host_id = hosts.id AND tasks.state IN ('running', 'awaiting_input')
+    ) + (
+        SELECT coalesce(sum(log_claims.last - log_claims.first + 1 - (
+            SELECT count(*)
+            FROM hostler.log_ends
+            WHERE log_ends.lane = log_claims.lane
+                AND log_ends.number BETWEEN log_claims.first AND log_claims.last
+        )), 0)::bigint
+        FROM hostler.log_claims
+        WHERE log_claims.host_id = hosts.id
     ) AS held,
     hosts.slot = $1 AS answers,
     hosts.slot IN (SELECT leader.slot FROM hostler.leader) AND EXISTS (

@@ -5,7 +5,7 @@
 -- Locks: SKIP LOCKED on the hosts, so that two never wait for each other and a host that is
 --     claiming or renewing just now is left for the next time; then the held tasks, in the order
 --     of their ids. Tasks of a host that has no row are put back too: nobody else would.
--- Index: hosts is small; tasks_held.
+-- Index: hosts and log_claims are small; tasks_held.
 WITH lost AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE lease_ends_at < now() ORDER BY id FOR UPDATE SKIP LOCKED
 ), gone AS (
@@ -15,6 +15,10 @@ WITH lost AS MATERIALIZED (
     FROM hostler.tasks
     WHERE tasks.state IN ('running', 'awaiting_input')
         AND NOT EXISTS (SELECT FROM hostler.hosts WHERE hosts.id = tasks.host_id)
+    UNION
+    SELECT log_claims.host_id
+    FROM hostler.log_claims
+    WHERE NOT EXISTS (SELECT FROM hostler.hosts WHERE hosts.id = log_claims.host_id)
 )
 SELECT next.lease_ms, put_back_task AS task_id, put_back_queue AS queue,
     put_back_attempt AS attempt, put_back_state AS state

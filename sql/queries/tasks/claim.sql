@@ -1,5 +1,5 @@
--- tasks/claim: hand tasks of the queues $2 to the agents $3 of host $1: as many as there are
---     agents, or fewer. Returns one row per task, in the order of the agents.
+-- tasks/claim: hand tasks of the queues $2, of priority $5 and higher, to the agents $3 of host $1:
+--     as many as there are agents, or fewer. Returns one row per task, in the order of the agents.
 -- State: pending -> running, which is `step(Pending, Claimed)`.
 -- Locks: the host's row, shared, and only while its lease holds: a take-over waits for this claim,
 --     and a claim that waited for a take-over finds no host. SKIP LOCKED on the tasks, so that
@@ -18,6 +18,7 @@ WITH host AS MATERIALIZED (
         SELECT tasks.id, tasks.priority
         FROM hostler.tasks
         WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+            AND tasks.priority >= $5::smallint
         ORDER BY tasks.priority DESC, tasks.id
         LIMIT cardinality($3::text[]) + $4::integer
     ) AS best

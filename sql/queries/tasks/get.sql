@@ -1,11 +1,11 @@
 -- tasks/get: task $1 with its input, its result and its newest failure. No row if it is unknown.
 -- State: none.
 -- Locks: none.
--- Index: tasks_pkey, task_inputs_pkey, task_results_pkey, attempts_pkey.
+-- Index: tasks_pkey, task_inputs_pkey, task_results_pkey, attempts_pkey; log_tasks_id.
 SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inputs.input,
     task_results.output, failure.class, failure.message, failure.detail, tasks.attempt,
-    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.idempotency_key, tasks.host_id,
-    tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
+    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.idempotency_key,
+    tasks.host_id, tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at
 FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
@@ -19,4 +19,11 @@ LEFT JOIN LATERAL (
     ORDER BY attempts.attempt DESC
     LIMIT 1
 ) AS failure ON true
-WHERE tasks.id = $1;
+WHERE tasks.id = $1
+UNION ALL
+SELECT record.id, record.queue, record.kind, record.state, 0::smallint, record.input,
+    record.output, NULL, NULL, NULL, record.attempt, 0, record.max_attempts, record.timeout_ms,
+    NULL, NULL, CASE WHEN record.state = 'running' THEN record.host_id END, NULL, false,
+    record.created_at, record.created_at, record.started_at, record.finished_at
+FROM hostler.log_records AS record
+WHERE record.id = $1;

@@ -4,7 +4,8 @@
 -- Locks: none.
 -- Index: tasks_listed, once per queue and state, each read from its newest end; so a listing of
 --     the few failed tasks does not read past the many completed ones. A kind is looked for in
---     what these give, and has no index.
+--     what these give, and has no index. Of the log: the completed by log_tasks_id, from the newest,
+--     the pending behind each lane's cursor, the running in the ranges of claims.
 WITH shown AS MATERIALIZED (
     SELECT newest.id
     FROM hostler.queues
@@ -21,11 +22,59 @@ WITH shown AS MATERIALIZED (
     WHERE $2::text IS NULL OR queues.name = $2
     ORDER BY newest.id DESC
     LIMIT $5
+), lanes AS MATERIALIZED (
+    SELECT log_lanes.id, log_lanes.head, log_cursors.taken
+    FROM hostler.log_lanes
+    JOIN hostler.log_cursors ON log_cursors.lane = log_lanes.id
+    WHERE $2::text IS NULL OR log_lanes.queue = $2
+), logged AS MATERIALIZED (
+    (
+        SELECT entry.id
+        FROM hostler.log_tasks AS entry
+        JOIN hostler.log_ends AS ended
+            ON ended.lane = entry.lane AND ended.number = entry.number AND NOT ended.moved
+        WHERE 'completed' = ANY ($1::hostler.task_state[])
+            AND entry.lane = ANY (ARRAY(SELECT lanes.id FROM lanes))
+            AND ($3::text IS NULL OR entry.kind = $3)
+            AND entry.id < coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+        ORDER BY entry.id DESC
+        LIMIT $5::bigint
+    )
+    UNION ALL
+    SELECT waiting.id
+    FROM lanes
+    CROSS JOIN LATERAL (
+        SELECT entry.id
+        FROM hostler.log_tasks AS entry
+        WHERE entry.lane = lanes.id AND entry.number > lanes.taken
+            AND ($3::text IS NULL OR entry.kind = $3)
+            AND ($4::uuid IS NULL OR entry.id < $4)
+            AND NOT EXISTS (
+                SELECT FROM hostler.log_ends AS ended
+                WHERE ended.lane = entry.lane AND ended.number = entry.number
+            )
+        ORDER BY entry.number DESC
+        LIMIT $5::bigint
+    ) AS waiting
+    WHERE 'pending' = ANY ($1::hostler.task_state[])
+    UNION ALL
+    SELECT entry.id
+    FROM lanes
+    JOIN hostler.log_claims AS claim ON claim.lane = lanes.id
+    JOIN hostler.log_tasks AS entry
+        ON entry.lane = claim.lane AND entry.number >= claim.first AND entry.number <= claim.last
+    WHERE 'running' = ANY ($1::hostler.task_state[])
+        AND ($3::text IS NULL OR entry.kind = $3)
+        AND ($4::uuid IS NULL OR entry.id < $4)
+        AND NOT EXISTS (
+            SELECT FROM hostler.log_ends AS ended
+            WHERE ended.lane = entry.lane AND ended.number = entry.number
+        )
 )
 SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inputs.input,
     task_results.output, failure.class, failure.message, failure.detail, tasks.attempt,
-    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.idempotency_key, tasks.host_id,
-    tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
+    tasks.failures, tasks.max_attempts, tasks.timeout_ms, tasks.retry, tasks.idempotency_key,
+    tasks.host_id, tasks.agent, tasks.cancel_requested, tasks.created_at, tasks.run_at,
     coalesce(tasks.started_at, newest.started_at) AS started_at, tasks.finished_at
 FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
@@ -40,4 +89,12 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS failure ON true
 WHERE tasks.id = ANY (ARRAY(SELECT shown.id FROM shown))
-ORDER BY tasks.id DESC;
+UNION ALL
+SELECT record.id, record.queue, record.kind, record.state, 0::smallint, record.input,
+    record.output, NULL, NULL, NULL, record.attempt, 0, record.max_attempts, record.timeout_ms,
+    NULL, NULL, CASE WHEN record.state = 'running' THEN record.host_id END, NULL, false,
+    record.created_at, record.created_at, record.started_at, record.finished_at
+FROM hostler.log_records AS record
+WHERE record.id = ANY (ARRAY(SELECT logged.id FROM logged ORDER BY logged.id DESC LIMIT $5::bigint))
+ORDER BY id DESC
+LIMIT $5;

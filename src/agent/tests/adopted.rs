@@ -33,12 +33,12 @@ async fn left(world: &mut World, protocol: Protocol) -> (Spawned, Fake) {
 fn go_on(world: World, protocol: Protocol, process: Spawned, busy: bool, ran: Duration) -> Subject {
     let work = assignment();
     let hold = Hold { task: work.task, attempt: work.attempt };
-    let open = busy.then_some(Open { hold, request: 7 });
+    let open = busy.then_some(Open { hold, request: 7 }).into_iter().collect();
     let standing = Standing { generation: Generation(3), idle_heartbeat: false, open };
     let adopted = Adopted {
         process,
         generation: Generation(3),
-        work: busy.then(|| (Arc::new(work), ran)),
+        work: busy.then(|| (Arc::new(work), ran)).into_iter().collect(),
         standing: (protocol == Protocol::Worker).then_some(standing),
         epoch: 2,
     };
@@ -107,9 +107,9 @@ async fn the_end_of_an_exec_process_is_forgotten_once_its_outcome_is_written() {
     let mut subject = go_on(world, Protocol::Exec, process, true, Duration::ZERO);
     fake.end(Exit::Code(0));
     let (outcome, written) = loop {
-        if let FromAgent::Ended { outcome, written, .. } = subject.world.queue.recv().await.unwrap()
-        {
-            break (outcome, written.unwrap());
+        if let FromAgent::Ended(mut ends) = subject.world.queue.recv().await.unwrap() {
+            let end = ends.remove(0);
+            break (end.outcome, end.written.unwrap());
         }
     };
     assert_eq!(outcome, Outcome::Completed { output: json!("all of it") });

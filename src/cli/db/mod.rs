@@ -1,5 +1,6 @@
 //! `hostler db`: the database, without a host or beside one.
 
+mod backup;
 mod open;
 mod schema;
 
@@ -32,6 +33,17 @@ pub(super) enum Db {
         #[arg(long)]
         apply: bool,
     },
+    /// Write everything in the database into one file, of one moment; hosts go on meanwhile
+    #[command(after_help = "Examples:\n  hostler db backup hostler.backup\n  \
+        hostler db backup /srv/backups/$(date +%F).backup")]
+    Backup(backup::Backup),
+    /// Put a backup into an empty database, and compare what is then there with the file
+    #[command(after_help = "No host may run on the database.\n\nExamples:\n  \
+        hostler db restore hostler.backup\n  hostler db restore hostler.backup --replace")]
+    Restore(backup::Restore),
+    /// Read a backup from its beginning to its end and compare its checksums; needs no database
+    #[command(after_help = "Examples:\n  hostler db verify hostler.backup")]
+    Verify(backup::Verify),
 }
 
 /// What a command ends with: its code, and what it prints as JSON or as text.
@@ -42,6 +54,11 @@ impl Db {
         if let Self::Roles { apply: false } = self {
             global.output().show(&json!({ "sql": roles::TEXT }), |_| roles::TEXT.to_owned())?;
             return Ok(Exit::Done);
+        }
+        if let Self::Verify(verify) = self {
+            let (exit, json, text) = verify.run()?;
+            global.output().show(&json, |_| text)?;
+            return Ok(exit);
         }
         let settings = global.settings(&[])?;
         let database = Database::open(&settings, self.need()).await?;
@@ -54,15 +71,19 @@ impl Db {
 
     const fn need(&self) -> Need {
         match self {
-            Self::Migrate => Need::Made,
-            Self::Status => Need::Alone,
+            Self::Migrate | Self::Restore(_) => Need::Made,
+            Self::Status | Self::Verify(_) => Need::Alone,
             Self::Roles { .. } => Need::Superuser,
+            Self::Backup(_) => Need::Beside,
         }
     }
 
     async fn work(self, database: &Database) -> Outcome<Told> {
         let store = &database.store;
         let told = match self {
+            Self::Backup(backup) => return backup.run(store).await,
+            Self::Restore(restore) => return restore.run(store).await,
+            Self::Verify(verify) => return verify.run(),
             Self::Migrate => migrate::run(store).await.map(|report| schema::migrated(&report)),
             Self::Status => migrate::status(store).await.map(|status| schema::told(&status)),
             Self::Roles { .. } => {

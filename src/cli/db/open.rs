@@ -33,10 +33,12 @@ pub(super) struct Database {
 impl Database {
     /// Opens the database.
     pub(super) async fn open(settings: &Settings, need: Need) -> Outcome<Self> {
-        let (config, private) = match &settings.database.url {
+        let (mut config, private) = match &settings.database.url {
             Some(url) => (Store::parse_url(url).map_err(|error| failed(&error))?, None),
             None => private(settings, need).await?,
         };
+        // A restore looks for sessions of hosts, and this is none.
+        config.application_name("hostler db");
         let store = Store::new(&settings.database, config).map_err(|error| failed(&error))?;
         Ok(Self { store, private })
     }

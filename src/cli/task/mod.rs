@@ -6,6 +6,8 @@ mod submit;
 mod terms;
 mod wait;
 
+pub(super) use submit::input as read_input;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;

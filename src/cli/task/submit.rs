@@ -160,7 +160,7 @@ fn retry(text: &str) -> Result<(String, Value), String> {
 }
 
 /// Reads `--input`.
-fn input(from: &str) -> Outcome<Value> {
+pub(in crate::cli) fn input(from: &str) -> Outcome<Value> {
     let wrong = |why: String| CliError::new(Exit::Usage, why);
     let (text, place) = match from.strip_prefix('@') {
         Some(path) => {

@@ -17,6 +17,7 @@ fn fleet(name: &str, protocol: Protocol) -> Fleet {
         protocol,
         command: vec!["run".to_owned()],
         count: 2,
+        prefetch: 1,
         queues: Vec::new(),
         cwd: PathBuf::from("/"),
         env: BTreeMap::new(),
@@ -68,7 +69,7 @@ fn left(fleet: &str, number: u16, hold: Option<Hold>) -> Left {
 }
 
 fn worker(open: Option<Hold>) -> Left {
-    let open = open.map(|hold| Open { hold, request: 7 });
+    let open = open.map(|hold| Open { hold, request: 7 }).into_iter().collect();
     let standing = Standing { generation: Generation(1), idle_heartbeat: false, open };
     Left { standing: Some(standing), ..left("w", 1, None) }
 }
@@ -87,11 +88,11 @@ fn of_one(fleets: &[Fleet], left: Left) -> Wish {
 fn every_process_goes_on_as_what_it_was() {
     let over = |left: Left| Left { is_over: true, ..left };
     let rows = [
-        (left("e", 1, Some(hold(1))), Wish::Work(hold(1))),
+        (left("e", 1, Some(hold(1))), Wish::Work(vec![hold(1)])),
         (over(left("e", 1, Some(hold(1)))), Wish::Outcome(hold(1))),
         (worker(None), Wish::Rest),
-        (worker(Some(hold(2))), Wish::Work(hold(2))),
-        (over(worker(Some(hold(2)))), Wish::Work(hold(2))),
+        (worker(Some(hold(2))), Wish::Work(vec![hold(2)])),
+        (over(worker(Some(hold(2)))), Wish::Work(vec![hold(2)])),
         (left("s", 2, None), Wish::Rest),
         (over(left("s", 2, None)), Wish::Rest),
     ];
@@ -129,7 +130,7 @@ fn a_task_whose_answer_may_be_lost_goes_on_only_within_a_limit() {
     assert_eq!(of_one(&fleets, worker(Some(hold(1)))), nothing);
     assert_eq!(of_one(&fleets, worker(None)), Wish::Rest, "it waits for nothing");
     fleets[1].task_timeout = Some(Duration::from_secs(1));
-    assert_eq!(of_one(&fleets, worker(Some(hold(1)))), Wish::Work(hold(1)));
+    assert_eq!(of_one(&fleets, worker(Some(hold(1)))), Wish::Work(vec![hold(1)]));
 }
 
 #[test]
@@ -141,20 +142,20 @@ fn of_two_processes_of_one_agent_the_newer_goes_on() {
     // The outcome of an ended attempt is settled beside the next attempt.
     let over = Left { is_over: true, ..left("e", 1, Some(hold(1))) };
     let next = with_note(left("e", 1, Some(hold(2))), |note| note.generation = Generation(2));
-    assert_eq!(sort(&fleets(), &[over, next]), [Wish::Outcome(hold(1)), Wish::Work(hold(2))]);
+    assert_eq!(sort(&fleets(), &[over, next]), [Wish::Outcome(hold(1)), Wish::Work(vec![hold(2)])]);
 }
 
 #[test]
 fn an_attempt_that_is_another_hosts_is_let_go() {
     let lost = Verdict::Kill("its attempt is no longer this host's");
     let rows = [
-        (Wish::Rest, Verdict::Keep(None), Verdict::Keep(None)),
-        (Wish::Work(hold(1)), Verdict::Keep(Some(hold(1))), lost),
+        (Wish::Rest, Verdict::Keep(vec![]), Verdict::Keep(vec![])),
+        (Wish::Work(vec![hold(1)]), Verdict::Keep(vec![hold(1)]), lost.clone()),
         (Wish::Outcome(hold(1)), Verdict::Settle(hold(1)), lost),
         (Wish::Nothing("why"), Verdict::Kill("why"), Verdict::Kill("why")),
     ];
     for (wish, ours, not_ours) in rows {
-        assert_eq!((wish.settle(true), wish.settle(false)), (ours, not_ours), "{wish:?}");
+        assert_eq!((wish.clone().settle(true), wish.clone().settle(false)), (ours, not_ours));
     }
 }
 
@@ -189,7 +190,7 @@ fn a_note_is_read_as_it_was_written() {
 
 fn any_left() -> impl Strategy<Value = Left> {
     let fleet = prop_oneof![Just("e"), Just("w"), Just("s")];
-    let open = prop::option::of(prop::option::of(0_u128..4));
+    let open = prop::option::of(prop::collection::vec(0_u128..4, 0..3));
     (fleet, 1_u16..4, 1_u64..4, prop::option::of(0_u128..4), any::<[bool; 3]>(), open).prop_map(
         |(fleet, number, generation, held, [is_over, has_pipes, same], open)| {
             let left = with_note(left(fleet, number, held.map(hold)), |note| {
@@ -201,7 +202,7 @@ fn any_left() -> impl Strategy<Value = Left> {
             let standing = open.map(|open| Standing {
                 generation: Generation(generation),
                 idle_heartbeat: false,
-                open: open.map(|one| Open { hold: hold(one), request: 1 }),
+                open: open.into_iter().map(|one| Open { hold: hold(one), request: 1 }).collect(),
             });
             Left { is_over, has_pipes, standing, ..left }
         },

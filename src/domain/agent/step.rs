@@ -67,6 +67,8 @@ pub fn step(
             }
             vec![F::Run]
         }
+        // More for one that takes several at a time.
+        (S::Busy, E::Assigned) if rules.kind == Kind::Resident && !agent.draining => vec![F::Run],
         (S::Busy, E::Done) if agent.draining && rules.kind == Kind::Resident => {
             leave(rules, &mut next, Rung::Ask, Then::Stop, End::Released)
         }

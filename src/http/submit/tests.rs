@@ -114,7 +114,7 @@ fn retries_are_read_and_what_is_not_said_is_the_queues() {
     let task = NewTask {
         queue: "patient".parse().unwrap(),
         max_attempts: 7,
-        terms: Terms { retry, unique: None },
+        terms: Terms { retry, ..Terms::default() },
         ..plain(1)
     };
     assert_eq!(read_with(body, None), Ok(Submission::One(Box::new(task))));

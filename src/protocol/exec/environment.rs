@@ -89,6 +89,7 @@ mod tests {
             protocol: Protocol::Exec,
             command: vec!["agent".into()],
             count: 1,
+            prefetch: 1,
             queues: vec![],
             cwd: ".".into(),
             env: BTreeMap::new(),

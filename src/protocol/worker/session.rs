@@ -1,6 +1,6 @@
 //! The state of one conversation.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -49,6 +49,9 @@ pub struct Terms {
     pub heartbeat: Duration,
     /// The most bytes of a result, as the agent wrote it.
     pub max_output: u64,
+    /// The most tasks that the agent has at a time: it works on the first, and the others wait in
+    /// its stdin.
+    pub prefetch: usize,
 }
 
 /// What a line of the agent means.
@@ -63,8 +66,12 @@ pub enum Received {
         /// Whether it promises to beat while it has no task.
         idle_heartbeat: bool,
     },
-    /// The attempt under way has ended, and the agent can take another.
+    /// An attempt has ended, and the agent can take another.
     Finished {
+        /// Which: the task.
+        task: TaskId,
+        /// And the attempt.
+        attempt: Attempt,
         /// How it ended.
         outcome: Outcome,
     },
@@ -95,7 +102,7 @@ pub enum Received {
     },
 }
 
-/// The task that the agent has.
+/// A task that the agent has.
 #[derive(Debug)]
 struct Current {
     id: u64,
@@ -120,7 +127,8 @@ enum Greeting {
 pub struct WorkerSession {
     terms: Terms,
     greeting: Greeting,
-    current: Option<Current>,
+    /// What it was given and has not answered, the one under way first.
+    given: VecDeque<Current>,
     stopping: bool,
     /// The id of the newest request; 0 before the first.
     newest_id: u64,
@@ -139,34 +147,37 @@ struct HelloResult {
 
 impl WorkerSession {
     /// The conversation with a process that was just started.
-    pub const fn new(terms: Terms) -> Self {
-        Self { terms, greeting: Greeting::Silent, current: None, stopping: false, newest_id: 0 }
+    pub fn new(terms: Terms) -> Self {
+        let given = VecDeque::new();
+        Self { terms, greeting: Greeting::Silent, given, stopping: false, newest_id: 0 }
     }
 
     /// The conversation with a process that earlier hosts greeted, with this one as the `epoch`th, and
     /// that was given `open` before. Its requests have ids that none of those hosts used.
-    pub fn resume(terms: Terms, epoch: u64, open: Option<Open>) -> Self {
-        let current = open.map(|Open { hold, request }| Current {
+    pub fn resume(terms: Terms, epoch: u64, open: Vec<Open>) -> Self {
+        let given = open.into_iter().map(|Open { hold, request }| Current {
             id: request,
             task: hold.task,
             attempt: hold.attempt,
             cancelled: false,
         });
         let newest_id = epoch.min(MAX_EPOCH) << EPOCH_BITS;
-        Self { terms, greeting: Greeting::Done, current, stopping: false, newest_id }
+        let given = given.collect();
+        Self { terms, greeting: Greeting::Done, given, stopping: false, newest_id }
     }
 
-    /// The attempt under way, and the request that it was given by.
-    pub fn open(&self) -> Option<Open> {
-        self.current.as_ref().map(|current| Open {
-            hold: Hold { task: current.task, attempt: current.attempt },
-            request: current.id,
-        })
+    /// The attempts that the agent has, and the requests that they were given by.
+    pub fn open(&self) -> Vec<Open> {
+        let open = |given: &Current| Open {
+            hold: Hold { task: given.task, attempt: given.attempt },
+            request: given.id,
+        };
+        self.given.iter().map(open).collect()
     }
 
-    /// The attempt under way.
+    /// The attempt under way: the first of those that the agent has.
     pub fn current(&self) -> Option<(TaskId, Attempt)> {
-        self.current.as_ref().map(|current| (current.task, current.attempt))
+        self.given.front().map(|current| (current.task, current.attempt))
     }
 
     /// The `initialize` request. Asked again before it was answered, it counts as a new request,
@@ -210,8 +221,10 @@ impl WorkerSession {
         if self.greeting != Greeting::Done {
             return Err(RunError::NotReady);
         }
-        if let Some(current) = &self.current {
-            return Err(RunError::Busy(current.task));
+        if let Some(first) = self.given.front()
+            && self.given.len() >= self.terms.prefetch
+        {
+            return Err(RunError::Busy(first.task));
         }
         let params = TaskParams::of(assignment, timeout);
         let run = Run { jsonrpc: "2.0", id: self.newest_id + 1, method: "task/run", params };
@@ -219,14 +232,15 @@ impl WorkerSession {
         bytes.push(b'\n');
         let id = self.next_id();
         let Assignment { task, attempt, .. } = *assignment;
-        self.current = Some(Current { id, task, attempt, cancelled: false });
+        self.given.push_back(Current { id, task, attempt, cancelled: false });
         Ok(bytes)
     }
 
-    /// The `task/cancel` notification for the attempt under way; `None` if there is none, or it
-    /// was sent before. The agent still has to answer `task/run`.
-    pub fn cancel(&mut self) -> Option<Vec<u8>> {
-        let current = self.current.as_mut().filter(|current| !current.cancelled)?;
+    /// The `task/cancel` notification for an attempt that the agent has; `None` if it has it no more,
+    /// or that was sent before. The agent still has to answer `task/run`.
+    pub fn cancel(&mut self, task: TaskId, attempt: Attempt) -> Option<Vec<u8>> {
+        let is_meant = |given: &&mut Current| (given.task, given.attempt) == (task, attempt);
+        let current = self.given.iter_mut().find(is_meant).filter(|given| !given.cancelled)?;
         current.cancelled = true;
         Some(line(&json!({
             "jsonrpc": "2.0", "method": "task/cancel",
@@ -253,7 +267,7 @@ impl WorkerSession {
             Message::Request { id, method } => Ok(refuse(id, &method)),
             Message::Result { id, result } => match self.answered(id, line)? {
                 Answered::Hello => self.greeted(result, line),
-                Answered::Task(_) => Ok(Received::Finished { outcome: self.result(result) }),
+                Answered::Task(of) => Ok(of.finished(self.result(result))),
                 Answered::Late(why) => Ok(Received::Ignored { why }),
             },
             Message::Error { id: Id::Null, .. } => {
@@ -261,14 +275,12 @@ impl WorkerSession {
             }
             Message::Error { id, error } => match self.answered(id, line)? {
                 Answered::Hello => Err(ProtocolError::Refused { excerpt: excerpt(line) }),
-                Answered::Task(task) if task.cancelled => {
-                    Ok(Received::Finished { outcome: Outcome::Cancelled })
-                }
-                Answered::Task(_) if self.stopping && error.code == REQUEST_CANCELLED => {
+                Answered::Task(of) if of.cancelled => Ok(of.finished(Outcome::Cancelled)),
+                Answered::Task(of) if self.stopping && error.code == REQUEST_CANCELLED => {
                     let reason = "the worker gave it back when it was asked to shut down".into();
-                    Ok(Received::Finished { outcome: Outcome::Released { reason } })
+                    Ok(of.finished(Outcome::Released { reason }))
                 }
-                Answered::Task(_) => Ok(Received::Finished { outcome: self.failure(&error) }),
+                Answered::Task(of) => Ok(of.finished(self.failure(&error))),
                 Answered::Late(why) => Ok(Received::Ignored { why }),
             },
         }
@@ -286,8 +298,10 @@ impl WorkerSession {
                 self.greeting = Greeting::Done;
                 return Ok(Answered::Hello);
             }
-            if let Some(current) = self.current.take_if(|current| current.id == id) {
-                return Ok(Answered::Task(current));
+            // Nearly always the first.
+            let place = self.given.iter().position(|given| given.id == id);
+            if let Some(given) = place.and_then(|place| self.given.remove(place)) {
+                return Ok(Answered::Task(given));
             }
             if (1..=self.newest_id).contains(&id) {
                 return Ok(Answered::Late(format!(
@@ -295,7 +309,7 @@ impl WorkerSession {
                 )));
             }
         }
-        let waiting = match (self.greeting, &self.current) {
+        let waiting = match (self.greeting, self.given.front()) {
             (Greeting::Asked(id), _) => Some(id),
             (_, Some(current)) => Some(current.id),
             _ => None,
@@ -359,6 +373,12 @@ impl WorkerSession {
             message: shorten(&error.message, MAX_MESSAGE),
             detail: json!({"code": error.code, "data": data}),
         }
+    }
+}
+
+impl Current {
+    const fn finished(self, outcome: Outcome) -> Received {
+        Received::Finished { task: self.task, attempt: self.attempt, outcome }
     }
 }
 

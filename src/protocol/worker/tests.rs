@@ -25,6 +25,7 @@ fn terms() -> Terms {
         generation: Generation(4),
         heartbeat: Duration::from_secs(5),
         max_output: 100,
+        prefetch: 1,
     }
 }
 
@@ -58,7 +59,14 @@ fn answer(id: u64, result: &Value) -> Value {
 }
 
 fn finished(outcome: Outcome) -> Result<Received, ProtocolError> {
-    Ok(Received::Finished { outcome })
+    let assignment = assignment(json!(0));
+    Ok(Received::Finished { task: assignment.task, attempt: assignment.attempt, outcome })
+}
+
+/// Calls the sample task off.
+fn cancel(session: &mut WorkerSession) -> Option<Vec<u8>> {
+    let assignment = assignment(json!(0));
+    session.cancel(assignment.task, assignment.attempt)
 }
 
 #[test]
@@ -81,7 +89,7 @@ fn the_host_speaks_as_documented() {
         }})
     );
     assert_eq!(
-        json_of(&session.cancel().unwrap()),
+        json_of(&cancel(&mut session).unwrap()),
         json!({"jsonrpc": "2.0", "method": "task/cancel", "params": {"task_id": TASK, "attempt": 1}})
     );
     assert_eq!(json_of(&session.shutdown()), json!({"jsonrpc": "2.0", "method": "shutdown"}));
@@ -128,24 +136,24 @@ fn a_cancelled_task_ends_cancelled_unless_it_was_done() {
         |code: i64| json!({"jsonrpc": "2.0", "id": 2, "error": {"code": code, "message": "m"}});
     for code in [REQUEST_CANCELLED, 1] {
         let mut session = busy();
-        assert!(session.cancel().is_some());
-        assert!(session.cancel().is_none(), "a second cancel says nothing new");
+        assert!(cancel(&mut session).is_some());
+        assert!(cancel(&mut session).is_none(), "a second cancel says nothing new");
         assert_eq!(hear(&mut session, &error(code)), finished(Outcome::Cancelled));
     }
     let mut session = busy();
-    session.cancel();
+    cancel(&mut session);
     let done = finished(Outcome::Completed { output: json!("done") });
     assert_eq!(hear(&mut session, &answer(2, &json!("done"))), done);
-    assert!(session.cancel().is_none());
+    assert!(cancel(&mut session).is_none());
     // Asked to leave, the agent gives its task back: that is no failure.
     let mut session = busy();
     session.shutdown();
     let given_back = hear(&mut session, &error(REQUEST_CANCELLED));
-    assert!(matches!(given_back, Ok(Received::Finished { outcome: Outcome::Released { .. } })));
+    assert!(matches!(given_back, Ok(Received::Finished { outcome: Outcome::Released { .. }, .. })));
     // Nobody called it off: the agent gave up by itself.
     assert!(matches!(
         hear(&mut busy(), &error(REQUEST_CANCELLED)),
-        Ok(Received::Finished { outcome: Outcome::Failed { class: FailureClass::Task, .. } })
+        Ok(Received::Finished { outcome: Outcome::Failed { class: FailureClass::Task, .. }, .. })
     ));
 }
 
@@ -167,7 +175,7 @@ fn a_result_that_can_not_be_kept_fails_the_task_and_not_the_agent() {
     ] {
         let mut session = session();
         let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{result}}}");
-        let Ok(Received::Finished { outcome: Outcome::Failed { class, message, .. } }) =
+        let Ok(Received::Finished { outcome: Outcome::Failed { class, message, .. }, .. }) =
             session.receive(line.as_bytes())
         else {
             panic!("expected a failure: {text}");
@@ -180,7 +188,7 @@ fn a_result_that_can_not_be_kept_fails_the_task_and_not_the_agent() {
     let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{deepest}}}");
     assert!(matches!(
         session().receive(line.as_bytes()),
-        Ok(Received::Finished { outcome: Outcome::Completed { .. } })
+        Ok(Received::Finished { outcome: Outcome::Completed { .. }, .. })
     ));
 }
 
@@ -189,7 +197,7 @@ fn error_messages_and_data_are_bounded() {
     let told = json!({"jsonrpc": "2.0", "id": 2, "error": {
         "code": 1, "message": "m".repeat(10_000), "data": "d".repeat(200),
     }});
-    let Ok(Received::Finished { outcome: Outcome::Failed { message, detail, .. } }) =
+    let Ok(Received::Finished { outcome: Outcome::Failed { message, detail, .. }, .. }) =
         hear(&mut busy(), &told)
     else {
         panic!("it failed");
@@ -210,7 +218,39 @@ fn an_attempt_is_answered_once_and_only_by_its_own_id() {
     assert_eq!(session.current(), Some((again.task, Attempt(2))));
     // A language whose numbers are all floats.
     let float = br#"{"jsonrpc":"2.0","id":3.0,"result":1}"#;
-    assert_eq!(session.receive(float), finished(Outcome::Completed { output: json!(1) }));
+    let outcome = Outcome::Completed { output: json!(1) };
+    let done = Received::Finished { task: again.task, attempt: Attempt(2), outcome };
+    assert_eq!(session.receive(float), Ok(done));
+}
+
+#[test]
+fn a_worker_that_is_given_several_answers_each() {
+    let mut session = WorkerSession::new(Terms { prefetch: 3, ..terms() });
+    session.hello();
+    session.receive(br#"{"jsonrpc":"2.0","id":1,"result":{"protocol_version":1}}"#).unwrap();
+    let of = |number: u128| Assignment {
+        task: crate::domain::TaskId::from_uuid(uuid::Uuid::from_u128(number)),
+        ..assignment(json!(0))
+    };
+    for number in 1..=3 {
+        session.run(&of(number), None).unwrap();
+    }
+    assert!(matches!(session.run(&of(4), None), Err(RunError::Busy(task)) if task == of(1).task));
+    assert_eq!(session.current(), Some((of(1).task, Attempt(1))));
+    assert_eq!(session.open().iter().map(|one| one.request).collect::<Vec<_>>(), [2, 3, 4]);
+    assert!(session.cancel(of(2).task, Attempt(1)).is_some(), "one that waits");
+    assert!(session.cancel(of(2).task, Attempt(2)).is_none(), "another attempt of it");
+    let refused = json!({"jsonrpc": "2.0", "id": 3, "error": {"code": 1, "message": "m"}});
+    let cancelled = |heard| match heard {
+        Ok(Received::Finished { task, outcome, .. }) => (task, outcome),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cancelled(hear(&mut session, &refused)), (of(2).task, Outcome::Cancelled));
+    let done = Outcome::Completed { output: json!(1) };
+    let answered = cancelled(hear(&mut session, &answer(2, &json!(1))));
+    assert_eq!(answered, (of(1).task, done));
+    assert_eq!(session.current(), Some((of(3).task, Attempt(1))));
+    assert!(session.run(&of(5), None).is_ok());
 }
 
 #[test]
@@ -285,7 +325,7 @@ fn a_result_beside_a_null_error_is_a_result() {
     let error = br#"{"jsonrpc":"2.0","id":2,"result":null,"error":{"code":1,"message":"m"}}"#;
     assert!(matches!(
         busy().receive(error),
-        Ok(Received::Finished { outcome: Outcome::Failed { .. } })
+        Ok(Received::Finished { outcome: Outcome::Failed { .. }, .. })
     ));
 }
 

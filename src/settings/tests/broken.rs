@@ -9,7 +9,7 @@ const TABLE: &[(&str, &str)] = &[
     ("[http]\nbnd = \"1\"", "hostler.toml:2: http.bnd: unknown key; did you mean `bind`?"),
     (
         "colour = true",
-        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `host`, `http`, `log`, `queue_defaults`, `queues`, `tasks`",
+        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `host`, `http`, `log`, `queue_defaults`, `queues`, `schedule_defaults`, `schedules`, `tasks`",
     ),
     ("[fleet.a]", "hostler.toml:1: fleet: unknown key; did you mean `fleets`?"),
     ("http = 3", "hostler.toml:1: http: must be a table: write `[http]` and its keys below"),
@@ -52,6 +52,26 @@ const TABLE: &[(&str, &str)] = &[
     (
         "[tasks.retry]\nnever_on = [\"exit\", \"exit:many\"]",
         "hostler.toml:2: tasks.retry.never_on[1]: `exit:many` is no kind of failure: write a class (exit, task, timeout, stale, spawn, protocol or internal), or one with a code, as `exit:3` or `task:17`",
+    ),
+    (
+        "[schedule_defaults]\ncron = \"0 25 * * *\"",
+        "hostler.toml:2: schedule_defaults.cron: `0 25 * * *` is no cron expression: hour `25`: `25` is not 0 to 23",
+    ),
+    (
+        "[schedule_defaults]\nzone = \"Mars\"",
+        "hostler.toml:2: schedule_defaults.zone: `Mars` is no time zone: write a name of the IANA database, as in `Europe/Berlin`, or `UTC`",
+    ),
+    (
+        "[schedule_defaults]\novrlap = \"skip\"",
+        "hostler.toml:2: schedule_defaults.ovrlap: unknown key; did you mean `overlap`?",
+    ),
+    (
+        "[schedules.a]\nevery = \"1h\"",
+        "hostler.toml:1: schedules.a.queue: no fleet serves the queue `default`: put it into the `queues` of a fleet",
+    ),
+    (
+        "[schedules.a]\nevery = \"1h\"\ncron = \"@daily\"",
+        "hostler.toml:1: schedules.a.queue: no fleet serves the queue `default`: put it into the `queues` of a fleet\nhostler.toml:2: schedules.a.every: give either `cron` or `every`",
     ),
     ("[http]\nmax_body = \"1B\"", "hostler.toml:2: http.max_body: must be 1KiB to 1GiB, got 1B"),
     (

@@ -20,6 +20,17 @@ DATABASE_URL = "postgres://u:hunter2@h/db"
 [fleets."b.c"]
 protocol = "service"
 command = ["agent"]
+[schedules.nightly]
+cron = "0 2 * * *"
+zone = "Europe/Berlin"
+overlap = "replace"
+paused = true
+[schedules.nightly.input]
+prompt = "of {{ scheduled_for }}"
+steps = [{ do = "a", "odd key" = [1, 2.5, true] }, "postgres://u:hunter2@h/db"]
+[schedules.tick]
+every = "90s"
+max_attempts = 2
 [queues.default]
 description = "all of it"
 timeout = "2m"

@@ -5,7 +5,7 @@ use deadpool_postgres::GenericClient;
 use crate::{
     domain::{AgentName, Attempt, HostId, QueueName, TaskId, task::TaskState},
     store::{
-        StoreError,
+        StoreError, log,
         statement::{Sql, sql},
     },
 };
@@ -47,10 +47,17 @@ pub enum RetryAnswer {
 const CANCEL: Sql = sql!("tasks/cancel");
 const RETRY: Sql = sql!("tasks/retry");
 
-/// Calls a task off: at once if nobody holds it, else by asking whoever does.
+/// Calls a task off: at once if nobody holds it, else by asking whoever does. A plain task leaves
+/// the log for that; one that has completed there stays.
 pub async fn cancel(db: &impl GenericClient, task: TaskId) -> Result<CancelAnswer, StoreError> {
-    let Some(row) = CANCEL.query_opt(db, &[&task]).await? else {
-        return Ok(CancelAnswer::Unknown);
+    let mut row = CANCEL.query_opt(db, &[&task]).await?;
+    if row.is_none() {
+        log::track(db, &[(task, None)]).await?;
+        row = CANCEL.query_opt(db, &[&task]).await?;
+    }
+    let Some(row) = row else {
+        let ended = super::get(db, task).await?.map(|task| task.state);
+        return Ok(ended.map_or(CancelAnswer::Unknown, CancelAnswer::AlreadyFinal));
     };
     let fields = CANCEL.fields(&row);
     let state: TaskState = fields.get("state")?;
@@ -67,10 +74,11 @@ pub async fn cancel(db: &impl GenericClient, task: TaskId) -> Result<CancelAnswe
     })
 }
 
-/// Gives a failed or cancelled task another round of attempts, at once.
+/// Gives a failed or cancelled task another round of attempts, at once. None in the log is either.
 pub async fn retry(db: &impl GenericClient, task: TaskId) -> Result<RetryAnswer, StoreError> {
     let Some(row) = RETRY.query_opt(db, &[&task]).await? else {
-        return Ok(RetryAnswer::Unknown);
+        let found = super::get(db, task).await?.map(|task| task.state);
+        return Ok(found.map_or(RetryAnswer::Unknown, RetryAnswer::Refused));
     };
     let fields = RETRY.fields(&row);
     Ok(match fields.get("state")? {

@@ -18,4 +18,5 @@ pub use control::{CancelAnswer, RetryAnswer, cancel, retry};
 pub use read::{attempts, events, get, list};
 pub(super) use run::run_terms;
 pub use run::{Promoted, Settled, claim, promote_due, settle};
+pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

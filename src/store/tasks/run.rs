@@ -1,6 +1,6 @@
 //! What hosts do all the time: claim, settle, promote. All of it in batches.
 
-use std::time::Duration;
+use std::{borrow::Borrow, time::Duration};
 
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
@@ -53,7 +53,8 @@ const SPARE: i32 = 64;
 /// waiting by a million tasks that are due at midnight.
 const PROMOTE_BATCH: i64 = 1_000;
 
-/// Hands tasks of these queues to the agents: the first task to the first agent. Returns fewer, or
+/// Hands tasks of these queues, of priority `floor` and higher, to the agents: the first task to the
+/// first agent. Returns fewer, or
 /// none, when fewer are pending, or when the lease of `host` has ended.
 ///
 /// Higher priorities come first, then older ids. Paused queues give nothing.
@@ -62,11 +63,12 @@ pub async fn claim(
     host: HostId,
     queues: &[QueueName],
     agents: &[AgentName],
+    floor: i16,
 ) -> Result<Vec<Assignment>, StoreError> {
     if queues.is_empty() || agents.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE]).await?;
+    let rows = CLAIM.query(db, &[&host, &queues, &agents, &SPARE, &floor]).await?;
     rows.iter()
         .map(|row| {
             let fields = CLAIM.fields(row);
@@ -81,6 +83,7 @@ pub async fn claim(
                 input: fields.get("input")?,
                 timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
                 waited: Duration::from_millis(fields.count("waited_ms")?),
+                entry: None,
                 terms: run_terms(&fields)?,
             })
         })
@@ -106,13 +109,13 @@ pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, Store
 pub async fn settle(
     db: &impl GenericClient,
     host: HostId,
-    settlements: &[Settlement],
+    settlements: &[impl Borrow<Settlement>],
 ) -> Result<Vec<Settled>, StoreError> {
     if settlements.is_empty() {
         return Ok(Vec::new());
     }
     // In the order of ids, in which every statement locks tasks; the sort keeps the first of two.
-    let mut ends: Vec<&Settlement> = settlements.iter().collect();
+    let mut ends: Vec<&Settlement> = settlements.iter().map(Borrow::borrow).collect();
     ends.sort_by_key(|end| (end.task, end.attempt));
     ends.dedup_by_key(|end| (end.task, end.attempt));
 

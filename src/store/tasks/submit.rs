@@ -127,8 +127,8 @@ async fn submit_unique(
         .collect()
 }
 
-/// What the table cannot hold.
-fn check(task: &NewTask) -> Result<(), (&'static str, &'static str)> {
+/// What the tables cannot hold.
+pub(in crate::store) fn check(task: &NewTask) -> Result<(), (&'static str, &'static str)> {
     const NUL: &str = "contains the character NUL, which Postgres cannot keep";
     if has_nul(&task.input) {
         return Err(("input", NUL));

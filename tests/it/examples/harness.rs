@@ -95,6 +95,7 @@ impl Worker {
             generation: Generation(1),
             heartbeat: Duration::from_millis(100),
             max_output: LIMIT as u64,
+            prefetch: 1,
         });
         let stdin = child.stdin.take();
         Some(Self { child, stdin, heard, session })
@@ -139,7 +140,7 @@ impl Worker {
         let mut progress = 0;
         loop {
             match self.next() {
-                Ok(Received::Finished { outcome }) => return (outcome, progress),
+                Ok(Received::Finished { outcome, .. }) => return (outcome, progress),
                 Ok(Received::Progress(_)) => progress += 1,
                 other => panic!("expected an outcome, got {other:?}"),
             }

@@ -50,6 +50,7 @@ fn assignment(number: u128, input: Value) -> Assignment {
         input,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        entry: None,
         terms: RunTerms::default(),
     }
 }
@@ -135,7 +136,8 @@ fn the_examples_show_life_let_go_and_leave() {
 
         worker.run(&assignment(2, json!({"op": "sleep", "ms": 600_000})));
         assert!(matches!(worker.next(), Ok(Received::Progress(_))), "{script}");
-        let cancel = worker.session.cancel().unwrap();
+        let (task, attempt) = worker.session.current().unwrap();
+        let cancel = worker.session.cancel(task, attempt).unwrap();
         worker.send(&cancel);
         assert_eq!(worker.outcome().0, Outcome::Cancelled, "{script}");
 

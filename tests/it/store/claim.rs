@@ -22,7 +22,7 @@ async fn higher_priorities_come_first_and_then_older_tasks() {
     tasks::submit(&world.db, &batch).await.unwrap();
 
     let queues = [world.queue.clone(), other];
-    let given = tasks::claim(&world.db, world.host, &queues, &agents(9)).await.unwrap();
+    let given = tasks::claim(&world.db, world.host, &queues, &agents(9), i16::MIN).await.unwrap();
     let order: Vec<_> = given.iter().map(|given| given.task).collect();
     assert_eq!(order, [batch[2].id, batch[3].id, batch[0].id, batch[1].id]);
     for (given, agent) in given.iter().zip(agents(9)) {
@@ -44,7 +44,8 @@ async fn what_another_session_holds_is_skipped_without_waiting() {
     let mut other = world.store.client().await.unwrap();
     let transaction = other.transaction().await.unwrap();
     let queues = [world.queue.clone()];
-    let theirs = tasks::claim(&transaction, world.host, &queues, &agents(60)).await.unwrap();
+    let theirs =
+        tasks::claim(&transaction, world.host, &queues, &agents(60), i16::MIN).await.unwrap();
     let ours = world.claim(3).await;
     assert_eq!(theirs.iter().map(|given| given.task).collect::<Vec<_>>(), ids[..60]);
     assert_eq!(ours.iter().map(|given| given.task).collect::<Vec<_>>(), ids[60..63]);
@@ -61,7 +62,7 @@ async fn many_claimers_share_without_a_double() {
         let mut got = Vec::new();
         loop {
             let queues = [world.queue.clone()];
-            let given = tasks::claim(&db, world.host, &queues, &agents(7)).await.unwrap();
+            let given = tasks::claim(&db, world.host, &queues, &agents(7), i16::MIN).await.unwrap();
             if given.is_empty() {
                 return got;
             }
@@ -122,9 +123,9 @@ async fn a_host_without_a_lease_claims_nothing() {
     world.submit(1).await;
     let late = register(&world.db, uuid::Uuid::new_v4(), Duration::ZERO).await;
     let queues = [world.queue.clone()];
-    assert_eq!(tasks::claim(&world.db, late, &queues, &agents(1)).await.unwrap(), []);
-    assert_eq!(tasks::claim(&world.db, world.host, &[], &agents(1)).await.unwrap(), []);
-    assert_eq!(tasks::claim(&world.db, world.host, &queues, &[]).await.unwrap(), []);
+    assert_eq!(tasks::claim(&world.db, late, &queues, &agents(1), i16::MIN).await.unwrap(), []);
+    assert_eq!(tasks::claim(&world.db, world.host, &[], &agents(1), i16::MIN).await.unwrap(), []);
+    assert_eq!(tasks::claim(&world.db, world.host, &queues, &[], i16::MIN).await.unwrap(), []);
 }
 
 /// A plan that is kept from when the table was empty must be as good for a full one.
@@ -140,7 +141,7 @@ async fn plans_made_for_an_empty_table_read_by_index() {
         .batch_execute(&format!("PREPARE claim AS {claim} PREPARE settle AS {settle}"))
         .await
         .unwrap();
-    let claim = format!("EXECUTE claim('{host}', '{{default}}', '{{a,b}}', 64)");
+    let claim = format!("EXECUTE claim('{host}', '{{default}}', '{{a,b}}', 64, -32768)");
     let settle = format!(
         "EXECUTE settle('{host}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
     );

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hostler::{
     domain::{
+        AgentName,
         adoption::Hold,
         task::{Assignment, TaskEvent, TaskState},
     },
@@ -28,7 +29,7 @@ async fn a_host_takes_its_predecessors_tasks_back_at_once() {
     assert_eq!(hosts::register(&world.db, &old).await.unwrap(), []);
     world.submit(3).await;
     let queues = [world.queue.clone()];
-    let given = tasks::claim(&world.db, old.id, &queues, &agents(2)).await.unwrap();
+    let given = tasks::claim(&world.db, old.id, &queues, &agents(2), i16::MIN).await.unwrap();
     let bystander = world.claim(1).await.pop().unwrap();
     tasks::cancel(&world.db, given[1].task).await.unwrap();
 
@@ -55,9 +56,9 @@ async fn a_host_takes_its_predecessors_tasks_back_at_once() {
 
     assert_eq!(hosts::renew(&world.db, old.id, LEASE).await.unwrap(), None);
     assert!(hosts::renew(&world.db, new.id, LEASE).await.unwrap().is_some());
-    assert_eq!(tasks::claim(&world.db, old.id, &queues, &agents(1)).await.unwrap(), []);
+    assert_eq!(tasks::claim(&world.db, old.id, &queues, &agents(1), i16::MIN).await.unwrap(), []);
     // Attempts go on from where they were: the old number can never count again.
-    let again = tasks::claim(&world.db, new.id, &queues, &agents(1)).await.unwrap();
+    let again = tasks::claim(&world.db, new.id, &queues, &agents(1), i16::MIN).await.unwrap();
     assert_eq!((again[0].task, again[0].attempt.0), (given[0].task, 2));
 }
 
@@ -68,7 +69,7 @@ async fn a_host_that_registers_anew_gives_up_what_it_held() {
     hosts::register(&world.db, &host).await.unwrap();
     world.submit(1).await;
     let queues = [world.queue.clone()];
-    tasks::claim(&world.db, host.id, &queues, &agents(1)).await.unwrap();
+    tasks::claim(&world.db, host.id, &queues, &agents(1), i16::MIN).await.unwrap();
     assert_eq!(hosts::register(&world.db, &host).await.unwrap().len(), 1);
     assert_eq!(hosts::register(&world.db, &host).await.unwrap(), []);
 }
@@ -119,7 +120,7 @@ async fn no_task_stays_with_a_host_that_is_gone() {
     let mut other = world.store.client().await.unwrap();
     let claiming = other.transaction().await.unwrap();
     let queues = [world.queue.clone()];
-    let given = tasks::claim(&claiming, world.host, &queues, &agents(1)).await.unwrap();
+    let given = tasks::claim(&claiming, world.host, &queues, &agents(1), i16::MIN).await.unwrap();
     assert!(hosts::renew(&world.db, world.host, Duration::ZERO).await.unwrap().is_some());
     // The host is claiming: it is left alone.
     assert_eq!(taken_over(&world).await, []);
@@ -128,7 +129,7 @@ async fn no_task_stays_with_a_host_that_is_gone() {
 
     let host = new_host(Uuid::new_v4(), LEASE);
     hosts::register(&world.db, &host).await.unwrap();
-    tasks::claim(&world.db, host.id, &queues, &agents(2)).await.unwrap();
+    tasks::claim(&world.db, host.id, &queues, &agents(2), i16::MIN).await.unwrap();
     world.db.execute("DELETE FROM hostler.hosts", &[]).await.unwrap();
     assert_eq!(taken_over(&world).await.len(), 2);
 }
@@ -141,14 +142,10 @@ async fn a_host_goes_on_with_the_attempts_whose_agents_live() {
     hosts::register(&world.db, &old).await.unwrap();
     world.submit(4).await;
     let queues = [world.queue.clone()];
-    let given = tasks::claim(&world.db, old.id, &queues, &agents(3)).await.unwrap();
+    let given = tasks::claim(&world.db, old.id, &queues, &agents(3), i16::MIN).await.unwrap();
     let stranger = world.claim(1).await.pop().unwrap();
-    let mut wanted: Vec<Hold> = given[..2]
-        .iter()
-        .chain([&stranger])
-        .map(|one| Hold { task: one.task, attempt: one.attempt })
-        .collect();
-    wanted[1].attempt.0 += 1;
+    let mut wanted: Vec<_> = given[..2].iter().chain([&stranger]).map(held).collect();
+    wanted[1].0.attempt.0 += 1;
     let events = tasks::events(&world.db, given[0].task).await.unwrap();
 
     let new = new_host(slot, LEASE);
@@ -178,10 +175,10 @@ async fn what_was_taken_over_meanwhile_is_not_gone_on_with() {
     hosts::register(&world.db, &old).await.unwrap();
     world.submit(1).await;
     let queues = [world.queue.clone()];
-    let given = tasks::claim(&world.db, old.id, &queues, &agents(1)).await.unwrap();
+    let given = tasks::claim(&world.db, old.id, &queues, &agents(1), i16::MIN).await.unwrap();
     assert!(hosts::renew(&world.db, old.id, Duration::ZERO).await.unwrap().is_some());
     assert_eq!(taken_over(&world).await.len(), 1);
-    let wanted = [Hold { task: given[0].task, attempt: given[0].attempt }];
+    let wanted = [held(&given[0])];
     let registered = hosts::resume(&world.db, &new_host(slot, LEASE), &wanted).await.unwrap();
     assert_eq!(registered, hosts::Registered::default());
 }
@@ -209,7 +206,7 @@ async fn what_a_host_gave_up_on_is_not_carried_out_later() {
         holding.query("SELECT FROM hostler.hosts FOR UPDATE", &[]).await.unwrap();
 
         let queues = [world.queue.clone()];
-        let claim = async |db: &_| tasks::claim(db, host.id, &queues, &agents(1)).await;
+        let claim = async |db: &_| tasks::claim(db, host.id, &queues, &agents(1), i16::MIN).await;
         let given_up = store.within(Duration::from_millis(100), claim).await;
         assert!(matches!(given_up, Err(StoreError::Silent { .. })), "{given_up:?}");
         assert_eq!(waiting(&world).await, 1, "the server is still at it");
@@ -231,4 +228,9 @@ async fn what_a_host_gave_up_on_is_not_carried_out_later() {
             }
         }
     }
+}
+
+/// What a host wants to go on with.
+fn held(attempt: &Assignment) -> (Hold, AgentName) {
+    (Hold { task: attempt.task, attempt: attempt.attempt }, attempt.agent.clone())
 }

@@ -5,12 +5,15 @@ mod control;
 mod enqueue;
 mod errors;
 mod external;
+mod feed;
 mod hosts;
 mod leader;
 mod listen;
+mod log;
 mod migrate;
 mod queues;
 mod roles;
+mod schedules;
 mod schema;
 mod settle;
 mod sql_doc;
@@ -68,7 +71,7 @@ impl World {
     /// Claims for `count` agents from the world's queue.
     async fn claim(&self, count: usize) -> Vec<Assignment> {
         let queues = std::slice::from_ref(&self.queue);
-        tasks::claim(&self.db, self.host, queues, &agents(count)).await.unwrap()
+        tasks::claim(&self.db, self.host, queues, &agents(count), i16::MIN).await.unwrap()
     }
 
     /// One task of the world's queue that runs.
@@ -157,6 +160,9 @@ fn end(attempt: &Assignment, event: TaskEvent) -> Settlement {
         outcome,
         event,
         retry_after: Duration::from_secs(30),
+        agent: attempt.agent.clone(),
+        began_ago: Duration::from_millis(5),
+        entry: attempt.entry,
     }
 }
 

@@ -118,7 +118,7 @@ async fn an_admin_can_do_what_a_host_does() {
     queue_rows::resume(&db, &world.queue).await.unwrap();
     tasks::submit(&db, &[task(&world.queue)]).await.unwrap();
     let queues = std::slice::from_ref(&world.queue);
-    let given = tasks::claim(&db, host.id, queues, &agents(1)).await.unwrap();
+    let given = tasks::claim(&db, host.id, queues, &agents(1), i16::MIN).await.unwrap();
     let ended = super::end(&given[0], hostler::domain::task::TaskEvent::Completed);
     assert_eq!(tasks::settle(&db, host.id, &[ended]).await.unwrap().len(), 1);
     tasks::promote_due(&db).await.unwrap();

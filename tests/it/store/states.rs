@@ -122,6 +122,7 @@ fn held(task: TaskId, attempt: Attempt) -> Assignment {
         input: serde_json::Value::Null,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        entry: None,
         terms: RunTerms::default(),
     }
 }

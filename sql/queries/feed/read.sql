@@ -1,0 +1,53 @@
+-- feed/read: up to $5 steps of tasks that the snapshot $1 did not see and $2 sees (this very moment
+--     where it is null), after place $4 of position $3. Returns them in their order, each with that
+--     second snapshot, or one row with the snapshot alone.
+-- State: none.
+-- Locks: none.
+-- Index: task_events_tx and log_feed_tx: whatever $1 did not see is of its oldest open transaction, or
+--     of a later one. Then log_tasks_pkey.
+WITH view AS MATERIALIZED (
+    SELECT coalesce($2::text::pg_snapshot, pg_current_snapshot()) AS upto,
+        $1::text::pg_snapshot AS seen
+), tracked AS (
+    SELECT position, 0::bigint AS place, task_id, number, state, attempt, at
+    FROM view
+    CROSS JOIN hostler.task_events
+    WHERE tx >= pg_snapshot_xmin(seen) AND tx < pg_snapshot_xmax(upto) AND position > $3
+        AND NOT pg_visible_in_snapshot(tx, seen) AND pg_visible_in_snapshot(tx, upto)
+    ORDER BY position
+    LIMIT $5::bigint
+), changes AS (
+    SELECT log_feed.*
+    FROM view
+    CROSS JOIN hostler.log_feed
+    WHERE tx >= pg_snapshot_xmin(seen) AND tx < pg_snapshot_xmax(upto) AND position >= $3
+        AND NOT pg_visible_in_snapshot(tx, seen) AND pg_visible_in_snapshot(tx, upto)
+    ORDER BY position
+    LIMIT $5::bigint + 1
+), logged AS (
+    SELECT changes.position, told.place, entry.id, changes.step,
+        ('{pending,running,completed}'::hostler.task_state[])[changes.step],
+        (changes.step > 1)::integer, changes.at
+    FROM changes
+    CROSS JOIN LATERAL (
+        SELECT number, row_number() OVER (ORDER BY number) AS place
+        FROM (
+            SELECT number
+            FROM generate_series(changes.first, changes.last) AS range (number)
+            WHERE number <> ALL (changes.passed_over)
+            UNION ALL
+            SELECT number FROM unnest(changes.numbers) AS one (number)
+        ) AS all_numbers
+    ) AS told
+    JOIN hostler.log_tasks AS entry ON entry.lane = changes.lane AND entry.number = told.number
+    WHERE changes.position > $3 OR told.place > $4::bigint
+    ORDER BY changes.position, told.place
+    LIMIT $5::bigint
+), steps AS (
+    SELECT * FROM tracked UNION ALL SELECT * FROM logged ORDER BY position, place LIMIT $5::bigint
+)
+SELECT view.upto::text AS upto, steps.position, steps.place, steps.task_id, steps.number,
+    steps.state, steps.attempt, steps.at
+FROM view
+LEFT JOIN steps ON true
+ORDER BY steps.position, steps.place;

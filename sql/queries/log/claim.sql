@@ -1,0 +1,51 @@
+-- log/claim: take up to $4 plain tasks for host $1, from one lane of the queues $3, as claim $5: of
+--     the lanes, the one whose next task is oldest. Returns one row per task, in their order.
+-- State: pending -> running, which is `step(Pending, Claimed)`, for attempt 1.
+-- Locks: the host's row, shared, and only while its lease holds, as tasks/claim does; then the
+--     lane's cursor: SKIP LOCKED, so that claimers never wait for each other. A head that is not
+--     committed is not seen, and tasks up to it are committed with it, by their lane's lock.
+-- Index: log_cursors is small; then log_tasks_pkey and log_ends_pkey, one range each. $2 is unused
+--     where the host has no preference: its own lanes (slot $2) go first among the equally old.
+WITH host AS MATERIALIZED (
+    SELECT id FROM hostler.hosts WHERE id = $1 AND lease_ends_at > now() FOR KEY SHARE
+), lane AS MATERIALIZED (
+    SELECT log_cursors.lane, log_cursors.queue, log_cursors.taken,
+        least(log_lanes.head, log_cursors.taken + $4::integer) AS upto
+    FROM host
+    CROSS JOIN hostler.log_cursors
+    JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+    JOIN hostler.queues ON queues.name = log_cursors.queue
+    JOIN hostler.log_tasks AS next
+        ON next.lane = log_cursors.lane AND next.number = log_cursors.taken + 1
+    WHERE log_cursors.queue = ANY ($3::text[]) AND NOT queues.paused
+        AND log_lanes.head > log_cursors.taken
+    ORDER BY next.created_at, (log_lanes.slot = $2) DESC
+    LIMIT 1
+    FOR UPDATE OF log_cursors SKIP LOCKED
+), moved AS (
+    UPDATE hostler.log_cursors SET taken = lane.upto FROM lane WHERE log_cursors.lane = lane.lane
+), gone AS MATERIALIZED (
+    SELECT coalesce(array_agg(log_ends.number), '{}') AS numbers
+    FROM lane
+    JOIN hostler.log_ends
+        ON log_ends.lane = lane.lane AND log_ends.number > lane.taken
+        AND log_ends.number <= lane.upto
+), claimed AS (
+    INSERT INTO hostler.log_claims (id, host_id, lane, first, last)
+    SELECT $5, host.id, lane.lane, lane.taken + 1, lane.upto FROM host CROSS JOIN lane
+), told AS (
+    INSERT INTO hostler.log_feed (step, lane, first, last, passed_over)
+    SELECT 2, lane.lane, lane.taken + 1, lane.upto, gone.numbers FROM lane CROSS JOIN gone
+)
+SELECT lane.lane, lane.queue, lane.upto - lane.taken AS span, entry.number, entry.id, entry.kind, entry.input,
+    entry.max_attempts, entry.timeout_ms,
+    greatest(0, extract(epoch FROM clock_timestamp() - entry.created_at) * 1000)::bigint AS waited_ms
+FROM lane
+LEFT JOIN LATERAL (
+    SELECT log_tasks.*
+    FROM hostler.log_tasks
+    WHERE log_tasks.lane = lane.lane AND log_tasks.number > lane.taken
+        AND log_tasks.number <= lane.upto
+        AND log_tasks.number <> ALL ((SELECT gone.numbers FROM gone)::bigint[])
+    ORDER BY log_tasks.number
+) AS entry ON true;

@@ -1,0 +1,89 @@
+//! The duty that fires schedules.
+
+use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
+
+use slog::{Logger, info, warn};
+
+use super::{Done, Duty, Leading, OnEnd};
+use crate::{
+    domain::{retry::AllQueueTerms, schedule::FiringOutcome, task::TaskState},
+    store::{
+        StoreError,
+        schedules::{self, Fired},
+    },
+    telemetry::metrics::Metrics,
+};
+
+/// How often schedules are looked for that were made or resumed since the last look.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a look may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// The wait before another look at what could not be fired just now: another host holds it.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Submits the tasks of the schedules whose time has come, in the moment in which it comes.
+///
+/// `terms` is what they are given that the schedules do not say.
+pub fn fire_schedules(
+    log: Logger,
+    terms: Arc<AllQueueTerms>,
+    ended: OnEnd,
+    metrics: Arc<Metrics>,
+) -> Duty {
+    let firing = Rc::new(Firing { log, terms, ended, metrics });
+    Duty::new("schedules", LOOK, move |leading| {
+        let firing = firing.clone();
+        async move { firing.look(&leading).await }
+    })
+}
+
+/// What a look needs.
+struct Firing {
+    log: Logger,
+    terms: Arc<AllQueueTerms>,
+    ended: OnEnd,
+    metrics: Arc<Metrics>,
+}
+
+impl Firing {
+    async fn look(&self, leading: &Leading) -> Result<Done, StoreError> {
+        // One cheap statement, as long as nothing is due.
+        let look = async |db: &_| schedules::next(db).await;
+        let wait = leading.store().within(LIMIT, look).await?;
+        if wait.is_none_or(|wait| !wait.is_zero()) {
+            return Ok(Done { again_in: wait, ..Done::default() });
+        }
+        let fired =
+            leading.fenced(LIMIT, async |db| schedules::fire_due(db, &self.terms).await).await?;
+        // Another host leads by now.
+        let Some(fired) = fired else { return Ok(Done::default()) };
+        self.tell(&fired);
+        let wait = match fired.more {
+            true => Some(Duration::ZERO),
+            false => leading.store().within(LIMIT, look).await?,
+        };
+        let woken: BTreeSet<_> = fired.submitted.into_iter().map(|(queue, _)| queue).collect();
+        Ok(Done { woken: woken.into_iter().collect(), again_in: wait.map(|wait| wait.max(SOON)) })
+    }
+
+    fn tell(&self, fired: &Fired) {
+        self.metrics.submitted(fired.submitted.len());
+        for (schedule, outcome) in &fired.outcomes {
+            self.metrics.schedule_fired(*outcome);
+            match outcome {
+                FiringOutcome::Failed | FiringOutcome::Missed => {
+                    warn!(self.log, "due time without a task"; "schedule" => %schedule,
+                        "event" => outcome.as_str());
+                }
+                _ => info!(self.log, "due time of a schedule"; "schedule" => %schedule,
+                    "event" => outcome.as_str()),
+            }
+        }
+        for (schedule, problem) in &fired.unreadable {
+            warn!(self.log, "schedule paused, because it can't be read"; "schedule" => %schedule,
+                "reason" => problem);
+        }
+        let cancelled = fired.cancelled.iter().map(|task| (*task, TaskState::Cancelled));
+        (self.ended)(cancelled.collect());
+    }
+}

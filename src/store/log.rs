@@ -1,0 +1,272 @@
+//! Statements on the log of plain tasks: append, claim a range, end.
+//!
+//! The head of `sql/migrations/0002_log.sql` says how the log works. What an end or a claim of it
+//! changes is never undone; a task that turns out to be more than plain moves into `tasks`.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
+
+use super::{
+    StoreError,
+    codec::{Document, int4, milliseconds},
+    statement::{Sql, sql},
+    tasks::check,
+};
+use crate::domain::{
+    AgentName, Attempt, ClaimId, Entry, HostId, Lane, QueueName, TaskId,
+    task::{Assignment, NewTask, Outcome, RunTerms, Settlement},
+};
+
+const LANES: Sql = sql!("log/lanes");
+const SUBMIT: Sql = sql!("log/submit");
+const CLAIM: Sql = sql!("log/claim");
+const SETTLE: Sql = sql!("log/settle");
+const SETTLE_AGAIN: Sql = sql!("log/settle_again");
+const TRACK: Sql = sql!("log/track");
+const TRACK_PREDECESSOR: Sql = sql!("log/track_predecessor");
+
+/// The lanes of one data directory, by their queues.
+pub type Lanes = HashMap<QueueName, Lane>;
+
+/// The lanes of `slot` for these queues, made where they are missing. A queue that is not there has
+/// none.
+pub async fn lanes(
+    db: &impl GenericClient,
+    slot: Uuid,
+    queues: &[QueueName],
+) -> Result<Lanes, StoreError> {
+    let rows = LANES.query(db, &[&slot, &queues]).await?;
+    rows.iter()
+        .map(|row| {
+            let fields = LANES.fields(row);
+            Ok((fields.get("queue")?, Lane(fields.get("id")?)))
+        })
+        .collect()
+}
+
+/// What a host asks to have at once of what it appends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Direct {
+    /// The host.
+    pub host: HostId,
+    /// How many of the first new tasks of each lane.
+    pub most: HashMap<Lane, usize>,
+}
+
+/// Where the new tasks of one lane went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The number before the first of them.
+    pub base: i64,
+    /// How many of them, from the first on, are claimed.
+    pub claimed: i64,
+    /// By this claim.
+    pub claim: ClaimId,
+}
+
+/// Appends plain tasks, all or none: each to the lane beside it, in the order given. Only the host
+/// on the data directory of a lane may append to it, one batch at a time.
+///
+/// With `direct`, that host's agents take the first ones in the same commit, unless others wait
+/// before them, the queue is paused, or the host's lease has ended.
+///
+/// # Errors
+///
+/// [`StoreError::Unstorable`]: the batch is wrong, and nothing of it was appended.
+pub async fn submit(
+    db: &impl GenericClient,
+    tasks: &[(Lane, &NewTask)],
+    direct: Option<&Direct>,
+) -> Result<HashMap<Lane, Appended>, StoreError> {
+    for (position, (_, task)) in tasks.iter().enumerate() {
+        check(task).map_err(|(field, problem)| StoreError::Unstorable {
+            position,
+            field,
+            problem,
+        })?;
+    }
+    let mut grows: BTreeMap<Lane, i32> = BTreeMap::new();
+    let mut places = Vec::with_capacity(tasks.len());
+    for (lane, _) in tasks {
+        let place = grows.entry(*lane).or_default();
+        *place += 1;
+        places.push(*place);
+    }
+    let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
+    let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();
+    let kinds: Vec<&str> = tasks.iter().map(|(_, task)| &*task.kind).collect();
+    let inputs: Vec<_> = tasks.iter().map(|(_, task)| Json(&task.input)).collect();
+    let attempts: Vec<_> = tasks.iter().map(|(_, task)| int4(task.max_attempts)).collect();
+    let limits: Vec<_> = tasks.iter().map(|(_, task)| task.timeout.map(milliseconds)).collect();
+    let lanes: Vec<i32> = grows.keys().map(|lane| lane.0).collect();
+    let counts: Vec<i32> = grows.values().copied().collect();
+    let host = direct.map(|direct| direct.host);
+    let claims: Vec<Uuid> = grows.keys().map(|_| Uuid::now_v7()).collect();
+    let most = |lane| direct.and_then(|direct| direct.most.get(lane)).copied().unwrap_or(0);
+    let most: Vec<i32> = grows.keys().map(|lane| int(most(lane))).collect();
+    let rows = SUBMIT
+        .query(
+            db,
+            &[
+                &of_task, &places, &ids, &kinds, &inputs, &attempts, &limits, &lanes, &counts,
+                &host, &claims, &most,
+            ],
+        )
+        .await?;
+    let claims: HashMap<i32, Uuid> = lanes.into_iter().zip(claims).collect();
+    rows.iter()
+        .map(|row| {
+            let fields = SUBMIT.fields(row);
+            let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
+            let taken: i64 = fields.get("taken")?;
+            let claim = claims.get(&lane).copied().unwrap_or_default();
+            Ok((Lane(lane), Appended { base, claimed: taken - base, claim: ClaimId(claim) }))
+        })
+        .collect()
+}
+
+/// A range that a host claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// The claim, which lasts until all of the range has ended.
+    pub claim: ClaimId,
+    /// How many numbers it spans: more than it has tasks, where some have moved.
+    pub span: usize,
+    /// Its tasks, in their order; for no agent yet.
+    pub tasks: Vec<Assignment>,
+}
+
+/// Takes up to `most` plain tasks of these queues for `host`, all from one lane; nothing where none
+/// waits, or the lease of `host` has ended. The lane of `slot` goes first among the equally old.
+pub async fn claim(
+    db: &impl GenericClient,
+    host: HostId,
+    slot: Uuid,
+    queues: &[QueueName],
+    most: usize,
+) -> Result<Option<Range>, StoreError> {
+    let claim = ClaimId(Uuid::now_v7());
+    let rows = CLAIM.query(db, &[&host, &slot, &queues, &int(most), &claim.0]).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let fields = CLAIM.fields(first);
+    let (lane, queue): (i32, QueueName) = (fields.get("lane")?, fields.get("queue")?);
+    let span = fields.count::<u64>("span")?;
+    let nobody = AgentName::nobody();
+    let mut tasks = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let fields = CLAIM.fields(row);
+        // A range whose tasks have all moved has one row, without a task.
+        let Some(task) = fields.get::<Option<TaskId>>("id")? else { continue };
+        tasks.push(Assignment {
+            task,
+            attempt: Attempt(1),
+            failures: 0,
+            max_attempts: fields.count("max_attempts")?,
+            agent: nobody.clone(),
+            queue: queue.clone(),
+            kind: fields.get("kind")?,
+            input: fields.get("input")?,
+            timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
+            waited: Duration::from_millis(fields.count("waited_ms")?),
+            entry: Some(Entry { lane: Lane(lane), number: fields.get("number")?, claim }),
+            terms: RunTerms::default(),
+        });
+    }
+    Ok(Some(Range { claim, span: usize::try_from(span).unwrap_or(usize::MAX), tasks }))
+}
+
+/// Writes that plain tasks are completed, and that the claims `over` have nothing left. Returns the
+/// places that counted.
+///
+/// One that did not count has moved, or another end of it came first. Settlements without a place or
+/// with another outcome are passed over. Not within a transaction: a conflict would end it.
+pub async fn settle(
+    db: &impl GenericClient,
+    host: HostId,
+    settlements: &[Settlement],
+    over: &[ClaimId],
+) -> Result<HashSet<(Lane, i64)>, StoreError> {
+    let mut ends: Vec<_> = settlements.iter().filter_map(completed).collect();
+    ends.sort_unstable_by_key(|end| end.place);
+    ends.dedup_by_key(|end| end.place);
+    let lanes: Vec<i32> = ends.iter().map(|end| end.place.0.0).collect();
+    let numbers: Vec<i64> = ends.iter().map(|end| end.place.1).collect();
+    let agents: Vec<&AgentName> = ends.iter().map(|end| &end.settlement.agent).collect();
+    let began: Vec<i64> = ends.iter().map(|end| microseconds(end.settlement.began_ago)).collect();
+    let outputs: Vec<_> = ends.iter().map(|end| Document(end.output)).collect();
+    let over: Vec<Uuid> = over.iter().map(|claim| claim.0).collect();
+    let parameters: &[&(dyn ToSql + Sync)] =
+        &[&host, &lanes, &numbers, &agents, &began, &outputs, &over];
+    let all = ends.iter().map(|end| end.place);
+    match SETTLE.query(db, parameters).await {
+        Ok(_) => return Ok(all.collect()),
+        Err(error) if error.is_conflict() => {}
+        Err(error) => return Err(error),
+    }
+    let row = SETTLE_AGAIN.query_opt(db, parameters).await?;
+    let Some(row) = row else { return Ok(HashSet::new()) };
+    let fields = SETTLE_AGAIN.fields(&row);
+    if fields.get("all")? {
+        return Ok(all.collect());
+    }
+    let lanes: Option<Vec<i32>> = fields.get("lanes")?;
+    let numbers: Option<Vec<i64>> = fields.get("numbers")?;
+    let lanes = lanes.unwrap_or_default().into_iter().map(Lane);
+    Ok(lanes.zip(numbers.unwrap_or_default()).collect())
+}
+
+/// The completion of a plain task.
+struct Completed<'a> {
+    place: (Lane, i64),
+    settlement: &'a Settlement,
+    output: &'a serde_json::Value,
+}
+
+fn completed(settlement: &Settlement) -> Option<Completed<'_>> {
+    let entry = settlement.entry?;
+    match &settlement.outcome {
+        Outcome::Completed { output } => {
+            Some(Completed { place: (entry.lane, entry.number), settlement, output })
+        }
+        _ => None,
+    }
+}
+
+/// Moves those of these tasks into `tasks` that are plain and have not ended; the running ones are
+/// in the hands of the agents beside them. Returns how many.
+pub async fn track(
+    db: &impl GenericClient,
+    tasks: &[(TaskId, Option<&AgentName>)],
+) -> Result<u64, StoreError> {
+    let (ids, agents): (Vec<TaskId>, Vec<Option<&AgentName>>) = tasks.iter().copied().unzip();
+    let row = TRACK.query_opt(db, &[&ids, &agents]).await?;
+    row.map_or(Ok(0), |row| TRACK.fields(&row).count("moved"))
+}
+
+/// Moves into `tasks` what the hosts on `slot` hold of the log, before another takes the slot. The
+/// agents of `tasks` are known; those of the others are not.
+pub async fn track_predecessor(
+    db: &impl GenericClient,
+    slot: Uuid,
+    tasks: &[(TaskId, &AgentName)],
+) -> Result<(), StoreError> {
+    let (ids, agents): (Vec<TaskId>, Vec<&AgentName>) = tasks.iter().copied().unzip();
+    TRACK_PREDECESSOR.query(db, &[&slot, &ids, &agents]).await?;
+    Ok(())
+}
+
+/// A duration as `bigint` microseconds; one that is too long becomes a hundred years.
+fn microseconds(duration: Duration) -> i64 {
+    let most = milliseconds(Duration::MAX).saturating_mul(1_000);
+    i64::try_from(duration.as_micros()).map_or(most, |micros| micros.min(most))
+}
+
+fn int(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,3 @@
+//! What becomes of the past: backups, retention, archives.
+
+mod backup;

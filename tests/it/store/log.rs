@@ -1,0 +1,344 @@
+//! The log of plain tasks: appended, claimed as ranges, ended; and moved to the tracked ones.
+
+use std::collections::{HashMap, HashSet};
+
+use hostler::{
+    domain::{Attempt, ClaimId, Lane},
+    store::{
+        ends, hosts,
+        log::{self, Appended, Direct, Range},
+        tasks::{CancelAnswer, RetryAnswer},
+    },
+};
+
+use super::*;
+
+/// The world's lane, and the data directory that it belongs to.
+struct Log {
+    world: World,
+    slot: Uuid,
+    lane: Lane,
+}
+
+impl Log {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let slot = Uuid::new_v4();
+        let lanes = log::lanes(&world.db, slot, std::slice::from_ref(&world.queue)).await.unwrap();
+        let lane = lanes[&world.queue];
+        Self { world, slot, lane }
+    }
+
+    async fn append(&self, count: usize) -> Vec<TaskId> {
+        self.append_for(count, None).await.0
+    }
+
+    async fn append_for(&self, count: usize, direct: Option<usize>) -> (Vec<TaskId>, Appended) {
+        let tasks: Vec<NewTask> = (0..count).map(|_| task(&self.world.queue)).collect();
+        let placed: Vec<_> = tasks.iter().map(|task| (self.lane, task)).collect();
+        let direct = direct
+            .map(|most| Direct { host: self.world.host, most: HashMap::from([(self.lane, most)]) });
+        let appended = log::submit(&self.world.db, &placed, direct.as_ref()).await.unwrap();
+        (tasks.iter().map(|task| task.id).collect(), appended[&self.lane])
+    }
+
+    async fn claim(&self, most: usize) -> Option<Range> {
+        let queues = std::slice::from_ref(&self.world.queue);
+        log::claim(&self.world.db, self.world.host, self.slot, queues, most).await.unwrap()
+    }
+
+    async fn end(&self, ends: &[Settlement], over: &[ClaimId]) -> Vec<tasks::Settled> {
+        ends::settle(&self.world.db, self.world.host, ends, over).await.unwrap()
+    }
+
+    /// How many claims there are.
+    async fn claims(&self) -> i64 {
+        let row = self.world.db.query_one("SELECT count(*) FROM hostler.log_claims", &[]).await;
+        row.unwrap().get(0)
+    }
+
+    async fn depth(&self) -> std::collections::BTreeMap<TaskState, u64> {
+        queue_rows::list(&self.world.db).await.unwrap().remove(0).depth
+    }
+
+    async fn states(&self, tasks: &[TaskId]) -> Vec<TaskState> {
+        let mut states = Vec::new();
+        for task in tasks {
+            states.push(self.world.state(*task).await);
+        }
+        states
+    }
+}
+
+fn ids(range: &Range) -> Vec<TaskId> {
+    range.tasks.iter().map(|task| task.task).collect()
+}
+
+#[tokio::test]
+async fn plain_tasks_live_their_life_in_the_log() {
+    let log = Log::new().await;
+    let tasks = log.append(5).await;
+    assert_eq!(log.depth().await[&TaskState::Pending], 5);
+    let range = log.claim(3).await.unwrap();
+    assert_eq!(ids(&range), tasks[..3], "in their order");
+    assert_eq!((range.span, range.tasks[0].attempt), (3, Attempt(1)));
+    let depth = log.depth().await;
+    assert_eq!((depth[&TaskState::Pending], depth[&TaskState::Running]), (2, 3));
+
+    let done: Vec<_> = range.tasks.iter().map(|one| end(one, TaskEvent::Completed)).collect();
+    assert_eq!(log.end(&done[..2], &[]).await.len(), 2);
+    assert_eq!(log.claims().await, 1, "one of its tasks runs");
+    assert_eq!(log.end(&done[2..], &[range.claim]).await.len(), 1);
+    assert_eq!(log.claims().await, 0);
+    let record = tasks::get(&log.world.db, tasks[0]).await.unwrap().unwrap();
+    assert_eq!((record.state, record.attempt), (TaskState::Completed, Attempt(1)));
+    assert_eq!(record.output, Some(json!({"ok": true})));
+    assert!(record.started_at.unwrap() < record.finished_at.unwrap());
+    let attempts = tasks::attempts(&log.world.db, tasks[0]).await.unwrap();
+    assert_eq!((attempts.len(), &*attempts[0].outcome), (1, "completed"));
+    assert_eq!(log.world.check_events(tasks[0]).await.len(), 3);
+    assert_eq!(log.world.check_events(tasks[4]).await.len(), 1);
+    assert_eq!(log.claim(9).await.unwrap().span, 2);
+    assert_eq!(log.claim(9).await, None);
+}
+
+#[tokio::test]
+async fn what_is_submitted_to_idle_agents_is_claimed_with_it() {
+    let log = Log::new().await;
+    let (tasks, appended) = log.append_for(3, Some(2)).await;
+    assert_eq!((appended.base, appended.claimed), (0, 2));
+    assert_eq!(
+        log.states(&tasks).await,
+        [TaskState::Running, TaskState::Running, TaskState::Pending]
+    );
+    // One waits: nobody overtakes it.
+    let (later, appended) = log.append_for(1, Some(9)).await;
+    assert_eq!((appended.base, appended.claimed), (3, 0));
+    assert_eq!(ids(&log.claim(9).await.unwrap()), [tasks[2], later[0]]);
+    queue_rows::pause(&log.world.db, &log.world.queue, "quota").await.unwrap();
+    assert_eq!(log.append_for(1, Some(9)).await.1.claimed, 0, "a paused queue gives nothing");
+    assert_eq!(log.claim(9).await, None);
+    queue_rows::resume(&log.world.db, &log.world.queue).await.unwrap();
+    hosts::renew(&log.world.db, log.world.host, Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!(log.append_for(1, Some(9)).await.1.claimed, 0, "nor does a lease that has ended");
+    assert_eq!(log.claim(9).await, None);
+}
+
+#[tokio::test]
+async fn whatever_is_more_than_plain_goes_on_as_a_tracked_task() {
+    let log = Log::new().await;
+    let made = log.append(4).await;
+    let range = log.claim(4).await.unwrap();
+    let events = [
+        TaskEvent::FailedForNow,
+        TaskEvent::FailedForGood,
+        TaskEvent::Released,
+        TaskEvent::Cancelled,
+    ];
+    let ends: Vec<_> = range.tasks.iter().zip(events).map(|(one, event)| end(one, event)).collect();
+    let settled = log.end(&ends, &[range.claim]).await;
+    let expected =
+        [TaskState::Scheduled, TaskState::Failed, TaskState::Pending, TaskState::Cancelled];
+    assert_eq!(settled.iter().map(|one| one.state).collect::<Vec<_>>(), expected);
+    assert_eq!(log.states(&made).await, expected);
+    for task in &made {
+        let events = log.world.check_events(*task).await;
+        assert_eq!(events[1].state, TaskState::Running);
+        let attempts = tasks::attempts(&log.world.db, *task).await.unwrap();
+        assert_eq!((attempts.len(), attempts[0].attempt), (1, Attempt(1)));
+    }
+    assert_eq!(log.claims().await, 0);
+    // Sent again after a lost answer, nothing happens twice.
+    assert_eq!(log.end(&ends, &[]).await, []);
+    let again = log.world.claim(9).await;
+    assert_eq!(again.len(), 1, "the released one runs again");
+    assert_eq!((again[0].task, again[0].attempt, again[0].failures), (made[2], Attempt(2), 0));
+}
+
+#[tokio::test]
+async fn of_two_ends_of_one_task_the_first_counts() {
+    let log = Log::new().await;
+    log.append(1).await;
+    let range = log.claim(1).await.unwrap();
+    let done = [end(&range.tasks[0], TaskEvent::Completed)];
+    assert_eq!(log.end(&done, &[]).await.len(), 1);
+    assert_eq!(log.end(&done, &[]).await.len(), 1, "the answer to the first may have been lost");
+    let other = register(&log.world.db, Uuid::new_v4(), Duration::from_secs(60)).await;
+    assert_eq!(ends::settle(&log.world.db, other, &done, &[]).await.unwrap(), []);
+    assert_eq!(log.world.check_events(done[0].task).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_lost_hosts_tasks_go_back_and_its_late_ends_change_nothing() {
+    let log = Log::new().await;
+    let made = log.append(3).await;
+    let range = log.claim(3).await.unwrap();
+    let done: Vec<_> = range.tasks.iter().map(|one| end(one, TaskEvent::Completed)).collect();
+    log.end(&done[..1], &[]).await;
+    hosts::renew(&log.world.db, log.world.host, Duration::ZERO).await.unwrap().unwrap();
+    let returned = hosts::take_over(&log.world.db).await.unwrap().returned;
+    assert_eq!(returned.iter().map(|one| one.task).collect::<Vec<_>>(), made[1..]);
+    assert_eq!(log.end(&done[1..], &[range.claim]).await, [], "too late");
+    assert_eq!(
+        log.states(&made).await,
+        [TaskState::Completed, TaskState::Pending, TaskState::Pending]
+    );
+    let next = register(&log.world.db, Uuid::new_v4(), Duration::from_secs(60)).await;
+    let queues = std::slice::from_ref(&log.world.queue);
+    let again = tasks::claim(&log.world.db, next, queues, &agents(9), i16::MIN).await.unwrap();
+    assert_eq!(again.len(), 2);
+    assert!(again.iter().all(|one| one.attempt == Attempt(2) && one.failures == 0));
+    assert_eq!(log.claims().await, 0);
+}
+
+#[tokio::test]
+async fn a_host_goes_on_with_what_its_predecessor_held_of_the_log() {
+    let log = Log::new().await;
+    let old = new_host(log.slot, Duration::from_secs(60));
+    hosts::register(&log.world.db, &old).await.unwrap();
+    let made = log.append(3).await;
+    let queues = std::slice::from_ref(&log.world.queue);
+    let range = log::claim(&log.world.db, old.id, log.slot, queues, 3).await.unwrap().unwrap();
+    let agent = agents(1).remove(0);
+    let hold = hostler::domain::adoption::Hold { task: made[1], attempt: Attempt(1) };
+    let new = new_host(log.slot, Duration::from_secs(60));
+    let registered = hosts::resume(&log.world.db, &new, &[(hold, agent.clone())]).await.unwrap();
+    let resumed = &registered.resumed[0].assignment;
+    assert_eq!((resumed.task, &resumed.agent, resumed.entry), (made[1], &agent, None));
+    let returned: Vec<_> = registered.returned.iter().map(|one| one.task).collect();
+    assert_eq!(returned, [made[0], made[2]]);
+    let done = [end(&range.tasks[1], TaskEvent::Completed)];
+    assert_eq!(ends::settle(&log.world.db, old.id, &done, &[]).await.unwrap(), []);
+    assert_eq!(ends::settle(&log.world.db, new.id, &done, &[]).await.unwrap().len(), 1);
+    log.world.check_events(made[1]).await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_put_back() {
+    let log = Log::new().await;
+    let made = log.append(4).await;
+    let known = log.claim(2).await.unwrap();
+    log.claim(2).await.unwrap();
+    let back = hosts::put_back_strays(&log.world.db, log.world.host, &ids(&known)).await.unwrap();
+    assert_eq!(back.iter().map(|one| one.task).collect::<Vec<_>>(), made[2..]);
+    let done: Vec<_> = known.tasks.iter().map(|one| end(one, TaskEvent::Completed)).collect();
+    assert_eq!(log.end(&done, &[known.claim]).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_plain_task_is_called_off_wherever_it_is() {
+    let log = Log::new().await;
+    let made = log.append(3).await;
+    let range = log.claim(1).await.unwrap();
+    let db = &log.world.db;
+    assert_eq!(tasks::cancel(db, made[1]).await.unwrap(), CancelAnswer::Cancelled);
+    let answer = tasks::cancel(db, made[0]).await.unwrap();
+    assert!(matches!(answer, CancelAnswer::Requested { host, .. } if host == log.world.host));
+    let beat = hosts::renew(db, log.world.host, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(beat, Some(vec![made[0]]), "the beat tells");
+    // Its result counts all the same, under the number that it has.
+    let done = [end(&range.tasks[0], TaskEvent::Completed)];
+    assert_eq!(log.end(&done, &[range.claim]).await.len(), 1);
+    assert_eq!(ids(&log.claim(9).await.unwrap()), made[2..], "the cancelled one is passed over");
+    let already = tasks::cancel(db, made[0]).await.unwrap();
+    assert_eq!(already, CancelAnswer::AlreadyFinal(TaskState::Completed));
+    let unknown = TaskId::from_uuid(Uuid::nil());
+    assert_eq!(tasks::cancel(db, unknown).await.unwrap(), CancelAnswer::Unknown);
+    assert!(matches!(tasks::retry(db, made[1]).await.unwrap(), RetryAnswer::Retried { .. }));
+    let refused = RetryAnswer::Refused(TaskState::Completed);
+    assert_eq!(tasks::retry(db, made[0]).await.unwrap(), refused);
+    for task in made {
+        log.world.check_events(task).await;
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_which_all_have_moved_has_no_tasks() {
+    let log = Log::new().await;
+    let made = log.append(2).await;
+    let moving: Vec<_> = made.iter().map(|task| (*task, None)).collect();
+    assert_eq!(log::track(&log.world.db, &moving).await.unwrap(), 2);
+    assert_eq!(log::track(&log.world.db, &moving).await.unwrap(), 0);
+    let range = log.claim(9).await.unwrap();
+    assert_eq!((range.span, range.tasks.len()), (2, 0));
+    assert_eq!(log.depth().await, std::collections::BTreeMap::from([(TaskState::Pending, 2)]));
+}
+
+#[tokio::test]
+async fn listings_show_the_log_and_the_tracked_as_one() {
+    let log = Log::new().await;
+    let mut all = log.append(2).await;
+    all.extend(log.world.submit(2).await);
+    all.extend(log.append(4).await);
+    let range = log.claim(3).await.unwrap();
+    let done = [end(&range.tasks[0], TaskEvent::Completed)];
+    log.end(&done, &[]).await;
+    all.reverse();
+    let list = async |states: &[TaskState], limit: u32, before: Option<TaskId>| {
+        let filter = hostler::domain::record::TaskFilter {
+            states: states.to_vec(),
+            queue: Some(log.world.queue.clone()),
+            limit,
+            before,
+            ..Default::default()
+        };
+        let listed = tasks::list(&log.world.db, &filter).await.unwrap();
+        listed.into_iter().map(|task| task.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&[], 100, None).await, all);
+    assert_eq!(list(&[], 3, None).await, all[..3]);
+    assert_eq!(list(&[], 3, Some(all[2])).await, all[3..6]);
+    assert_eq!(list(&[TaskState::Completed], 9, None).await, [range.tasks[0].task]);
+    let running: Vec<_> = ids(&range)[1..].iter().rev().copied().collect();
+    assert_eq!(list(&[TaskState::Running], 9, None).await, running);
+    assert_eq!(list(&[TaskState::Pending], 9, None).await.len(), 5);
+}
+
+/// Claimers on two hosts, a submitter, and somebody who calls tasks off, all at once: every task is
+/// handed out exactly once, or cancelled.
+#[tokio::test]
+async fn nobody_gets_what_another_has() {
+    const TASKS: usize = 600;
+    let log = std::sync::Arc::new(Log::new().await);
+    let other = register(&log.world.db, Uuid::new_v4(), Duration::from_secs(60)).await;
+    let mut claimers = Vec::new();
+    for host in [log.world.host, other, other] {
+        let log = log.clone();
+        claimers.push(tokio::spawn(async move {
+            let db = log.world.store.client().await.unwrap();
+            let queues = std::slice::from_ref(&log.world.queue);
+            let mut got = Vec::new();
+            let mut empty = 0;
+            while empty < 50 {
+                let most = 1 + got.len() % 7;
+                match log::claim(&db, host, log.slot, queues, most).await.unwrap() {
+                    Some(range) => got.extend(ids(&range)),
+                    None => empty += 1,
+                }
+            }
+            got
+        }));
+    }
+    let mut made = Vec::new();
+    let mut cancelled = HashSet::new();
+    for round in 0..TASKS / 20 {
+        let new = log.append(20).await;
+        let canceller = log.world.store.client().await.unwrap();
+        if tasks::cancel(&canceller, new[round % 20]).await.unwrap() == CancelAnswer::Cancelled {
+            cancelled.insert(new[round % 20]);
+        }
+        made.extend(new);
+    }
+    let mut got = Vec::new();
+    for claimer in claimers {
+        got.extend(claimer.await.unwrap());
+    }
+    while let Some(range) = log.claim(100).await {
+        got.extend(ids(&range));
+    }
+    let unique: HashSet<TaskId> = got.iter().copied().collect();
+    assert_eq!(unique.len(), got.len(), "nothing was handed out twice");
+    assert!(unique.is_disjoint(&cancelled));
+    let all: HashSet<TaskId> = unique.union(&cancelled).copied().collect();
+    assert_eq!(all, made.into_iter().collect());
+}
