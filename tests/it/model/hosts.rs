@@ -34,7 +34,7 @@ enum Without {
     GivingUp,
     /// The keeper of a dead host stops its agents before its lease ends.
     Keeper,
-    /// A claim needs a lease. (Without it a task would stay with a host that is gone; hosts/take_over also
+    /// A claim needs a lease. (Without it a task would stay with a host that is gone; `hosts/take_over` also
     /// puts back what unknown hosts hold, which the model leaves out.)
     LeaseOfClaim,
     /// What was claimed under a lease that is lost by now is not begun.
@@ -305,11 +305,11 @@ impl State {
         let from_sending = without != Without::CountingFromSending;
         let age = if from_sending { call.age } else { 0 };
         match (call.statement, call.answer.expect("an answer")) {
-            (Statement::Renew(id), Answer::Yes) if first.id == Some(id) => {
-                // Once it is lost, it is lost: what was claimed may have been passed over.
-                if of_tick(first.age) != Standing::Lost {
-                    first.age = age;
-                }
+            // Once it is lost, it is lost: what was claimed may have been passed over.
+            (Statement::Renew(id), Answer::Yes)
+                if first.id == Some(id) && of_tick(first.age) != Standing::Lost =>
+            {
+                first.age = age;
             }
             (Statement::Renew(id), Answer::No) if first.id == Some(id) => self.lose_lease(without),
             (Statement::Claim(id), Answer::Claimed(task, attempt)) => {
