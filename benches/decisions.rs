@@ -110,6 +110,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         queue: name("default"),
         kind: "task".to_owned(),
         input: json!({"prompt": "Say hello to the reader.", "files": ["a.rs", "b.rs"], "n": 3}),
+        results: None,
         timeout: Some(Duration::from_secs(60)),
         waited: Duration::ZERO,
         entry: None,

@@ -7,6 +7,12 @@ CREATE TYPE hostler.attempt_outcome AS ENUM (
     'cancelled'
 );
 
+CREATE TYPE hostler.dependency_policy AS ENUM (
+    'cancel',
+    'run',
+    'hold'
+);
+
 CREATE TYPE hostler.failure_class AS ENUM (
     'exit',
     'task',
@@ -15,7 +21,8 @@ CREATE TYPE hostler.failure_class AS ENUM (
     'spawn',
     'protocol',
     'host_lost',
-    'internal'
+    'internal',
+    'input'
 );
 
 CREATE TYPE hostler.firing_outcome AS ENUM (
@@ -71,6 +78,29 @@ CREATE TABLE hostler.attempts (
     CONSTRAINT failed_says_how CHECK (((outcome <> 'failed'::attempt_outcome) OR (num_nonnulls(class, message, detail) = 3))),
     CONSTRAINT released_says_why CHECK (((outcome <> 'released'::attempt_outcome) OR (reason IS NOT NULL)))
 );
+
+CREATE TABLE hostler.dependencies (
+    task_id uuid NOT NULL,
+    place integer NOT NULL,
+    depends_on uuid NOT NULL,
+    name text NOT NULL,
+    used boolean NOT NULL DEFAULT false,
+    waived boolean NOT NULL DEFAULT false,
+    CONSTRAINT a_dependency_is_older CHECK ((depends_on < task_id)),
+    CONSTRAINT dependencies_pkey PRIMARY KEY (task_id, place),
+    CONSTRAINT name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 64)))
+);
+
+CREATE TABLE hostler.dependents (
+    task_id uuid NOT NULL,
+    policy dependency_policy NOT NULL,
+    open integer NOT NULL,
+    template boolean NOT NULL DEFAULT false,
+    stopped_by uuid,
+    cause uuid,
+    CONSTRAINT dependents_pkey PRIMARY KEY (task_id),
+    CONSTRAINT open_is_a_count CHECK ((open >= 0))
+) WITH (fillfactor=80);
 
 CREATE TABLE hostler.hosts (
     id uuid NOT NULL,
@@ -315,6 +345,8 @@ END)),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
 
+CREATE INDEX dependencies_on ON hostler.dependencies USING btree (depends_on, task_id);
+
 CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
 
 CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
@@ -375,6 +407,31 @@ BEGIN
             END,
             longest
         ) * (1 - jitter + jitter * dice) * interval '1 millisecond';
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.blocked_by(ended uuid)
+ RETURNS TABLE(blocked_task uuid, blocked_policy dependency_policy)
+ LANGUAGE sql
+ STABLE ROWS 10
+AS $function$
+    SELECT dependencies.task_id,
+        (SELECT policy FROM hostler.dependents WHERE dependents.task_id = dependencies.task_id)
+    FROM hostler.dependencies
+    WHERE dependencies.depends_on = ended AND NOT dependencies.waived
+        AND (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.task_id) = 'blocked'
+    OFFSET 0
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.cancel_dependents(doomed uuid[], bad uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE hostler.tasks
+    SET state = 'cancelled', version = version + 1, finished_at = now()
+    WHERE id = ANY (doomed) AND state IS NOT DISTINCT FROM 'blocked';
+    PERFORM hostler.note_causes(doomed, bad);
 END
 $function$;
 
@@ -445,6 +502,13 @@ BEGIN
         ) AS pending
         WHERE NOT queues.paused
             AND (claim_task.queues IS NULL OR queues.name = ANY (claim_task.queues))
+    ) AND NOT EXISTS (
+        SELECT
+        FROM hostler.log_cursors
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        JOIN hostler.queues ON queues.name = log_cursors.queue
+        WHERE log_lanes.head > log_cursors.taken AND NOT queues.paused
+            AND (claim_task.queues IS NULL OR queues.name = ANY (claim_task.queues))
     ) THEN
         RETURN;
     END IF;
@@ -458,6 +522,7 @@ BEGIN
     SET lease_ends_at = greatest(held.lease_ends_at, EXCLUDED.lease_ends_at)
     RETURNING held.id, held.lease_ends_at INTO holder, until;
 
+    PERFORM hostler.track_next(claim_task.queues);
     -- As sql/queries/tasks/claim.sql, for one agent.
     RETURN QUERY
     WITH candidate AS MATERIALIZED (
@@ -499,6 +564,28 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.close_dependencies(ended uuid[], became task_state[])
+ RETURNS uuid[]
+ LANGUAGE sql
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+    WITH done AS (
+        UPDATE hostler.dependents
+        SET open = dependents.open - closed.count
+        FROM (
+            SELECT blocked_task, count(*)::integer AS count
+            FROM unnest(ended, became) AS one (id, state)
+            CROSS JOIN LATERAL hostler.blocked_by(one.id)
+            WHERE hostler.dependency_is_done(blocked_policy, one.state)
+            GROUP BY blocked_task
+        ) AS closed
+        WHERE dependents.task_id = closed.blocked_task
+        RETURNING dependents.task_id, dependents.open
+    )
+    SELECT array_agg(task_id) FROM done WHERE open = 0
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.complete_task(task_id uuid, output jsonb DEFAULT 'null'::jsonb, attempt integer DEFAULT NULL::integer, agent_name text DEFAULT NULL::text, control_agent text DEFAULT 'external'::text)
  RETURNS boolean
  LANGUAGE sql
@@ -509,6 +596,159 @@ AS $function$
         task_id, attempt, agent_name, control_agent, 'completed', coalesce(output, 'null'),
         NULL, NULL, NULL
     )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.count_open(waiting uuid[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    UPDATE hostler.dependents
+    SET open = (
+        SELECT count(*)
+        FROM hostler.dependencies
+        WHERE dependencies.task_id = dependents.task_id AND NOT dependencies.waived
+            AND NOT hostler.dependency_is_done(
+                dependents.policy, hostler.dependency_state(dependencies.depends_on)
+            )
+    )
+    WHERE task_id = ANY (waiting)
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.dependencies_ended(ended uuid[], became task_state[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    bad uuid[] := ARRAY(
+        SELECT id FROM unnest(ended, became) AS one (id, state) WHERE state <> 'completed'
+    );
+    doomed uuid[] := '{}';
+    held uuid[];
+    before uuid[];
+    ready uuid[];
+BEGIN
+    LOOP
+        IF bad <> '{}' THEN
+            doomed := hostler.doomed_by(bad);
+        END IF;
+        held := hostler.lock_dependents(ended || doomed);
+        -- What is locked stays as it is, but until it was, tasks may have come and gone.
+        EXIT WHEN doomed = '{}' OR held = before;
+        before := held;
+    END LOOP;
+    IF held = '{}' THEN
+        RETURN;
+    END IF;
+    ready := hostler.close_dependencies(ended, became);
+    IF doomed <> '{}' THEN
+        -- Its trigger comes back here for those that depend on these and go on without them.
+        PERFORM hostler.cancel_dependents(doomed, bad);
+    END IF;
+    IF ready IS NOT NULL THEN
+        PERFORM hostler.unblock(ready);
+    END IF;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.dependencies_retried(again uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    held uuid[] := hostler.lock_dependents(again);
+BEGIN
+    IF held <> '{}' THEN
+        PERFORM hostler.count_open(ARRAY(
+            SELECT task_id FROM hostler.dependents WHERE task_id = ANY (held) AND policy = 'run'
+        ));
+    END IF;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.dependency_is_done(policy dependency_policy, state task_state)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT state = 'completed' OR (policy = 'run' AND state IN ('failed', 'cancelled'))
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.dependency_results(wanted uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+    WITH limits (most) AS (VALUES (4194304)),
+    found AS MATERIALIZED (
+        SELECT dependencies.name,
+            jsonb_build_object(
+                'id', 'tsk_' || replace(dependencies.depends_on::text, '-', ''),
+                'state', hostler.dependency_state(dependencies.depends_on),
+                'output', coalesce(
+                    (SELECT output FROM hostler.task_results AS kept
+                    WHERE kept.task_id = dependencies.depends_on),
+                    (SELECT ended.output
+                    FROM hostler.log_tasks AS entry
+                    JOIN hostler.log_ends AS ended
+                        ON ended.lane = entry.lane AND ended.number = entry.number
+                    WHERE entry.id = dependencies.depends_on)
+                ),
+                'error',
+                (SELECT jsonb_build_object('class', class, 'message', message)
+                FROM hostler.attempts
+                WHERE attempts.task_id = dependencies.depends_on AND outcome = 'failed'
+                ORDER BY attempt DESC
+                LIMIT 1)
+            ) AS result
+        FROM hostler.dependencies
+        WHERE dependencies.task_id = wanted AND dependencies.used
+    ),
+    size AS (
+        SELECT coalesce(sum(octet_length(result::text)), 0) AS bytes FROM found
+    )
+    SELECT jsonb_build_object(
+        'deps', CASE WHEN bytes <= most
+            THEN (SELECT coalesce(jsonb_object_agg(name, result), '{}') FROM found) END,
+        'bytes', bytes, 'most', most
+    )
+    FROM size, limits
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.dependency_state(wanted uuid)
+ RETURNS task_state
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce(
+        (SELECT tasks.state FROM hostler.tasks WHERE tasks.id = wanted),
+        (
+            SELECT 'completed'::hostler.task_state
+            FROM hostler.log_tasks AS entry
+            JOIN hostler.log_ends AS ended
+                ON ended.lane = entry.lane AND ended.number = entry.number
+            WHERE entry.id = wanted AND NOT ended.moved
+        )
+    )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.doomed_by(bad uuid[])
+ RETURNS uuid[]
+ LANGUAGE sql
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+    WITH RECURSIVE doomed (id) AS (
+        SELECT blocked_task
+        FROM unnest(bad) AS began (id) CROSS JOIN LATERAL hostler.blocked_by(began.id)
+        WHERE blocked_policy = 'cancel'
+        UNION
+        SELECT blocked_task
+        FROM doomed CROSS JOIN LATERAL hostler.blocked_by(doomed.id)
+        WHERE blocked_policy = 'cancel'
+    )
+    SELECT coalesce(array_agg(id), '{}') FROM doomed
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.end_external_attempt(task_id uuid, attempt integer, agent_name text, control_agent text, outcome attempt_outcome, output jsonb, message text, detail jsonb, reason text)
@@ -762,6 +1002,17 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.forget_dependencies()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    DELETE FROM hostler.dependents WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    DELETE FROM hostler.dependencies WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.heartbeat(agent_name text, control_agent text DEFAULT 'external'::text, lease interval DEFAULT '00:01:00'::interval)
  RETURNS TABLE(task_id uuid, attempt integer, cancel_requested boolean, lease_ends_at timestamp with time zone)
  LANGUAGE plpgsql
@@ -786,6 +1037,126 @@ BEGIN
     FROM hostler.tasks
     WHERE host_id = holder AND state IN ('running', 'awaiting_input')
     ORDER BY id;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.held_by(wanted uuid)
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+    SELECT depends_on
+    FROM hostler.dependencies
+    WHERE task_id = wanted AND NOT waived AND NOT hostler.is_hopeful(
+        (SELECT policy FROM hostler.dependents WHERE task_id = wanted),
+        hostler.dependency_state(dependencies.depends_on)
+    )
+    ORDER BY place
+    LIMIT 1
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.is_awaited(wanted uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM hostler.dependencies
+        JOIN hostler.tasks ON tasks.id = dependencies.task_id
+        WHERE dependencies.depends_on = wanted
+            AND tasks.state NOT IN ('completed', 'failed', 'cancelled')
+    )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.is_hopeful(policy dependency_policy, state task_state)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT state IS NOT NULL
+        AND (state NOT IN ('failed', 'cancelled') OR hostler.dependency_is_done(policy, state))
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.lock_dependencies(wanted uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM id FROM hostler.tasks
+    WHERE id = ANY (wanted)
+        AND state IS DISTINCT FROM 'blocked' AND state IS DISTINCT FROM 'completed'
+    ORDER BY id
+    FOR SHARE;
+    PERFORM id FROM hostler.tasks
+    WHERE id = ANY (wanted) AND state IS DISTINCT FROM 'completed'
+    ORDER BY id
+    FOR SHARE;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.lock_dependents(ended uuid[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+DECLARE
+    touched uuid[] := ARRAY(
+        SELECT DISTINCT blocked_task
+        FROM unnest(ended) AS one (id) CROSS JOIN LATERAL hostler.blocked_by(one.id)
+        ORDER BY blocked_task
+    );
+BEGIN
+    PERFORM id FROM hostler.tasks
+    WHERE id = ANY (touched) AND state IS NOT DISTINCT FROM 'blocked'
+    ORDER BY id
+    FOR NO KEY UPDATE;
+    RETURN touched;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.note_causes(doomed uuid[], bad uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+BEGIN
+    UPDATE hostler.dependents
+    SET cause = CASE WHEN cardinality(bad) = 1 THEN bad[1] END,
+        stopped_by = (
+            SELECT dependencies.depends_on
+            FROM hostler.dependencies
+            WHERE dependencies.task_id = dependents.task_id AND NOT dependencies.waived
+                AND (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on)
+                    IN ('failed', 'cancelled')
+            ORDER BY dependencies.place
+            LIMIT 1
+        )
+    WHERE task_id = ANY (doomed);
+    IF cardinality(bad) = 1 THEN
+        RETURN;
+    END IF;
+    -- Each has one that stopped it, so following these from `bad` on meets each once.
+    WITH RECURSIVE stopped (id, cause) AS (
+        SELECT id, id FROM unnest(bad) AS began (id)
+        UNION
+        SELECT next.id, stopped.cause
+        FROM stopped CROSS JOIN LATERAL (
+            SELECT dependencies.task_id
+            FROM hostler.dependencies
+            WHERE dependencies.depends_on = stopped.id AND stopped.id = (
+                SELECT stopped_by FROM hostler.dependents
+                WHERE dependents.task_id = dependencies.task_id
+            )
+            OFFSET 0
+        ) AS next (id)
+    )
+    UPDATE hostler.dependents
+    SET cause = stopped.cause
+    FROM stopped
+    WHERE dependents.task_id = stopped.id AND stopped.id <> stopped.cause;
 END
 $function$;
 
@@ -938,6 +1309,41 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.release_dependent(wanted uuid)
+ RETURNS TABLE(released_from task_state, released_to task_state, released_queue text, waived_count integer, still_open integer)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    SELECT state, queue, 0, 0 INTO released_from, released_queue, waived_count, still_open
+    FROM hostler.tasks WHERE id = wanted FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF released_from = 'blocked' THEN
+        UPDATE hostler.dependencies
+        SET waived = true
+        WHERE task_id = wanted AND NOT waived
+            AND NOT hostler.is_hopeful(
+                (SELECT policy FROM hostler.dependents WHERE task_id = wanted),
+                hostler.dependency_state(dependencies.depends_on)
+            );
+        GET DIAGNOSTICS waived_count = ROW_COUNT;
+        IF waived_count > 0 THEN
+            PERFORM hostler.count_open(ARRAY[wanted]);
+        END IF;
+        still_open := coalesce(
+            (SELECT open FROM hostler.dependents WHERE task_id = wanted), 0
+        );
+        IF still_open = 0 THEN
+            PERFORM hostler.unblock(ARRAY[wanted]);
+        END IF;
+    END IF;
+    SELECT state INTO released_to FROM hostler.tasks WHERE id = wanted;
+    RETURN NEXT;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.release_task(task_id uuid, reason text, attempt integer DEFAULT NULL::integer, agent_name text DEFAULT NULL::text, control_agent text DEFAULT 'external'::text)
  RETURNS boolean
  LANGUAGE sql
@@ -948,6 +1354,25 @@ AS $function$
         task_id, attempt, agent_name, control_agent, 'released', NULL,
         NULL, NULL, coalesce(reason, 'its agent put it back')
     )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.retry_waits()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM hostler.dependents WHERE task_id = NEW.id) THEN
+        PERFORM hostler.lock_dependencies(
+            ARRAY(SELECT depends_on FROM hostler.dependencies WHERE task_id = NEW.id)
+        );
+        PERFORM hostler.count_open(ARRAY[NEW.id]);
+        UPDATE hostler.dependents SET stopped_by = NULL, cause = NULL WHERE task_id = NEW.id;
+        IF (SELECT open > 0 FROM hostler.dependents WHERE task_id = NEW.id) THEN
+            NEW.state := 'blocked';
+        END IF;
+    END IF;
+    RETURN NEW;
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.task_fields(task jsonb, OUT queue text, OUT kind text, OUT input jsonb, OUT priority numeric, OUT run_at timestamp with time zone, OUT delay interval, OUT max_attempts numeric, OUT timeout interval, OUT idempotency_key text)
@@ -1014,6 +1439,55 @@ AS $function$
         tasks.finished_at
     FROM hostler.tasks
     WHERE tasks.id = task_result.task_id
+    UNION ALL
+    SELECT record.state::text, record.output, NULL, record.finished_at
+    FROM hostler.log_records AS record
+    WHERE record.id = task_result.task_id
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.tell_dependents()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    wanted uuid[] := ARRAY(
+        SELECT id FROM after WHERE state IN ('completed', 'failed', 'cancelled')
+    );
+    ended uuid[];
+    became hostler.task_state[];
+    again uuid[];
+BEGIN
+    IF wanted <> '{}'
+        AND EXISTS (SELECT FROM hostler.dependencies WHERE depends_on = ANY (wanted))
+    THEN
+        -- EXCEPT, because a join could be planned for one row and then meet thousands.
+        SELECT array_agg(id), array_agg(state) INTO ended, became
+        FROM (
+            SELECT id, state FROM after WHERE state IN ('completed', 'failed', 'cancelled')
+            EXCEPT
+            SELECT id, state FROM before
+        ) AS one;
+        IF ended IS NOT NULL THEN
+            PERFORM hostler.dependencies_ended(ended, became);
+        END IF;
+    END IF;
+    wanted := ARRAY(SELECT id FROM before WHERE state IN ('failed', 'cancelled'));
+    IF wanted <> '{}'
+        AND EXISTS (SELECT FROM hostler.dependencies WHERE depends_on = ANY (wanted))
+    THEN
+        SELECT array_agg(id) INTO again
+        FROM (
+            SELECT id FROM before WHERE state IN ('failed', 'cancelled')
+            EXCEPT
+            SELECT id FROM after WHERE state IN ('failed', 'cancelled')
+        ) AS one;
+        IF again IS NOT NULL THEN
+            PERFORM hostler.dependencies_retried(again);
+        END IF;
+    END IF;
+    RETURN NULL;
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.track(ids uuid[], agents text[] DEFAULT NULL::text[])
@@ -1093,6 +1567,93 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.track_next(queues text[])
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    next record;
+    ahead boolean;
+BEGIN
+    SELECT log_cursors.lane, log_cursors.queue, waiting.number, waiting.id INTO next
+    FROM hostler.log_cursors
+    JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+    JOIN hostler.queues ON queues.name = log_cursors.queue
+    CROSS JOIN LATERAL (
+        SELECT entry.number, entry.id
+        FROM hostler.log_tasks AS entry
+        WHERE entry.lane = log_cursors.lane AND entry.number > log_cursors.taken
+            AND NOT EXISTS (
+                SELECT FROM hostler.log_ends AS ended
+                WHERE ended.lane = entry.lane AND ended.number = entry.number
+            )
+        ORDER BY entry.number
+        LIMIT 1
+    ) AS waiting
+    WHERE log_lanes.head > log_cursors.taken AND NOT queues.paused
+        AND (track_next.queues IS NULL OR queues.name = ANY (track_next.queues))
+    ORDER BY waiting.id
+    LIMIT 1
+    FOR UPDATE OF log_cursors SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT best.priority > 0 OR best.priority = 0 AND best.id < next.id INTO ahead
+    FROM (
+        SELECT tasks.priority, tasks.id
+        FROM hostler.queues
+        CROSS JOIN LATERAL (
+            SELECT tasks.priority, tasks.id
+            FROM hostler.tasks
+            WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+            ORDER BY tasks.priority DESC, tasks.id
+            LIMIT 1
+        ) AS tasks
+        WHERE NOT queues.paused
+            AND (track_next.queues IS NULL OR queues.name = ANY (track_next.queues))
+    ) AS best
+    ORDER BY best.priority DESC, best.id
+    LIMIT 1;
+    IF ahead OR hostler.track(ARRAY[next.id]) = 0 THEN
+        RETURN NULL;
+    END IF;
+    UPDATE hostler.log_cursors SET taken = next.number
+    WHERE lane = next.lane AND taken < next.number;
+    RETURN next.id;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.unblock(ready uuid[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    UPDATE hostler.tasks
+    SET state = CASE WHEN run_at > now() THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
+        run_at = greatest(run_at, now()), version = version + 1
+    WHERE id = ANY (ready) AND state IS NOT DISTINCT FROM 'blocked'
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.waits_for(wanted uuid, most integer)
+ RETURNS uuid[]
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+    SELECT ARRAY(
+        SELECT depends_on
+        FROM hostler.dependencies
+        WHERE task_id = wanted AND NOT waived AND NOT hostler.dependency_is_done(
+            (SELECT policy FROM hostler.dependents WHERE task_id = wanted),
+            hostler.dependency_state(dependencies.depends_on)
+        )
+        ORDER BY place
+        LIMIT most
+    )
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.wake_hosts(wake boolean)
  RETURNS void
  LANGUAGE plpgsql
@@ -1113,11 +1674,71 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.wire_dependents(made uuid[])
+ RETURNS TABLE(wired_task uuid, wired_state task_state, missing uuid)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    bad uuid[];
+    doomed uuid[];
+BEGIN
+    PERFORM hostler.lock_dependencies(
+        ARRAY(SELECT DISTINCT depends_on FROM hostler.dependencies WHERE task_id = ANY (made))
+    );
+    RETURN QUERY
+        SELECT dependencies.task_id, NULL::hostler.task_state, dependencies.depends_on
+        FROM hostler.dependencies
+        WHERE dependencies.task_id = ANY (made)
+            AND hostler.dependency_state(dependencies.depends_on) IS NULL;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM hostler.count_open(made);
+    bad := ARRAY(
+        SELECT DISTINCT dependencies.depends_on
+        FROM hostler.dependencies
+        WHERE dependencies.task_id = ANY (made)
+            AND (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on)
+                IN ('failed', 'cancelled')
+    );
+    IF bad <> '{}' THEN
+        -- Only new ones: others that depend on these had their turn when they ended.
+        doomed := ARRAY(
+            SELECT dependents.task_id
+            FROM hostler.dependents
+            WHERE dependents.task_id = ANY (made) AND dependents.policy = 'cancel' AND EXISTS (
+                SELECT FROM hostler.dependencies
+                WHERE dependencies.task_id = dependents.task_id
+                    AND (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.depends_on)
+                        IN ('failed', 'cancelled')
+            )
+        );
+        doomed := ARRAY(
+            SELECT unnest(doomed) UNION SELECT unnest(hostler.doomed_by(doomed))
+        );
+        PERFORM hostler.cancel_dependents(doomed, bad);
+    END IF;
+    PERFORM hostler.unblock(
+        ARRAY(SELECT task_id FROM hostler.dependents WHERE task_id = ANY (made) AND open = 0)
+    );
+    RETURN QUERY
+        SELECT tasks.id, tasks.state, NULL::uuid
+        FROM hostler.tasks
+        WHERE tasks.state IS DISTINCT FROM 'blocked' AND tasks.id = ANY (
+            made || doomed
+            || ARRAY(SELECT task_id FROM hostler.dependencies WHERE depends_on = ANY (doomed))
+        );
+END
+$function$;
+
 CREATE TRIGGER tasks_begin BEFORE INSERT ON tasks FOR EACH ROW WHEN ((new.state <> ALL (ARRAY['blocked'::task_state, 'scheduled'::task_state, 'pending'::task_state])) OR new.version <> 1 OR new.attempt <> 0) EXECUTE FUNCTION refuse_task_step();
 
 CREATE TRIGGER tasks_end BEFORE DELETE ON tasks FOR EACH ROW WHEN (old.state <> ALL (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state])) EXECUTE FUNCTION refuse_task_step();
 
 CREATE TRIGGER tasks_forget AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_tasks();
+
+CREATE TRIGGER tasks_forget_dependencies AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_dependencies();
 
 CREATE TRIGGER tasks_forget_keys AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_keys();
 
@@ -1125,17 +1746,21 @@ CREATE TRIGGER tasks_record_new AFTER INSERT ON tasks REFERENCING NEW TABLE AS m
 
 CREATE TRIGGER tasks_record_steps AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_task_steps();
 
+CREATE TRIGGER tasks_retry_waits BEFORE UPDATE ON tasks FOR EACH ROW WHEN ((old.state = ANY (ARRAY['failed'::task_state, 'cancelled'::task_state])) AND (new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state]))) EXECUTE FUNCTION retry_waits();
+
 CREATE TRIGGER tasks_step BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.id <> old.id OR new.version <> (old.version + (new.state <> old.state)::integer) OR new.attempt <> (old.attempt + (old.state = 'pending'::task_state AND new.state = 'running'::task_state)::integer) OR new.state <> old.state AND NOT
         CASE old.state
-            WHEN 'blocked'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'cancelled'::task_state])
+            WHEN 'blocked'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state, 'cancelled'::task_state])
             WHEN 'scheduled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'cancelled'::task_state])
             WHEN 'pending'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'cancelled'::task_state, 'scheduled'::task_state])
             WHEN 'running'::task_state THEN new.state = ANY (ARRAY['awaiting_input'::task_state, 'completed'::task_state, 'scheduled'::task_state, 'failed'::task_state, 'pending'::task_state, 'cancelled'::task_state])
             WHEN 'awaiting_input'::task_state THEN new.state = ANY (ARRAY['running'::task_state, 'scheduled'::task_state, 'failed'::task_state, 'pending'::task_state, 'cancelled'::task_state])
-            WHEN 'failed'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state])
-            WHEN 'cancelled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state])
+            WHEN 'failed'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state, 'blocked'::task_state])
+            WHEN 'cancelled'::task_state THEN new.state = ANY (ARRAY['pending'::task_state, 'scheduled'::task_state, 'blocked'::task_state])
             ELSE false
         END) EXECUTE FUNCTION refuse_task_step();
+
+CREATE TRIGGER tasks_tell_dependents AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION tell_dependents();
 
 CREATE SEQUENCE hostler.feed_position MINVALUE 1 START 1;
 

@@ -308,6 +308,7 @@ fn assignment() -> Assignment {
         queue: "q".parse().unwrap(),
         kind: "k".to_owned(),
         input: json!({"a": 1}),
+        results: None,
         timeout: None,
         waited: Duration::ZERO,
         entry: None,

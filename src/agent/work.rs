@@ -215,6 +215,7 @@ mod tests {
             queue: "q".parse().unwrap(),
             kind: String::new(),
             input: Value::Null,
+            results: None,
             timeout: None,
             waited: Duration::ZERO,
             entry: None,

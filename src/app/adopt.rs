@@ -114,9 +114,11 @@ pub(super) async fn adopt(
                 adoption.keep(epoch, kept, left, work);
             }
             Verdict::Settle(hold) => {
-                let fleet = left.note.ok().and_then(|note| fleet_of(settings, &note)).cloned();
+                let Ok(note) = left.note else { continue };
+                let fleet = fleet_of(settings, &note).cloned();
                 if let Some((one, fleet)) = ours.remove(&hold).zip(fleet) {
-                    let Resumed { assignment, ran } = one;
+                    let Resumed { mut assignment, ran } = one;
+                    assignment.agent = note.agent;
                     adoption.resumed.push((assignment.clone(), ran));
                     adoption.outcomes.push(Finished { process: kept.process, assignment, fleet });
                 }
@@ -168,6 +170,11 @@ impl Adoption {
     fn keep(&mut self, epoch: u64, kept: Kept, left: Left, work: Vec<Resumed>) {
         // What has no note was not kept.
         let Ok(note) = left.note else { return };
+        let mut work = work;
+        for one in &mut work {
+            // Of a plain task that left the log in its hands the database does not know whose they are.
+            one.assignment.agent = note.agent.clone();
+        }
         self.resumed.extend(work.iter().map(|one| (one.assignment.clone(), one.ran)));
         let adopted = Adopted {
             process: kept.process,

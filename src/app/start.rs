@@ -138,6 +138,7 @@ pub async fn start(
         terms: Arc::new(settings.queue_terms()),
         poll: settings.tasks.poll,
         settle_buffer: settings.tasks.settle_buffer as usize,
+        max_input: settings.tasks.max_input,
         notices,
         events: EventsHandle::start(),
         metrics: metrics.clone(),

@@ -88,8 +88,18 @@ impl Client {
 
     /// Sends `body` to `path`.
     pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Outcome<Reply> {
+        self.post_within(path, body, Duration::ZERO).await
+    }
+
+    /// Sends `body` to `path`, which may take so much longer to answer.
+    pub(super) async fn post_within(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        wait: Duration,
+    ) -> Outcome<Reply> {
         let body = serde_json::to_vec(body).map_err(io::Error::from)?;
-        self.ask(Method::POST, path, Some(body), Duration::ZERO).await
+        self.ask(Method::POST, path, Some(body), wait).await
     }
 
     /// Puts `body` to `path`.

@@ -12,6 +12,7 @@
 //! | attempt | one execution of a task, numbered; the number is the fencing token |
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | dependency | a task that another waits for: see [`graph`] |
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | schedule | what submits a task at each of its times: see [`schedule`] |
@@ -27,6 +28,7 @@ pub mod dispatch;
 mod entry;
 pub mod feed;
 pub mod fleet;
+pub mod graph;
 pub mod heartbeat;
 mod ids;
 pub mod leadership;
@@ -37,6 +39,7 @@ pub mod restart;
 pub mod retry;
 pub mod schedule;
 pub mod task;
+pub mod template;
 pub mod unique;
 
 pub use entry::{ClaimId, Entry, Lane};

@@ -13,6 +13,7 @@ use super::{
     AgentName, Attempt, FleetName, Generation, HostId, QueueName, TaskId,
     agent::AgentState,
     fleet::Protocol,
+    graph::DependencyPolicy,
     restart::millis,
     retry::{QueueTerms, RetryTerms},
     task::{FailureClass, TaskState},
@@ -66,6 +67,16 @@ pub struct TaskRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// The tasks that it depends on, in the order of its submit: the first thousand.
+    pub depends_on: Vec<TaskId>,
+    /// Those of them that it still waits for, while it is blocked: the first thousand.
+    pub waits_for: Vec<TaskId>,
+    /// Why it is blocked, or was cancelled for a task that it depends on.
+    pub blocked_reason: Option<String>,
+    /// What becomes of it when one of these fails; `null` if it depends on none.
+    pub on_dependency_failure: Option<DependencyPolicy>,
+    /// Whether its input is a template over their results.
+    pub template: bool,
 }
 
 /// Who says how long an attempt of a task may run.
@@ -182,6 +193,60 @@ pub enum SubmitOutcome {
     Existing,
     /// It was there already, and took over what the submit says.
     Replaced,
+}
+
+/// A task and those that are connected with it by dependencies, over any number of steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GraphRecord {
+    /// The task that was asked for.
+    pub task: TaskId,
+    /// The tasks, oldest first: each after those that it depends on.
+    pub nodes: Vec<GraphNode>,
+    /// The dependencies between them.
+    pub edges: Vec<GraphEdge>,
+    /// Whether there are more tasks than are told.
+    pub truncated: bool,
+}
+
+/// How much of a graph is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraphExtent {
+    /// The task, up to so many that it depends on, and up to so many that depend on it.
+    Near(u32),
+    /// Up to so many tasks that are connected with it over any number of steps, the nearest first.
+    All(u32),
+}
+
+/// A task of a graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GraphNode {
+    /// Its id.
+    pub id: TaskId,
+    /// Its queue.
+    pub queue: QueueName,
+    /// What kind of task it is.
+    pub kind: String,
+    /// Where it is in its life.
+    pub state: TaskState,
+    /// What becomes of it when a task fails that it depends on; `null` if it depends on none.
+    pub on_dependency_failure: Option<DependencyPolicy>,
+    /// How many tasks it still waits for, while it is blocked.
+    pub open: Option<u32>,
+    /// The dependency for which it was cancelled.
+    pub stopped_by: Option<TaskId>,
+}
+
+/// A dependency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphEdge {
+    /// The task that is waited for.
+    pub from: TaskId,
+    /// The task that waits.
+    pub to: TaskId,
+    /// What the one that waits calls the other.
+    pub name: String,
+    /// Whether an operator let it go on without the other.
+    pub waived: bool,
 }
 
 /// A page of a listing.

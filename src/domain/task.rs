@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, Entry, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, Entry, QueueName, ScheduleName, TaskId, graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
 };
+
+mod failure;
+
+pub use failure::FailureClass;
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,8 +106,10 @@ impl std::str::FromStr for TaskState {
 /// What can happen to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskEvent {
-    /// The last task it waited for is completed.
+    /// It waits for no other task any more.
     Unblocked,
+    /// The same, before its time has come.
+    UnblockedEarly,
     /// Its time has come.
     Due,
     /// A host took it: a new attempt begins.
@@ -124,6 +130,8 @@ pub enum TaskEvent {
     Cancelled,
     /// Somebody asked for another try by hand.
     Retried,
+    /// The same, while a task that it depends on is not done.
+    RetriedEarly,
     /// It is to run, but later: its submit was replaced by one with a later time, or it is one of
     /// many that are retried by hand at a rate.
     Deferred,
@@ -131,8 +139,9 @@ pub enum TaskEvent {
 
 impl TaskEvent {
     /// Every event.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Unblocked,
+        Self::UnblockedEarly,
         Self::Due,
         Self::Claimed,
         Self::Completed,
@@ -143,6 +152,7 @@ impl TaskEvent {
         Self::InputGiven,
         Self::Cancelled,
         Self::Retried,
+        Self::RetriedEarly,
         Self::Deferred,
     ];
 }
@@ -167,6 +177,7 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
     use TaskState as S;
     Ok(match (state, event) {
         (S::Blocked, E::Unblocked) | (S::Scheduled, E::Due) => S::Pending,
+        (S::Blocked, E::UnblockedEarly) => S::Scheduled,
         (S::Pending, E::Claimed) | (S::AwaitingInput, E::InputGiven) => S::Running,
         (S::Running, E::InputAsked) => S::AwaitingInput,
         (S::Running, E::Completed) => S::Completed,
@@ -177,65 +188,10 @@ pub const fn step(state: TaskState, event: TaskEvent) -> Result<TaskState, Illeg
             S::Cancelled
         }
         (S::Failed | S::Cancelled, E::Retried) => S::Pending,
+        (S::Failed | S::Cancelled, E::RetriedEarly) => S::Blocked,
         (S::Pending | S::Failed | S::Cancelled, E::Deferred) => S::Scheduled,
         (state, event) => return Err(IllegalStep { state, event }),
     })
-}
-
-/// Why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// The process ended before or instead of an answer: a status other than 0, or a signal.
-    Exit,
-    /// The agent answered that the task failed.
-    Task,
-    /// The attempt took longer than its limit.
-    Timeout,
-    /// The agent showed no life for longer than its limit.
-    Stale,
-    /// The process could not be started.
-    Spawn,
-    /// The agent broke the protocol: garbage, an overlong line, an unreadable result.
-    Protocol,
-    /// The host that ran it is gone.
-    HostLost,
-    /// A fault of Hostler itself.
-    Internal,
-}
-
-impl FailureClass {
-    /// Every class.
-    pub const ALL: [Self; 8] = [
-        Self::Exit,
-        Self::Task,
-        Self::Timeout,
-        Self::Stale,
-        Self::Spawn,
-        Self::Protocol,
-        Self::HostLost,
-        Self::Internal,
-    ];
-
-    /// The word used in SQL, in the API and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Task => "task",
-            Self::Timeout => "timeout",
-            Self::Stale => "stale",
-            Self::Spawn => "spawn",
-            Self::Protocol => "protocol",
-            Self::HostLost => "host_lost",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// How one attempt ended.
@@ -311,6 +267,9 @@ pub struct NewTask {
 /// A task without terms is the common one; whatever reads this asks first whether there are any.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
+    /// Where it stands among the tasks that wait for each other. One that has a name here may be
+    /// waited for, and so is not plain.
+    pub graph: graph::Node,
     /// What differs from how its queue tries failed attempts again.
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
@@ -355,6 +314,9 @@ pub struct Assignment {
     pub kind: String,
     /// The input.
     pub input: Value,
+    /// The results of what it depends on, if the input is a template over them. Whoever hands the
+    /// attempt out fills it in.
+    pub results: Option<Box<graph::Results>>,
     /// How long it may run; the fleet's limit where absent.
     pub timeout: Option<Duration>,
     /// How long it had been ready when it was claimed.

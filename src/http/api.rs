@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::{
     HostId,
+    graph::DependencyPolicy,
     task::TaskState,
     unique::{KeyPart, OnConflict},
 };
@@ -83,6 +84,18 @@ pub struct TaskBody {
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// What other tasks of the submit call it.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The tasks that it waits for, by their `ref` or their id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// What becomes of it when one of these fails: `cancel` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_dependency_failure: Option<DependencyPolicy>,
+    /// Whether its input is a template over their results.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub template: bool,
     /// It is to be the only one of its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<UniqueBody>,

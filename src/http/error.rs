@@ -188,6 +188,9 @@ impl ResponseError for ApiError {
 impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         match &error {
+            QueueError::UnknownDependency { .. } | QueueError::Unstorable { .. } => {
+                Self::new(Kind::Invalid, error.to_string())
+            }
             QueueError::UnknownTask { .. }
             | QueueError::UnknownQueue { .. }
             | QueueError::UnknownSchedule { .. } => Self::new(Kind::NotFound, error.to_string()),

@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         Self { at, object, known: Vec::new(), errors }
     }
 
+    /// Where the object stands; empty for the body itself.
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+
     /// The full name of a field.
     pub(super) fn path(&self, name: &str) -> String {
         if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
@@ -106,6 +111,44 @@ impl<'a> Fields<'a> {
             Ok(()) => Some(text),
             Err(detail) => {
                 self.wrong(name, detail);
+                None
+            }
+        }
+    }
+
+    /// Takes an array of texts of 1 to `max` characters, none of them a control character.
+    pub(super) fn texts(&mut self, name: &'static str, max: usize) -> Vec<String> {
+        let items = match self.take(name) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                self.wrong(name, format!("must be an array of strings, not {}", kind_of(&other)));
+                return Vec::new();
+            }
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for (nth, item) in items.into_iter().enumerate() {
+            let wrong = match item {
+                Value::String(text) => match check_text(&text, max) {
+                    Ok(()) => {
+                        texts.push(text);
+                        continue;
+                    }
+                    Err(detail) => detail,
+                },
+                other => format!("must be a string, not {}", kind_of(&other)),
+            };
+            self.wrong(&format!("{name}[{nth}]"), wrong);
+        }
+        texts
+    }
+
+    /// Takes true or false.
+    pub(super) fn boolean(&mut self, name: &'static str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(value) => Some(value),
+            other => {
+                self.wrong(name, format!("must be true or false, not {}", kind_of(&other)));
                 None
             }
         }

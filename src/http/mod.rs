@@ -124,8 +124,10 @@ fn routes() -> Vec<Row> {
         ("/api/v1/tasks/{id}", vec![get(tasks::show)]),
         ("/api/v1/tasks/{id}/attempts", vec![get(tasks::attempts)]),
         ("/api/v1/tasks/{id}/events", vec![get(tasks::events)]),
+        ("/api/v1/tasks/{id}/graph", vec![get(tasks::graph)]),
         ("/api/v1/tasks/{id}/cancel", vec![post(tasks::cancel)]),
         ("/api/v1/tasks/{id}/retry", vec![post(tasks::retry)]),
+        ("/api/v1/tasks/{id}/release", vec![post(tasks::release)]),
         ("/api/v1/schedules", vec![get(schedules::list)]),
         (
             "/api/v1/schedules/{name}",

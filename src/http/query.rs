@@ -15,7 +15,7 @@ use crate::{
     domain::{
         TaskId,
         feed::{FeedCursor, NoCursor},
-        record::TaskFilter,
+        record::{GraphExtent, TaskFilter},
         task::TaskState,
     },
     settings::parse_duration,
@@ -26,6 +26,12 @@ const DEFAULT_LIMIT: u32 = 50;
 
 /// The most tasks on a page.
 const MAX_LIMIT: u32 = 500;
+
+/// How many tasks of a graph are told where the caller does not say.
+const DEFAULT_GRAPH: u32 = 1_000;
+
+/// The most tasks of a graph that are told.
+const MAX_GRAPH: u32 = 200_000;
 
 /// How many steps of the feed are told where the caller does not say, and the most.
 const DEFAULT_FEED: u32 = 100;
@@ -138,6 +144,17 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
         limit: query.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?,
         before: before.transpose()?,
     })
+}
+
+/// Reads how much of a graph is asked for.
+pub(super) fn extent(query: &str) -> Result<GraphExtent, ApiError> {
+    let query = Query::read(query, &["extent", "limit"])?;
+    let limit = query.number("limit", DEFAULT_GRAPH, 1, MAX_GRAPH)?;
+    match query.get("extent") {
+        None | Some("all") => Ok(GraphExtent::All(limit)),
+        Some("near") => Ok(GraphExtent::Near(limit)),
+        Some(_) => Err(bad("extent", &"must be `all` or `near`")),
+    }
 }
 
 /// Where in the feed to begin.
@@ -278,6 +295,15 @@ mod tests {
         assert_eq!(tail("tail=0&follow=true").unwrap(), Tail { lines: 0, follow: true });
         for query in ["tail=-1", "tail=x", "tail=100001", "follow=yes", "follow", "lines=3"] {
             assert!(!detail(tail(query)).is_empty(), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_extent_is_read() {
+        assert_eq!(extent("").unwrap(), GraphExtent::All(DEFAULT_GRAPH));
+        assert_eq!(extent("extent=near&limit=5").unwrap(), GraphExtent::Near(5));
+        for query in ["extent=far", "limit=0", "limit=200001", "depth=1"] {
+            assert!(!detail(extent(query)).is_empty(), "{query}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use self::graph::Asked;
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
@@ -12,13 +13,14 @@ use super::{
 };
 use crate::{
     domain::{
-        TaskId,
+        QueueName, TaskId,
         retry::AllQueueTerms,
         task::{NewTask, Terms},
     },
     settings,
 };
 
+mod graph;
 #[cfg(test)]
 mod tests;
 
@@ -77,8 +79,12 @@ pub(super) fn read(
         Value::Object(object) if object.contains_key("tasks") => {
             many(object, rules, &mut new_id, &mut errors).map(Submission::Many)
         }
-        Value::Object(object) => one(String::new(), object, rules, &mut new_id, &mut errors)
-            .map(|task| Submission::One(Box::new(task))),
+        Value::Object(object) => {
+            let (task, asked) = one(String::new(), object, rules, &mut new_id, &mut errors);
+            let mut tasks: Vec<_> = task.into_iter().collect();
+            graph::connect(&mut tasks, &[asked], &mut errors);
+            tasks.pop().map(|task| Submission::One(Box::new(task)))
+        }
         other => {
             errors.add("body", format!("must be an object, not {}", kind_of(&other)));
             None
@@ -138,26 +144,33 @@ fn all(
     errors: &mut Errors,
 ) -> Option<Vec<NewTask>> {
     let mut read = Vec::with_capacity(tasks.len());
+    let mut asked = Vec::with_capacity(tasks.len());
     for (nth, task) in tasks.into_iter().enumerate() {
         let at = format!("tasks[{nth}]");
-        match task {
-            Value::Object(object) => read.extend(one(at, object, rules, new_id, errors)),
-            other => errors.add(at, format!("must be an object, not {}", kind_of(&other))),
+        if let Value::Object(object) = task {
+            let (task, one_asked) = one(at, object, rules, new_id, errors);
+            read.extend(task);
+            asked.push(one_asked);
+        } else {
+            errors.add(at, format!("must be an object, not {}", kind_of(&task)));
+            asked.push(Asked::default());
         }
     }
+    graph::connect(&mut read, &asked, errors);
     Some(read)
 }
 
-/// Reads one task. Where a mistake is noted, what is returned has no meaning.
+/// Reads one task, and what it says of others. Where a mistake is noted, what is returned has no
+/// meaning.
 fn one(
     at: String,
     object: Map<String, Value>,
     rules: &Rules<'_>,
     new_id: &mut impl FnMut() -> TaskId,
     errors: &mut Errors,
-) -> Option<NewTask> {
+) -> (Option<NewTask>, Asked) {
     let mut task = Fields::new(at, object, errors);
-    let queue = task.parsed("queue").or_else(|| DEFAULT_QUEUE.parse().ok());
+    let queue: Option<QueueName> = task.parsed("queue").or_else(|| DEFAULT_QUEUE.parse().ok());
     let kind = task.text("kind", MAX_KIND).unwrap_or_else(|| DEFAULT_KIND.to_owned());
     let input = task.json("input", rules.tasks.max_input);
     let priority = task.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
@@ -170,10 +183,11 @@ fn one(
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let idempotency_key = key(&mut task, rules.header_key);
     let unique = unique::read(&mut task, &kind, &input);
+    let asked = Asked::take(&mut task);
     task.finish();
-    let queue = queue?;
+    let Some(queue) = queue else { return (None, asked) };
     let of_queue = rules.terms.of(&queue);
-    Some(NewTask {
+    let task = NewTask {
         id: new_id(),
         kind,
         input,
@@ -187,7 +201,8 @@ fn one(
         timeout,
         idempotency_key,
         terms: Terms { retry, unique, ..Terms::default() },
-    })
+    };
+    (Some(task), asked)
 }
 
 fn run_at(task: &mut Fields<'_>, now: Timestamp) -> Option<Timestamp> {

@@ -64,7 +64,8 @@ async fn many(state: &State, tasks: Vec<NewTask>) -> Answer {
     Ok(created(made > 0).json(SubmittedMany { items, created: made }))
 }
 
-/// Submits. A queue that is not there is a mistake in the body, and not a path that is not there.
+/// Submits. A queue or a task that is not there is a mistake in the body, and not a path that is not
+/// there.
 ///
 /// `field` gives the full name of a field of the task at a place.
 async fn accept(
@@ -78,6 +79,14 @@ async fn accept(
             let nth = queues.iter().position(|of_task| of_task == queue).unwrap_or(0);
             let detail = error.to_string();
             ApiError::invalid(vec![FieldError { field: field(nth, "queue"), detail }])
+        }
+        QueueError::UnknownDependency { position, nth, .. } => {
+            let field = field(*position, &format!("depends_on[{nth}]"));
+            ApiError::invalid(vec![FieldError { field, detail: error.to_string() }])
+        }
+        QueueError::Unstorable { position, field: name, .. } => {
+            let (field, detail) = (field(*position, name), error.to_string());
+            ApiError::invalid(vec![FieldError { field, detail }])
         }
         QueueError::NotUnique { rejected } => {
             let detail = match rejected.earlier {
@@ -128,6 +137,12 @@ pub(super) async fn events(state: Data<State>, request: HttpRequest) -> Answer {
     history(&state, id, items).await
 }
 
+pub(super) async fn graph(state: Data<State>, request: HttpRequest) -> Answer {
+    let extent = query::extent(request.query_string())?;
+    let id = query::path(&request, "id")?;
+    Ok(ok(&state.queue.graph(id, extent).await?))
+}
+
 /// Answers what there is of a task, if there is such a task.
 async fn history<T: Serialize>(state: &State, id: TaskId, items: Vec<T>) -> Answer {
     if items.is_empty() && state.queue.get(id).await?.is_none() {
@@ -144,6 +159,11 @@ pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Pa
 pub(super) async fn retry(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = bare(&state, &request, payload).await?;
     Ok(ok(&state.queue.retry(id).await?))
+}
+
+pub(super) async fn release(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let id = bare(&state, &request, payload).await?;
+    Ok(ok(&state.queue.release(id).await?))
 }
 
 /// The task of a request that says nothing more.

@@ -54,6 +54,7 @@ pub(super) mod sample {
             queue: "default".parse().unwrap(),
             kind: "review".into(),
             input,
+            results: None,
             timeout: None,
             waited: Duration::ZERO,
             entry: None,

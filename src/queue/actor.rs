@@ -66,6 +66,8 @@ pub(crate) struct Launch {
     pub(crate) terms: Arc<AllQueueTerms>,
     pub(crate) poll: Duration,
     pub(crate) settle_buffer: usize,
+    /// The largest input of a task, in bytes of JSON.
+    pub(crate) max_input: u64,
     pub(crate) notices: mpsc::Receiver<Notice>,
     pub(crate) events: EventsHandle,
     pub(crate) metrics: Arc<Metrics>,
@@ -100,6 +102,7 @@ pub(crate) struct QueueActor {
     pub(super) terms: Arc<AllQueueTerms>,
     pub(super) poll: Duration,
     pub(super) settle_buffer: usize,
+    pub(super) max_input: u64,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
     pub(super) events: EventsHandle,
     pub(super) metrics: Arc<Metrics>,
@@ -148,6 +151,7 @@ impl QueueActor {
             terms: launch.terms,
             poll: launch.poll,
             settle_buffer: launch.settle_buffer,
+            max_input: launch.max_input,
             notices: Some(launch.notices),
             events: launch.events,
             metrics: launch.metrics,
@@ -218,10 +222,7 @@ impl QueueActor {
         }
         for handout in self.dispatch.claimed(fleet, assignments) {
             match handout {
-                Handout::Give(assignment) => {
-                    let agent = assignment.agent.clone();
-                    self.give(&agent, vec![assignment], ctx);
-                }
+                Handout::Give(assignment) => self.hand_over(assignment, ctx),
                 Handout::PutBack(assignment) => self.put_back(&assignment, ctx),
             }
         }
@@ -303,7 +304,8 @@ impl QueueActor {
             self.uncertain = false;
             return;
         };
-        if self.claims_under_way > 0 {
+        // A submit may claim, too.
+        if self.claims_under_way > 0 || self.plain.is_appending() {
             ctx.run_later(RETRY.0, Self::put_back_strays);
             return;
         }

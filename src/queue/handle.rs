@@ -7,6 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
 use super::{
+    QueueError,
     actor::{Launch, QueueActor},
     messages::{
         CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, ReportTo, Standing,
@@ -15,18 +16,17 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, ScheduleName, TaskId,
+        QueueName, TaskId,
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
             Submitted, TaskFilter, TaskRecord,
         },
         retry::AllQueueTerms,
         task::{NewTask, TaskState},
-        unique::Rejected,
     },
     events::EventsHandle,
     store::{
-        Recovery, Store, StoreError, hosts, notify, queues,
+        Store, StoreError, hosts, notify, queues,
         tasks::{self, CancelAnswer, RetryAnswer},
     },
     telemetry::metrics::Metrics,
@@ -34,62 +34,6 @@ use crate::{
 
 /// How often a waiter looks for itself: the task may end on another host.
 const WAIT_LOOK: Duration = Duration::from_secs(1);
-
-/// What can go wrong, as far as a caller can do something about it.
-#[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// There is no such task.
-    #[error("there is no task {task}")]
-    UnknownTask {
-        /// The id that was asked for.
-        task: TaskId,
-    },
-    /// There is no such queue.
-    #[error("there is no queue `{queue}`; `hostler queue list` shows those there are")]
-    UnknownQueue {
-        /// The name that was asked for.
-        queue: QueueName,
-    },
-    /// There is no such schedule.
-    #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
-    UnknownSchedule {
-        /// The name that was asked for.
-        schedule: ScheduleName,
-    },
-    /// The task is in a state where that can't be done.
-    #[error("task {task} is {state}: {what}")]
-    WrongState {
-        /// The task.
-        task: TaskId,
-        /// Where it is.
-        state: TaskState,
-        /// What can't be done, and what can.
-        what: &'static str,
-    },
-    /// A task of a submit was to be the only one of its key, and another is in its way.
-    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
-    NotUnique {
-        /// Which task of the submit, and what is in its way.
-        rejected: Rejected,
-    },
-    /// Postgres does not answer now; the same call may work soon.
-    #[error("the database does not answer; try again")]
-    Unavailable(#[source] StoreError),
-    /// The statement failed, and would again.
-    #[error("the database refused a statement")]
-    Internal(#[source] StoreError),
-}
-
-impl From<StoreError> for QueueError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
-            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
-            error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
-            error => Self::Internal(error),
-        }
-    }
-}
 
 /// Submits, reads and changes tasks and queues. Cheap to clone; usable from any thread.
 #[derive(Clone)]
@@ -136,9 +80,10 @@ impl QueueHandle {
     ///
     /// # Errors
     ///
-    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves, and
-    /// [`QueueError::NotUnique`] if one asks to be refused and another is in its way; nothing was
-    /// submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
+    /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves,
+    /// [`QueueError::UnknownDependency`] if one depends on a task that is not there,
+    /// [`QueueError::Unstorable`] if one makes no sense, and [`QueueError::NotUnique`] if one asks
+    /// to be refused and another is in its way; nothing was submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
     /// # Cancel safety
@@ -168,6 +113,7 @@ impl QueueHandle {
         if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
             self.actor.do_send(DueIn(wait));
         }
+        self.wake_dependencies(&tasks).await;
         Ok(submitted)
     }
 
@@ -185,7 +131,7 @@ impl QueueHandle {
         if tasks.iter().all(|task| task.terms.is_empty()) {
             return tasks::submit(&self.store.client().await?, tasks).await;
         }
-        self.store.transact(async |db| tasks::submit(db, tasks).await).await
+        self.insert_graph(tasks).await
     }
 
     /// Wakes this host's idle agents at once, and other hosts soon.
@@ -301,7 +247,10 @@ impl QueueHandle {
                 let what = "it has ended already, so there is nothing to call off";
                 return Err(QueueError::WrongState { task: id, state, what });
             }
-            CancelAnswer::Cancelled => self.events.publish(vec![(id, TaskState::Cancelled)]),
+            CancelAnswer::Cancelled => {
+                self.events.publish(vec![(id, TaskState::Cancelled)]);
+                self.wake_after(&db, id).await;
+            }
             CancelAnswer::Requested { .. } => {
                 self.actor.do_send(CancelHere(id));
                 notify::cancel(&db, id).await?;

@@ -23,7 +23,9 @@
 //! or at once when the host starts again on the same data directory.
 
 mod actor;
+mod error;
 mod feed;
+mod graph;
 mod handle;
 mod handlers;
 mod lease;
@@ -34,7 +36,8 @@ mod schedules;
 mod settling;
 mod tenure;
 
-pub use handle::{QueueError, QueueHandle};
+pub use error::QueueError;
+pub use handle::QueueHandle;
 pub use messages::{Ended, FromAgent, QueueReport, ToAgent};
 
 pub(crate) use actor::{Launch, OnLease};

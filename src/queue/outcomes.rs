@@ -62,6 +62,8 @@ impl QueueActor {
         let written = self.settling.written();
         self.plain.ended(&written);
         self.metrics.settled(written.len(), started.elapsed());
+        let awaited: Vec<_> =
+            settled.iter().filter(|one| one.awaited).map(|one| one.task).collect();
         let states: HashMap<_, _> =
             settled.into_iter().map(|one| ((one.task, one.attempt), one.state)).collect();
         let mut changes = Vec::with_capacity(written.len());
@@ -76,6 +78,9 @@ impl QueueActor {
             changes.push((settlement.task, *state));
         }
         self.events.publish(changes);
+        if !awaited.is_empty() {
+            self.wake_dependents(awaited, ctx);
+        }
         self.flush(ctx);
         self.serve(ctx);
     }

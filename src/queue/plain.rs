@@ -51,6 +51,11 @@ impl Plain {
         self.waiting.push_back(Request { tasks, tell });
     }
 
+    /// Whether a submit is under way.
+    pub(super) const fn is_appending(&self) -> bool {
+        self.appending
+    }
+
     /// The submits that go next, if none is under way.
     fn next(&mut self) -> Option<Vec<Request>> {
         if self.appending || self.waiting.is_empty() {
@@ -355,6 +360,7 @@ fn assignment(task: NewTask, entry: Entry) -> Assignment {
         input: task.input,
         timeout: task.timeout,
         waited: std::time::Duration::ZERO,
+        results: None,
         entry: Some(entry),
         terms: RunTerms::default(),
     }

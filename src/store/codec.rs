@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AgentName, Attempt, HostId, QueueName, ScheduleName, TaskId,
+    graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     task::{FailureClass, Outcome, TaskState},
 };
@@ -102,6 +103,7 @@ macro_rules! enum_columns {
 }
 enum_columns!(
     TaskState as "task_state",
+    DependencyPolicy as "dependency_policy",
     FailureClass as "failure_class",
     OutcomeWord as "attempt_outcome",
     Origin as "schedule_origin",

@@ -50,7 +50,13 @@ pub async fn settle(
         settlements.iter().partition(|end| is_counted(end));
     let mut settled: Vec<Settled> = done
         .into_iter()
-        .map(|end| Settled { task: end.task, attempt: end.attempt, state: TaskState::Completed })
+        .map(|end| Settled {
+            task: end.task,
+            attempt: end.attempt,
+            state: TaskState::Completed,
+            // What is awaited has left the log.
+            awaited: false,
+        })
         .collect();
     if !rest.is_empty() {
         settled.extend(tasks::settle(db, host, &rest).await?);

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, ScheduleName, task::TaskEvent, unique::Rejected};
+use crate::domain::{QueueName, ScheduleName, TaskId, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,22 @@ pub enum StoreError {
         problem: &'static str,
     },
 
+    /// A task depends on one that is not there. Nothing of its batch was inserted.
+    #[error("task {position} of the batch depends on {task}, and there is no such task")]
+    UnknownDependency {
+        /// Which task of the batch, counted from 0.
+        position: usize,
+        /// Which of its dependencies.
+        nth: usize,
+        /// The task that is not there.
+        task: TaskId,
+    },
+
+    /// A key was taken by another submit in the very moment, and its task is younger than one of
+    /// this batch that depends on it. Nothing was inserted; the next try sees it.
+    #[error("another submit took an idempotency key of this batch in the same moment")]
+    Overtaken,
+
     /// A task was to be the only one of its key, and another is in its way. Nothing of its batch
     /// was inserted.
     #[error("task {} of the batch: task {} has its key and is {}", rejected.position, rejected.task, rejected.state)]
@@ -154,13 +170,15 @@ impl StoreError {
             Self::PoolExhausted
             | Self::Silent { .. }
             | Self::Severing
-            | Self::Unavailable { .. } => true,
+            | Self::Unavailable { .. }
+            | Self::Overtaken => true,
             Self::Statement { source, .. } => source.passes(),
             Self::Migration { passes, .. } => *passes,
             Self::Url { .. }
             | Self::Tls { .. }
             | Self::UnknownValue { .. }
             | Self::UnknownQueue { .. }
+            | Self::UnknownDependency { .. }
             | Self::UnreadableSchedule { .. }
             | Self::Unstorable { .. }
             | Self::NotUnique { .. }

@@ -135,6 +135,8 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         queue: fields.get("queue")?,
         kind: fields.get("kind")?,
         input: fields.get("input")?,
+        // It has its input already, and is not handed out again.
+        results: None,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::ZERO,
         entry: None,

@@ -174,6 +174,7 @@ pub async fn claim(
             input: fields.get("input")?,
             timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
             waited: Duration::from_millis(fields.count("waited_ms")?),
+            results: None,
             entry: Some(Entry { lane: Lane(lane), number: fields.get("number")?, claim }),
             terms: RunTerms::default(),
         });

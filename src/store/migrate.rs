@@ -61,6 +61,14 @@ const FILES: &[File] = &[
         name: "V8__feed",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
     },
+    File {
+        name: "V9__sql_log",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_sql_log.sql")),
+    },
+    File {
+        name: "V10__graphs",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

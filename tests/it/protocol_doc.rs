@@ -53,6 +53,7 @@ fn assignment(params: &Value) -> Assignment {
         queue: text("queue").parse().unwrap(),
         kind: text("kind").into(),
         input: params["input"].clone(),
+        results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
         entry: None,

@@ -5,7 +5,8 @@
 --     and a claim that waited for a take-over finds no host. SKIP LOCKED on the tasks, so that
 --     claimers never wait for each other; each queue gives $4 candidates more than are wanted, to
 --     make up for those that others hold just now. No more are locked than are claimed.
--- Index: tasks_pending, once per queue, in its order; then tasks_pkey, by lists of ids. There is
+-- Index: tasks_pending, once per queue, in its order; then tasks_pkey, by lists of ids; a probe of
+--     dependents_pkey for each that is claimed. There is
 --     no join to plan, so that a plan made for an empty table is as good for a full one; IS NOT
 --     DISTINCT FROM, because `=` would make tasks_pending look fit for finding an id.
 WITH host AS MATERIALIZED (
@@ -45,8 +46,14 @@ WITH host AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry,
         greatest(0, extract(epoch FROM clock_timestamp() - run_at) * 1000)::bigint AS waited_ms,
-        (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input
+        (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input,
+        (
+            SELECT hostler.dependency_results(task_id)
+            FROM hostler.dependents
+            WHERE dependents.task_id = tasks.id AND template
+        ) AS results
 )
-SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, waited_ms, input
+SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, waited_ms, input,
+    results
 FROM claimed
 ORDER BY array_position($3::text[], agent);

@@ -1,7 +1,8 @@
 -- tasks/retry: give task $1 another round of attempts. Returns where it was, and its queue; no row
 --     if it is unknown.
--- State: failed, cancelled -> pending, which is `step(_, Retried)`. Any other stays as it is.
--- Locks: the task's row.
+-- State: failed, cancelled -> pending, which is `step(_, Retried)`; -> blocked, by a trigger, where it
+--     depends on a task that is not done, which is `step(_, RetriedEarly)`. Any other stays as it is.
+-- Locks: the task's row; then its dependencies, shared, as in dependents/wire.
 -- Index: tasks_pkey.
 WITH found AS MATERIALIZED (
     SELECT id, state, queue FROM hostler.tasks WHERE id = $1 FOR UPDATE

@@ -3,7 +3,8 @@
 --     outputs $7, classes $8, messages $9, details $10, reasons $11. Returns one row per end that
 --     counted.
 -- State: running, awaiting_input -> $4, which the caller has from `step`; one that would be tried
---     again is cancelled where that was asked. A task that awaits input cannot complete.
+--     again is cancelled where that was asked. A task that awaits input cannot complete. What
+--     depends on a task that ends is told by a trigger; `awaited` says that there is such a task.
 -- Locks: the tasks, in the order of their ids. An end counts only for the newest attempt, and only
 --     from the host that holds it: a late answer matches no row.
 -- Index: tasks_held or tasks_pkey, either by the list of ids. There is no join to plan, so that a
@@ -57,4 +58,8 @@ WITH settled AS (
     INSERT INTO hostler.task_results (task_id, output)
     SELECT id, ($7::jsonb[])[place] FROM settled WHERE state = 'completed'
 )
-SELECT id, attempt, state FROM settled ORDER BY id;
+SELECT id, attempt, state,
+    state IN ('completed', 'failed', 'cancelled')
+        AND EXISTS (SELECT FROM hostler.dependencies WHERE depends_on = settled.id) AS awaited
+FROM settled
+ORDER BY id;

@@ -1,8 +1,9 @@
 -- tasks/submit: insert a batch of tasks with their inputs: ids $1, queues $2, kinds $3, inputs $4,
 --     priorities $5, times to wait for $6, most attempts $7, time limits $8 (milliseconds), keys $9,
---     retry terms $10. Returns one row per task, or, with a queue that is not there, that queue and inserts nothing.
+--     retry terms $10, whether it waits for other tasks $11. Returns one row per task, or, with a
+--     queue that is not there, that queue and inserts nothing.
 --     A key that is taken gives the task that has it. The caller sends each key once.
--- State: a new task, scheduled if its time is to come, else pending.
+-- State: a new task, blocked if it waits for others, scheduled if its time is to come, else pending.
 -- Locks: a key that another session is inserting is waited for; keys go in their order, so that
 --     two batches never wait for each other. The row that has the key is updated without a change,
 --     which is what makes it visible, whenever it was committed.
@@ -11,10 +12,11 @@ WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::smallint[], $6::timestamptz[],
-        $7::integer[], $8::bigint[], $9::text[], $10::jsonb[]
+        $7::integer[], $8::bigint[], $9::text[], $10::jsonb[],
+        $11::boolean[]
     ) AS given (
         id, queue, kind, input, priority, run_at, max_attempts, timeout_ms, idempotency_key,
-        retry
+        retry, waits
     )
 ), unknown AS MATERIALIZED (
     SELECT given.queue
@@ -27,7 +29,11 @@ WITH given AS MATERIALIZED (
         retry
     )
     SELECT given.id, given.queue, given.kind,
-        CASE WHEN given.run_at > now() THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
+        CASE
+            WHEN given.waits THEN 'blocked'
+            WHEN given.run_at > now() THEN 'scheduled'
+            ELSE 'pending'
+        END::hostler.task_state,
         given.priority, coalesce(given.run_at, now()), given.max_attempts, given.timeout_ms,
         given.idempotency_key, given.retry
     FROM given

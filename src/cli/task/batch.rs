@@ -1,8 +1,10 @@
-//! Submitting many tasks: some at a time, all of a batch or none, with a progress bar.
+//! Submitting many tasks: some at a time, all of a batch or none, with a progress bar. Tasks that name
+//! each other go in one submit: from the first of them on, nothing is sent before the end.
 
 use std::{
     fmt, fs,
     io::{self, BufRead, BufReader},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,6 +26,9 @@ const MAX_TASKS: usize = 1000;
 
 /// About the most bytes in one request: well below the usual `http.max_body`.
 const MAX_BYTES: usize = 4 << 20;
+
+/// How much longer the answer to a submit may take for each of its tasks: they are one transaction.
+const PER_TASK: Duration = Duration::from_millis(2);
 
 /// The longest line: more than any host takes.
 const MAX_LINE: u64 = 1 << 30;
@@ -71,6 +76,8 @@ pub(super) struct Batches<'a> {
     /// The number of the line of each task.
     lines: Vec<u64>,
     bytes: usize,
+    /// There was a task that others may name, or that names others.
+    connected: bool,
     totals: Totals,
     bar: ProgressBar,
 }
@@ -88,19 +95,20 @@ impl<'a> Batches<'a> {
         let bar = if output.json { ProgressBar::hidden() } else { bar(expected) };
         let totals = Totals::default();
         let (tasks, lines) = (Vec::new(), Vec::new());
-        Ok(Self { client, source, tasks, most, lines, bytes: 0, totals, bar })
+        Ok(Self { client, source, tasks, most, lines, bytes: 0, connected: false, totals, bar })
     }
 
     /// Adds the task of `line`; sends what there is if that is enough.
     pub(super) async fn push(&mut self, task: Map<String, Value>, line: u64) -> Outcome<()> {
         let bytes = serde_json::to_string(&task).map_err(io::Error::from)?.len();
-        if !self.tasks.is_empty() && self.bytes + bytes > MAX_BYTES {
+        self.connected |= task.contains_key("ref") || task.contains_key("depends_on");
+        if !self.connected && !self.tasks.is_empty() && self.bytes + bytes > MAX_BYTES {
             self.send().await?;
         }
         self.tasks.push(task);
         self.lines.push(line);
         self.bytes += bytes;
-        if self.tasks.len() >= self.most {
+        if !self.connected && self.tasks.len() >= self.most {
             self.send().await?;
         }
         Ok(())
@@ -120,7 +128,8 @@ impl<'a> Batches<'a> {
         let body = TasksBody { tasks: std::mem::take(&mut self.tasks) };
         let lines = std::mem::take(&mut self.lines);
         self.bytes = 0;
-        let answer = match self.client.post("/api/v1/tasks", &body).await {
+        let longer = PER_TASK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        let answer = match self.client.post_within("/api/v1/tasks", &body, longer).await {
             Ok(reply) => reply.json::<SubmittedMany>()?,
             Err(error) => return Err(self.stopped(error, &lines)),
         };

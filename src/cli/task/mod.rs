@@ -1,6 +1,7 @@
 //! `hostler task`.
 
 mod batch;
+mod graph;
 mod render;
 mod submit;
 mod terms;
@@ -36,13 +37,14 @@ const PAGE: u32 = 500;
 pub(super) enum Task {
     Submit(Box<submit::Submit>),
     List(List),
-    /// Show one task with its attempts
+    /// Show one task with its attempts, what it depends on and what depends on it
     #[command(after_help = "Examples:\n  hostler task show tsk_0198c1d2…\n  \
         hostler task show tsk_0198c1d2… --json | jq .task.output")]
     Show {
         /// The task
         task: TaskId,
     },
+    Graph(graph::Graph),
     Wait(wait::Wait),
     /// Call tasks off; one that runs ends as soon as its agent has let go of it
     #[command(after_help = "Examples:\n  hostler task cancel tsk_0198c1d2…")]
@@ -52,8 +54,17 @@ pub(super) enum Task {
         tasks: Vec<TaskId>,
     },
     /// Give failed or cancelled tasks another try
-    #[command(after_help = "Examples:\n  hostler task retry tsk_0198c1d2…")]
+    #[command(after_help = "A task that depends on others waits for them again, if they are not \
+        completed.\n\nExamples:\n  hostler task retry tsk_0198c1d2…")]
     Retry {
+        /// The tasks
+        #[arg(required = true)]
+        tasks: Vec<TaskId>,
+    },
+    /// Let blocked tasks go on without the dependencies that failed or were cancelled
+    #[command(after_help = "What may still complete is waited for all the same.\n\nExamples:\n  \
+        hostler task release tsk_0198c1d2…")]
+    Release {
         /// The tasks
         #[arg(required = true)]
         tasks: Vec<TaskId>,
@@ -92,6 +103,8 @@ impl Task {
             Self::Submit(submit) => submit.run(&client, output).await,
             Self::List(list) => list.run(&client, output).await,
             Self::Show { task } => show(&client, output, task).await,
+            Self::Graph(graph) => graph.run(&client, output).await,
+            Self::Release { tasks } => command(&client, output, &tasks, "release").await,
             Self::Wait(wait) => wait.run(&client, output).await,
             Self::Cancel { tasks } => command(&client, output, &tasks, "cancel").await,
             Self::Retry { tasks } => command(&client, output, &tasks, "retry").await,
@@ -129,9 +142,12 @@ async fn show(client: &Client, output: Output, id: TaskId) -> Outcome {
     let task: TaskRecord = client.get(&path).await?;
     let attempts: Listing<AttemptRecord> = client.get(&format!("{path}/attempts")).await?;
     let events: Listing<EventRecord> = client.get(&format!("{path}/events")).await?;
+    let graph = graph::near(client, id).await?;
     let (attempts, events) = (attempts.items, events.items);
-    let whole = json!({ "task": task, "attempts": attempts, "events": events });
-    output.show(&whole, |_| render::sheet(&task, &attempts, Timestamp::now()))?;
+    let whole = json!({ "task": task, "attempts": attempts, "events": events, "graph": graph });
+    output.show(&whole, |_| {
+        render::sheet(&task, &attempts, Timestamp::now()) + &graph::neighbours(&graph)
+    })?;
     Ok(Exit::Done)
 }
 
@@ -141,7 +157,8 @@ async fn command(client: &Client, output: Output, tasks: &[TaskId], verb: &str) 
         let task: TaskRecord = client.command(&format!("/api/v1/tasks/{id}/{verb}")).await?;
         if !output.json {
             let soon = if task.cancel_requested { ", and will be cancelled" } else { "" };
-            output.text(&format!("{id} is {}{soon}", task.state))?;
+            let why = task.blocked_reason.as_ref().map(|why| format!(": {why}"));
+            output.text(&format!("{id} is {}{soon}{}", task.state, why.unwrap_or_default()))?;
         }
         items.push(task);
     }

@@ -27,7 +27,7 @@ pub(super) fn table(page: &Page<TaskRecord>, now: Timestamp) -> String {
                 task.attempt.to_string(),
                 or_dash(task.agent.as_ref()),
                 ago(task.created_at, now),
-                task.error.as_ref().map(told).unwrap_or_default(),
+                task.error.as_ref().map(told).or(task.blocked_reason.clone()).unwrap_or_default(),
             ],
         );
     }
@@ -67,6 +67,12 @@ pub(super) fn sheet(task: &TaskRecord, attempts: &[AttemptRecord], now: Timestam
     if task.cancel_requested {
         lines.push(("cancel", "requested; its agent has not let go yet".to_owned()));
     }
+    if let Some(policy) = task.on_dependency_failure {
+        lines.push(("if one fails", policy.to_string()));
+    }
+    if let Some(reason) = &task.blocked_reason {
+        lines.push((if task.state.is_final() { "cancelled" } else { "blocked" }, reason.clone()));
+    }
     if let Some(retry) = &task.retry {
         lines.push(("retry", terms(retry)));
     }
@@ -74,7 +80,7 @@ pub(super) fn sheet(task: &TaskRecord, attempts: &[AttemptRecord], now: Timestam
         lines.push(("error", told(error)));
     }
     text.push_str(&card(&lines));
-    text.push_str(&block("input", &task.input));
+    text.push_str(&block(if task.template { "input (a template)" } else { "input" }, &task.input));
     if let Some(output) = &task.output {
         text.push_str(&block("output", output));
     }
@@ -197,6 +203,11 @@ mod tests {
             run_at: at(0),
             started_at: Some(at(1)),
             finished_at: Some(at(2)),
+            depends_on: Vec::new(),
+            waits_for: Vec::new(),
+            blocked_reason: None,
+            on_dependency_failure: None,
+            template: false,
         }
     }
 

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName,
+        QueueName, TaskId,
+        graph::DependencyPolicy,
         record::{SubmitOutcome, Submitted},
     },
     http::api::TaskBody,
@@ -30,9 +31,11 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "With --wait the exit code is that of the task: 0 completed, 1 failed or \
     cancelled, 124 not in time.\nA line of --jsonl is a task as the API takes it: \
-    {\"queue\": …, \"kind\": …, \"input\": …}.\n\nExamples:\n  \
+    {\"queue\": …, \"kind\": …, \"input\": …}. Lines may name each other: \
+    {\"ref\": \"a\"}, {\"depends_on\": [\"a\"]}.\n\nExamples:\n  \
     hostler task submit --kind echo --input '{\"say\": \"hello\"}' --wait=30s\n  \
     hostler task submit --queue gpu --input @job.json --key job-17 --max-attempts 5\n  \
+    hostler task submit --kind deploy --depends-on tsk_0198c1d2…,tsk_0198c1d3…\n  \
     hostler task submit --kind reindex --unique all --on-conflict replace --delay 10s\n  \
     hostler task submit --jsonl tasks.jsonl")]
 pub(in crate::cli) struct Submit {
@@ -67,6 +70,15 @@ pub(in crate::cli) struct Submit {
     /// A second submit with the same key is the same task
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Wait for these tasks first; with commas, or given several times
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    depends_on: Vec<TaskId>,
+    /// What becomes of it when one of them fails: cancel, run or hold [default: cancel]
+    #[arg(long, value_name = "POLICY", requires = "depends_on")]
+    on_dependency_failure: Option<DependencyPolicy>,
+    /// The input is a template over their results, which it has as `deps`
+    #[arg(long, requires = "depends_on")]
+    template: bool,
     #[command(flatten)]
     unique: UniqueFlags,
     /// Wait until the task is final, or for so long
@@ -79,7 +91,8 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "retry", "timeout", "key", "wait", "count"])]
+          "run_at", "delay", "max_attempts", "retry", "timeout", "key", "wait", "count",
+          "depends_on"])]
     jsonl: Option<String>,
 }
 
@@ -139,6 +152,10 @@ impl Submit {
             retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
             idempotency_key: self.key.clone(),
+            reference: None,
+            depends_on: self.depends_on.iter().map(ToString::to_string).collect(),
+            on_dependency_failure: self.on_dependency_failure,
+            template: self.template,
             unique: self.unique.body(),
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {

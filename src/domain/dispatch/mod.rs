@@ -351,6 +351,18 @@ impl Dispatch {
         true
     }
 
+    /// The attempt ended before its agent was given it: that one is as free as before.
+    pub fn spared(&mut self, task: TaskId, attempt: Attempt) {
+        let held = self.held.get(&task).filter(|held| held.attempt == attempt);
+        let agent = held.map(|held| (held.fleet.clone(), held.agent.clone()));
+        if let Some((fleet, agent)) = agent
+            && self.ended(task, attempt)
+            && let Some(serving) = self.fleets.get_mut(&fleet)
+        {
+            serving.slots.spared(&agent);
+        }
+    }
+
     /// The agent that runs `task` here, and its attempt.
     pub fn holder(&self, task: TaskId) -> Option<(&AgentName, Attempt)> {
         self.held.get(&task).map(|held| (&held.agent, held.attempt))

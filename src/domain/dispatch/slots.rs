@@ -114,6 +114,14 @@ impl Slots {
         }
     }
 
+    /// `agent` was never given a task that has ended: it need not say that it is free again.
+    pub(super) fn spared(&mut self, agent: &AgentName) {
+        if let Some(slot) = self.agents.get_mut(agent) {
+            slot.open |= slot.stays;
+            self.list(agent);
+        }
+    }
+
     /// The next free agent, and its share of `waiting` tasks.
     pub(super) fn share(&mut self, waiting: usize) -> Option<(AgentName, usize)> {
         let agent = self.next_free()?;

@@ -60,6 +60,7 @@ fn assignment(task: u128, agent: AgentName) -> Assignment {
         input: Value::Null,
         timeout: None,
         waited: std::time::Duration::ZERO,
+        results: None,
         entry: None,
         terms: RunTerms::default(),
     }
@@ -116,6 +117,30 @@ fn a_task_for_an_agent_that_left_is_put_back() {
     dispatch.wake(None);
     assert!(tracked(&mut dispatch, 10).is_empty(), "nobody is idle");
     assert_eq!(dispatch.held(), 0);
+}
+
+#[test]
+fn an_agent_that_was_never_given_its_task_is_free_as_before() {
+    for window in [1, 2] {
+        let mut dispatch = dispatch();
+        dispatch.offer(&fleet(), agent(1), window);
+        tracked(&mut dispatch, 10);
+        let task = assignment(1, agent(1));
+        dispatch.claimed(&fleet(), vec![task.clone()]);
+        dispatch.spared(task.task, Attempt(2));
+        assert_eq!(dispatch.held(), 1, "that is another attempt");
+        dispatch.spared(task.task, task.attempt);
+        assert_eq!(dispatch.held(), 0);
+        dispatch.wake(None);
+        assert_eq!(tracked(&mut dispatch, 10)[0].agents, [agent(1)]);
+        // One that left meanwhile is not.
+        let next = assignment(2, agent(1));
+        dispatch.claimed(&fleet(), vec![next.clone()]);
+        dispatch.withdraw(&fleet(), &agent(1));
+        dispatch.spared(next.task, next.attempt);
+        dispatch.wake(None);
+        assert!(tracked(&mut dispatch, 10).is_empty());
+    }
 }
 
 #[test]

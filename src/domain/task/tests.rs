@@ -5,6 +5,7 @@ use super::{TaskEvent as E, TaskState as S, *};
 /// Every legal step. A reviewer should be able to check this against the drawing by eye.
 const TABLE: &[(S, E, S)] = &[
     (S::Blocked, E::Unblocked, S::Pending),
+    (S::Blocked, E::UnblockedEarly, S::Scheduled),
     (S::Blocked, E::Cancelled, S::Cancelled),
     (S::Scheduled, E::Due, S::Pending),
     (S::Scheduled, E::Cancelled, S::Cancelled),
@@ -23,6 +24,8 @@ const TABLE: &[(S, E, S)] = &[
     (S::AwaitingInput, E::Cancelled, S::Cancelled),
     (S::Failed, E::Retried, S::Pending),
     (S::Cancelled, E::Retried, S::Pending),
+    (S::Failed, E::RetriedEarly, S::Blocked),
+    (S::Cancelled, E::RetriedEarly, S::Blocked),
     (S::Pending, E::Deferred, S::Scheduled),
     (S::Failed, E::Deferred, S::Scheduled),
     (S::Cancelled, E::Deferred, S::Scheduled),
@@ -42,7 +45,7 @@ fn every_pair_does_what_the_table_says_and_no_other_is_legal() {
 #[test]
 fn only_a_retry_by_hand_leaves_a_final_state() {
     for (from, event, _) in TABLE.iter().filter(|row| row.0.is_final()) {
-        assert!(matches!(event, E::Retried | E::Deferred), "{from}");
+        assert!(matches!(event, E::Retried | E::RetriedEarly | E::Deferred), "{from}");
     }
 }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
+        graph::{Dependency, DependencyPolicy},
         retry::{Growth, QueueTerms, RetryPolicy, RetryTerms},
         task::TaskState,
         unique::{OnConflict, Unique},
@@ -253,6 +254,52 @@ fn broken_numbers_and_times() -> Vec<Broken> {
     ]
 }
 
+fn broken_graphs() -> Vec<Broken> {
+    let id = "tsk_00000000000000000000000000000007";
+    vec![
+        (json!({"ref": 1}), "ref", "must be a string"),
+        (json!({"ref": "a b"}), "ref", "letters"),
+        (json!({"ref": id}), "ref", "no task id"),
+        (json!({"depends_on": "a"}), "depends_on", "array of strings"),
+        (json!({"depends_on": [1]}), "depends_on[0]", "not a number"),
+        (json!({"depends_on": [""]}), "depends_on[0]", "empty"),
+        (json!({"depends_on": [id, "x".repeat(65)]}), "depends_on[1]", "at most 64"),
+        (json!({"depends_on": ["a"]}), "depends_on[0]", "neither"),
+        (json!({"ref": "a", "depends_on": ["a"]}), "depends_on[0]", "itself"),
+        (json!({"depends_on": [id, id]}), "depends_on[1]", "twice"),
+        (
+            json!({"depends_on": [id], "on_dependency_failure": "stop"}),
+            "on_dependency_failure",
+            "`hold`",
+        ),
+        (json!({"on_dependency_failure": "run"}), "on_dependency_failure", "without `depends_on`"),
+        (json!({"template": true}), "template", "without `depends_on`"),
+        (json!({"template": "yes", "depends_on": [id]}), "template", "true or false"),
+        (
+            json!({"tasks": [{"ref": "a"}, {"ref": "a"}]}),
+            "tasks[1].ref",
+            "the name of tasks[0] already",
+        ),
+        (
+            json!({"tasks": [{"ref": "a"}, {}, {"depends_on": ["a", "b"]}]}),
+            "tasks[2].depends_on[1]",
+            "`b`",
+        ),
+        (
+            json!({"tasks": [{"ref": "a", "depends_on": ["c"]}, {"ref": "b", "depends_on": ["a"]},
+                {"ref": "c", "depends_on": [id, "b"]}]}),
+            "tasks[0].depends_on[0]",
+            "a → c → b → a",
+        ),
+        (
+            json!({"tasks": [{"ref": "a"}, {"depends_on": ["a"], "template": true,
+                "input": {"p": ["{{ deps.b.output }}"]}}]}),
+            "tasks[1].input.p[0]",
+            "`b` is none of the dependencies: `a`",
+        ),
+    ]
+}
+
 fn broken_unique() -> Vec<Broken> {
     let of = |unique: Value| json!({ "unique": unique });
     vec![
@@ -277,6 +324,28 @@ fn broken_unique() -> Vec<Broken> {
         (of(json!({"key": "k", "ttl": 1})), "unique.ttl", "the fields are key, by, window"),
         (json!({"tasks": [{}, {"unique": {"key": 1}}]}), "tasks[1].unique.key", "string"),
     ]
+}
+
+#[test]
+fn tasks_of_a_submit_find_each_other() {
+    let there = "tsk_00000000000000000000000000000009";
+    let body = json!({"tasks": [
+        {"depends_on": ["b", there], "on_dependency_failure": "hold", "template": true,
+            "input": "{{ deps.b.output }}"},
+        {"ref": "b"},
+        {"input": "{{ not a template }}"},
+    ]});
+    let Submission::Many(tasks) = read_with(body, None).unwrap() else { panic!("many") };
+    let node = &tasks[0].terms.graph;
+    assert_eq!((node.policy, node.template), (DependencyPolicy::Hold, true));
+    let expected = [
+        Dependency { task: tasks[1].id, name: "b".to_owned(), used: true },
+        Dependency { task: there.parse().unwrap(), name: there.to_owned(), used: false },
+    ];
+    assert_eq!(node.depends_on, expected);
+    assert_eq!(tasks[1].terms.graph.reference.as_deref(), Some("b"));
+    assert!(!tasks[1].terms.is_empty(), "what is waited for is not plain");
+    assert!(tasks[2].terms.is_empty());
 }
 
 #[test]
@@ -325,6 +394,7 @@ fn every_broken_body_is_refused_by_the_name_of_its_field() {
         broken_shapes(),
         broken_words(),
         broken_numbers_and_times(),
+        broken_graphs(),
         broken_unique(),
         broken_inputs(),
     ];

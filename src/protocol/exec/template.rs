@@ -7,19 +7,18 @@
 //! as it is, everything else as compact JSON. A name that is not there is an error, never an empty
 //! argument.
 
-use minijinja::{
-    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, context,
-    syntax::SyntaxConfig,
-    value::{Serde, Value},
-};
+use minijinja::{Environment, Error, ErrorKind, context, value::Serde};
 
-use crate::{domain::task::Assignment, protocol::excerpt::excerpt};
+use crate::{
+    domain::{
+        task::Assignment,
+        template::{engine, is_template, said},
+    },
+    protocol::excerpt::excerpt,
+};
 
 /// The longest word, in bytes: what Linux takes as one argument, without its end.
 pub const MAX_WORD: usize = 128 * 1024 - 1;
-
-/// How much work one word may be: about 100,000 steps, or 6 MB of text on the way.
-const FUEL: u64 = 100_000;
 
 /// The names that a template may use.
 const NAMES: [&str; 7] =
@@ -172,40 +171,6 @@ impl Template {
     }
 }
 
-fn is_template(word: &str) -> bool {
-    ["{{", "{%", "{#"].iter().any(|mark| word.contains(mark))
-}
-
-fn engine() -> Environment<'static> {
-    let mut engine = Environment::new();
-    engine.set_auto_escape_callback(|_| AutoEscape::None);
-    engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    engine.set_formatter(write);
-    engine.set_fuel(Some(FUEL));
-    // Lets errors name what was undefined.
-    engine.set_debug(true);
-    engine.remove_global("debug");
-    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-        engine.set_syntax(syntax);
-    }
-    engine
-}
-
-/// Text as it is, everything else as compact JSON. (Undefined is here only what `… if …` without
-/// `else` leaves, which means nothing; other undefined values never come this far.)
-fn write(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    if value.is_undefined() {
-        return Ok(());
-    }
-    if let Some(text) = value.as_str() {
-        return out.write_str(text).map_err(Error::from);
-    }
-    let json = serde_json::to_string(value).map_err(|error| {
-        Error::new(ErrorKind::BadSerialization, "the value is no JSON").with_source(error)
-    })?;
-    out.write_str(&json).map_err(Error::from)
-}
-
 fn check_names(templates: &Environment<'_>, index: usize, word: &str) -> Result<(), TemplateError> {
     let template =
         templates.get_template(&index.to_string()).map_err(|error| syntax(index, word, &error))?;
@@ -243,19 +208,13 @@ fn failed(index: usize, word: &str, error: &Error) -> TemplateError {
     let (word, reason) = (shown(word), reason(error));
     match error.kind() {
         ErrorKind::UndefinedError => TemplateError::Undefined { index, word, reason },
-        ErrorKind::OutOfFuel => TemplateError::Render {
-            index,
-            word,
-            reason: format!("it is more work than {FUEL} steps"),
-        },
         _ => TemplateError::Render { index, word, reason },
     }
 }
 
 /// What the engine says, without the place: a word is one line, and is shown anyway.
 fn reason(error: &Error) -> String {
-    let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    excerpt(text.as_bytes())
+    excerpt(said(error).as_bytes())
 }
 
 fn shown(word: &str) -> String {

@@ -123,8 +123,8 @@ const TABLE: &[(&str, &str)] = &[
         "hostler.toml:2: log.components.qeue: unknown component; did you mean `queue`?",
     ),
     (
-        "[tasks]\nmax_input = \"20MiB\"",
-        "hostler.toml:2: tasks.max_input: is 20MiB, but must be less than http.max_body (10MiB)",
+        "[tasks]\nmax_input = \"70MiB\"",
+        "hostler.toml:2: tasks.max_input: is 70MiB, but must be less than http.max_body (64MiB)",
     ),
     (
         "[tasks.retry]\nbackoff_min = \"1h\"",

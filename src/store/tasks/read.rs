@@ -5,7 +5,7 @@ use tokio_postgres::{Row, types::Json};
 
 use crate::{
     domain::{
-        TaskId,
+        TaskId, graph,
         record::{AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom},
         retry::RetryTerms,
         task::{FailureClass, TaskState},
@@ -68,13 +68,21 @@ pub async fn events(db: &impl GenericClient, task: TaskId) -> Result<Vec<EventRe
 
 fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
     let class: Option<FailureClass> = fields.get("class")?;
+    let state = fields.get("state")?;
+    let waits_for: Vec<TaskId> = fields.get::<Option<_>>("waits_for")?.unwrap_or_default();
+    let standing = graph::Standing {
+        waits_for: fields.count_opt("open")?.unwrap_or_default(),
+        held_by: fields.get("held_by")?,
+        stopped_by: fields.get("stopped_by")?,
+        cause: fields.get("cause")?,
+    };
     let timeout_ms: Option<u64> = fields.count_opt("timeout_ms")?;
     let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
     Ok(TaskRecord {
         id: fields.get("id")?,
         queue: fields.get("queue")?,
         kind: fields.get("kind")?,
-        state: fields.get("state")?,
+        state,
         priority: fields.get("priority")?,
         input: fields.get("input")?,
         output: fields.get("output")?,
@@ -93,6 +101,11 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         run_at: fields.get("run_at")?,
         started_at: fields.get("started_at")?,
         finished_at: fields.get("finished_at")?,
+        depends_on: fields.get::<Option<_>>("depends_on")?.unwrap_or_default(),
+        blocked_reason: graph::reason(state, &standing),
+        waits_for,
+        on_dependency_failure: fields.get("policy")?,
+        template: fields.get::<Option<_>>("template")?.unwrap_or_default(),
     })
 }
 

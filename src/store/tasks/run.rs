@@ -30,6 +30,8 @@ pub struct Settled {
     pub attempt: Attempt,
     /// Where the task is now.
     pub state: TaskState,
+    /// Whether it ended, and other tasks depend on it: some of them may be able to run now.
+    pub awaited: bool,
 }
 
 /// What became due.
@@ -81,6 +83,7 @@ pub async fn claim(
                 queue: fields.get("queue")?,
                 kind: fields.get("kind")?,
                 input: fields.get("input")?,
+                results: fields.get::<Option<Json<_>>>("results")?.map(|Json(all)| Box::new(all)),
                 timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
                 waited: Duration::from_millis(fields.count("waited_ms")?),
                 entry: None,
@@ -147,6 +150,7 @@ pub async fn settle(
                 task: fields.get("id")?,
                 attempt: fields.get("attempt")?,
                 state: fields.get("state")?,
+                awaited: fields.get("awaited")?,
             })
         })
         .collect()

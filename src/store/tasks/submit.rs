@@ -1,4 +1,7 @@
 //! New tasks.
+//!
+//! Tasks that wait for each other go in by more statements, which are in `graph.rs`; so do those
+//! that are to be the only ones of their keys, by `unique.rs`.
 
 use std::{
     borrow::Cow,
@@ -9,14 +12,14 @@ use std::{
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::Json};
 
-use super::unique;
+use super::{graph::Batch, unique};
 use crate::{
     domain::{
         QueueName, TaskId,
         record::{SubmitOutcome, Submitted},
         retry::RetryTerms,
         task::{NewTask, TaskState},
-        unique::{Answer, MAX_UNIQUE_KEY, Rejected},
+        unique::{Answer, MAX_UNIQUE_KEY, OnConflict, Rejected},
     },
     store::{
         StoreError,
@@ -30,6 +33,9 @@ pub const MAX_KEY: usize = 255;
 /// The longest kind, in characters.
 pub const MAX_KIND: usize = 255;
 
+/// The most tasks in one statement, where there are several anyway.
+const SLICE: usize = 5_000;
+
 const SUBMIT: Sql = sql!("tasks/submit");
 
 /// Inserts tasks, all or none, and answers for each in the order given. Where one has terms, `db`
@@ -40,10 +46,15 @@ const SUBMIT: Sql = sql!("tasks/submit");
 /// what is to be unique, as its terms say. A task whose `run_at` is to come is scheduled, any other
 /// pending.
 ///
+/// A task that depends on others is blocked until the last of them is done: the database sees to
+/// that. What has ended already counts at once. Where tasks depend on each other they may get other
+/// ids than they were given, so that a dependency always has the smaller one.
+///
 /// # Errors
 ///
-/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`] and [`StoreError::NotUnique`]: the batch
-/// is wrong, and nothing of it may be committed.
+/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`], [`StoreError::NotUnique`] and
+/// [`StoreError::UnknownDependency`]: the batch is wrong. [`StoreError::Overtaken`]: it is to be done
+/// again, in another transaction. Nothing of it may be committed.
 pub async fn submit(
     db: &impl GenericClient,
     tasks: &[NewTask],
@@ -59,13 +70,16 @@ pub async fn submit(
     if sent.is_empty() {
         return Ok(Vec::new());
     }
-    let answers = if sent.iter().any(|task| task.terms.unique.is_some()) {
-        submit_unique(db, &sent).await.map_err(|error| in_words_of(error, &places))?
+    let depends = |task: &&NewTask| !task.terms.graph.depends_on.is_empty();
+    let answers = if sent.iter().any(depends) {
+        let batch = Batch::new(db, tasks, &places, &sent).await?;
+        let renamed = batch.renamed(&sent);
+        let renamed: Vec<&NewTask> = renamed.iter().map(AsRef::as_ref).collect();
+        let mut made = submit_sent(db, &renamed, &places).await?;
+        batch.connect(db, &mut made).await?;
+        made
     } else {
-        let inserted: Vec<_> = sent.iter().map(|task| Cow::Borrowed(*task)).collect();
-        let rows = insert(db, &inserted).await?;
-        let answers = Answers::read(&rows)?;
-        sent.iter().map(|task| answers.of(task)).collect::<Result<_, _>>()?
+        submit_sent(db, &sent, &places).await?
     };
     let mut first = vec![true; sent.len()];
     Ok(places
@@ -76,6 +90,20 @@ pub async fn submit(
             if std::mem::replace(&mut first[place], false) { answer } else { again(answer) }
         })
         .collect())
+}
+
+/// Inserts tasks, each key once.
+async fn submit_sent(
+    db: &impl GenericClient,
+    sent: &[&NewTask],
+    places: &[usize],
+) -> Result<Vec<Submitted>, StoreError> {
+    if sent.iter().any(|task| task.terms.unique.is_some()) {
+        return submit_unique(db, sent).await.map_err(|error| in_words_of(error, places));
+    }
+    let inserted: Vec<_> = sent.iter().map(|task| Cow::Borrowed(*task)).collect();
+    let answers = insert(db, &inserted).await?;
+    sent.iter().map(|task| answers.of(task)).collect()
 }
 
 /// The error with the places that tasks have in the whole batch; `places` says which was sent where.
@@ -98,8 +126,7 @@ async fn submit_unique(
 ) -> Result<Vec<Submitted>, StoreError> {
     let resolved = unique::resolve(db, sent).await?;
     let inserted = resolved.to_insert();
-    let rows = if inserted.is_empty() { Vec::new() } else { insert(db, &inserted).await? };
-    let answers = Answers::read(&rows)?;
+    let answers = insert(db, &inserted).await?;
     let made: HashSet<TaskId> = inserted
         .iter()
         .filter(|task| answers.of(task).is_ok_and(|answer| answer.created))
@@ -152,6 +179,10 @@ pub(in crate::store) fn check(task: &NewTask) -> Result<(), (&'static str, &'sta
             1..=MAX_UNIQUE_KEY => {}
             _ => return Err(("unique.key", "is longer than 255 characters")),
         }
+        if unique.on_conflict == OnConflict::Replace && !task.terms.graph.depends_on.is_empty() {
+            let problem = "a task that depends on others can't take the place of another one";
+            return Err(("unique.on_conflict", problem));
+        }
     }
     match task.idempotency_key.as_deref() {
         Some("") => Err(("idempotency_key", "must not be empty")),
@@ -184,10 +215,27 @@ fn one_per_key(tasks: &[NewTask]) -> (Vec<usize>, Vec<&NewTask>) {
     (places, sent)
 }
 
+/// Inserts tasks, in one statement; or a few at a time, where one has terms, and so all is in one
+/// transaction. Keys go in their order through all of that, so that two batches never wait for each
+/// other.
 async fn insert(
     db: &impl GenericClient,
     tasks: &[Cow<'_, NewTask>],
-) -> Result<Vec<Row>, StoreError> {
+) -> Result<Answers, StoreError> {
+    let mut order: Vec<&NewTask> = tasks.iter().map(AsRef::as_ref).collect();
+    let plain = order.iter().all(|task| task.terms.is_empty());
+    let most = if plain { order.len().max(1) } else { SLICE };
+    if order.len() > most {
+        order.sort_by_key(|task| task.idempotency_key.as_deref());
+    }
+    let mut answers = Answers::default();
+    for slice in order.chunks(most) {
+        answers.read(&insert_slice(db, slice).await?)?;
+    }
+    Ok(answers)
+}
+
+async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec<Row>, StoreError> {
     let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
     let queues: Vec<_> = tasks.iter().map(|task| &task.queue).collect();
     let kinds: Vec<_> = tasks.iter().map(|task| &*task.kind).collect();
@@ -198,6 +246,7 @@ async fn insert(
     let timeouts: Vec<_> = tasks.iter().map(|task| task.timeout.map(milliseconds)).collect();
     let keys: Vec<_> = tasks.iter().map(|task| task.idempotency_key.as_deref()).collect();
     let retries: Vec<_> = tasks.iter().map(|task| own_retry(task)).collect();
+    let waits: Vec<_> = tasks.iter().map(|task| !task.terms.graph.depends_on.is_empty()).collect();
     SUBMIT
         .query(
             db,
@@ -212,6 +261,7 @@ async fn insert(
                 &timeouts,
                 &keys,
                 &retries,
+                &waits,
             ],
         )
         .await
@@ -223,14 +273,14 @@ pub(super) fn own_retry(task: &NewTask) -> Option<Json<RetryTerms>> {
 }
 
 /// What the statement returned, by what it can be found with.
-struct Answers<'a> {
+#[derive(Default)]
+struct Answers {
     by_id: HashMap<TaskId, Submitted>,
-    by_key: HashMap<&'a str, Submitted>,
+    by_key: HashMap<String, Submitted>,
 }
 
-impl<'a> Answers<'a> {
-    fn read(rows: &'a [Row]) -> Result<Self, StoreError> {
-        let mut answers = Self { by_id: HashMap::new(), by_key: HashMap::new() };
+impl Answers {
+    fn read(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         for row in rows {
             let fields = SUBMIT.fields(row);
             if let Some(queue) = fields.get::<Option<QueueName>>("unknown_queue")? {
@@ -239,12 +289,12 @@ impl<'a> Answers<'a> {
             let created = fields.get("created")?;
             let outcome = if created { SubmitOutcome::Created } else { SubmitOutcome::Existing };
             let answer = Submitted::new(fields.get("id")?, fields.get("state")?, outcome);
-            if let Some(key) = fields.get::<Option<&str>>("idempotency_key")? {
-                answers.by_key.insert(key, answer.clone());
+            if let Some(key) = fields.get::<Option<String>>("idempotency_key")? {
+                self.by_key.insert(key, answer.clone());
             }
-            answers.by_id.insert(answer.id, answer);
+            self.by_id.insert(answer.id, answer);
         }
-        Ok(answers)
+        Ok(())
     }
 
     fn of(&self, task: &NewTask) -> Result<Submitted, StoreError> {

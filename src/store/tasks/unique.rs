@@ -67,6 +67,7 @@ pub(super) async fn resolve<'a>(
     let settled = settled(db, sent).await?;
     let holders = holders(db, sent, &owners, &held).await?;
     let begins = |task: &NewTask| match task.run_at {
+        _ if !task.terms.graph.depends_on.is_empty() => TaskState::Blocked,
         Some(run_at) if run_at > at => TaskState::Scheduled,
         _ => TaskState::Pending,
     };

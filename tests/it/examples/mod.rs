@@ -48,6 +48,7 @@ fn assignment(number: u128, input: Value) -> Assignment {
         queue: "default".parse().unwrap(),
         kind: "with \"input\": in it".into(),
         input,
+        results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
         entry: None,

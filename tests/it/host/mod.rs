@@ -5,6 +5,7 @@ mod agents;
 mod configs;
 pub(crate) mod embedded;
 mod events;
+mod graphs;
 mod input;
 mod schedules;
 mod sql;

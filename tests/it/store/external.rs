@@ -8,7 +8,7 @@ use hostler::{
         TaskId,
         task::{TaskEvent, TaskState},
     },
-    store::{hosts, queues as queue_rows, tasks},
+    store::{hosts, log, queues as queue_rows, tasks},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -290,10 +290,57 @@ async fn what_makes_no_sense_is_refused_by_name() {
     assert_eq!(row.get::<_, Option<&str>>("state"), None);
 }
 
+/// Appends plain tasks to the log, as a host on `slot` does.
+async fn append(world: &World, slot: Uuid, count: usize) -> Vec<TaskId> {
+    let lanes = log::lanes(&world.db, slot, std::slice::from_ref(&world.queue)).await.unwrap();
+    let tasks: Vec<_> = (0..count).map(|_| super::task(&world.queue)).collect();
+    let placed: Vec<_> = tasks.iter().map(|task| (lanes[&world.queue], task)).collect();
+    log::submit(&world.db, &placed, None).await.unwrap();
+    tasks.iter().map(|task| task.id).collect()
+}
+
+#[tokio::test]
+async fn plain_tasks_are_taken_in_their_turn() {
+    let world = World::new().await;
+    let slot = Uuid::new_v4();
+    let plain = append(&world, slot, 4).await;
+    let tracked = world.submit(1).await[0];
+    let urgent = "SELECT hostler.enqueue('default', 'say', priority => 1)";
+    let urgent = TaskId::from_uuid(world.db.query_one(urgent, &[]).await.unwrap().get(0));
+    let shown = "SELECT pending FROM hostler.queue_overview WHERE queue = 'default'";
+    assert_eq!(world.db.query_one(shown, &[]).await.unwrap().get::<_, i64>(0), 6);
+    let listed = world.db.query("SELECT FROM hostler.task_overview", &[]).await.unwrap();
+    assert_eq!(listed.len(), 6, "all of them, wherever they are kept");
+
+    assert_eq!(claim(&world.db, "'bot-1'").await.unwrap().task, urgent);
+    let first = claim(&world.db, "'bot-1'").await.unwrap();
+    assert_eq!((first.task, first.attempt), (plain[0], 1));
+    // A host takes its part of the log; neither gets what the other has.
+    let queues = std::slice::from_ref(&world.queue);
+    let range = log::claim(&world.db, world.host, slot, queues, 2).await.unwrap().unwrap();
+    let ours: Vec<_> = range.tasks.iter().map(|task| task.task).collect();
+    assert_eq!(ours, plain[1..3]);
+    let running = world.db.query("SELECT FROM hostler.running_tasks", &[]).await.unwrap();
+    assert_eq!(running.len(), 4);
+    assert_eq!(claim(&world.db, "'bot-1'").await.unwrap().task, plain[3]);
+    assert_eq!(claim(&world.db, "'bot-1'").await.unwrap().task, tracked);
+    assert_eq!(claim(&world.db, "'bot-1'").await, None);
+
+    assert!(counts(&world.db, "complete_task", plain[0], "'1', 1").await);
+    let result = "SELECT state, output FROM hostler.task_result($1)";
+    for (task, state) in [(plain[0], "completed"), (plain[1], "running"), (plain[3], "running")] {
+        let row = world.db.query_one(result, &[task.as_uuid()]).await.unwrap();
+        assert_eq!(row.get::<_, &str>("state"), state, "{task}");
+        world.check_events(task).await;
+    }
+}
+
 #[tokio::test]
 async fn a_crowd_claims_each_task_once() {
     let world = World::new().await;
-    let ids = world.submit(60).await;
+    let mut ids = append(&world, Uuid::new_v4(), 30).await;
+    ids.extend(world.submit(30).await);
+    ids.extend(append(&world, Uuid::new_v4(), 30).await);
     let crowd = (1..=6).map(|number| {
         let store = world.store.clone();
         tokio::spawn(async move {

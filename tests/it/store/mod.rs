@@ -6,6 +6,7 @@ mod enqueue;
 mod errors;
 mod external;
 mod feed;
+mod graph;
 mod hosts;
 mod leader;
 mod listen;

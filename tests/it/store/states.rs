@@ -53,7 +53,7 @@ pub(super) async fn put_in(world: &World, state: TaskState) -> TaskId {
 }
 
 /// Makes a task the one that is claimed next, if it can be claimed at all.
-async fn put_first(world: &World, id: TaskId) {
+pub(super) async fn put_first(world: &World, id: TaskId) {
     let first = "UPDATE hostler.tasks SET priority = (id = $1)::integer WHERE queue = 'default'";
     world.db.execute(first, &[id.as_uuid()]).await.unwrap();
 }
@@ -71,6 +71,15 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
     match event {
         TaskEvent::Unblocked => {
             world.db.batch_execute(&raw("blocked", "pending")).await.unwrap();
+        }
+        TaskEvent::UnblockedEarly => {
+            world.db.batch_execute(&raw("blocked", "scheduled")).await.unwrap();
+        }
+        TaskEvent::RetriedEarly => {
+            let back = "UPDATE hostler.tasks
+                SET state = 'blocked', version = version + 1, finished_at = NULL
+                WHERE id = $1 AND state IN ('failed', 'cancelled')";
+            world.db.execute(back, &[id.as_uuid()]).await.unwrap();
         }
         TaskEvent::InputAsked => {
             world.db.batch_execute(&raw("running", "awaiting_input")).await.unwrap();
@@ -110,7 +119,7 @@ async fn apply(world: &World, id: TaskId, event: TaskEvent) {
 }
 
 /// What a host would know of an attempt, as far as its end needs it.
-fn held(task: TaskId, attempt: Attempt) -> Assignment {
+pub(super) fn held(task: TaskId, attempt: Attempt) -> Assignment {
     Assignment {
         task,
         attempt,
@@ -120,6 +129,7 @@ fn held(task: TaskId, attempt: Attempt) -> Assignment {
         queue: "default".parse().unwrap(),
         kind: String::new(),
         input: serde_json::Value::Null,
+        results: None,
         timeout: None,
         waited: std::time::Duration::ZERO,
         entry: None,

@@ -1,0 +1,88 @@
+//! What can go wrong with tasks and queues.
+
+use crate::{
+    domain::{QueueName, ScheduleName, TaskId, task::TaskState, unique::Rejected},
+    store::{Recovery, StoreError},
+};
+
+/// What can go wrong, as far as a caller can do something about it.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// There is no such task.
+    #[error("there is no task {task}")]
+    UnknownTask {
+        /// The id that was asked for.
+        task: TaskId,
+    },
+    /// There is no such queue.
+    #[error("there is no queue `{queue}`; `hostler queue list` shows those there are")]
+    UnknownQueue {
+        /// The name that was asked for.
+        queue: QueueName,
+    },
+    /// A task depends on one that is not there.
+    #[error("there is no task {task}; it may have been deleted")]
+    UnknownDependency {
+        /// Which task of the submit, counted from 0.
+        position: usize,
+        /// Which of its dependencies.
+        nth: usize,
+        /// The task that is not there.
+        task: TaskId,
+    },
+    /// A task can't be kept as it is.
+    #[error("{problem}")]
+    Unstorable {
+        /// Which task of the submit, counted from 0.
+        position: usize,
+        /// Which of its fields.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// There is no such schedule.
+    #[error("there is no schedule `{schedule}`; `hostler schedule list` shows those there are")]
+    UnknownSchedule {
+        /// The name that was asked for.
+        schedule: ScheduleName,
+    },
+    /// The task is in a state where that can't be done.
+    #[error("task {task} is {state}: {what}")]
+    WrongState {
+        /// The task.
+        task: TaskId,
+        /// Where it is.
+        state: TaskState,
+        /// What can't be done, and what can.
+        what: &'static str,
+    },
+    /// A task of a submit was to be the only one of its key, and another is in its way.
+    #[error("task {} has its key already and is {}", rejected.task, rejected.state)]
+    NotUnique {
+        /// Which task of the submit, and what is in its way.
+        rejected: Rejected,
+    },
+    /// Postgres does not answer now; the same call may work soon.
+    #[error("the database does not answer; try again")]
+    Unavailable(#[source] StoreError),
+    /// The statement failed, and would again.
+    #[error("the database refused a statement")]
+    Internal(#[source] StoreError),
+}
+
+impl From<StoreError> for QueueError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::UnknownDependency { position, nth, task } => {
+                Self::UnknownDependency { position, nth, task }
+            }
+            StoreError::Unstorable { position, field, problem } => {
+                Self::Unstorable { position, field, problem }
+            }
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
+            error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
+            error => Self::Internal(error),
+        }
+    }
+}
