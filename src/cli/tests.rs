@@ -47,6 +47,7 @@ const COMMANDS: &[&str] = &[
     "db backup",
     "db restore",
     "db verify",
+    "db vacuum-report",
     "events",
     "completions",
 ];

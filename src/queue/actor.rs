@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use slog::{Logger, debug, info, warn};
+use slog::{Logger, debug, warn};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -46,7 +46,7 @@ const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 /// one submit in 10 ms speak for all, and those that kept silent commit a little later.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// The waits between tries while Postgres is away.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Hears until when the agents of this host may run.
 pub(crate) type OnLease = Box<dyn Fn(Instant)>;
@@ -276,16 +276,6 @@ impl QueueActor {
         self.look_for_strays(ctx);
     }
 
-    /// What a claim took whose answer was lost is put back before the next claim.
-    pub(super) fn look_for_strays(&mut self, ctx: &mut Context<Self>) {
-        // One look for strays at a time: a second one, sent before the next claim and carried out
-        // after it, would put back what that claim took.
-        if !std::mem::replace(&mut self.uncertain, true) {
-            let wait = self.backoff();
-            ctx.run_later(wait, Self::put_back_strays);
-        }
-    }
-
     /// How long a statement may take before it is given up: the lease is in danger by then.
     pub(super) fn patience(&self) -> Duration {
         self.lease.length() / 2
@@ -295,52 +285,6 @@ impl QueueActor {
     pub(super) fn backoff(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         restart::jittered(restart::backoff(RETRY.0, RETRY.1, self.failures), fastrand::f64())
-    }
-
-    /// Puts back what a lost claim took: held by this host, and known to nobody here.
-    pub(super) fn put_back_strays(&mut self, ctx: &mut Context<Self>) {
-        let Some(host) = self.lease.host() else {
-            // Registering anew puts back everything.
-            self.uncertain = false;
-            return;
-        };
-        // A submit may claim, too.
-        if self.claims_under_way > 0 || self.plain.is_appending() {
-            ctx.run_later(RETRY.0, Self::put_back_strays);
-            return;
-        }
-        let known: Vec<TaskId> = self
-            .running
-            .keys()
-            .copied()
-            .chain(self.settling.tasks())
-            .chain(self.dispatch.buffered())
-            .collect();
-        let store = self.store.clone();
-        let limit = self.patience();
-        let send = async move {
-            let put_back = async |db: &_| {
-                // The claim whose answer got lost may not have been carried out yet.
-                store.sever(db).await?;
-                hosts::put_back_strays(db, host, &known).await
-            };
-            store.within(limit, put_back).await
-        };
-        ctx.spawn(send.into_actor(self).map(|result, this, ctx| match result {
-            Ok(returned) => {
-                if !returned.is_empty() {
-                    info!(this.log, "tasks of a lost claim put back"; "count" => returned.len());
-                }
-                this.uncertain = false;
-                this.dispatch.wake(None);
-                this.serve(ctx);
-            }
-            Err(error) => {
-                warn!(this.log, "looking for lost claims failed"; "error" => %Chain(&error));
-                let wait = this.backoff();
-                ctx.run_later(wait, Self::put_back_strays);
-            }
-        }));
     }
 
     /// Looks for due tasks in `wait`, unless a look is planned before that.

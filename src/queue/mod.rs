@@ -34,6 +34,7 @@ mod outcomes;
 mod plain;
 mod schedules;
 mod settling;
+mod strays;
 mod tenure;
 
 pub use error::QueueError;

@@ -43,6 +43,7 @@ pub mod schedules;
 mod sever;
 mod statement;
 pub mod tasks;
+pub mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 

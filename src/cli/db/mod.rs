@@ -3,6 +3,7 @@
 mod backup;
 mod open;
 mod schema;
+mod vacuum;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -44,6 +45,10 @@ pub(super) enum Db {
     /// Read a backup from its beginning to its end and compare its checksums; needs no database
     #[command(after_help = "Examples:\n  hostler db verify hostler.backup")]
     Verify(backup::Verify),
+    /// Say how the tables are: dead rows, empty space, sizes, and what holds vacuum back
+    #[command(after_help = "Examples:\n  hostler db vacuum-report\n  \
+        hostler db vacuum-report --json | jq .holders")]
+    VacuumReport,
 }
 
 /// What a command ends with: its code, and what it prints as JSON or as text.
@@ -74,7 +79,7 @@ impl Db {
             Self::Migrate | Self::Restore(_) => Need::Made,
             Self::Status | Self::Verify(_) => Need::Alone,
             Self::Roles { .. } => Need::Superuser,
-            Self::Backup(_) => Need::Beside,
+            Self::Backup(_) | Self::VacuumReport => Need::Beside,
         }
     }
 
@@ -84,6 +89,7 @@ impl Db {
             Self::Backup(backup) => return backup.run(store).await,
             Self::Restore(restore) => return restore.run(store).await,
             Self::Verify(verify) => return verify.run(),
+            Self::VacuumReport => vacuum::run(store).await,
             Self::Migrate => migrate::run(store).await.map(|report| schema::migrated(&report)),
             Self::Status => migrate::status(store).await.map(|status| schema::told(&status)),
             Self::Roles { .. } => {

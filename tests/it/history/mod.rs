@@ -1,3 +1,4 @@
 //! What becomes of the past: backups, retention, archives.
 
 mod backup;
+mod upkeep;

@@ -183,6 +183,11 @@ async fn what_was_taken_over_meanwhile_is_not_gone_on_with() {
     assert_eq!(registered, hosts::Registered::default());
 }
 
+/// What a host wants to go on with.
+fn held(attempt: &Assignment) -> (Hold, AgentName) {
+    (Hold { task: attempt.task, attempt: attempt.attempt }, attempt.agent.clone())
+}
+
 /// How many sessions of the database wait for a lock.
 async fn waiting(world: &World) -> usize {
     let waiting = "SELECT FROM pg_stat_activity
@@ -228,9 +233,4 @@ async fn what_a_host_gave_up_on_is_not_carried_out_later() {
             }
         }
     }
-}
-
-/// What a host wants to go on with.
-fn held(attempt: &Assignment) -> (Hold, AgentName) {
-    (Hold { task: attempt.task, attempt: attempt.attempt }, attempt.agent.clone())
 }
