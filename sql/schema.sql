@@ -8,6 +8,12 @@ CREATE TYPE hostler.attempt_outcome AS ENUM (
     'snoozed'
 );
 
+CREATE TYPE hostler.batch_end AS ENUM (
+    'complete',
+    'success',
+    'failure'
+);
+
 CREATE TYPE hostler.dependency_policy AS ENUM (
     'cancel',
     'run',
@@ -93,6 +99,48 @@ CREATE TABLE hostler.attempts (
     CONSTRAINT attempts_pkey PRIMARY KEY (task_id, attempt),
     CONSTRAINT failed_says_how CHECK (((outcome <> 'failed'::attempt_outcome) OR (num_nonnulls(class, message, detail) = 3))),
     CONSTRAINT released_says_why CHECK (((outcome <> 'released'::attempt_outcome) OR (reason IS NOT NULL)))
+);
+
+CREATE TABLE hostler.batch_callbacks (
+    batch_id uuid NOT NULL,
+    on_end batch_end NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    input jsonb NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts integer NOT NULL,
+    timeout_ms bigint,
+    task_id uuid,
+    CONSTRAINT batch_callbacks_pkey PRIMARY KEY (batch_id, on_end),
+    CONSTRAINT callback_makes_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0) AND (length(kind) <= 255) AND (jsonb_typeof(input) = 'object'::text)))
+);
+
+CREATE TABLE hostler.batches (
+    id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    closed_at timestamp with time zone,
+    cancelled_at timestamp with time zone,
+    done_at timestamp with time zone,
+    total integer NOT NULL DEFAULT 0,
+    completed integer NOT NULL DEFAULT 0,
+    failed integer NOT NULL DEFAULT 0,
+    cancelled integer NOT NULL DEFAULT 0,
+    idempotency_key text,
+    CONSTRAINT batch_counts_make_sense CHECK (((LEAST(completed, failed, cancelled) >= 0) AND (((completed + failed) + cancelled) <= total))),
+    CONSTRAINT batch_is_closed_first CHECK (((closed_at IS NOT NULL) OR (num_nonnulls(cancelled_at, done_at) = 0))),
+    CONSTRAINT batch_key_is_short CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
+    CONSTRAINT batches_pkey PRIMARY KEY (id)
+) WITH (fillfactor=50);
+
+CREATE TABLE hostler.dead_letter_notes (
+    task_id uuid NOT NULL,
+    redrives integer NOT NULL DEFAULT 0,
+    redriven_at timestamp with time zone,
+    discarded_at timestamp with time zone,
+    discard_reason text,
+    CONSTRAINT dead_letter_notes_pkey PRIMARY KEY (task_id),
+    CONSTRAINT discarded_with_a_reason CHECK ((((discarded_at IS NULL) = (discard_reason IS NULL)) AND (length(discard_reason) <= 1000))),
+    CONSTRAINT redrives_are_dated CHECK (((redrives >= 0) AND ((redrives > 0) = (redriven_at IS NOT NULL))))
 );
 
 CREATE TABLE hostler.dependencies (
@@ -378,6 +426,15 @@ CREATE TABLE hostler.task_inputs (
     CONSTRAINT task_inputs_pkey PRIMARY KEY (task_id)
 );
 
+CREATE TABLE hostler.task_members (
+    task_id uuid NOT NULL,
+    group_name text,
+    batch_id uuid,
+    CONSTRAINT group_name_is_plain CHECK ((group_name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
+    CONSTRAINT member_of_something CHECK ((num_nonnulls(group_name, batch_id) > 0)),
+    CONSTRAINT task_members_pkey PRIMARY KEY (task_id)
+);
+
 CREATE TABLE hostler.task_needs (
     task_id uuid NOT NULL,
     kind need_kind NOT NULL,
@@ -390,6 +447,16 @@ CREATE TABLE hostler.task_results (
     output jsonb NOT NULL,
     CONSTRAINT task_results_pkey PRIMARY KEY (task_id)
 );
+
+CREATE TABLE hostler.task_tally (
+    id bigint NOT NULL,
+    scope text NOT NULL,
+    state task_state NOT NULL,
+    tasks bigint NOT NULL,
+    first_at timestamp with time zone,
+    last_at timestamp with time zone,
+    CONSTRAINT task_tally_pkey PRIMARY KEY (id)
+) WITH (fillfactor=50);
 
 CREATE TABLE hostler.task_unique (
     queue text NOT NULL,
@@ -441,6 +508,8 @@ END)),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
 
+CREATE UNIQUE INDEX batches_idempotency_key ON hostler.batches USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
+
 CREATE INDEX dependencies_on ON hostler.dependencies USING btree (depends_on, task_id);
 
 CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
@@ -454,6 +523,12 @@ CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (nex
 CREATE INDEX task_events_tx ON hostler.task_events USING btree (tx) WHERE ("position" IS NOT NULL);
 
 CREATE UNIQUE INDEX task_holds_exclusive ON hostler.task_holds USING btree (name) WHERE (kind = 'exclusive'::need_kind);
+
+CREATE INDEX task_members_by_batch ON hostler.task_members USING btree (batch_id, task_id) WHERE (batch_id IS NOT NULL);
+
+CREATE INDEX task_members_by_group ON hostler.task_members USING btree (group_name, task_id) WHERE (group_name IS NOT NULL);
+
+CREATE INDEX task_tally_by_scope ON hostler.task_tally USING btree (scope, state);
 
 CREATE INDEX task_unique_by_task ON hostler.task_unique USING btree (task_id);
 
@@ -474,6 +549,32 @@ CREATE INDEX tasks_needing ON hostler.tasks USING btree (queue, priority DESC, i
 CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE ((state = 'pending'::task_state) AND (lane IS NULL));
 
 CREATE INDEX tasks_scheduled ON hostler.tasks USING btree (run_at) WHERE (state = 'scheduled'::task_state);
+
+CREATE OR REPLACE FUNCTION hostler.add_to_tally(of_scope text, of_state task_state, change bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    entered CONSTANT timestamptz := CASE WHEN change > 0 THEN now() END;
+    free bigint;
+BEGIN
+    SELECT id INTO free
+    FROM hostler.task_tally
+    WHERE scope = of_scope AND state = of_state
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED;
+    IF free IS NULL THEN
+        INSERT INTO hostler.task_tally (scope, state, tasks, first_at, last_at)
+        VALUES (of_scope, of_state, change, entered, entered);
+    ELSE
+        UPDATE hostler.task_tally
+        SET tasks = tasks + change, first_at = least(first_at, entered),
+            last_at = greatest(last_at, entered)
+        WHERE id = free;
+    END IF;
+END
+$function$;
 
 CREATE OR REPLACE FUNCTION hostler.after_failure(queue text, own jsonb, detail jsonb, failures integer, max_attempts integer, dice double precision DEFAULT random())
  RETURNS interval
@@ -516,6 +617,34 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.batch_summary(done batches)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+    WITH members AS MATERIALIZED (
+        SELECT task_id AS id,
+            (SELECT state FROM hostler.tasks WHERE tasks.id = task_members.task_id) AS state
+        FROM hostler.task_members
+        WHERE batch_id = done.id
+        ORDER BY task_id
+        LIMIT 10000
+    )
+    SELECT jsonb_build_object(
+        'id', 'bat_' || replace(done.id::text, '-', ''),
+        'total', done.total, 'completed', done.completed, 'failed', done.failed,
+        'cancelled', done.cancelled, 'created_at', done.created_at,
+        'cancelled_at', done.cancelled_at, 'done_at', done.done_at,
+        'tasks', jsonb_build_object(
+            'completed', hostler.shown_ids(ARRAY(SELECT id FROM members WHERE state = 'completed')),
+            'failed', hostler.shown_ids(ARRAY(SELECT id FROM members WHERE state = 'failed')),
+            'cancelled', hostler.shown_ids(ARRAY(SELECT id FROM members WHERE state = 'cancelled')),
+            'truncated', done.total > 10000
+        )
+    )
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.blocked_by(ended uuid)
  RETURNS TABLE(blocked_task uuid, blocked_policy dependency_policy)
  LANGUAGE sql
@@ -527,6 +656,38 @@ AS $function$
     WHERE dependencies.depends_on = ended AND NOT dependencies.waived
         AND (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.task_id) = 'blocked'
     OFFSET 0
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.call_back()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    callback hostler.batch_callbacks;
+    made uuid;
+BEGIN
+    FOR callback IN
+        SELECT * FROM hostler.batch_callbacks
+        WHERE batch_id = NEW.id AND task_id IS NULL AND on_end IN (
+            'complete',
+            CASE WHEN NEW.completed = NEW.total THEN 'success' ELSE 'failure' END
+                ::hostler.batch_end
+        )
+        ORDER BY on_end
+    LOOP
+        made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+        INSERT INTO hostler.tasks (id, queue, kind, state, priority, max_attempts, timeout_ms)
+        VALUES (made, callback.queue, callback.kind, 'pending', callback.priority,
+            callback.max_attempts, callback.timeout_ms);
+        INSERT INTO hostler.task_inputs (task_id, input)
+        VALUES (made, callback.input || jsonb_build_object('batch', hostler.batch_summary(NEW)));
+        UPDATE hostler.batch_callbacks SET task_id = made
+        WHERE batch_id = callback.batch_id AND on_end = callback.on_end;
+        PERFORM pg_notify('hostler_wake', callback.queue);
+    END LOOP;
+    RETURN NULL;
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.cancel_dependents(doomed uuid[], bad uuid[])
@@ -692,6 +853,25 @@ AS $function$
     SELECT array_agg(task_id) FROM done WHERE open = 0
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.close_done_batch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF OLD.closed_at IS NOT NULL AND NEW.total > OLD.total THEN
+        RAISE EXCEPTION 'batch % is closed: no tasks can be added to it', OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'batch_is_open',
+                SCHEMA = 'hostler', TABLE = 'batches';
+    END IF;
+    IF NEW.done_at IS NULL AND NEW.closed_at IS NOT NULL
+        AND NEW.completed + NEW.failed + NEW.cancelled = NEW.total
+    THEN
+        NEW.done_at := now();
+    END IF;
+    RETURN NEW;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.complete_task(task_id uuid, output jsonb DEFAULT 'null'::jsonb, attempt integer DEFAULT NULL::integer, agent_name text DEFAULT NULL::text, control_agent text DEFAULT 'external'::text)
  RETURNS boolean
  LANGUAGE sql
@@ -702,6 +882,81 @@ AS $function$
         task_id, attempt, agent_name, control_agent, 'completed', coalesce(output, 'null'),
         NULL, NULL, NULL
     )
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.count_members(groups text[], of_batches uuid[], old_states task_state[], new_states task_state[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_nestloop TO 'on'
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT scope, state, sum(change)::bigint AS change
+        FROM (
+            SELECT grp, batch, was, becomes, count(*) AS members
+            FROM unnest(groups, of_batches, old_states, new_states)
+                AS member (grp, batch, was, becomes)
+            GROUP BY grp, batch, was, becomes
+        ) AS alike
+        CROSS JOIN LATERAL (
+            VALUES ('group ' || grp, was, -members), ('group ' || grp, becomes, members),
+                ('batch ' || batch, was, -members), ('batch ' || batch, becomes, members)
+        ) AS part (scope, state, change)
+        WHERE scope IS NOT NULL AND state IS NOT NULL
+        GROUP BY scope, state
+        HAVING sum(change) <> 0
+        ORDER BY scope, state
+    LOOP
+        PERFORM hostler.add_to_tally(one.scope, one.state, one.change);
+    END LOOP;
+    FOR one IN
+        SELECT batch, count(*) FILTER (WHERE was IS NULL) AS came,
+            count(*) FILTER (WHERE becomes = 'completed')
+                - count(*) FILTER (WHERE was = 'completed') AS completed,
+            count(*) FILTER (WHERE becomes = 'failed')
+                - count(*) FILTER (WHERE was = 'failed') AS failed,
+            count(*) FILTER (WHERE becomes = 'cancelled')
+                - count(*) FILTER (WHERE was = 'cancelled') AS cancelled
+        FROM unnest(of_batches, old_states, new_states) AS member (batch, was, becomes)
+        WHERE batch IS NOT NULL AND becomes IS NOT NULL
+            AND (
+                was IS NULL OR was IN ('completed', 'failed', 'cancelled')
+                OR becomes IN ('completed', 'failed', 'cancelled')
+            )
+        GROUP BY batch
+        ORDER BY batch
+    LOOP
+        UPDATE hostler.batches
+        SET total = total + one.came, completed = completed + one.completed,
+            failed = failed + one.failed, cancelled = cancelled + one.cancelled
+        WHERE id = one.batch;
+    END LOOP;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.count_new_members()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    groups text[];
+    of_batches uuid[];
+    nothing hostler.task_state[];
+    states hostler.task_state[];
+BEGIN
+    SELECT array_agg(group_name), array_agg(batch_id), array_agg(NULL::hostler.task_state),
+        array_agg(coalesce(
+            (SELECT state FROM hostler.tasks WHERE tasks.id = joined.task_id), 'pending'
+        ))
+    INTO groups, of_batches, nothing, states
+    FROM joined;
+    PERFORM hostler.count_members(groups, of_batches, nothing, states);
+    RETURN NULL;
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.count_open(waiting uuid[])
@@ -1158,6 +1413,71 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.forget_deleted_members()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    ids uuid[];
+    states hostler.task_state[];
+    groups text[];
+    of_batches uuid[];
+    olds hostler.task_state[];
+    nothing hostler.task_state[];
+    one text;
+BEGIN
+    SELECT array_agg(id ORDER BY id), array_agg(state ORDER BY id) INTO ids, states FROM gone;
+    DELETE FROM hostler.dead_letter_notes WHERE task_id = ANY (ids);
+    WITH left_behind AS (
+        DELETE FROM hostler.task_members WHERE task_id = ANY (ids) RETURNING *
+    )
+    SELECT array_agg(group_name), array_agg(batch_id),
+        array_agg(states[width_bucket(task_id, ids)]), array_agg(NULL::hostler.task_state)
+    INTO groups, of_batches, olds, nothing
+    FROM left_behind;
+    IF groups IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM hostler.count_members(groups, of_batches, olds, nothing);
+    -- The lock makes two that delete the last tasks of a batch see each other.
+    PERFORM FROM hostler.batches WHERE id = ANY (of_batches) ORDER BY id FOR UPDATE;
+    WITH over AS (
+        DELETE FROM hostler.batches
+        WHERE id = ANY (of_batches) AND done_at IS NOT NULL
+            AND NOT EXISTS (
+                SELECT FROM hostler.task_members WHERE task_members.batch_id = batches.id
+            )
+        RETURNING id
+    )
+    SELECT array_agg(id) INTO of_batches FROM over;
+    DELETE FROM hostler.batch_callbacks WHERE batch_id = ANY (of_batches);
+    DELETE FROM hostler.task_tally
+    WHERE scope = ANY (ARRAY(SELECT 'batch ' || id FROM unnest(of_batches) AS done (id)));
+    FOR one IN
+        SELECT DISTINCT name FROM unnest(groups) AS given (name)
+        WHERE name IS NOT NULL AND NOT EXISTS (
+            SELECT FROM hostler.task_members WHERE task_members.group_name = name
+        )
+    LOOP
+        -- Whatever is deleted is kept as its sum, so that the sum is right whoever counts meanwhile.
+        WITH free AS MATERIALIZED (
+            SELECT id FROM hostler.task_tally WHERE scope = 'group ' || one FOR UPDATE SKIP LOCKED
+        ), old AS (
+            DELETE FROM hostler.task_tally
+            WHERE id = ANY (ARRAY(SELECT free.id FROM free))
+            RETURNING state, tasks, first_at, last_at
+        )
+        INSERT INTO hostler.task_tally (scope, state, tasks, first_at, last_at)
+        SELECT 'group ' || one, state, sum(tasks), min(first_at), max(last_at)
+        FROM old
+        GROUP BY state
+        HAVING sum(tasks) <> 0;
+    END LOOP;
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.forget_deleted_tasks()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1258,6 +1578,41 @@ AS $function$
         AND (state NOT IN ('failed', 'cancelled') OR hostler.dependency_is_done(policy, state))
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.lock_connected(wanted uuid[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    touched uuid[] := wanted;
+    free uuid[];
+    blocked uuid[];
+BEGIN
+    free := ARRAY(
+        SELECT id FROM hostler.tasks
+        WHERE id = ANY (wanted) AND state NOT IN ('blocked', 'completed', 'failed', 'cancelled')
+        ORDER BY id
+        FOR NO KEY UPDATE
+    );
+    IF EXISTS (SELECT FROM hostler.dependencies WHERE depends_on = ANY (wanted)) THEN
+        touched := touched || hostler.doomed_by(wanted);
+        touched := touched || ARRAY(
+            SELECT blocked_task
+            FROM unnest(touched) AS one (id) CROSS JOIN LATERAL hostler.blocked_by(one.id)
+        );
+    END IF;
+    blocked := ARRAY(
+        SELECT id FROM hostler.tasks
+        WHERE id = ANY (touched) AND state IS NOT DISTINCT FROM 'blocked'
+        ORDER BY id
+        FOR NO KEY UPDATE
+    );
+    RETURN ARRAY(
+        SELECT unnest(free || blocked) INTERSECT SELECT unnest(wanted)
+    );
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.lock_dependencies(wanted uuid[])
  RETURNS void
  LANGUAGE plpgsql
@@ -1294,6 +1649,52 @@ BEGIN
     FOR NO KEY UPDATE;
     RETURN touched;
 END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.members_moved(moved uuid[], old_states task_state[], new_states task_state[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    groups text[];
+    of_batches uuid[];
+    olds hostler.task_state[];
+    news hostler.task_state[];
+BEGIN
+    SELECT array_agg(group_name), array_agg(batch_id),
+        array_agg(old_states[width_bucket(task_id, moved)]),
+        array_agg(new_states[width_bucket(task_id, moved)])
+    INTO groups, of_batches, olds, news
+    FROM hostler.task_members
+    WHERE task_id = ANY (moved);
+    IF groups IS NOT NULL THEN
+        PERFORM hostler.count_members(groups, of_batches, olds, news);
+    END IF;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.newest_failure(wanted uuid)
+ RETURNS failure_class
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce(
+        (
+            SELECT late.class
+            FROM hostler.tasks
+            JOIN hostler.task_failures AS late
+                ON late.task_id = tasks.id AND late.attempt = tasks.attempt
+            WHERE tasks.id = wanted AND tasks.state = 'failed'
+        ),
+        (
+            SELECT attempts.class
+            FROM hostler.attempts
+            WHERE attempts.task_id = wanted AND attempts.outcome = 'failed'
+            ORDER BY attempts.attempt DESC
+            LIMIT 1
+        )
+    )
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.note_causes(doomed uuid[], bad uuid[])
@@ -1404,6 +1805,36 @@ AS $function$
 BEGIN
     INSERT INTO hostler.task_events (task_id, number, state, attempt, at)
     SELECT id, version, state, attempt, created_at FROM made;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.record_task_moves()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_nestloop TO 'off'
+AS $function$
+DECLARE
+    moved uuid[];
+    olds hostler.task_state[];
+    news hostler.task_state[];
+BEGIN
+    SELECT array_agg(id ORDER BY id), array_agg(before.state ORDER BY id),
+        array_agg(after.state ORDER BY id)
+    INTO moved, olds, news
+    FROM after JOIN before USING (id)
+    WHERE after.state <> before.state;
+    IF moved IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM hostler.members_moved(moved, olds, news);
+    IF 'failed' = ANY (olds) THEN
+        INSERT INTO hostler.dead_letter_notes AS letter (task_id, redrives, redriven_at)
+        SELECT id, 1, now() FROM unnest(moved, olds) AS redriven (id, was) WHERE was = 'failed'
+        ON CONFLICT (task_id) DO UPDATE
+        SET redrives = letter.redrives + 1, redriven_at = now(),
+            discarded_at = NULL, discard_reason = NULL;
+    END IF;
     RETURN NULL;
 END
 $function$;
@@ -1577,6 +2008,14 @@ BEGIN
     END IF;
     RETURN NEW;
 END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.shown_ids(ids uuid[])
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT coalesce(jsonb_agg('tsk_' || replace(id::text, '-', '')), '[]') FROM unnest(ids) AS given (id)
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.stop_waiting()
@@ -1966,6 +2405,12 @@ BEGIN
 END
 $function$;
 
+CREATE TRIGGER batches_call_back AFTER UPDATE ON batches FOR EACH ROW WHEN (old.done_at IS NULL AND new.done_at IS NOT NULL) EXECUTE FUNCTION call_back();
+
+CREATE TRIGGER batches_done BEFORE UPDATE ON batches FOR EACH ROW EXECUTE FUNCTION close_done_batch();
+
+CREATE TRIGGER task_members_count_new AFTER INSERT ON task_members REFERENCING NEW TABLE AS joined FOR EACH STATEMENT EXECUTE FUNCTION count_new_members();
+
 CREATE TRIGGER tasks_begin BEFORE INSERT ON tasks FOR EACH ROW WHEN ((new.state <> ALL (ARRAY['blocked'::task_state, 'scheduled'::task_state, 'pending'::task_state])) OR new.version <> 1 OR new.attempt <> 0) EXECUTE FUNCTION refuse_task_step();
 
 CREATE TRIGGER tasks_claim_in_time BEFORE UPDATE ON tasks FOR EACH ROW WHEN (new.deadline <= now() AND old.state = 'pending'::task_state AND new.state = 'running'::task_state) EXECUTE FUNCTION pass_over();
@@ -1979,6 +2424,8 @@ CREATE TRIGGER tasks_forget_dependencies AFTER DELETE ON tasks REFERENCING OLD T
 CREATE TRIGGER tasks_forget_failures AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_failures();
 
 CREATE TRIGGER tasks_forget_keys AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_keys();
+
+CREATE TRIGGER tasks_forget_members AFTER DELETE ON tasks REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_deleted_members();
 
 CREATE TRIGGER tasks_free_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (old.lane IS NOT NULL AND old.host_id IS NOT NULL AND new.host_id IS NULL) EXECUTE FUNCTION free_holds();
 
@@ -2008,9 +2455,13 @@ CREATE TRIGGER tasks_take_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (new.lan
 
 CREATE TRIGGER tasks_tell_dependents AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION tell_dependents();
 
+CREATE TRIGGER tasks_update_members AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_task_moves();
+
 CREATE SEQUENCE hostler.feed_position MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.log_lanes_id_seq MINVALUE 1 START 1;
+
+CREATE SEQUENCE hostler.task_tally_id_seq MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.wake_mark MINVALUE 0 START 0;
 
@@ -2033,7 +2484,11 @@ CREATE VIEW hostler.dead_letters (
     error text,
     error_detail jsonb,
     agent text,
-    input jsonb
+    input jsonb,
+    redrives integer,
+    redriven_at timestamp with time zone,
+    discarded_at timestamp with time zone,
+    discard_reason text
 ) AS ...;
 
 CREATE VIEW hostler.host_overview (

@@ -5,15 +5,19 @@
 
 mod address;
 mod agent;
+mod batch;
+mod bulk;
 mod client;
 mod completions;
 mod config;
 mod db;
+mod dead;
 mod doctor;
 mod events;
 mod exit;
 mod fleet;
 mod global;
+mod group;
 mod host;
 mod hosts;
 mod limit;
@@ -63,6 +67,12 @@ enum Command {
     Agent(agent::Agent),
     #[command(subcommand)]
     Task(task::Task),
+    #[command(subcommand)]
+    Batch(batch::Batch),
+    #[command(subcommand)]
+    Group(group::Group),
+    #[command(subcommand)]
+    Dead(dead::Dead),
     #[command(subcommand)]
     Queue(queue::Queue),
     #[command(subcommand)]
@@ -134,6 +144,9 @@ impl Command {
             Self::Fleet(fleet) => asked(fleet.run(global)),
             Self::Agent(agent) => asked(agent.run(global)),
             Self::Task(task) => asked(task.run(global)),
+            Self::Batch(batch) => asked(batch.run(global)),
+            Self::Group(group) => asked(group.run(global)),
+            Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
             Self::Limit(limit) => asked(limit.run(global)),
             Self::Lock(lock) => asked(lock.run(global)),

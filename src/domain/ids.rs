@@ -82,6 +82,11 @@ typed_id!(
     HostId,
     "hst"
 );
+typed_id!(
+    /// Several tasks that end together.
+    BatchId,
+    "bat"
+);
 
 /// A name that is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,6 +165,11 @@ typed_name!(
     /// A named stream of tasks.
     QueueName,
     "a queue"
+);
+typed_name!(
+    /// Tasks that somebody wants to see together.
+    GroupName,
+    "a group"
 );
 typed_name!(
     /// One supervised slot of a fleet: `<fleet>-<number>`, counted from 1.

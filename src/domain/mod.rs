@@ -12,6 +12,9 @@
 //! | attempt | one execution of a task, numbered; the number is the fencing token |
 //! | lease | the right of one host to run one attempt; ends with the attempt or with the host's heartbeat |
 //! | queue | a named stream of tasks; fleets say which queues they serve |
+//! | group | a name under which tasks are counted together |
+//! | batch | tasks that end together, and then call back |
+//! | dead letter | a failed task, with why it failed and what was done about it |
 //! | lock, key, limit | what a task needs for itself while it runs, and how many may run: see [`admission`] |
 //! | dependency | a task that another waits for: see [`graph`] |
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
@@ -25,6 +28,8 @@
 pub mod admission;
 pub mod adoption;
 pub mod agent;
+pub mod batch;
+pub mod bulk;
 pub mod cron;
 pub mod dispatch;
 mod entry;
@@ -48,8 +53,8 @@ pub mod unique;
 
 pub use entry::{ClaimId, Entry, Lane};
 pub use ids::{
-    AgentName, Attempt, Capability, FleetName, Generation, HostId, MAX_NAME, ParseIdError,
-    ParseNameError, PhaseName, PlanTaskId, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, Capability, FleetName, Generation, GroupName, HostId, MAX_NAME,
+    ParseIdError, ParseNameError, PhaseName, PlanTaskId, QueueName, ScheduleName, TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, FleetName, Generation, HostId, QueueName, TaskId,
+    AgentName, Attempt, BatchId, FleetName, Generation, GroupName, HostId, QueueName, TaskId,
     admission::Needs,
     agent::AgentState,
     fleet::Protocol,
@@ -63,6 +63,10 @@ pub struct TaskRecord {
     pub deadline: Option<Timestamp>,
     /// The key of its submit.
     pub idempotency_key: Option<String>,
+    /// The group that it is counted in.
+    pub group: Option<GroupName>,
+    /// The batch that it ends with.
+    pub batch: Option<BatchId>,
     /// The host that runs it now.
     pub host: Option<HostId>,
     /// The agent that runs it now.
@@ -288,6 +292,10 @@ pub struct TaskFilter {
     pub queue: Option<QueueName>,
     /// Of this kind.
     pub kind: Option<String>,
+    /// In this group.
+    pub group: Option<GroupName>,
+    /// Of this batch.
+    pub batch: Option<BatchId>,
     /// At most so many.
     pub limit: u32,
     /// Older than this task: tasks are listed newest first.

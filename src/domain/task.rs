@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AgentName, Attempt, Entry, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId,
     admission::Needs,
     graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
@@ -19,7 +19,7 @@ use super::{
 
 mod failure;
 
-pub use failure::FailureClass;
+pub use failure::{FailureClass, UnknownClass};
 
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -293,6 +293,10 @@ pub struct Terms {
     pub retry: RetryTerms,
     /// It is to be the only one of its key.
     pub unique: Option<Unique>,
+    /// The group that it is counted in.
+    pub group: Option<GroupName>,
+    /// The batch that it ends with; that must be open.
+    pub batch: Option<BatchId>,
     /// The schedule that makes it, which looks later what has become of it.
     pub schedule: Option<ScheduleName>,
     /// It fails if it is not finished by then.

@@ -330,7 +330,12 @@ pub fn taking_over(task: &NewTask, newer: &NewTask) -> NewTask {
         run_at: newer.run_at,
         max_attempts: newer.max_attempts,
         timeout: newer.timeout,
-        terms: Terms { retry: newer.terms.retry.clone(), ..task.terms.clone() },
+        terms: Terms {
+            retry: newer.terms.retry.clone(),
+            deadline: newer.terms.deadline,
+            needs: newer.terms.needs.clone(),
+            ..task.terms.clone()
+        },
         ..task.clone()
     }
 }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    HostId,
+    BatchId, GroupName, HostId, QueueName, TaskId,
     admission::{Label, LockUse, PathUse},
+    batch::BatchRecord,
+    bulk::BulkRecord,
     graph::DependencyPolicy,
-    task::TaskState,
+    task::{FailureClass, TaskState},
     unique::{KeyPart, OnConflict},
 };
 
@@ -112,6 +114,12 @@ pub struct TaskBody {
     /// It is to be the only one of its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<UniqueBody>,
+    /// The group that it is counted in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// The open batch that it is added to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchId>,
 }
 
 /// That there is to be one task only, as a client writes it. One of `key` and `by` is given.
@@ -148,6 +156,105 @@ pub struct SubmittedMany {
     pub items: Vec<crate::domain::record::Submitted>,
     /// How many of them this submit made; the others were there already.
     pub created: usize,
+}
+
+/// A batch in a submit, as a client writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct BatchBody {
+    /// Its first tasks.
+    pub tasks: Vec<Map<String, Value>>,
+    /// Whether more are to be added.
+    pub open: bool,
+    /// A second submit with the same key is the same batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// The task that is submitted once it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_complete: Option<Value>,
+    /// The one if all of its tasks are completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_success: Option<Value>,
+    /// The one if not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<Value>,
+}
+
+/// The answer to a submit of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSubmitted {
+    /// The batch: the one that was there already, if its key was.
+    #[serde(flatten)]
+    pub batch: BatchRecord,
+    /// Whether this submit made it.
+    pub created: bool,
+    /// One answer per task; none if the batch was there already.
+    pub items: Vec<crate::domain::record::Submitted>,
+}
+
+/// The answer to calling a batch off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchCancelled {
+    /// The batch.
+    pub batch: BatchRecord,
+    /// What was done to its tasks.
+    #[serde(flatten)]
+    pub done: BulkRecord,
+}
+
+/// Many tasks and what is done to them, as a client writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct BulkBody {
+    /// Of these tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskId>,
+    /// In this queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueName>,
+    /// Of this kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// In any of these states.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<TaskState>,
+    /// In this group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// Of this batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchId>,
+    /// Whose newest failure is of this class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<FailureClass>,
+    /// Submitted at this time or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_after: Option<Timestamp>,
+    /// Submitted before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_before: Option<Timestamp>,
+    /// Whether those that were discarded are meant, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub discarded: bool,
+    /// Every one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// At most so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Go on after an answer: its `next_cursor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Only count them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// A redrive: into this queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<QueueName>,
+    /// A redrive: no more in a time than this: `10/s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// A discard: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A page of the feed.

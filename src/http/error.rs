@@ -194,8 +194,13 @@ impl From<QueueError> for ApiError {
             QueueError::UnknownTask { .. }
             | QueueError::UnknownQueue { .. }
             | QueueError::UnknownKey { .. }
-            | QueueError::UnknownSchedule { .. } => Self::new(Kind::NotFound, error.to_string()),
-            QueueError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
+            | QueueError::UnknownSchedule { .. }
+            | QueueError::UnknownBatch { .. }
+            | QueueError::UnknownGroup { .. }
+            | QueueError::NotDead { .. } => Self::new(Kind::NotFound, error.to_string()),
+            QueueError::WrongState { .. } | QueueError::BatchClosed { .. } => {
+                Self::new(Kind::WrongState, error.to_string())
+            }
             QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),
             QueueError::Unavailable { .. } => Self::unavailable(&error),
             QueueError::Internal { .. } => Self::internal(&error),

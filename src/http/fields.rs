@@ -226,6 +226,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes `true` or `false`; false where it is absent.
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        match self.take(name) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(other) => {
+                self.wrong(name, format!("must be true or false, not {}", kind_of(&other)));
+                false
+            }
+        }
+    }
+
     /// Takes a time.
     pub(super) fn time(&mut self, name: &'static str) -> Option<Timestamp> {
         let text = self.string(name)?;

@@ -11,7 +11,9 @@
 
 mod agents;
 pub mod api;
+mod batches;
 mod body;
+mod bulk;
 mod error;
 mod events;
 mod fields;
@@ -123,12 +125,25 @@ fn routes() -> Vec<Row> {
         ("/api/v1/agents/{name}/restart", vec![post(agents::restart)]),
         ("/api/v1/agents/{name}/logs", vec![get(agents::logs)]),
         ("/api/v1/tasks", vec![get(tasks::list), post(tasks::submit)]),
+        // Before the ids, which these words can't be.
+        ("/api/v1/tasks/cancel", vec![post(bulk::cancel)]),
+        ("/api/v1/tasks/retry", vec![post(bulk::retry)]),
         ("/api/v1/tasks/{id}", vec![get(tasks::show)]),
         ("/api/v1/tasks/{id}/attempts", vec![get(tasks::attempts)]),
         ("/api/v1/tasks/{id}/events", vec![get(tasks::events)]),
         ("/api/v1/tasks/{id}/graph", vec![get(tasks::graph)]),
         ("/api/v1/tasks/{id}/cancel", vec![post(tasks::cancel)]),
         ("/api/v1/tasks/{id}/retry", vec![post(tasks::retry)]),
+        ("/api/v1/dead-letters", vec![get(bulk::letters)]),
+        ("/api/v1/dead-letters/redrive", vec![post(bulk::redrive)]),
+        ("/api/v1/dead-letters/discard", vec![post(bulk::discard)]),
+        ("/api/v1/dead-letters/{id}", vec![get(bulk::letter)]),
+        ("/api/v1/groups/{name}", vec![get(batches::group)]),
+        ("/api/v1/batches", vec![post(batches::submit)]),
+        ("/api/v1/batches/{id}", vec![get(batches::show)]),
+        ("/api/v1/batches/{id}/tasks", vec![post(batches::add)]),
+        ("/api/v1/batches/{id}/close", vec![post(batches::close)]),
+        ("/api/v1/batches/{id}/cancel", vec![post(batches::cancel)]),
         ("/api/v1/tasks/{id}/snooze", vec![post(tasks::snooze)]),
         ("/api/v1/tasks/{id}/release", vec![post(tasks::release)]),
         ("/api/v1/schedules", vec![get(schedules::list)]),

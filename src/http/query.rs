@@ -4,6 +4,7 @@
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use actix_web::{HttpRequest, http::header::HeaderMap, web};
+use jiff::Timestamp;
 
 use super::{
     api::IDEMPOTENCY_KEY,
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         TaskId,
+        bulk::Selection,
         feed::{FeedCursor, NoCursor},
         record::{GraphExtent, TaskFilter},
         task::TaskState,
@@ -84,6 +86,35 @@ impl Query {
         self.get(name).map(|text| text.parse().map_err(|e: T::Err| bad(name, &e))).transpose()
     }
 
+    fn kind(&self) -> Result<Option<String>, ApiError> {
+        let Some(kind) = self.get("kind") else { return Ok(None) };
+        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
+        Ok(Some(kind.to_owned()))
+    }
+
+    fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let detail = "must be a time with its offset after RFC 3339, as in `2030-01-31T08:00:00Z`";
+        self.get(name).map(|text| text.parse().map_err(|_| bad(name, &detail))).transpose()
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad(name, &"must be `true` or `false`")),
+        }
+    }
+
+    fn limit(&self) -> Result<u32, ApiError> {
+        self.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    }
+
+    fn before(&self) -> Result<Option<TaskId>, ApiError> {
+        let detail = "is no cursor; send the `next_cursor` of the page before";
+        let cursor = self.get("cursor");
+        cursor.map(|text| text.parse().map_err(|_| bad("cursor", &detail))).transpose()
+    }
+
     fn number(&self, name: &str, default: u32, least: u32, most: u32) -> Result<u32, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse()
@@ -121,7 +152,8 @@ pub(super) fn count(query: &str, name: &str, default: u32, most: u32) -> Result<
 
 /// Reads the filter of a listing of tasks.
 pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
-    let query = Query::read(query, &["state", "queue", "kind", "limit", "cursor"])?;
+    let known = ["state", "queue", "kind", "group", "batch", "limit", "cursor"];
+    let query = Query::read(query, &known)?;
     let states = match query.get("state") {
         None => Vec::new(),
         Some(words) => words
@@ -129,21 +161,56 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
             .map(|word| word.parse::<TaskState>().map_err(|error| bad("state", &error)))
             .collect::<Result<_, _>>()?,
     };
-    let kind = query.get("kind").map(str::to_owned);
-    if let Some(kind) = &kind {
-        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
-    }
-    let before = query.get("cursor").map(|text| {
-        let detail = "is no cursor; send the `next_cursor` of the page before";
-        text.parse::<TaskId>().map_err(|_| bad("cursor", &detail))
-    });
     Ok(TaskFilter {
         states,
         queue: query.parsed("queue")?,
-        kind,
-        limit: query.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)?,
-        before: before.transpose()?,
+        kind: query.kind()?,
+        group: query.parsed("group")?,
+        batch: query.parsed("batch")?,
+        limit: query.limit()?,
+        before: query.before()?,
     })
+}
+
+/// Which failed tasks a listing shows.
+#[derive(Debug, PartialEq)]
+pub(super) struct Letters {
+    /// Those.
+    pub(super) selection: Selection,
+    /// Older than this one.
+    pub(super) before: Option<TaskId>,
+    /// At most so many.
+    pub(super) limit: u32,
+}
+
+/// Reads the filter of a listing of failed tasks.
+pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
+    let known = [
+        "queue",
+        "kind",
+        "group",
+        "batch",
+        "class",
+        "created_after",
+        "created_before",
+        "discarded",
+        "limit",
+        "cursor",
+    ];
+    let query = Query::read(query, &known)?;
+    let selection = Selection {
+        states: vec![TaskState::Failed],
+        queue: query.parsed("queue")?,
+        kind: query.kind()?,
+        group: query.parsed("group")?,
+        batch: query.parsed("batch")?,
+        class: query.parsed("class")?,
+        created_after: query.time("created_after")?,
+        created_before: query.time("created_before")?,
+        tasks: None,
+        discarded: query.flag("discarded")?,
+    };
+    Ok(Letters { selection, before: query.before()?, limit: query.limit()? })
 }
 
 /// Reads how much of a graph is asked for.
@@ -205,12 +272,8 @@ pub(super) struct Tail {
 /// Reads `?tail=` and `?follow=`.
 pub(super) fn tail(query: &str) -> Result<Tail, ApiError> {
     let query = Query::read(query, &["tail", "follow"])?;
-    let follow = match query.get("follow") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(bad("follow", &"must be `true` or `false`")),
-    };
-    Ok(Tail { lines: query.number("tail", DEFAULT_TAIL, 0, MAX_TAIL)?, follow })
+    let lines = query.number("tail", DEFAULT_TAIL, 0, MAX_TAIL)?;
+    Ok(Tail { lines, follow: query.flag("follow")? })
 }
 
 /// Reads the `Idempotency-Key` header.
@@ -224,100 +287,4 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    fn detail<T>(result: Result<T, ApiError>) -> String {
-        result.err().map(|error| error.problem().detail).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_filter_is_read() {
-        let id = "tsk_00000000000000000000000000000007";
-        let query = format!("state=pending,running&queue=gpu&kind=a%20b&limit=7&cursor={id}");
-        let expected = TaskFilter {
-            states: vec![TaskState::Pending, TaskState::Running],
-            queue: Some("gpu".parse().unwrap()),
-            kind: Some("a b".to_owned()),
-            limit: 7,
-            before: Some(id.parse().unwrap()),
-        };
-        assert_eq!(filter(&query).unwrap(), expected);
-        let default = TaskFilter { limit: DEFAULT_LIMIT, ..TaskFilter::default() };
-        assert_eq!(filter("").unwrap(), default);
-    }
-
-    #[test]
-    fn broken_filters_are_named() {
-        let rows = [
-            ("state=done", "`state`"),
-            ("state=", "`state`"),
-            ("state=pending,", "`state`"),
-            ("queue=G", "`queue`"),
-            ("queue=", "`queue`"),
-            ("kind=", "`kind`"),
-            ("kind=a%00b", "`kind`"),
-            ("limit=0", "`limit`"),
-            ("limit=501", "`limit`"),
-            ("limit=-1", "`limit`"),
-            ("limit=ten", "`limit`"),
-            ("limit=4294967297", "`limit`"),
-            ("cursor=7", "`cursor`"),
-            ("cursor=hst_00000000000000000000000000000007", "`cursor`"),
-            ("cursor=%00", "`cursor`"),
-            ("limit=1&limit=2", "twice"),
-            ("page=2", "`page`"),
-            ("Limit=2", "`Limit`"),
-            ("%00%1b[31m=1", "`[31m`"),
-        ];
-        for (query, word) in rows {
-            let detail = detail(filter(query));
-            assert!(detail.contains(word), "{query}: {detail}");
-        }
-    }
-
-    #[test]
-    fn a_wait_is_cut_to_the_longest() {
-        let max = Duration::from_secs(60);
-        assert_eq!(wait("", max).unwrap(), None);
-        assert_eq!(wait("wait=500ms", max).unwrap(), Some(Duration::from_millis(500)));
-        assert_eq!(wait("wait=2h", max).unwrap(), Some(max));
-        for query in ["wait=", "wait=-1s", "wait=30", "wait=soon", "wiat=1s", "wait=1s&wait=1s"] {
-            assert!(!detail(wait(query, max)).is_empty(), "{query}");
-        }
-    }
-
-    #[test]
-    fn tails_are_read() {
-        assert_eq!(tail("").unwrap(), Tail { lines: DEFAULT_TAIL, follow: false });
-        assert_eq!(tail("tail=0&follow=true").unwrap(), Tail { lines: 0, follow: true });
-        for query in ["tail=-1", "tail=x", "tail=100001", "follow=yes", "follow", "lines=3"] {
-            assert!(!detail(tail(query)).is_empty(), "{query}");
-        }
-    }
-
-    #[test]
-    fn an_extent_is_read() {
-        assert_eq!(extent("").unwrap(), GraphExtent::All(DEFAULT_GRAPH));
-        assert_eq!(extent("extent=near&limit=5").unwrap(), GraphExtent::Near(5));
-        for query in ["extent=far", "limit=0", "limit=200001", "depth=1"] {
-            assert!(!detail(extent(query)).is_empty(), "{query}");
-        }
-    }
-
-    #[test]
-    fn a_key_in_the_header_is_plain() {
-        let read = |value: &[u8]| {
-            let mut headers = HeaderMap::new();
-            let name = HeaderName::from_static(IDEMPOTENCY_KEY);
-            headers.insert(name, HeaderValue::from_bytes(value).unwrap());
-            idempotency_key(&headers).map(|key| key.map(str::to_owned))
-        };
-        assert_eq!(read(b"a-1").unwrap().as_deref(), Some("a-1"));
-        for bad in [b"".as_slice(), b"\xe4", &[b'x'; 256]] {
-            assert!(detail(read(bad)).contains("Idempotency-Key"), "{bad:?}");
-        }
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        BatchId, QueueName, TaskId,
         retry::AllQueueTerms,
         task::{NewTask, Terms},
     },
@@ -22,7 +22,7 @@ use crate::{
 
 mod graph;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// The longest kind, in characters; the schema's limit.
 pub(super) const MAX_KIND: usize = 255;
@@ -53,6 +53,8 @@ pub(super) struct Rules<'a> {
     pub(super) now: Timestamp,
     /// The `Idempotency-Key` header: the key of a single task.
     pub(super) header_key: Option<&'a str>,
+    /// The batch that the request is for.
+    pub(super) batch: Option<BatchId>,
 }
 
 /// What a body asks for.
@@ -103,6 +105,13 @@ fn many(
     errors: &mut Errors,
 ) -> Option<Vec<NewTask>> {
     let mut body = Fields::new(String::new(), object, errors);
+    let tasks = list(&mut body, rules, 1);
+    body.finish();
+    all(tasks?, rules, new_id, errors)
+}
+
+/// Takes `tasks`; none, or no such field, only where `least` is 0.
+pub(super) fn list(body: &mut Fields<'_>, rules: &Rules<'_>, least: usize) -> Option<Vec<Value>> {
     let tasks = body.take("tasks");
     if rules.header_key.is_some() {
         body.wrong(
@@ -110,21 +119,19 @@ fn many(
             "the header `Idempotency-Key` is for one task; give each its own `idempotency_key`",
         );
     }
-    let tasks = match tasks {
+    let max = rules.tasks.max_batch;
+    match tasks {
+        None if least == 0 => Some(Vec::new()),
+        Some(Value::Array(tasks)) if tasks.len() < least => {
+            body.wrong("tasks", "must hold at least one task");
+            None
+        }
+        Some(Value::Array(tasks)) if u32::try_from(tasks.len()).is_ok_and(|n| n <= max) => {
+            Some(tasks)
+        }
         Some(Value::Array(tasks)) => {
-            let max = rules.tasks.max_batch;
-            if tasks.is_empty() {
-                body.wrong("tasks", "must hold at least one task");
-            } else if u32::try_from(tasks.len()).is_ok_and(|count| count <= max) {
-                body.finish();
-                return all(tasks, rules, new_id, errors);
-            } else {
-                let count = tasks.len();
-                body.wrong(
-                    "tasks",
-                    format!("holds {count} tasks; at most {max} are taken at once"),
-                );
-            }
+            let count = tasks.len();
+            body.wrong("tasks", format!("holds {count} tasks; at most {max} are taken at once"));
             None
         }
         other => {
@@ -132,12 +139,11 @@ fn many(
             body.wrong("tasks", format!("must be an array of tasks, not {got}"));
             None
         }
-    };
-    body.finish();
-    tasks
+    }
 }
 
-fn all(
+/// Reads each of `tasks`.
+pub(super) fn all(
     tasks: Vec<Value>,
     rules: &Rules<'_>,
     new_id: &mut impl FnMut() -> TaskId,
@@ -170,12 +176,12 @@ fn one(
     errors: &mut Errors,
 ) -> (Option<NewTask>, Asked) {
     let mut task = Fields::new(at, object, errors);
-    let queue: Option<QueueName> = task.parsed("queue").or_else(|| DEFAULT_QUEUE.parse().ok());
-    let kind = task.text("kind", MAX_KIND).unwrap_or_else(|| DEFAULT_KIND.to_owned());
+    let queue = queue(&mut task);
+    let kind = kind(&mut task);
     let input = task.json("input", rules.tasks.max_input);
-    let priority = task.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
+    let priority = priority(&mut task);
     let run_at = run_at(&mut task, rules.now);
-    let max_attempts = task.integer("max_attempts", 1..=MAX_ATTEMPTS);
+    let max_attempts = max_attempts(&mut task);
     let (retry, its_attempts) = terms::retry(&mut task, MAX_ATTEMPTS);
     if max_attempts.is_some() && its_attempts.is_some() {
         task.wrong("max_attempts", "give either `max_attempts` or `retry.max_attempts`");
@@ -185,6 +191,8 @@ fn one(
     let idempotency_key = key(&mut task, rules.header_key);
     let needs = needs::read(&mut task);
     let unique = unique::read(&mut task, &kind, &input);
+    let group = task.parsed("group");
+    let batch = batch(&mut task, rules.batch);
     let asked = Asked::take(&mut task);
     task.finish();
     let Some(queue) = queue else { return (None, asked) };
@@ -193,18 +201,39 @@ fn one(
         id: new_id(),
         kind,
         input,
-        priority: priority.and_then(|number| i16::try_from(number).ok()).unwrap_or(0),
+        priority,
         run_at,
         max_attempts: max_attempts
-            .or(its_attempts)
-            .and_then(|number| u32::try_from(number).ok())
+            .or_else(|| its_attempts.and_then(|number| u32::try_from(number).ok()))
             .unwrap_or(of_queue.max_attempts),
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, needs, deadline, ..Terms::default() },
+        terms: Terms { retry, unique, needs, deadline, group, batch, ..Terms::default() },
     };
     (Some(task), asked)
+}
+
+/// Takes `queue`.
+pub(super) fn queue(task: &mut Fields<'_>) -> Option<QueueName> {
+    task.parsed("queue").or_else(|| DEFAULT_QUEUE.parse().ok())
+}
+
+/// Takes `kind`.
+pub(super) fn kind(task: &mut Fields<'_>) -> String {
+    task.text("kind", MAX_KIND).unwrap_or_else(|| DEFAULT_KIND.to_owned())
+}
+
+/// Takes `priority`.
+pub(super) fn priority(task: &mut Fields<'_>) -> i16 {
+    let number = task.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
+    number.and_then(|number| i16::try_from(number).ok()).unwrap_or(0)
+}
+
+/// Takes `max_attempts`.
+pub(super) fn max_attempts(task: &mut Fields<'_>) -> Option<u32> {
+    let number = task.integer("max_attempts", 1..=MAX_ATTEMPTS);
+    number.and_then(|number| u32::try_from(number).ok())
 }
 
 fn run_at(task: &mut Fields<'_>, now: Timestamp) -> Option<Timestamp> {
@@ -219,6 +248,15 @@ fn run_at(task: &mut Fields<'_>, now: Timestamp) -> Option<Timestamp> {
         task.wrong("delay", "ends after the last time that can be written");
     }
     due
+}
+
+/// The batch of a task; where the request is for one, no task names another.
+fn batch(task: &mut Fields<'_>, of_request: Option<BatchId>) -> Option<BatchId> {
+    let batch = task.parsed("batch");
+    if batch.is_some() && of_request.is_some() {
+        task.wrong("batch", "the request says already which batch the tasks are for");
+    }
+    batch.or(of_request)
 }
 
 fn key(task: &mut Fields<'_>, header: Option<&str>) -> Option<String> {

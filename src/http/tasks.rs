@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::{
-        TaskId,
+        BatchId, QueueName, TaskId,
         record::{Submitted, TaskRecord},
         task::{NewTask, TaskState},
     },
@@ -35,7 +35,8 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::json(&request, payload, state.settings.max_body).await?;
     let terms = state.queue.terms();
-    let rules = Rules { tasks: &state.tasks, terms, now: Timestamp::now(), header_key };
+    let rules =
+        Rules { tasks: &state.tasks, terms, now: Timestamp::now(), header_key, batch: None };
     let new_id = || TaskId::from_uuid(Uuid::now_v7());
     match (submit::read(body, &rules, new_id).map_err(ApiError::invalid)?, wait) {
         (Submission::One(task), wait) => one(&state, *task, wait).await,
@@ -60,7 +61,8 @@ async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
     }
 }
 
-async fn many(state: &State, tasks: Vec<NewTask>) -> Answer {
+/// Submits several tasks.
+pub(super) async fn many(state: &State, tasks: Vec<NewTask>) -> Answer {
     let items = accept(state, tasks, |nth, field| format!("tasks[{nth}].{field}")).await?;
     let made = items.iter().filter(|task| task.created).count();
     Ok(created(made > 0).json(SubmittedMany { items, created: made }))
@@ -75,30 +77,61 @@ async fn accept(
     tasks: Vec<NewTask>,
     field: impl Fn(usize, &str) -> String,
 ) -> Result<Vec<Submitted>, ApiError> {
-    let queues: Vec<_> = tasks.iter().map(|task| task.queue.clone()).collect();
-    state.queue.submit(tasks).await.map_err(|error| match &error {
-        QueueError::UnknownQueue { queue } => {
-            let nth = queues.iter().position(|of_task| of_task == queue).unwrap_or(0);
-            let detail = error.to_string();
-            ApiError::invalid(vec![FieldError { field: field(nth, "queue"), detail }])
+    let said = Said::of(&tasks);
+    state.queue.submit(tasks).await.map_err(|error| said.in_words_of(error, field))
+}
+
+/// What the tasks of a submit say, as far as an error may be about it.
+pub(super) struct Said {
+    queues: Vec<QueueName>,
+    batches: Vec<Option<BatchId>>,
+}
+
+impl Said {
+    /// What `tasks` say.
+    pub(super) fn of(tasks: &[NewTask]) -> Self {
+        Self {
+            queues: tasks.iter().map(|task| task.queue.clone()).collect(),
+            batches: tasks.iter().map(|task| task.terms.batch).collect(),
         }
-        QueueError::UnknownDependency { position, nth, .. } => {
-            let field = field(*position, &format!("depends_on[{nth}]"));
-            ApiError::invalid(vec![FieldError { field, detail: error.to_string() }])
+    }
+
+    /// The answer to a submit that failed: what is wrong in the body, by the name of its field.
+    pub(super) fn in_words_of(
+        &self,
+        error: QueueError,
+        field: impl Fn(usize, &str) -> String,
+    ) -> ApiError {
+        let detail = error.to_string();
+        match &error {
+            QueueError::UnknownQueue { queue } => {
+                let nth = self.queues.iter().position(|of_task| of_task == queue);
+                let field = field(nth.unwrap_or(0), "queue");
+                ApiError::invalid(vec![FieldError { field, detail }])
+            }
+            QueueError::UnknownDependency { position, nth, .. } => {
+                let field = field(*position, &format!("depends_on[{nth}]"));
+                ApiError::invalid(vec![FieldError { field, detail }])
+            }
+            QueueError::Unstorable { position, field: name, .. } => {
+                let field = field(*position, name);
+                ApiError::invalid(vec![FieldError { field, detail }])
+            }
+            QueueError::NotUnique { rejected } => {
+                let detail = match rejected.earlier {
+                    Some(nth) => format!("tasks[{nth}] of the same submit has the key already"),
+                    None => detail,
+                };
+                ApiError::of_field(Kind::NotUnique, field(rejected.position, "unique"), detail)
+            }
+            QueueError::UnknownBatch { batch } => {
+                let nth = self.batches.iter().position(|of_task| of_task.as_ref() == Some(batch));
+                let field = field(nth.unwrap_or(0), "batch");
+                ApiError::invalid(vec![FieldError { field, detail }])
+            }
+            _ => error.into(),
         }
-        QueueError::Unstorable { position, field: name, .. } => {
-            let (field, detail) = (field(*position, name), error.to_string());
-            ApiError::invalid(vec![FieldError { field, detail }])
-        }
-        QueueError::NotUnique { rejected } => {
-            let detail = match rejected.earlier {
-                Some(nth) => format!("tasks[{nth}] of the same submit has the key already"),
-                None => error.to_string(),
-            };
-            ApiError::of_field(Kind::NotUnique, field(rejected.position, "unique"), detail)
-        }
-        _ => error.into(),
-    })
+    }
 }
 
 fn created(any: bool) -> actix_web::HttpResponseBuilder {

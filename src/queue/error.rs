@@ -1,8 +1,9 @@
-//! What can go wrong with tasks and queues.
+//! What can go wrong when somebody asks the queue.
 
 use crate::{
     domain::{
-        QueueName, ScheduleName, TaskId, admission::KeyPattern, task::TaskState, unique::Rejected,
+        BatchId, GroupName, QueueName, ScheduleName, TaskId, admission::KeyPattern,
+        task::TaskState, unique::Rejected,
     },
     store::{Recovery, StoreError},
 };
@@ -70,6 +71,30 @@ pub enum QueueError {
         /// Which task of the submit, and what is in its way.
         rejected: Rejected,
     },
+    /// There is no such batch.
+    #[error("there is no batch {batch}")]
+    UnknownBatch {
+        /// The id that was asked for.
+        batch: BatchId,
+    },
+    /// The batch takes no more tasks.
+    #[error("batch {batch} is closed: no more tasks can be added to it")]
+    BatchClosed {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// There is no task in this group.
+    #[error("there is no task in group `{group}`")]
+    UnknownGroup {
+        /// The name that was asked for.
+        group: GroupName,
+    },
+    /// The task is not failed, or there is no such task.
+    #[error("there is no failed task {task}")]
+    NotDead {
+        /// The id that was asked for.
+        task: TaskId,
+    },
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -82,13 +107,15 @@ impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::UnknownQueue { queue } => Self::UnknownQueue { queue },
+            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
+            StoreError::UnknownBatch { batch } => Self::UnknownBatch { batch },
+            StoreError::BatchClosed { batch } => Self::BatchClosed { batch },
             StoreError::UnknownDependency { position, nth, task } => {
                 Self::UnknownDependency { position, nth, task }
             }
             StoreError::Unstorable { position, field, problem } => {
                 Self::Unstorable { position, field, problem }
             }
-            StoreError::NotUnique { rejected } => Self::NotUnique { rejected },
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }

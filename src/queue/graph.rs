@@ -25,8 +25,9 @@ use crate::{
     telemetry::Chain,
 };
 
-/// How often a submit is sent again that another one overtook.
-const TRIES: usize = 5;
+/// How often a transaction is done again that another one overtook, or that waited for another one
+/// which waited for it.
+pub(super) const TRIES: usize = 5;
 
 impl QueueActor {
     /// Gives an agent what was claimed for it, its input filled in. A task whose input can't be made
@@ -157,9 +158,9 @@ impl QueueHandle {
     }
 
     /// Wakes who can take what became ready because `ended` was called off.
-    pub(super) async fn wake_after(&self, db: &impl GenericClient, ended: TaskId) {
+    pub(super) async fn wake_after(&self, db: &impl GenericClient, ended: &[TaskId]) {
         // Without an answer there is the poll.
-        if let Ok(queues) = tasks::woken_queues(db, &[ended]).await
+        if let Ok(queues) = tasks::woken_queues(db, ended).await
             && !queues.is_empty()
         {
             self.wake(queues);

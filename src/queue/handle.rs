@@ -7,8 +7,8 @@ use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    QueueError,
     actor::{Launch, QueueActor},
+    error::QueueError,
     messages::{
         CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, Reason, ReportTo,
         Standing, Submit, TellWhenQuiet, Wake,
@@ -39,7 +39,7 @@ const WAIT_LOOK: Duration = Duration::from_secs(1);
 /// Submits, reads and changes tasks and queues. Cheap to clone; usable from any thread.
 #[derive(Clone)]
 pub struct QueueHandle {
-    actor: Addr<QueueActor>,
+    pub(super) actor: Addr<QueueActor>,
     pub(super) store: Store,
     slot: Uuid,
     /// How long a task is passed over before what it needs is kept for it.
@@ -87,8 +87,10 @@ impl QueueHandle {
     ///
     /// [`QueueError::UnknownQueue`] if one goes to a queue that no fleet serves,
     /// [`QueueError::UnknownDependency`] if one depends on a task that is not there,
-    /// [`QueueError::Unstorable`] if one makes no sense, and [`QueueError::NotUnique`] if one asks
-    /// to be refused and another is in its way; nothing was submitted. After [`QueueError::Unavailable`] a submit with idempotency keys can safely be
+    /// [`QueueError::Unstorable`] if one makes no sense, [`QueueError::NotUnique`] if one asks to be
+    /// refused and another is in its way, [`QueueError::UnknownBatch`] and
+    /// [`QueueError::BatchClosed`] by the batch of one; nothing was submitted. After
+    /// [`QueueError::Unavailable`] a submit with idempotency keys can safely be
     /// sent again.
     ///
     /// # Cancel safety
@@ -101,10 +103,16 @@ impl QueueHandle {
             return Ok(submitted);
         }
         let submitted = self.insert(&tasks).await?;
+        self.submitted(&tasks, &submitted).await;
+        Ok(submitted)
+    }
+
+    /// Counts what was submitted, and wakes whom it is for.
+    pub(super) async fn submitted(&self, tasks: &[NewTask], submitted: &[Submitted]) {
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
             .iter()
-            .zip(&submitted)
+            .zip(submitted)
             .filter(|(_, one)| {
                 one.outcome != SubmitOutcome::Existing && one.state == TaskState::Pending
             })
@@ -120,8 +128,7 @@ impl QueueHandle {
         if let Some(wait) = tasks.iter().filter_map(|task| task.run_at).min().map(until) {
             self.actor.do_send(DueIn(wait));
         }
-        self.wake_dependencies(&tasks).await;
-        Ok(submitted)
+        self.wake_dependencies(tasks).await;
     }
 
     /// Appends plain tasks to the log, together with what others submit at the same moment.
@@ -261,11 +268,11 @@ impl QueueHandle {
             }
             CancelAnswer::Cancelled => {
                 self.events.publish(vec![(id, TaskState::Cancelled)]);
-                self.wake_after(&db, id).await;
+                self.wake_after(&db, &[id]).await;
             }
             CancelAnswer::Requested { .. } => {
                 self.actor.do_send(CancelHere(id));
-                notify::cancel(&db, id).await?;
+                notify::cancel(&db, &[id]).await?;
             }
         }
         drop(db);

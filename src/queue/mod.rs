@@ -26,6 +26,8 @@
 //! or at once when the host starts again on the same data directory.
 
 mod actor;
+mod batches;
+mod bulk;
 mod chooser;
 mod choosing;
 mod error;
@@ -43,6 +45,7 @@ mod settling;
 mod strays;
 mod tenure;
 
+pub use bulk::Bulk;
 pub use error::QueueError;
 pub use handle::QueueHandle;
 pub use messages::{Ended, FromAgent, QueueReport, ToAgent};

@@ -141,13 +141,24 @@ impl QueueActor {
         let idle = self.direct(&requests);
         let (store, limit, slot) = (self.store.clone(), self.patience(), self.host.slot);
         let lanes = self.plain.lanes.clone();
+        // What idle agents take of it at once is a claim like any other.
+        let claims = idle.is_some();
+        self.claims_under_way += usize::from(claims);
         let send = async move { write(&store, limit, slot, lanes, requests, idle).await };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
             this.plain.appending = false;
+            this.claims_under_way -= usize::from(claims);
             match result {
                 Ok(written) => this.appended(written, ctx),
-                Err((requests, error)) => this.append_failed(requests, error),
+                Err((requests, error)) => {
+                    // It may have been carried out, unheard.
+                    if claims && error.recovery() == Recovery::RetryLater {
+                        this.look_for_strays(ctx);
+                    }
+                    this.append_failed(requests, error);
+                }
             }
+            this.tell_if_quiet();
             this.append(ctx);
         }));
     }
@@ -168,7 +179,13 @@ impl QueueActor {
 
     fn appended(&mut self, mut written: Written, ctx: &mut Context<Self>) {
         self.plain.lanes.extend(std::mem::take(&mut written.lanes));
-        for appended in written.appended.values().filter(|appended| appended.claimed > 0) {
+        if written.idle.as_ref().is_some_and(|idle| self.lease.host() != Some(idle.host)) {
+            // As in `claimed`: it goes back with the lease that it was claimed under.
+            warn!(self.log, "claim came too late"; "count" => written.appended.len());
+            written.idle = None;
+        }
+        let ours = written.idle.is_some();
+        for appended in written.appended.values().filter(|one| ours && one.claimed > 0) {
             let claimed = usize::try_from(appended.claimed).unwrap_or_default();
             self.plain.open.insert(appended.claim, claimed);
         }

@@ -8,8 +8,9 @@ use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_che
 use uuid::Uuid;
 
 use crate::domain::{
-    AgentName, Attempt, HostId, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, GroupName, HostId, QueueName, ScheduleName, TaskId,
     admission::NeedKind,
+    batch::BatchEnd,
     graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     task::{FailureClass, Outcome, TaskState},
@@ -43,7 +44,7 @@ macro_rules! id_columns {
         }
     )*};
 }
-id_columns!(TaskId, HostId);
+id_columns!(TaskId, HostId, BatchId);
 
 /// Names are `text`.
 macro_rules! name_columns {
@@ -71,7 +72,7 @@ macro_rules! name_columns {
         }
     )*};
 }
-name_columns!(QueueName, AgentName, ScheduleName);
+name_columns!(QueueName, AgentName, GroupName, ScheduleName);
 
 /// Enums are enums, with the same words.
 macro_rules! enum_columns {
@@ -106,6 +107,7 @@ enum_columns!(
     TaskState as "task_state",
     DependencyPolicy as "dependency_policy",
     FailureClass as "failure_class",
+    BatchEnd as "batch_end",
     OutcomeWord as "attempt_outcome",
     NeedKind as "need_kind",
     LimitScope as "limit_scope",

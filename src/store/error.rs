@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 
-use crate::domain::{QueueName, ScheduleName, TaskId, task::TaskEvent, unique::Rejected};
+use crate::domain::{BatchId, QueueName, ScheduleName, TaskId, task::TaskEvent, unique::Rejected};
 
 /// An error from the store. Variants name what the caller can act on, not which library failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,20 @@ pub enum StoreError {
         rejected: Rejected,
     },
 
+    /// A task was submitted to a batch that is not there. Nothing was inserted.
+    #[error("there is no batch {batch}")]
+    UnknownBatch {
+        /// The batch.
+        batch: BatchId,
+    },
+
+    /// A task was submitted to a batch that takes no more. Nothing was inserted.
+    #[error("batch {batch} is closed")]
+    BatchClosed {
+        /// The batch.
+        batch: BatchId,
+    },
+
     /// A settlement says something that ends no attempt. Nothing of its batch was written.
     #[error("{event:?} does not end an attempt")]
     NotAnEnd {
@@ -162,6 +176,12 @@ impl StoreError {
         Self::Statement { statement: "transaction", source: Cause(source) }
     }
 
+    /// Whether the server undid the transaction because it and another waited for each other: done
+    /// again at once, it may well go through.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("40P01"))
+    }
+
     /// The one place that knows which failures pass by themselves.
     pub fn recovery(&self) -> Recovery {
         let passes = match self {
@@ -182,6 +202,8 @@ impl StoreError {
             | Self::UnreadableSchedule { .. }
             | Self::Unstorable { .. }
             | Self::NotUnique { .. }
+            | Self::UnknownBatch { .. }
+            | Self::BatchClosed { .. }
             | Self::NotAnEnd { .. }
             | Self::SchemaTooNew { .. } => false,
         };

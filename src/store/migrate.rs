@@ -83,6 +83,10 @@ const FILES: &[File] = &[
             "/sql/migrations/0012_admission.sql"
         )),
     },
+    File {
+        name: "V13__members",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0013_members.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

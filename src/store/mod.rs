@@ -26,12 +26,14 @@
 //! for claims, and for putting back what nobody knows of, see `sever.rs`.
 
 pub mod admission;
+pub mod batches;
 mod codec;
 mod connect;
 pub mod copy;
 pub mod ends;
 mod error;
 pub mod feed;
+pub mod groups;
 pub mod hosts;
 pub mod leader;
 pub mod limits;

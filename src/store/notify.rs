@@ -48,8 +48,8 @@ pub async fn say(db: &impl GenericClient, news: &[News]) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Says that a running task was called off, to the host that holds it.
-pub async fn cancel(db: &impl GenericClient, task: TaskId) -> Result<(), StoreError> {
-    CANCEL.query(db, &[&task]).await?;
+/// Says that running tasks were called off, to the hosts that hold them.
+pub async fn cancel(db: &impl GenericClient, tasks: &[TaskId]) -> Result<(), StoreError> {
+    CANCEL.query(db, &[&tasks]).await?;
     Ok(())
 }

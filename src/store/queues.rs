@@ -25,6 +25,7 @@ use crate::{
 
 const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
+const MISSING: Sql = sql!("queues/missing");
 const LIMIT: Sql = sql!("queues/limit");
 const SET_TERMS: Sql = sql!("queues/set_terms");
 const EXISTS: Sql = sql!("queues/exists");
@@ -85,6 +86,15 @@ pub async fn ensure(
     ];
     ENSURE.query(db, &given).await?;
     Ok(())
+}
+
+/// One of these names that is no queue, if there is one.
+pub async fn missing(
+    db: &impl GenericClient,
+    names: &[&QueueName],
+) -> Result<Option<QueueName>, StoreError> {
+    let row = MISSING.query_opt(db, &[&names]).await?;
+    row.map(|row| MISSING.fields(&row).get("name")).transpose()
 }
 
 /// Writes down what tasks get that do not say otherwise, for the functions that SQL calls:

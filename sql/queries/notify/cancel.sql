@@ -1,5 +1,5 @@
--- notify/cancel: tell every host that task $1 was called off; the one that holds it stops it.
+-- notify/cancel: tell every host that the tasks $1 were called off; those that hold them stop them.
 -- State: none.
 -- Locks: the server's notification queue, at commit.
 -- Index: none.
-SELECT pg_notify('hostler_cancel', $1::uuid::text);
+SELECT pg_notify('hostler_cancel', id::text) FROM unnest($1::uuid[]) AS given (id);

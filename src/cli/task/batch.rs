@@ -35,7 +35,7 @@ const MAX_LINE: u64 = 1 << 30;
 
 /// How many tasks were submitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Totals {
+pub(in crate::cli) struct Totals {
     submitted: u64,
     created: u64,
     existing: u64,
@@ -69,6 +69,8 @@ pub(super) enum Source {
 /// Tasks on their way to the host.
 pub(super) struct Batches<'a> {
     client: &'a Client,
+    /// Where they are sent.
+    path: String,
     source: Source,
     tasks: Vec<Map<String, Value>>,
     /// The most tasks in one request that this host takes.
@@ -87,6 +89,7 @@ impl<'a> Batches<'a> {
     pub(super) async fn new(
         client: &'a Client,
         output: Output,
+        path: String,
         source: Source,
         expected: Option<u64>,
     ) -> Outcome<Self> {
@@ -95,7 +98,8 @@ impl<'a> Batches<'a> {
         let bar = if output.json { ProgressBar::hidden() } else { bar(expected) };
         let totals = Totals::default();
         let (tasks, lines) = (Vec::new(), Vec::new());
-        Ok(Self { client, source, tasks, most, lines, bytes: 0, connected: false, totals, bar })
+        let connected = false;
+        Ok(Self { client, path, source, tasks, most, lines, bytes: 0, connected, totals, bar })
     }
 
     /// Adds the task of `line`; sends what there is if that is enough.
@@ -129,7 +133,7 @@ impl<'a> Batches<'a> {
         let lines = std::mem::take(&mut self.lines);
         self.bytes = 0;
         let longer = PER_TASK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        let answer = match self.client.post_within("/api/v1/tasks", &body, longer).await {
+        let answer = match self.client.post_within(&self.path, &body, longer).await {
             Ok(reply) => reply.json::<SubmittedMany>()?,
             Err(error) => return Err(self.stopped(error, &lines)),
         };
@@ -201,13 +205,18 @@ fn place(field: &str) -> Option<(usize, &str)> {
 }
 
 /// Submits each line of a file, or of stdin for `-`.
-pub(super) async fn submit_lines(client: &Client, output: Output, from: &str) -> Outcome<Totals> {
+pub(in crate::cli) async fn submit_lines(
+    client: &Client,
+    output: Output,
+    path: String,
+    from: &str,
+) -> Outcome<Totals> {
     let wrong = |why: io::Error| CliError::new(Exit::Usage, format!("--jsonl {from}: {why}"));
     let mut reader: Box<dyn BufRead> = match from {
         "-" => Box::new(BufReader::new(io::stdin())),
         path => Box::new(BufReader::new(fs::File::open(path).map_err(wrong)?)),
     };
-    let mut batches = Batches::new(client, output, Source::Lines, None).await?;
+    let mut batches = Batches::new(client, output, path, Source::Lines, None).await?;
     let mut text = Vec::new();
     for number in 1.. {
         text.clear();

@@ -1,12 +1,13 @@
 //! `hostler task`.
 
-mod batch;
+pub(super) mod batch;
+mod bulk;
 mod graph;
-mod render;
+pub(super) mod render;
 mod snooze;
 mod submit;
 mod terms;
-mod wait;
+pub(super) mod wait;
 
 pub(super) use submit::input as read_input;
 
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        BatchId, GroupName, QueueName, TaskId,
         record::{AttemptRecord, EventRecord, Page, TaskRecord},
         task::TaskState,
     },
@@ -47,21 +48,8 @@ pub(super) enum Task {
     },
     Graph(graph::Graph),
     Wait(wait::Wait),
-    /// Call tasks off; one that runs ends as soon as its agent has let go of it
-    #[command(after_help = "Examples:\n  hostler task cancel tsk_0198c1d2…")]
-    Cancel {
-        /// The tasks
-        #[arg(required = true)]
-        tasks: Vec<TaskId>,
-    },
-    /// Give failed or cancelled tasks another try
-    #[command(after_help = "A task that depends on others waits for them again, if they are not \
-        completed.\n\nExamples:\n  hostler task retry tsk_0198c1d2…")]
-    Retry {
-        /// The tasks
-        #[arg(required = true)]
-        tasks: Vec<TaskId>,
-    },
+    Cancel(bulk::Cancel),
+    Retry(bulk::Retry),
     /// Let blocked tasks go on without the dependencies that failed or were cancelled
     #[command(after_help = "What may still complete is waited for all the same.\n\nExamples:\n  \
         hostler task release tsk_0198c1d2…")]
@@ -90,6 +78,12 @@ pub(super) struct List {
     /// Of this kind
     #[arg(short, long)]
     kind: Option<String>,
+    /// In this group
+    #[arg(long)]
+    group: Option<GroupName>,
+    /// Of this batch
+    #[arg(long)]
+    batch: Option<BatchId>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -108,8 +102,8 @@ impl Task {
             Self::Graph(graph) => graph.run(&client, output).await,
             Self::Release { tasks } => command(&client, output, &tasks, "release").await,
             Self::Wait(wait) => wait.run(&client, output).await,
-            Self::Cancel { tasks } => command(&client, output, &tasks, "cancel").await,
-            Self::Retry { tasks } => command(&client, output, &tasks, "retry").await,
+            Self::Cancel(cancel) => cancel.run(&client, output).await,
+            Self::Retry(retry) => retry.run(&client, output).await,
             Self::Snooze(snooze) => snooze.run(&client, output).await,
         }
     }
@@ -125,6 +119,8 @@ impl List {
                 ("state", (!states.is_empty()).then(|| states.join(","))),
                 ("queue", self.queue.as_ref().map(ToString::to_string)),
                 ("kind", self.kind.clone()),
+                ("group", self.group.as_ref().map(ToString::to_string)),
+                ("batch", self.batch.map(|batch| batch.to_string())),
                 ("limit", Some((self.limit - have).min(PAGE).to_string())),
                 ("cursor", page.next_cursor.take()),
             ];

@@ -41,7 +41,11 @@ pub(super) fn table(page: &Page<TaskRecord>, now: Timestamp) -> String {
 }
 
 /// One task with its attempts.
-pub(super) fn sheet(task: &TaskRecord, attempts: &[AttemptRecord], now: Timestamp) -> String {
+pub(in crate::cli) fn sheet(
+    task: &TaskRecord,
+    attempts: &[AttemptRecord],
+    now: Timestamp,
+) -> String {
     let timeout = match (task.timeout_ms, task.timeout_from) {
         (None, _) => "the fleet's".to_owned(),
         (Some(ms), TimeoutFrom::Queue) => format!("{} (the queue's)", span(ms)),
@@ -64,6 +68,8 @@ pub(super) fn sheet(task: &TaskRecord, attempts: &[AttemptRecord], now: Timestam
         ("started", or_dash(task.started_at.map(when))),
         ("finished", or_dash(task.finished_at.map(when))),
     ];
+    lines.extend(task.group.as_ref().map(|group| ("group", group.to_string())));
+    lines.extend(task.batch.map(|batch| ("batch", batch.to_string())));
     for (kind, name) in task.needs.rows() {
         lines.push(("needs", format!("{kind} {name}")));
     }
@@ -224,6 +230,8 @@ mod tests {
             retry: None,
             deadline: None,
             idempotency_key: None,
+            group: Some("import".parse().unwrap()),
+            batch: None,
             host: None,
             agent: Some("echo-1".parse().unwrap()),
             cancel_requested: false,
@@ -286,6 +294,7 @@ mod tests {
             "failed\n",
             "2 (2 of 2 failed)",
             "timeout    1m",
+            "group      import\n",
             "needs      read src/**",
             "waits for  lock repo, tsk_00000000000000000000000000000009 has it since",
             "output\n  line one\n  line two\n",

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        BatchId, GroupName, QueueName, TaskId,
         admission::{Access, Label, LockUse, Mode, PathUse},
         glob::Glob,
         graph::DependencyPolicy,
@@ -28,6 +28,9 @@ use crate::{
     http::api::TaskBody,
     settings::parse_duration,
 };
+
+/// Where tasks are submitted.
+const TASKS: &str = "/api/v1/tasks";
 
 /// Submit a task, or many
 #[derive(Debug, Args)]
@@ -102,6 +105,12 @@ pub(in crate::cli) struct Submit {
     template: bool,
     #[command(flatten)]
     unique: UniqueFlags,
+    /// Count it in this group
+    #[arg(long, value_name = "NAME", conflicts_with = "jsonl")]
+    group: Option<GroupName>,
+    /// Add it to this open batch
+    #[arg(long, value_name = "BATCH", conflicts_with = "jsonl")]
+    batch: Option<BatchId>,
     /// Wait until the task is final, or for so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           value_parser = parse_duration)]
@@ -121,13 +130,15 @@ impl Submit {
     pub(super) async fn run(self, client: &Client, output: Output) -> Outcome {
         match (&self.jsonl, self.count) {
             (Some(from), _) => {
-                let totals = submit_lines(client, output, from).await?;
+                let totals = submit_lines(client, output, TASKS.to_owned(), from).await?;
                 output.show(&totals, |totals| totals.to_string())?;
                 Ok(Exit::Done)
             }
             (None, Some(count)) => {
                 let task = self.object()?;
-                let mut batches = Batches::new(client, output, Source::Copies, Some(count)).await?;
+                let mut batches =
+                    Batches::new(client, output, TASKS.to_owned(), Source::Copies, Some(count))
+                        .await?;
                 for nth in 1..=count {
                     batches.push(task.clone(), nth).await?;
                 }
@@ -141,7 +152,7 @@ impl Submit {
 
     async fn one(self, client: &Client, output: Output) -> Outcome {
         let body = self.object()?;
-        let submitted: Submitted = client.post("/api/v1/tasks", &body).await?.json()?;
+        let submitted: Submitted = client.post(TASKS, &body).await?.json()?;
         let Some(limit) = self.wait else {
             output.show(&submitted, |task| {
                 let was = match task.outcome {
@@ -194,6 +205,8 @@ impl Submit {
             on_dependency_failure: self.on_dependency_failure,
             template: self.template,
             unique: self.unique.body(),
+            group: self.group.clone(),
+            batch: self.batch,
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {
             Value::Object(object) => Ok(object),
@@ -313,6 +326,9 @@ mod tests {
             "states": ["pending", "completed"], "on_conflict": "reject"}});
         assert_eq!(object(&line), expected);
         assert_eq!(object(&["--unique", "k"]), json!({"unique": {"key": "k"}}));
+        let batch = "bat_00000000000000000000000000000007";
+        let parts = object(&["--group", "g", "--batch", batch]);
+        assert_eq!(parts, json!({"group": "g", "batch": batch}));
         let at = object(&["--run-at", "2030-01-31T08:00:00+01:00"]);
         assert_eq!(at, json!({"run_at": "2030-01-31T07:00:00Z"}));
     }

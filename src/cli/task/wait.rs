@@ -61,7 +61,7 @@ impl Wait {
 }
 
 /// When to give up. A wait too long for the clock is one for ever.
-pub(super) fn deadline(limit: Option<Duration>) -> Option<Instant> {
+pub(in crate::cli) fn deadline(limit: Option<Duration>) -> Option<Instant> {
     limit.and_then(|limit| Instant::now().checked_add(limit))
 }
 

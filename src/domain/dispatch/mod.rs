@@ -319,7 +319,8 @@ impl Dispatch {
         for serving in self.fleets.values_mut() {
             if !serving.slots.any_stays() {
                 stalled.extend(serving.supply.empty());
-            } else if serving.slots.free() == 0 {
+            } else if serving.slots.free() == 0 && serving.claiming.is_none() {
+                // A claim under way keeps agents for itself, and they are free again in a moment.
                 stalled.extend(serving.supply.stalled());
             }
         }

@@ -24,8 +24,8 @@ pub(super) struct Supply {
     ahead: usize,
     /// How many the agents ended since the last claim was sent.
     ended: usize,
-    /// Whether any ended since the last look.
-    moved: bool,
+    /// Nothing has come, gone or ended since the last look.
+    still: bool,
 }
 
 impl Supply {
@@ -51,6 +51,7 @@ impl Supply {
         self.claiming = false;
         self.dry = span < asked && !std::mem::take(&mut self.woken);
         self.ahead = (2 * self.ended).min(MOST_AHEAD);
+        self.still = false;
         self.buffer.extend(tasks);
     }
 
@@ -61,6 +62,7 @@ impl Supply {
 
     /// Tasks that were claimed as they were submitted.
     pub(super) fn add(&mut self, tasks: Vec<Assignment>) {
+        self.still = false;
         self.buffer.extend(tasks);
     }
 
@@ -86,19 +88,20 @@ impl Supply {
 
     /// The next `count` tasks.
     pub(super) fn take(&mut self, count: usize) -> impl Iterator<Item = Assignment> + '_ {
+        self.still = false;
         self.buffer.drain(..count.min(self.buffer.len()))
     }
 
     /// An agent ended a task.
     pub(super) fn ended(&mut self) {
         self.ended += 1;
-        self.moved = true;
+        self.still = false;
     }
 
-    /// What nobody has taken, if no agent ended anything since the last time that this was asked:
-    /// another host may be free to run it.
+    /// What nobody has taken, if nothing has come, gone or ended since the last time that this was
+    /// asked: another host may be free to run it.
     pub(super) fn stalled(&mut self) -> Vec<Assignment> {
-        if std::mem::take(&mut self.moved) { Vec::new() } else { self.buffer.drain(..).collect() }
+        if std::mem::replace(&mut self.still, true) { self.empty() } else { Vec::new() }
     }
 
     /// All that nobody has taken.

@@ -233,9 +233,24 @@ fn what_no_agent_takes_goes_back() {
     assert!(dispatch.stalled().is_empty(), "something ended");
     dispatch.offer(&fleet(), agent(1), 1);
     dispatch.hand_out();
+    assert!(dispatch.stalled().is_empty(), "it has just begun");
     assert_eq!(dispatch.stalled().len(), 1, "its one agent is long at work");
     dispatch.submitted(&fleet(), plain(4..6));
     assert_eq!(dispatch.unclaim().len(), 2);
+}
+
+#[test]
+fn what_waits_for_a_claim_of_tracked_tasks_does_not_go_back() {
+    let mut dispatch = dispatch();
+    dispatch.offer(&fleet(), agent(1), 1);
+    let claim = dispatch.claims(10).remove(0);
+    dispatch.submitted(&fleet(), plain(1..2));
+    for _ in 0..3 {
+        assert!(dispatch.hand_out().is_empty(), "its one agent is claimed for");
+        assert!(dispatch.stalled().is_empty());
+    }
+    dispatch.claimed(&claim.fleet, vec![]);
+    assert_eq!(numbers(&dispatch.hand_out()), [("f-1", vec![1])]);
 }
 
 #[test]

@@ -62,6 +62,20 @@ impl FailureClass {
     }
 }
 
+/// A word that names no class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no class of failures; the classes are {known}", known = FailureClass::ALL.map(FailureClass::as_str).join(", "))]
+pub struct UnknownClass(String);
+
+impl std::str::FromStr for FailureClass {
+    type Err = UnknownClass;
+
+    fn from_str(text: &str) -> Result<Self, UnknownClass> {
+        let found = Self::ALL.into_iter().find(|class| class.as_str() == text);
+        found.ok_or_else(|| UnknownClass(text.to_owned()))
+    }
+}
+
 impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

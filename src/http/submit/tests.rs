@@ -23,7 +23,8 @@ const RETRY: RetryPolicy = RetryPolicy {
     never_on: Vec::new(),
 };
 
-const TASKS: settings::Tasks = settings::Tasks {
+/// The limits of these tests.
+pub(in crate::http) const TASKS: settings::Tasks = settings::Tasks {
     max_attempts: 3,
     retry: RETRY,
     max_input: 200,
@@ -34,14 +35,19 @@ const TASKS: settings::Tasks = settings::Tasks {
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn read_with(body: Value, header_key: Option<&str>) -> Result<Submission, Vec<FieldError>> {
-    let mut count = 0;
+/// What tasks get that do not say otherwise; the queue `patient` is patient.
+pub(in crate::http) fn terms() -> AllQueueTerms {
     let of = |max_attempts| QueueTerms { timeout: None, max_attempts, retry: RETRY };
-    let terms = AllQueueTerms {
+    AllQueueTerms {
         fallback: of(3),
         queues: [("patient".parse().unwrap(), of(7))].into_iter().collect(),
-    };
-    read(body, &Rules { tasks: &TASKS, terms: &terms, now: NOW, header_key }, || {
+    }
+}
+
+fn read_with(body: Value, header_key: Option<&str>) -> Result<Submission, Vec<FieldError>> {
+    let mut count = 0;
+    let terms = terms();
+    read(body, &Rules { tasks: &TASKS, terms: &terms, now: NOW, header_key, batch: None }, || {
         count += 1;
         TaskId::from_uuid(Uuid::from_u128(count))
     })
@@ -388,6 +394,26 @@ fn what_is_to_be_unique_is_read() {
     assert_eq!(made.states, Unique::usual_states(window));
 }
 
+fn broken_members() -> Vec<Broken> {
+    vec![
+        (json!({"group": ""}), "group", "can not be the name of a group"),
+        (json!({"group": "My Group"}), "group", "can not be the name of a group"),
+        (json!({"group": 7}), "group", "must be a string"),
+        (json!({"batch": "7"}), "batch", "bat_<32 hex digits>"),
+        (json!({"batch": "tsk_00000000000000000000000000000007"}), "batch", "bat_"),
+        (json!({"tasks": [{}, {"batch": true}]}), "tasks[1].batch", "must be a string"),
+    ]
+}
+
+#[test]
+fn groups_and_batches_are_read() {
+    let id = "bat_00000000000000000000000000000007";
+    let read = read_with(json!({"group": "import", "batch": id}), None);
+    let Ok(Submission::One(task)) = read else { panic!("{read:?}") };
+    assert_eq!(task.terms.group, Some("import".parse().unwrap()));
+    assert_eq!(task.terms.batch, Some(id.parse().unwrap()));
+}
+
 fn broken_inputs() -> Vec<Broken> {
     let deep = (0..=MAX_DEPTH).fold(json!(1), |inside, _| json!([inside]));
     vec![
@@ -412,6 +438,7 @@ fn every_broken_body_is_refused_by_the_name_of_its_field() {
         broken_numbers_and_times(),
         broken_graphs(),
         broken_unique(),
+        broken_members(),
         broken_inputs(),
     ];
     let rows = rows.concat();

@@ -154,7 +154,7 @@ async fn fire(
     let replaced = rows.iter().find_map(|row| row.replaced);
     if let Some(task) = replaced {
         match tasks::cancel(db, task).await? {
-            CancelAnswer::Requested { .. } => notify::cancel(db, task).await?,
+            CancelAnswer::Requested { .. } => notify::cancel(db, &[task]).await?,
             CancelAnswer::Cancelled => fired.cancelled.push(task),
             // It has ended in this moment.
             CancelAnswer::AlreadyFinal(_) | CancelAnswer::Unknown => {}

@@ -3,6 +3,7 @@
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::Json};
 
+use super::members;
 use crate::{
     domain::{
         TaskId, graph,
@@ -22,6 +23,7 @@ use crate::{
 
 const GET: Sql = sql!("tasks/get");
 const LIST: Sql = sql!("tasks/list");
+const OF_IDS: Sql = sql!("tasks/of_ids");
 const ATTEMPTS: Sql = sql!("tasks/attempts");
 const EVENTS: Sql = sql!("tasks/events");
 
@@ -37,11 +39,26 @@ pub async fn list(
     db: &impl GenericClient,
     filter: &TaskFilter,
 ) -> Result<Vec<TaskRecord>, StoreError> {
+    if filter.group.is_some() || filter.batch.is_some() {
+        return of_ids(db, &members::list(db, filter).await?).await;
+    }
     let states = if filter.states.is_empty() { &TaskState::ALL } else { &*filter.states };
     let limit = i64::from(filter.limit);
     let rows =
         LIST.query(db, &[&states, &filter.queue, &filter.kind, &filter.before, &limit]).await?;
     rows.iter().map(|row| record(&LIST.fields(row))).collect()
+}
+
+/// These tasks, newest first; one that is unknown is left out.
+pub(super) async fn of_ids(
+    db: &impl GenericClient,
+    ids: &[TaskId],
+) -> Result<Vec<TaskRecord>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = OF_IDS.query(db, &[&ids]).await?;
+    rows.iter().map(|row| record(&OF_IDS.fields(row))).collect()
 }
 
 /// The ended attempts of a task, in their order.
@@ -98,6 +115,8 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         retry: retry.map(|retry| retry.0),
         deadline: fields.get("deadline")?,
         idempotency_key: fields.get("idempotency_key")?,
+        group: fields.get("group_name")?,
+        batch: fields.get("batch_id")?,
         host: fields.get("host_id")?,
         agent: fields.get("agent")?,
         cancel_requested: fields.get("cancel_requested")?,

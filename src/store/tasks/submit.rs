@@ -12,7 +12,7 @@ use std::{
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::Json};
 
-use super::{graph::Batch, unique};
+use super::{graph::Batch, members, unique};
 use crate::{
     domain::{
         QueueName, TaskId,
@@ -53,8 +53,9 @@ const SUBMIT: Sql = sql!("tasks/submit");
 ///
 /// # Errors
 ///
-/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`], [`StoreError::NotUnique`] and
-/// [`StoreError::UnknownDependency`]: the batch is wrong. [`StoreError::Overtaken`]: it is to be done
+/// [`StoreError::UnknownQueue`], [`StoreError::Unstorable`], [`StoreError::NotUnique`],
+/// [`StoreError::UnknownDependency`], [`StoreError::UnknownBatch`] and [`StoreError::BatchClosed`]: the
+/// batch is wrong. [`StoreError::Overtaken`]: it is to be done
 /// again, in another transaction. Nothing of it may be committed.
 pub async fn submit(
     db: &impl GenericClient,
@@ -82,6 +83,8 @@ pub async fn submit(
     } else {
         submit_sent(db, &sent, &places).await?
     };
+    // Last of all: batches are locked after tasks.
+    members::join(db, &sent, &answers).await?;
     let mut first = vec![true; sent.len()];
     Ok(places
         .into_iter()

@@ -11,6 +11,8 @@ use crate::support::{
 const TASKS: &str = "/api/v1/tasks";
 /// Has the form of an id, and is none that there is.
 const GONE: &str = "tsk_0198f3c2a7d47c10b5a86f0e2d91c344";
+/// The same of a batch.
+const BATCH: &str = "bat_0198f3c2a7d47c10b5a86f0e2d91c344";
 
 /// Bodies of a submit, the status, and what the problem names.
 const BODIES: &[(&str, u16, &str)] = &[
@@ -80,6 +82,28 @@ const REQUESTS: &[(&str, &str, &str, u16, &str)] = &[
     ("GET", "/api/v1/tasks/@GONE@/events", "", 404, GONE),
     ("POST", "/api/v1/tasks/@GONE@/cancel", "", 404, GONE),
     ("POST", "/api/v1/tasks/@GONE@/retry", "{\"now\": true}", 422, "now"),
+    ("GET", "/api/v1/tasks?group=My", "", 400, "group"),
+    ("GET", "/api/v1/tasks?batch=7", "", 400, "batch"),
+    ("GET", "/api/v1/groups/nobody", "", 404, "nobody"),
+    ("GET", "/api/v1/groups/My", "", 400, "My"),
+    ("POST", "/api/v1/tasks/cancel", "", 422, "all"),
+    ("POST", "/api/v1/tasks/cancel", "{\"state\": \"pending\"}", 422, "state"),
+    ("POST", "/api/v1/tasks/cancel", "{\"states\": [\"completed\"]}", 422, "states[0]"),
+    ("POST", "/api/v1/tasks/retry", "{\"class\": \"oops\"}", 422, "class"),
+    ("POST", "/api/v1/tasks/retry", "{\"all\": true, \"to\": \"other\"}", 422, "to"),
+    ("GET", "/api/v1/tasks/cancel", "", 405, "POST"),
+    ("GET", "/api/v1/dead-letters?class=oops", "", 400, "class"),
+    ("GET", "/api/v1/dead-letters/@GONE@", "", 404, GONE),
+    ("POST", "/api/v1/dead-letters/redrive", "{\"all\": true, \"rate\": \"1\"}", 422, "rate"),
+    ("POST", "/api/v1/dead-letters/redrive", "{\"all\": true, \"to\": \"gone\"}", 422, "to"),
+    ("POST", "/api/v1/dead-letters/discard", "{\"all\": true}", 422, "reason"),
+    ("POST", "/api/v1/batches", "{}", 422, "tasks"),
+    ("POST", "/api/v1/batches", "{\"tasks\": [{}], \"on_done\": {}}", 422, "on_done"),
+    ("GET", "/api/v1/batches/7", "", 400, "bat_"),
+    ("GET", "/api/v1/batches/@BATCH@", "", 404, BATCH),
+    ("POST", "/api/v1/batches/@BATCH@/tasks", "{\"tasks\": [{}]}", 404, BATCH),
+    ("POST", "/api/v1/batches/@BATCH@/close", "{\"now\": true}", 422, "now"),
+    ("POST", "/api/v1/batches/@BATCH@/cancel", "", 404, BATCH),
     ("POST", "/api/v1/tasks?wait=1s", "{\"tasks\": [{}]}", 400, "wait"),
     ("DELETE", "/api/v1/tasks", "", 405, "DELETE"),
     ("PUT", "/api/v1/tasks/@GONE@", "{}", 405, "PUT"),
@@ -100,7 +124,7 @@ fn asks() -> Vec<(Ask, u16, String)> {
     let post = || Ask::new("POST", TASKS);
     let bodies = BODIES.iter().map(|(body, status, names)| (post().text(*body), *status, *names));
     let requests = REQUESTS.iter().map(|(method, path, body, status, names)| {
-        let ask = Ask::new(method, &path.replace("@GONE@", GONE));
+        let ask = Ask::new(method, &path.replace("@GONE@", GONE).replace("@BATCH@", BATCH));
         (if body.is_empty() { ask } else { ask.text(*body) }, *status, *names)
     });
     let deep = format!("{{\"input\": {}{}}}", "[".repeat(65), "]".repeat(65));

@@ -3,6 +3,8 @@
 mod access;
 mod admission;
 mod agents;
+mod batches;
+mod bulk;
 mod configs;
 pub(crate) mod embedded;
 mod events;

@@ -36,7 +36,7 @@ async fn notices_come_and_come_again_after_a_cut() {
     let task = TaskId::from_uuid(Uuid::now_v7());
     // What others say on the channels is not trusted.
     world.db.batch_execute("NOTIFY hostler_wake, 'No Name'; NOTIFY hostler_cancel").await.unwrap();
-    notify::cancel(&world.db, task).await.unwrap();
+    notify::cancel(&world.db, &[task]).await.unwrap();
     assert_eq!(next(&mut notices).await, Notice::Cancelled(task));
 
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

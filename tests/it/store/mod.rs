@@ -1,6 +1,8 @@
 //! The store against a real Postgres.
 
 mod admission;
+mod batches;
+mod bulk;
 mod claim;
 mod clock;
 mod control;
@@ -13,6 +15,7 @@ mod hosts;
 mod leader;
 mod listen;
 mod log;
+mod members;
 mod migrate;
 mod queues;
 mod roles;

@@ -1,5 +1,6 @@
 //! Tasks that wait for other tasks.
 
+mod members;
 mod plain;
 mod policies;
 mod races;

@@ -1,0 +1,28 @@
+-- batches/get: the batch $1, with how many of its tasks are in each state, and its callbacks. No
+--     row if it is not there.
+-- State: none.
+-- Locks: none.
+-- Index: batches_pkey, task_tally_by_scope, batch_callbacks_pkey. What has ended is counted in the
+--     batch itself, so that it is right to the last task.
+SELECT batches.id, batches.total, batches.completed, batches.failed, batches.cancelled,
+    batches.created_at, batches.closed_at, batches.cancelled_at, batches.done_at,
+    tally.states, tally.tasks, callback.ends, callback.made
+FROM hostler.batches
+CROSS JOIN LATERAL (
+    SELECT array_agg(counted.state ORDER BY counted.state) AS states,
+        array_agg(counted.tasks ORDER BY counted.state) AS tasks
+    FROM (
+        SELECT task_tally.state, sum(task_tally.tasks)::bigint AS tasks
+        FROM hostler.task_tally
+        WHERE task_tally.scope = 'batch ' || batches.id
+            AND task_tally.state NOT IN ('completed', 'failed', 'cancelled')
+        GROUP BY task_tally.state
+    ) AS counted
+) AS tally
+CROSS JOIN LATERAL (
+    SELECT array_agg(batch_callbacks.on_end ORDER BY batch_callbacks.on_end) AS ends,
+        array_agg(batch_callbacks.task_id ORDER BY batch_callbacks.on_end) AS made
+    FROM hostler.batch_callbacks
+    WHERE batch_callbacks.batch_id = batches.id
+) AS callback
+WHERE batches.id = $1;
