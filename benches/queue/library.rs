@@ -114,7 +114,7 @@ fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcom
         let fleet: FleetName = "bench".parse()?;
         while moments.len() < count {
             let range = log::claim(&client, me.host, me.slot, &fleet, &queues, CLAIM).await?;
-            let range = range.ok_or("the queue was empty too early")?;
+            let range = range.range().ok_or("the queue was empty too early")?;
             let at = now();
             moments.extend(range.tasks.iter().map(|_| at));
             let ends = range.tasks.into_iter().map(|assignment| Settlement {

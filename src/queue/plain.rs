@@ -1,6 +1,9 @@
 //! The actor's side of the log: submits that go together, claims of ranges, and handing out.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use actix::prelude::*;
 use slog::{debug, warn};
@@ -16,7 +19,7 @@ use crate::{
     },
     store::{
         Recovery, Store, StoreError,
-        log::{self, Appended, Direct, Lanes, Range},
+        log::{self, Appended, Claimed, Direct, Lanes, Range},
         notify::News,
     },
     telemetry::Chain,
@@ -24,6 +27,8 @@ use crate::{
 
 /// The most tasks that one claim takes.
 const CLAIM_MOST: usize = 1_000;
+/// After which time to ask again for what another had locked: about that of a claim's commit.
+const LOCKED: Duration = Duration::from_millis(5);
 /// Submits go together up to so many tasks.
 const APPEND_MOST: usize = 4_000;
 
@@ -253,7 +258,7 @@ impl QueueActor {
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
                 this.claims_under_way -= 1;
                 match result {
-                    Ok(range) => this.range_claimed(host, &fleet, most, range, started, ctx),
+                    Ok(claimed) => this.range_claimed(host, &fleet, most, claimed, started, ctx),
                     Err(error) => {
                         warn!(this.log, "claim failed"; "fleet" => %fleet,
                             "error" => %Chain(&error));
@@ -271,12 +276,19 @@ impl QueueActor {
         host: HostId,
         fleet: &FleetName,
         asked: usize,
-        range: Option<Range>,
+        claimed: Claimed,
         started: Instant,
         ctx: &mut Context<Self>,
     ) {
         self.failures = 0;
-        let Some(Range { claim, span, tasks }) = range else {
+        if claimed == Claimed::Busy {
+            let fleet = fleet.clone();
+            ctx.run_later(LOCKED, move |this, ctx| {
+                this.dispatch.wake_range(&fleet);
+                this.serve(ctx);
+            });
+        }
+        let Claimed::Range(Range { claim, span, tasks }) = claimed else {
             self.dispatch.range_claimed(fleet, asked, 0, Vec::new());
             // Tracked ones that go after plain ones can be claimed now.
             self.serve(ctx);
@@ -311,7 +323,7 @@ impl QueueActor {
 /// Finds the lanes that are not known yet, and appends.
 async fn write(
     store: &Store,
-    limit: std::time::Duration,
+    limit: Duration,
     slot: uuid::Uuid,
     mut lanes: Lanes,
     requests: Vec<Request>,
@@ -364,7 +376,7 @@ fn assignment(task: NewTask, entry: Entry) -> Assignment {
         kind: task.kind,
         input: task.input,
         timeout: task.timeout,
-        waited: std::time::Duration::ZERO,
+        waited: Duration::ZERO,
         frees: false,
         results: None,
         entry: Some(entry),

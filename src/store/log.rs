@@ -1,6 +1,6 @@
 //! Statements on the log of plain tasks: append, claim a range, end.
 //!
-//! The head of `sql/migrations/0002_log.sql` says how the log works. What an end or a claim of it
+//! The head of `sql/migrations/0007_log.sql` says how the log works. What an end or a claim of it
 //! changes is never undone; a task that turns out to be more than plain moves into `tasks`.
 
 use std::{
@@ -143,8 +143,28 @@ pub struct Range {
     pub tasks: Vec<Assignment>,
 }
 
-/// Takes up to `most` plain tasks of these queues for `host`, all from one lane; nothing where none
-/// waits, or the lease of `host` has ended.
+/// What came of a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claimed {
+    /// These are the host's.
+    Range(Range),
+    /// Somebody else has the lock of what waits, or moved some of it meanwhile: ask again.
+    Busy,
+    /// No plain task waits, or the lease of the host has ended.
+    Nothing,
+}
+
+impl Claimed {
+    /// What was claimed, if anything.
+    pub fn range(self) -> Option<Range> {
+        match self {
+            Self::Range(range) => Some(range),
+            Self::Busy | Self::Nothing => None,
+        }
+    }
+}
+
+/// Takes up to `most` plain tasks of these queues for `host`, all from one lane.
 ///
 /// The lane of `slot` goes first among the equally old. What is limited is passed over, also where
 /// `fleet` is.
@@ -155,13 +175,14 @@ pub async fn claim(
     fleet: &FleetName,
     queues: &[QueueName],
     most: usize,
-) -> Result<Option<Range>, StoreError> {
+) -> Result<Claimed, StoreError> {
     let claim = ClaimId(Uuid::now_v7());
     let rows =
         CLAIM.query(db, &[&host, &slot, &queues, &int(most), &claim.0, &fleet.as_str()]).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
+    let Some(first) = rows.first() else { return Ok(Claimed::Nothing) };
     let fields = CLAIM.fields(first);
-    let (lane, queue): (i32, QueueName) = (fields.get("lane")?, fields.get("queue")?);
+    let Some(lane) = fields.get::<Option<i32>>("lane")? else { return Ok(Claimed::Busy) };
+    let queue: QueueName = fields.get("queue")?;
     let span = fields.count::<u64>("span")?;
     let nobody = AgentName::nobody();
     let mut tasks = Vec::with_capacity(rows.len());
@@ -186,7 +207,8 @@ pub async fn claim(
             terms: RunTerms::default(),
         });
     }
-    Ok(Some(Range { claim, span: usize::try_from(span).unwrap_or(usize::MAX), tasks }))
+    let span = usize::try_from(span).unwrap_or(usize::MAX);
+    Ok(Claimed::Range(Range { claim, span, tasks }))
 }
 
 /// Writes that plain tasks are completed, and that the claims `over` have nothing left. Returns the

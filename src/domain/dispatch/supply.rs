@@ -86,6 +86,11 @@ impl Supply {
         !self.buffer.is_empty() || !self.dry
     }
 
+    /// Whether only a claim can tell if there is a task.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.buffer.is_empty() && !self.dry
+    }
+
     /// The next `count` tasks.
     pub(super) fn take(&mut self, count: usize) -> impl Iterator<Item = Assignment> + '_ {
         self.still = false;

@@ -284,6 +284,30 @@ fn plain_and_tracked_tasks_take_turns() {
 }
 
 #[test]
+fn a_look_that_finds_nothing_is_two_claims() {
+    let mut dispatch = dispatch();
+    dispatch.offer(&fleet(), agent(1), 1);
+    dispatch.look();
+    assert_eq!(dispatch.claims(10), [], "the claim of plain tasks tells what to ask for");
+    assert_eq!(dispatch.range_claims(10).len(), 1);
+    assert_eq!(dispatch.claims(10), []);
+    dispatch.range_claimed(&fleet(), 1, 0, vec![]);
+    assert_eq!(dispatch.claims(10)[0].floor, i16::MIN);
+    dispatch.claimed(&fleet(), vec![]);
+    assert_eq!((dispatch.claims(10).len(), dispatch.range_claims(10).len()), (0, 0));
+    // Where somebody says that there is work, it may be urgent: nothing waits for the other.
+    dispatch.look();
+    dispatch.wake(None);
+    assert_eq!(dispatch.claims(10).len(), 1);
+    // And where the claim of plain tasks fails, the others are not forgotten.
+    dispatch.claimed(&fleet(), vec![]);
+    dispatch.look();
+    assert_eq!((dispatch.claims(10).len(), dispatch.range_claims(10).len()), (0, 1));
+    dispatch.range_claim_failed(&fleet());
+    assert_eq!(dispatch.claims(10).len(), 1);
+}
+
+#[test]
 fn a_submit_goes_straight_to_agents_only_where_nobody_waits() {
     let mut dispatch = dispatch();
     assert_eq!(dispatch.direct(&name("q")), None, "there may be others");
