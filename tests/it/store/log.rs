@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use hostler::{
     domain::{Attempt, ClaimId, Lane},
     store::{
-        ends, hosts,
+        StoreError, ends, hosts,
         log::{self, Appended, Claimed, Direct, Range},
         tasks::{CancelAnswer, RetryAnswer},
     },
@@ -360,6 +360,42 @@ async fn nobody_gets_what_another_has() {
     assert!(unique.is_disjoint(&cancelled));
     let all: HashSet<TaskId> = unique.union(&cancelled).copied().collect();
     assert_eq!(all, made.into_iter().collect());
+}
+
+/// Many tasks come by COPY: all of them or none, with nothing lost of what each is.
+#[tokio::test]
+async fn many_are_appended_as_few_are() {
+    let log = Log::new().await;
+    log.append(1).await;
+    let mut tasks: Vec<NewTask> = (0..300).map(|_| task(&log.world.queue)).collect();
+    tasks[7].timeout = Some(Duration::from_millis(1_234));
+    tasks[7].max_attempts = 9;
+    tasks[7].kind = "seventh".to_owned();
+    tasks[7].input = json!({"text": "\t\n\\N \"ü\"", "deep": [1.5, null, {"a": []}]});
+    let placed: Vec<_> = tasks.iter().map(|task| (log.lane, task)).collect();
+    let direct = Direct { host: log.world.host, most: HashMap::from([(log.lane, tasks.len())]) };
+    let store = &log.world.store;
+    let undone: Result<(), _> = store
+        .transact(async |db| {
+            log::submit_many(db, &placed, Some(&direct)).await?;
+            Err(StoreError::Severing)
+        })
+        .await;
+    assert!(undone.is_err());
+    assert_eq!(log.claim(9).await.unwrap().span, 1, "nothing of it is there");
+
+    let appended = store.transact(async |db| log::submit_many(db, &placed, Some(&direct)).await);
+    let appended = appended.await.unwrap()[&log.lane];
+    assert_eq!((appended.base, appended.claimed), (1, 300));
+    let seventh = tasks::get(&log.world.db, tasks[7].id).await.unwrap().unwrap();
+    assert_eq!(seventh.state, TaskState::Running);
+    assert_eq!((seventh.kind, seventh.input), (tasks[7].kind.clone(), tasks[7].input.clone()));
+    assert_eq!(seventh.max_attempts, 9);
+    assert_eq!(log.depth().await[&TaskState::Running], 301);
+    let more: Vec<NewTask> = (0..2).map(|_| task(&log.world.queue)).collect();
+    let placed: Vec<_> = more.iter().map(|task| (log.lane, task)).collect();
+    store.transact(async |db| log::submit_many(db, &placed, None).await).await.unwrap();
+    assert_eq!(ids(&log.claim(9).await.unwrap()), [more[0].id, more[1].id]);
 }
 
 /// A claim begins, and waits for its host's row; a task is called off meanwhile. The claim has not
