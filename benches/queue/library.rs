@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Tasks in one claim.
-const CLAIM: usize = 500;
+const CLAIM: usize = 1_000;
 /// Claims that may wait for the settler.
 const AHEAD: usize = 4;
 

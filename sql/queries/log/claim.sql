@@ -62,7 +62,7 @@ WITH host AS MATERIALIZED (
 )
 SELECT lane.lane, lane.queue, lane.upto - lane.taken AS span, entry.number, entry.id, entry.kind,
     entry.input, entry.max_attempts, entry.timeout_ms,
-    greatest(0, extract(epoch FROM clock_timestamp() - entry.created_at) * 1000)::bigint AS waited_ms
+    greatest(0, date_part('epoch', now() - entry.created_at) * 1000)::bigint AS waited_ms
 FROM (SELECT FROM waiting LIMIT 1) AS there
 LEFT JOIN lane ON true
 LEFT JOIN LATERAL (
