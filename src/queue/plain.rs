@@ -159,18 +159,24 @@ impl QueueActor {
         ctx: &mut Context<Self>,
     ) {
         self.failures = 0;
-        if claimed == Claimed::Busy {
-            let fleet = fleet.clone();
-            ctx.run_later(LOCKED, move |this, ctx| {
-                this.dispatch.wake_range(&fleet);
-                this.serve(ctx);
-            });
-        }
-        let Claimed::Range(Range { claim, span, tasks }) = claimed else {
-            self.dispatch.range_claimed(fleet, asked, 0, Vec::new());
-            // Tracked ones that go after plain ones can be claimed now.
-            self.serve(ctx);
-            return;
+        let Range { claim, span, tasks } = match claimed {
+            Claimed::Range(range) => range,
+            Claimed::Nothing => {
+                self.dispatch.range_claimed(fleet, asked, 0, Vec::new());
+                // Tracked ones that go after plain ones can be claimed now.
+                self.serve(ctx);
+                return;
+            }
+            Claimed::Busy => {
+                self.dispatch.range_locked(fleet);
+                let fleet = fleet.clone();
+                ctx.run_later(LOCKED, move |this, ctx| {
+                    this.dispatch.range_unlocked(&fleet);
+                    this.serve(ctx);
+                });
+                self.serve(ctx);
+                return;
+            }
         };
         self.metrics.claimed(tasks.len(), started.elapsed());
         if self.lease.host() != Some(host) {

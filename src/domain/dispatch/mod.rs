@@ -160,10 +160,10 @@ impl Dispatch {
         self.serving(Some(queue)).for_each(|serving| serving.supply.wake());
     }
 
-    /// There may be plain tasks for `fleet`, which somebody else had locked.
-    pub fn wake_range(&mut self, fleet: &FleetName) {
+    /// It is time for `fleet` to ask again for plain tasks, which somebody else had locked.
+    pub fn range_unlocked(&mut self, fleet: &FleetName) {
         if let Some(serving) = self.fleets.get_mut(fleet) {
-            serving.supply.wake();
+            serving.supply.unlock();
         }
     }
 
@@ -264,6 +264,14 @@ impl Dispatch {
             if !serving.supply.may_have_more() {
                 serving.turn = Turn::Tracked;
             }
+        }
+    }
+
+    /// The claim of plain tasks of `fleet` found what waits locked by somebody else.
+    pub fn range_locked(&mut self, fleet: &FleetName) {
+        if let Some(serving) = self.fleets.get_mut(fleet) {
+            serving.looking = false;
+            serving.supply.locked();
         }
     }
 

@@ -283,6 +283,23 @@ fn plain_and_tracked_tasks_take_turns() {
     assert_eq!(order, turns);
 }
 
+/// What waits is locked by another: what would go after it does not go before it.
+#[test]
+fn a_locked_lane_is_asked_again_and_counts_as_work_until_then() {
+    let mut dispatch = dispatch();
+    dispatch.offer(&fleet(), agent(1), 1);
+    assert_eq!(dispatch.range_claims(10).len(), 1);
+    dispatch.range_locked(&fleet());
+    assert_eq!(dispatch.range_claims(10), [], "not before it is time");
+    assert_eq!(dispatch.claims(10)[0].floor, PLAIN);
+    dispatch.claimed(&fleet(), vec![]);
+    assert_eq!((dispatch.claims(10), dispatch.direct(&name("q"))), (vec![], None));
+    dispatch.range_unlocked(&fleet());
+    assert_eq!(dispatch.range_claims(10).len(), 1);
+    dispatch.range_claimed(&fleet(), 1, 0, vec![]);
+    assert_eq!(dispatch.claims(10)[0].floor, i16::MIN);
+}
+
 #[test]
 fn a_look_that_finds_nothing_is_two_claims() {
     let mut dispatch = dispatch();
