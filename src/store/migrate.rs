@@ -87,6 +87,10 @@ const FILES: &[File] = &[
         name: "V13__members",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0013_members.sql")),
     },
+    File {
+        name: "V14__moves",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0014_moves.sql")),
+    },
 ];
 
 /// The newest version that this program knows.
