@@ -77,7 +77,7 @@ fn live_through(plan: Plan<'_>, disk_mebibytes: u32) -> Seen {
         scope.spawn(|| reader.read(&world, &over));
         let submitters: Vec<_> = (0..SUBMITTERS)
             .map(|nth| {
-                let submitter = Submitter::new(plan.seed, plan.hosts, 1 + nth * TAGS);
+                let submitter = Submitter::new(plan.seed, plan.hosts, plan.lease, 1 + nth * TAGS);
                 let (world, ledger, reader, quiet) = (&world, &ledger, &reader, &quiet);
                 scope.spawn(move || submit::submit(world, submitter, ledger, reader, quiet))
             })

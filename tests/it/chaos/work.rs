@@ -1,6 +1,6 @@
 //! What is submitted: a pure function of a seed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -59,13 +59,16 @@ pub(super) struct Submit {
 pub(super) struct Submitter {
     rng: Rng,
     hosts: usize,
+    /// The length of a host's lease, in milliseconds.
+    lease: u64,
     next: u64,
 }
 
 impl Submitter {
     /// Tags begin at `first`: two submitters must not draw the same.
-    pub(super) fn new(seed: u64, hosts: usize, first: u64) -> Self {
-        Self { rng: Rng::with_seed(seed ^ first), hosts, next: first }
+    pub(super) fn new(seed: u64, hosts: usize, lease: Duration, first: u64) -> Self {
+        let lease = u64::try_from(lease.as_millis()).expect("a short time");
+        Self { rng: Rng::with_seed(seed ^ first), hosts, lease, next: first }
     }
 
     /// How long to wait before the next, in milliseconds.
@@ -93,9 +96,9 @@ impl Submitter {
         let tag = self.next;
         self.next += 1;
         let queue = if self.rng.u32(..10) == 0 { "once" } else { "default" };
-        // Most are short, and a few longer than a lease.
+        // Most are short, and a few about as long as a lease, or longer.
         let ms = match self.rng.u32(..100) {
-            0 => self.rng.u64(3_000..6_000),
+            0 => self.rng.u64(self.lease * 3 / 4..self.lease * 3 / 2),
             1..=9 => self.rng.u64(100..600),
             _ => self.rng.u64(..30),
         };
@@ -238,7 +241,7 @@ mod tests {
 
     #[test]
     fn everything_is_drawn_and_no_tag_twice() {
-        let mut submitter = Submitter::new(3, 2, 1);
+        let mut submitter = Submitter::new(3, 2, Duration::from_secs(4), 1);
         let submits: Vec<_> = (0..600).map(|_| submitter.draw()).collect();
         let mut seen: BTreeMap<u64, &Spec> = BTreeMap::new();
         for spec in submits.iter().flat_map(|submit| &submit.tasks) {
@@ -264,7 +267,7 @@ mod tests {
         ] {
             assert!(submits.iter().any(|submit| submit.route == route), "{route:?}");
         }
-        let mut again = Submitter::new(3, 2, 1);
+        let mut again = Submitter::new(3, 2, Duration::from_secs(4), 1);
         assert!(submits.iter().all(|submit| *submit == again.draw()));
     }
 
