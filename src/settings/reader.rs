@@ -224,6 +224,20 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A duration, or nothing where it is this word.
+    pub(super) fn duration_or(
+        &self,
+        word: &str,
+        key: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Option<Duration>> {
+        let value = self.value(key)?;
+        match &value.kind {
+            ValueKind::String(text) if text == word => Some(None),
+            _ => self.measure(key, value, &range, &DURATION).map(Some),
+        }
+    }
+
     /// What `read` makes of `key`, or nothing where it is empty.
     pub(super) fn given<T>(
         &self,
