@@ -166,7 +166,11 @@ impl Sweep {
             (Kind::DeadLetters, terms.dead_letters),
         ] {
             if let Some(term) = keep.term() {
-                looks.push_back(Look::Tasks { kind, term, after: TaskId::from_uuid(uuid::Uuid::nil()) });
+                looks.push_back(Look::Tasks {
+                    kind,
+                    term,
+                    after: TaskId::from_uuid(uuid::Uuid::nil()),
+                });
             }
         }
         Self { looks }

@@ -232,10 +232,16 @@ impl<'a> Section<'a> {
         range: RangeInclusive<Duration>,
     ) -> Option<Option<Duration>> {
         let value = self.value(key)?;
-        match &value.kind {
-            ValueKind::String(text) if text == word => Some(None),
-            _ => self.measure(key, value, &range, &DURATION).map(Some),
+        if let ValueKind::String(text) = &value.kind {
+            if text == word {
+                return Some(None);
+            }
+            if let Err(problem) = units::parse_duration(text) {
+                self.problem(key, format!("{problem}, or \"{word}\""));
+                return None;
+            }
         }
+        self.measure(key, value, &range, &DURATION).map(Some)
     }
 
     /// What `read` makes of `key`, or nothing where it is empty.

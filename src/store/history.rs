@@ -161,7 +161,8 @@ pub async fn delete(db: &impl GenericClient, due: &Due) -> Result<Counts, StoreE
                 .map(|row| LOG_TAKE.fields(row).get("number"))
                 .collect::<Result<_, _>>()?;
             let row = LOG_DELETE.query_opt(db, &[&lane.0, &taken]).await?;
-            let completed = row.map(|row| LOG_DELETE.fields(&row).count("completed")).transpose()?;
+            let completed =
+                row.map(|row| LOG_DELETE.fields(&row).count("completed")).transpose()?;
             Ok(Counts::of(Kind::Completed, completed.unwrap_or_default()))
         }
     }

@@ -78,8 +78,9 @@ fn show(dir: &std::path::Path, task: TaskId) -> Outcome<Told> {
     let mut found = archive::find(dir, task).map_err(|error| failed(&error))?;
     let Some(last) = found.pop() else {
         let what = format!("there is no task {task} in {}", dir.display());
-        return Err(CliError::new(Exit::NotFound, what)
-            .help("it may not be deleted yet: `hostler task show`; or be archived by another host"));
+        return Err(CliError::new(Exit::NotFound, what).help(
+            "it may not be deleted yet: `hostler task show`; or be archived by another host",
+        ));
     };
     let text = serde_json::to_string_pretty(&last.record).unwrap_or_default();
     Ok((Exit::Done, last.record, text + "\n"))

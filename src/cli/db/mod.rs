@@ -53,7 +53,7 @@ pub(super) enum Db {
     /// Delete, and archive before, what is over its term by `[history]`; the leader does so by itself
     #[command(after_help = "Harmless beside hosts that run.\n\nExamples:\n  \
         hostler db prune --dry-run\n  hostler db prune\n  \
-        hostler db prune --set history.completed=1day --json")]
+        HOSTLER__HISTORY__COMPLETED=1day hostler db prune --json")]
     Prune(prune::Prune),
     /// Read the archives of what was deleted; needs no database
     #[command(subcommand)]

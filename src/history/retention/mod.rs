@@ -136,8 +136,7 @@ impl Retention {
                 return Ok(Step::Went(Counts::of(Kind::Feed, rows)));
             }
             Look::Log { term, lane, after } => {
-                let look =
-                    async |db: &_| history::log_ended(db, term, lane, after, MOST).await;
+                let look = async |db: &_| history::log_ended(db, term, lane, after, MOST).await;
                 let (due, next) = self.store.within(LIMIT, look).await?;
                 (due, next.map_or(Went::ToTheEnd, Went::AfterNumber))
             }

@@ -33,7 +33,7 @@ pub(super) const TERMS: Terms = Terms {
 pub(super) struct Past {
     pub(super) db: Client,
     pub(super) store: Store,
-    pub(super) database: TestDatabase,
+    _database: TestDatabase,
 }
 
 impl Past {
@@ -42,7 +42,7 @@ impl Past {
         let store = database.store().await;
         let db = store.client().await.unwrap();
         db.batch_execute("INSERT INTO hostler.queues (name) VALUES ('default')").await.unwrap();
-        Self { db, store, database }
+        Self { db, store, _database: database }
     }
 
     /// A task that ended so many days ago in this state, after one attempt.
@@ -62,7 +62,11 @@ impl Past {
     }
 
     pub(super) async fn count(&self, what: &str) -> i64 {
-        self.db.query_one(&format!("SELECT count(*) FROM hostler.{what}"), &[]).await.unwrap().get(0)
+        self.db
+            .query_one(&format!("SELECT count(*) FROM hostler.{what}"), &[])
+            .await
+            .unwrap()
+            .get(0)
     }
 
     pub(super) async fn is_there(&self, task: TaskId) -> bool {
@@ -92,7 +96,12 @@ impl Past {
     }
 
     /// Sweeps by hand until so many of this are left.
-    pub(super) async fn sweep_down_to(&self, retention: &Retention, what: &str, left: i64) -> Counts {
+    pub(super) async fn sweep_down_to(
+        &self,
+        retention: &Retention,
+        what: &str,
+        left: i64,
+    ) -> Counts {
         let (deadline, mut all) = (Instant::now() + PATIENCE, Counts::default());
         loop {
             all.add(&sweep(retention, Right::Hand).await);
@@ -106,21 +115,17 @@ impl Past {
         }
     }
 
-    /// Waits until no transaction is open that is older than what was done here so far.
     pub(super) async fn settled(&self) {
-        let (now, deadline) = ("SELECT pg_current_xact_id()::text", Instant::now() + PATIENCE);
-        let now: String = self.db.query_one(now, &[]).await.unwrap().get(0);
-        let is_over = "SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8";
-        while !self.db.query_one(is_over, &[&now]).await.unwrap().get::<_, bool>(0) {
-            assert!(Instant::now() < deadline, "something is open for ever");
-            sleep(Duration::from_millis(20)).await;
-        }
+        settled(&self.db).await;
     }
 
     /// Somebody leads.
     pub(super) async fn lead(&self) -> leader::Leadership {
         let limit = Duration::from_secs(20);
-        leader::stand(&self.store, Uuid::new_v4(), limit, limit).await.unwrap().expect("nobody leads")
+        leader::stand(&self.store, Uuid::new_v4(), limit, limit)
+            .await
+            .unwrap()
+            .expect("nobody leads")
     }
 }
 
@@ -131,6 +136,17 @@ pub(super) async fn sweep(retention: &Retention, right: Right) -> Counts {
         all.add(&counts);
     }
     all
+}
+
+/// Waits until no transaction is open that is older than what was done here so far.
+pub(super) async fn settled(db: &Client) {
+    let (now, deadline) = ("SELECT pg_current_xact_id()::text", Instant::now() + PATIENCE);
+    let now: String = db.query_one(now, &[]).await.unwrap().get(0);
+    let is_over = "SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8";
+    while !db.query_one(is_over, &[&now]).await.unwrap().get::<_, bool>(0) {
+        assert!(Instant::now() < deadline, "something is open for ever");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 pub(super) async fn pending(db: &Client, days: f64) -> TaskId {

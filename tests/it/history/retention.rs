@@ -22,7 +22,8 @@ async fn each_state_has_a_term_of_its_own() {
     // Discarded long ago, discarded lately, and not at all.
     for (days_ago, days) in [(31.0, 40.0), (29.0, 40.0)] {
         let letter = past.ended("failed", days).await;
-        let discard = "INSERT INTO hostler.dead_letter_notes (task_id, discarded_at, discard_reason)
+        let discard =
+            "INSERT INTO hostler.dead_letter_notes (task_id, discarded_at, discard_reason)
             VALUES ($1, now() - $2::float8 * interval '1 day', 'known')";
         past.db.execute(discard, &[letter.as_uuid(), &days_ago]).await.unwrap();
         if days_ago > 30.0 { gone.push(letter) } else { kept.push(letter) }
@@ -134,7 +135,8 @@ async fn nobody_waits_for_a_deletion() {
         assert!(tokio::time::Instant::now() < deadline, "they are over their term");
     }
     assert_eq!(history::delete(&open, &due).await.unwrap().get(Kind::Completed), 3);
-    let plain = history::log_ended(&open, DAY, hostler::domain::Lane(lane), 0, most).await.unwrap().0;
+    let plain =
+        history::log_ended(&open, DAY, hostler::domain::Lane(lane), 0, most).await.unwrap().0;
     assert_eq!(history::delete(&open, &plain).await.unwrap().get(Kind::Completed), 9);
 
     past.db.batch_execute("SET lock_timeout = '1s'").await.unwrap();
@@ -198,7 +200,8 @@ async fn what_changed_since_it_was_found_stays() {
     past.db.execute(retry, &[again.as_uuid()]).await.unwrap();
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     while past.is_there(gone).await {
-        let delete = async |db: &deadpool_postgres::Transaction<'_>| history::delete(db, &due).await;
+        let delete =
+            async |db: &deadpool_postgres::Transaction<'_>| history::delete(db, &due).await;
         past.store.transact(delete).await.unwrap();
         assert!(tokio::time::Instant::now() < deadline);
     }
