@@ -75,7 +75,7 @@ const LINES: &[Line] = {
             &["bare insert"],
         ),
         line(
-            "submit over HTTP, 1 client, 1,000 each",
+            "submit over HTTP, 4 clients, 1,000 each",
             ("bulk", MEDIAN),
             RATE,
             Higher,

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Tasks in one claim.
-const CLAIM: usize = 500;
+const CLAIM: usize = 1_000;
 /// Claims that may wait for the settler.
 const AHEAD: usize = 4;
 
@@ -88,14 +88,13 @@ fn new_task(queue: &QueueName, number: usize) -> NewTask {
 
 /// Submits `count` tasks, a thousand at a time; tasks a second.
 async fn submit(store: &Store, me: Myself, queue: &QueueName, count: usize) -> Outcome<f64> {
-    let client = store.client().await?;
     let mut took = Duration::ZERO;
     for first in (0..count).step_by(BULK) {
         let last = count.min(first + BULK);
         let batch: Vec<_> = (first..last).map(|number| new_task(queue, number)).collect();
         let began = now();
         let placed: Vec<_> = batch.iter().map(|task| (me.lane, task)).collect();
-        log::submit(&client, &placed, None).await?;
+        store.transact(async |db| log::submit_many(db, &placed, None).await).await?;
         took += Duration::from_nanos(now() - began);
     }
     Ok(count as f64 / took.as_secs_f64())
@@ -114,7 +113,7 @@ fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcom
         let fleet: FleetName = "bench".parse()?;
         while moments.len() < count {
             let range = log::claim(&client, me.host, me.slot, &fleet, &queues, CLAIM).await?;
-            let range = range.ok_or("the queue was empty too early")?;
+            let range = range.range().ok_or("the queue was empty too early")?;
             let at = now();
             moments.extend(range.tasks.iter().map(|_| at));
             let ends = range.tasks.into_iter().map(|assignment| Settlement {

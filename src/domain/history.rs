@@ -230,7 +230,7 @@ impl Counts {
 pub fn archive_name(at: Timestamp, term: Option<Term>, nth: u32) -> (String, String) {
     let time = at.to_zoned(TimeZone::UTC);
     let who = term.map_or_else(|| "hand".to_owned(), |term| format!("t{}", term.0));
-    let nth = if nth == 0 { String::new() } else { format!("-{nth}") };
+    let nth = if nth == 0 { String::new() } else { format!("_{nth}") };
     (
         time.strftime("%Y-%m-%d").to_string(),
         format!("{}-{who}{nth}{ARCHIVE_END}", time.strftime("%Y-%m-%dT%H-%M-%S.%6fZ")),
@@ -321,7 +321,7 @@ mod tests {
         let name = |term, nth| archive_name(at, term, nth);
         let (day, file) = name(Some(Term(7)), 0);
         assert_eq!((&*day, &*file), ("2026-03-01", "2026-03-01T07-08-09.000123Z-t7.jsonl.gz"));
-        assert_eq!(name(Some(Term(7)), 2).1, "2026-03-01T07-08-09.000123Z-t7-2.jsonl.gz");
+        assert_eq!(name(Some(Term(7)), 2).1, "2026-03-01T07-08-09.000123Z-t7_2.jsonl.gz");
         assert_eq!(name(None, 0).1, "2026-03-01T07-08-09.000123Z-hand.jsonl.gz");
         let later = archive_name("2026-03-01T07:08:10Z".parse().unwrap(), None, 0).1;
         assert!(file < later, "{file} {later}");

@@ -359,7 +359,7 @@ impl QueueActor {
         for assignment in self.dispatch.stalled() {
             self.put_back(&assignment, ctx);
         }
-        self.dispatch.wake(None);
+        self.dispatch.look();
         self.chooser.poll();
         self.serve(ctx);
         self.promote(ctx);

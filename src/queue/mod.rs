@@ -26,6 +26,7 @@
 //! or at once when the host starts again on the same data directory.
 
 mod actor;
+mod appending;
 mod batches;
 mod bulk;
 mod chooser;

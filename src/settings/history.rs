@@ -10,7 +10,7 @@ pub(super) const FOREVER: &str = "forever";
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A minute is longer than anybody is on the way with what he knows of a task.
-const RANGE: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const RANGE: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(100 * 31_557_600);
 
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>) -> Option<History> {

@@ -1,30 +1,32 @@
 //! Statements on the log of plain tasks: append, claim a range, end.
 //!
-//! The head of `sql/migrations/0002_log.sql` says how the log works. What an end or a claim of it
+//! The head of `sql/migrations/0007_log.sql` says how the log works. What an end or a claim of it
 //! changes is never undone; a task that turns out to be more than plain moves into `tasks`.
 
+mod append;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
 use deadpool_postgres::GenericClient;
-use tokio_postgres::types::{Json, ToSql};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
     StoreError,
-    codec::{Document, int4, milliseconds},
+    codec::{Document, milliseconds},
     statement::{Sql, sql},
-    tasks::check,
 };
 use crate::domain::{
     AgentName, Attempt, ClaimId, Entry, FleetName, HostId, Lane, QueueName, TaskId,
-    task::{Assignment, NewTask, Outcome, RunTerms, Settlement},
+    task::{Assignment, Outcome, RunTerms, Settlement},
 };
 
+pub use append::{Appended, Direct, submit, submit_many};
+
 const LANES: Sql = sql!("log/lanes");
-const SUBMIT: Sql = sql!("log/submit");
 const CLAIM: Sql = sql!("log/claim");
 const SETTLE: Sql = sql!("log/settle");
 const SETTLE_AGAIN: Sql = sql!("log/settle_again");
@@ -51,87 +53,6 @@ pub async fn lanes(
         .collect()
 }
 
-/// What a host asks to have at once of what it appends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Direct {
-    /// The host.
-    pub host: HostId,
-    /// How many of the first new tasks of each lane.
-    pub most: HashMap<Lane, usize>,
-}
-
-/// Where the new tasks of one lane went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended {
-    /// The number before the first of them.
-    pub base: i64,
-    /// How many of them, from the first on, are claimed.
-    pub claimed: i64,
-    /// By this claim.
-    pub claim: ClaimId,
-}
-
-/// Appends plain tasks, all or none: each to the lane beside it, in the order given. Only the host
-/// on the data directory of a lane may append to it, one batch at a time.
-///
-/// With `direct`, that host's agents take the first ones in the same commit, unless others wait
-/// before them, the queue is paused, or the host's lease has ended.
-///
-/// # Errors
-///
-/// [`StoreError::Unstorable`]: the batch is wrong, and nothing of it was appended.
-pub async fn submit(
-    db: &impl GenericClient,
-    tasks: &[(Lane, &NewTask)],
-    direct: Option<&Direct>,
-) -> Result<HashMap<Lane, Appended>, StoreError> {
-    for (position, (_, task)) in tasks.iter().enumerate() {
-        check(task).map_err(|(field, problem)| StoreError::Unstorable {
-            position,
-            field,
-            problem,
-        })?;
-    }
-    let mut grows: BTreeMap<Lane, i32> = BTreeMap::new();
-    let mut places = Vec::with_capacity(tasks.len());
-    for (lane, _) in tasks {
-        let place = grows.entry(*lane).or_default();
-        *place += 1;
-        places.push(*place);
-    }
-    let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
-    let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();
-    let kinds: Vec<&str> = tasks.iter().map(|(_, task)| &*task.kind).collect();
-    let inputs: Vec<_> = tasks.iter().map(|(_, task)| Json(&task.input)).collect();
-    let attempts: Vec<_> = tasks.iter().map(|(_, task)| int4(task.max_attempts)).collect();
-    let limits: Vec<_> = tasks.iter().map(|(_, task)| task.timeout.map(milliseconds)).collect();
-    let lanes: Vec<i32> = grows.keys().map(|lane| lane.0).collect();
-    let counts: Vec<i32> = grows.values().copied().collect();
-    let host = direct.map(|direct| direct.host);
-    let claims: Vec<Uuid> = grows.keys().map(|_| Uuid::now_v7()).collect();
-    let most = |lane| direct.and_then(|direct| direct.most.get(lane)).copied().unwrap_or(0);
-    let most: Vec<i32> = grows.keys().map(|lane| int(most(lane))).collect();
-    let rows = SUBMIT
-        .query(
-            db,
-            &[
-                &of_task, &places, &ids, &kinds, &inputs, &attempts, &limits, &lanes, &counts,
-                &host, &claims, &most,
-            ],
-        )
-        .await?;
-    let claims: HashMap<i32, Uuid> = lanes.into_iter().zip(claims).collect();
-    rows.iter()
-        .map(|row| {
-            let fields = SUBMIT.fields(row);
-            let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
-            let taken: i64 = fields.get("taken")?;
-            let claim = claims.get(&lane).copied().unwrap_or_default();
-            Ok((Lane(lane), Appended { base, claimed: taken - base, claim: ClaimId(claim) }))
-        })
-        .collect()
-}
-
 /// A range that a host claimed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
@@ -143,8 +64,28 @@ pub struct Range {
     pub tasks: Vec<Assignment>,
 }
 
-/// Takes up to `most` plain tasks of these queues for `host`, all from one lane; nothing where none
-/// waits, or the lease of `host` has ended.
+/// What came of a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claimed {
+    /// These are the host's.
+    Range(Range),
+    /// Somebody else has the lock of what waits, or moved some of it meanwhile: ask again.
+    Busy,
+    /// No plain task waits, or the lease of the host has ended.
+    Nothing,
+}
+
+impl Claimed {
+    /// What was claimed, if anything.
+    pub fn range(self) -> Option<Range> {
+        match self {
+            Self::Range(range) => Some(range),
+            Self::Busy | Self::Nothing => None,
+        }
+    }
+}
+
+/// Takes up to `most` plain tasks of these queues for `host`, all from one lane.
 ///
 /// The lane of `slot` goes first among the equally old. What is limited is passed over, also where
 /// `fleet` is.
@@ -155,13 +96,14 @@ pub async fn claim(
     fleet: &FleetName,
     queues: &[QueueName],
     most: usize,
-) -> Result<Option<Range>, StoreError> {
+) -> Result<Claimed, StoreError> {
     let claim = ClaimId(Uuid::now_v7());
     let rows =
         CLAIM.query(db, &[&host, &slot, &queues, &int(most), &claim.0, &fleet.as_str()]).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
+    let Some(first) = rows.first() else { return Ok(Claimed::Nothing) };
     let fields = CLAIM.fields(first);
-    let (lane, queue): (i32, QueueName) = (fields.get("lane")?, fields.get("queue")?);
+    let Some(lane) = fields.get::<Option<i32>>("lane")? else { return Ok(Claimed::Busy) };
+    let queue: QueueName = fields.get("queue")?;
     let span = fields.count::<u64>("span")?;
     let nobody = AgentName::nobody();
     let mut tasks = Vec::with_capacity(rows.len());
@@ -186,7 +128,8 @@ pub async fn claim(
             terms: RunTerms::default(),
         });
     }
-    Ok(Some(Range { claim, span: usize::try_from(span).unwrap_or(usize::MAX), tasks }))
+    let span = usize::try_from(span).unwrap_or(usize::MAX);
+    Ok(Claimed::Range(Range { claim, span, tasks }))
 }
 
 /// Writes that plain tasks are completed, and that the claims `over` have nothing left. Returns the

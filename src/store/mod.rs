@@ -220,8 +220,12 @@ impl Store {
     ) -> Result<T, StoreError> {
         let mut client = self.client().await?;
         if let Ok(result) = tokio::time::timeout(limit, transact(&mut client, work)).await {
+            if result.is_err() && client.is_closed() {
+                self.sessions.give_up(&client);
+            }
             return result;
         }
+        self.sessions.give_up(&client);
         // Back in the pool, it would make the next one wait behind what hangs.
         drop(Client::take(client));
         Err(StoreError::Silent { limit })

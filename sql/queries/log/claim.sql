@@ -1,17 +1,20 @@
 -- log/claim: take up to $4 plain tasks for host $1, from one lane of the queues $3, as claim $5: of
---     the lanes, the one whose next task is oldest. Returns one row per task, in their order. What is
---     limited is passed over, as by tasks/claim: limited queues, and all where fleet $6 is.
+--     the lanes, the one whose next task is oldest. Returns one row per task, in their order; one row
+--     without a lane where another has the lock of what waits, or moved some of it while this began.
+--     What is limited is passed over, as by tasks/claim: limited queues, and all where fleet $6 is.
 -- State: pending -> running, which is `step(Pending, Claimed)`, for attempt 1.
 -- Locks: the host's row, shared, and only while its lease holds, as tasks/claim does; then the
 --     lane's cursor: SKIP LOCKED, so that claimers never wait for each other. A head that is not
---     committed is not seen, and tasks up to it are committed with it, by their lane's lock.
+--     committed is not seen, and tasks up to it are committed with it, by their lane's lock. Of a
+--     locked cursor the newest version counts; `log_ends` is read as of the beginning, and is too old
+--     where `moves` is not as it was then.
 -- Index: log_cursors is small; then log_tasks_pkey and log_ends_pkey, one range each. $2 is unused
 --     where the host has no preference: its own lanes (slot $2) go first among the equally old.
 WITH host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $1 AND lease_ends_at > now() FOR KEY SHARE
-), lane AS MATERIALIZED (
-    SELECT log_cursors.lane, log_cursors.queue, log_cursors.taken,
-        least(log_lanes.head, log_cursors.taken + $4::integer) AS upto
+), waiting AS MATERIALIZED (
+    SELECT log_cursors.lane, log_lanes.head, log_cursors.moves, next.created_at,
+        log_lanes.slot = $2 AS is_own
     FROM host
     CROSS JOIN hostler.log_cursors
     JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
@@ -30,9 +33,18 @@ WITH host AS MATERIALIZED (
             SELECT FROM hostler.queues AS weighed
             WHERE weighed.name = ANY ($3::text[]) AND weighed.weight <> 1
         )
-    ORDER BY next.created_at, (log_lanes.slot = $2) DESC
+), locked AS MATERIALIZED (
+    SELECT log_cursors.lane, log_cursors.queue, log_cursors.taken,
+        least(waiting.head, log_cursors.taken + $4::integer) AS upto,
+        log_cursors.moves = waiting.moves AS is_known
+    FROM waiting
+    JOIN hostler.log_cursors ON log_cursors.lane = waiting.lane
+    WHERE waiting.head > log_cursors.taken
+    ORDER BY waiting.created_at, waiting.is_own DESC
     LIMIT 1
     FOR UPDATE OF log_cursors SKIP LOCKED
+), lane AS MATERIALIZED (
+    SELECT * FROM locked WHERE is_known
 ), moved AS (
     UPDATE hostler.log_cursors SET taken = lane.upto FROM lane WHERE log_cursors.lane = lane.lane
 ), gone AS MATERIALIZED (
@@ -48,10 +60,11 @@ WITH host AS MATERIALIZED (
     INSERT INTO hostler.log_feed (step, lane, first, last, passed_over)
     SELECT 2, lane.lane, lane.taken + 1, lane.upto, gone.numbers FROM lane CROSS JOIN gone
 )
-SELECT lane.lane, lane.queue, lane.upto - lane.taken AS span, entry.number, entry.id, entry.kind, entry.input,
-    entry.max_attempts, entry.timeout_ms,
-    greatest(0, extract(epoch FROM clock_timestamp() - entry.created_at) * 1000)::bigint AS waited_ms
-FROM lane
+SELECT lane.lane, lane.queue, lane.upto - lane.taken AS span, entry.number, entry.id, entry.kind,
+    entry.input, entry.max_attempts, entry.timeout_ms,
+    greatest(0, date_part('epoch', now() - entry.created_at) * 1000)::bigint AS waited_ms
+FROM (SELECT FROM waiting LIMIT 1) AS there
+LEFT JOIN lane ON true
 LEFT JOIN LATERAL (
     SELECT log_tasks.*
     FROM hostler.log_tasks

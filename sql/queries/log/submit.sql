@@ -1,8 +1,9 @@
 -- log/submit: append plain tasks: to the lanes $1, each as the $2-th new one of its lane, with ids
 --     $3, kinds $4, inputs $5, most attempts $6, time limits $7 (milliseconds). The lanes $8, each
 --     once, grow by $9. Where $10 is a host, its agents take the first $12 new ones of each lane at
---     once, by the claims $11, unless others wait before them, or something is limited. Returns one row per lane: the number
---     before its first new task, and up to which they are claimed.
+--     once, by the claims $11, unless others wait before them, or something is limited. Returns one
+--     row per lane: the number before its first new task, and up to which they are claimed. Without
+--     tasks ($1 to $7 are empty), log/copy brings them in the same transaction.
 -- State: a new task, pending; running where it is claimed.
 -- Locks: the lanes' rows, until the commit, so that numbers are committed in their order; then the
 --     host's row, shared, and the cursors, as log/claim does.

@@ -37,6 +37,8 @@ struct Serving {
     supply: Supply,
     /// Whose turn it is where both kinds of tasks have work of the same priority.
     turn: Turn,
+    /// Nobody said that there is work, and the claim of plain tasks which tells has not come back.
+    looking: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +106,7 @@ impl Dispatch {
             dry_from: None,
             supply: Supply::default(),
             turn: Turn::Tracked,
+            looking: false,
         };
         Self {
             fleets: fleets.into_iter().map(|(name, queues)| (name, serving(queues))).collect(),
@@ -135,7 +138,7 @@ impl Dispatch {
     /// There may be work in `queue`; in any of them if `None`.
     pub fn wake(&mut self, queue: Option<&QueueName>) {
         for serving in self.serving(queue) {
-            serving.dry_from = None;
+            (serving.dry_from, serving.looking) = (None, false);
             if let Some(claiming) = &mut serving.claiming {
                 claiming.woken = true;
             }
@@ -143,9 +146,25 @@ impl Dispatch {
         }
     }
 
+    /// As [`Self::wake`] for all queues, where nobody has said so: a fleet that finds no plain task
+    /// needs a single claim for the tracked ones then.
+    pub fn look(&mut self) {
+        self.wake(None);
+        for serving in self.fleets.values_mut() {
+            serving.looking = true;
+        }
+    }
+
     /// There are new plain tasks in `queue`.
     pub fn wake_plain(&mut self, queue: &QueueName) {
         self.serving(Some(queue)).for_each(|serving| serving.supply.wake());
+    }
+
+    /// It is time for `fleet` to ask again for plain tasks, which somebody else had locked.
+    pub fn range_unlocked(&mut self, fleet: &FleetName) {
+        if let Some(serving) = self.fleets.get_mut(fleet) {
+            serving.supply.unlock();
+        }
     }
 
     fn serving(&mut self, queue: Option<&QueueName>) -> impl Iterator<Item = &mut Serving> {
@@ -160,7 +179,7 @@ impl Dispatch {
         let mut claims = Vec::new();
         for (fleet, serving) in &mut self.fleets {
             let floor = serving.floor();
-            if serving.claiming.is_some() || serving.is_dry_from(floor) {
+            if serving.claiming.is_some() || serving.is_dry_from(floor) || serving.asks_first() {
                 continue;
             }
             let mut agents = serving.slots.reserve(most);
@@ -239,6 +258,7 @@ impl Dispatch {
         tasks: Vec<Assignment>,
     ) {
         if let Some(serving) = self.fleets.get_mut(fleet) {
+            serving.looking = false;
             serving.supply.claimed(asked, span, tasks);
             // The next look is for tracked ones, without a detour.
             if !serving.supply.may_have_more() {
@@ -247,9 +267,18 @@ impl Dispatch {
         }
     }
 
+    /// The claim of plain tasks of `fleet` found what waits locked by somebody else.
+    pub fn range_locked(&mut self, fleet: &FleetName) {
+        if let Some(serving) = self.fleets.get_mut(fleet) {
+            serving.looking = false;
+            serving.supply.locked();
+        }
+    }
+
     /// The claim of plain tasks of `fleet` failed.
     pub fn range_claim_failed(&mut self, fleet: &FleetName) {
         if let Some(serving) = self.fleets.get_mut(fleet) {
+            serving.looking = false;
             serving.supply.failed();
         }
     }
@@ -397,6 +426,11 @@ impl Serving {
             Turn::Tracked => PLAIN,
             Turn::Plain => PLAIN + 1,
         }
+    }
+
+    /// Whether a claim of plain tasks comes first, which tells from where on tracked ones are claimed.
+    fn asks_first(&self) -> bool {
+        self.looking && self.supply.is_unknown()
     }
 
     fn is_dry_from(&self, priority: i16) -> bool {

@@ -20,6 +20,8 @@ pub(super) struct Supply {
     woken: bool,
     /// The last claim came back short, and nobody has said since that there is work.
     dry: bool,
+    /// Somebody else has what waits locked: there is no claim before it is time to ask again.
+    locked: bool,
     /// How many are claimed beyond what the agents could take now.
     ahead: usize,
     /// How many the agents ended since the last claim was sent.
@@ -39,7 +41,8 @@ impl Supply {
     pub(super) fn claim(&mut self, free: usize, most: usize) -> Option<usize> {
         let wanted = free + self.ahead;
         // Half is left when the claim is sent, so that it is there before the rest is used up.
-        if self.claiming || self.dry || wanted == 0 || self.buffer.len() * 2 > wanted {
+        if self.claiming || self.dry || self.locked || wanted == 0 || self.buffer.len() * 2 > wanted
+        {
             return None;
         }
         (self.claiming, self.ended) = (true, 0);
@@ -53,6 +56,16 @@ impl Supply {
         self.ahead = (2 * self.ended).min(MOST_AHEAD);
         self.still = false;
         self.buffer.extend(tasks);
+    }
+
+    /// The claim found what waits locked by somebody else: there may be as much as before.
+    pub(super) const fn locked(&mut self) {
+        (self.claiming, self.woken, self.locked) = (false, false, true);
+    }
+
+    /// It is time to ask again for what was locked.
+    pub(super) const fn unlock(&mut self) {
+        self.locked = false;
     }
 
     /// The claim failed: nothing is claimed before somebody says that there is work.
@@ -84,6 +97,11 @@ impl Supply {
     /// Whether there is, or may be, a task to hand out.
     pub(super) fn may_have_more(&self) -> bool {
         !self.buffer.is_empty() || !self.dry
+    }
+
+    /// Whether only a claim can tell if there is a task.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.buffer.is_empty() && !self.dry
     }
 
     /// The next `count` tasks.

@@ -283,6 +283,47 @@ fn plain_and_tracked_tasks_take_turns() {
     assert_eq!(order, turns);
 }
 
+/// What waits is locked by another: what would go after it does not go before it.
+#[test]
+fn a_locked_lane_is_asked_again_and_counts_as_work_until_then() {
+    let mut dispatch = dispatch();
+    dispatch.offer(&fleet(), agent(1), 1);
+    assert_eq!(dispatch.range_claims(10).len(), 1);
+    dispatch.range_locked(&fleet());
+    assert_eq!(dispatch.range_claims(10), [], "not before it is time");
+    assert_eq!(dispatch.claims(10)[0].floor, PLAIN);
+    dispatch.claimed(&fleet(), vec![]);
+    assert_eq!((dispatch.claims(10), dispatch.direct(&name("q"))), (vec![], None));
+    dispatch.range_unlocked(&fleet());
+    assert_eq!(dispatch.range_claims(10).len(), 1);
+    dispatch.range_claimed(&fleet(), 1, 0, vec![]);
+    assert_eq!(dispatch.claims(10)[0].floor, i16::MIN);
+}
+
+#[test]
+fn a_look_that_finds_nothing_is_two_claims() {
+    let mut dispatch = dispatch();
+    dispatch.offer(&fleet(), agent(1), 1);
+    dispatch.look();
+    assert_eq!(dispatch.claims(10), [], "the claim of plain tasks tells what to ask for");
+    assert_eq!(dispatch.range_claims(10).len(), 1);
+    assert_eq!(dispatch.claims(10), []);
+    dispatch.range_claimed(&fleet(), 1, 0, vec![]);
+    assert_eq!(dispatch.claims(10)[0].floor, i16::MIN);
+    dispatch.claimed(&fleet(), vec![]);
+    assert_eq!((dispatch.claims(10).len(), dispatch.range_claims(10).len()), (0, 0));
+    // Where somebody says that there is work, it may be urgent: nothing waits for the other.
+    dispatch.look();
+    dispatch.wake(None);
+    assert_eq!(dispatch.claims(10).len(), 1);
+    // And where the claim of plain tasks fails, the others are not forgotten.
+    dispatch.claimed(&fleet(), vec![]);
+    dispatch.look();
+    assert_eq!((dispatch.claims(10).len(), dispatch.range_claims(10).len()), (0, 1));
+    dispatch.range_claim_failed(&fleet());
+    assert_eq!(dispatch.claims(10).len(), 1);
+}
+
 #[test]
 fn a_submit_goes_straight_to_agents_only_where_nobody_waits() {
     let mut dispatch = dispatch();

@@ -361,6 +361,7 @@ async fn plain_tasks_are_found_in_the_log() {
     let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), &queues, 2)
         .await
         .unwrap()
+        .range()
         .unwrap();
     let done = [end(&range.tasks[0], TaskEvent::Completed)];
     ends::settle(&world.db, world.host, &done, &[]).await.unwrap();

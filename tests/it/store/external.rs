@@ -327,6 +327,7 @@ async fn plain_tasks_are_taken_in_their_turn() {
     let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), queues, 2)
         .await
         .unwrap()
+        .range()
         .unwrap();
     let ours: Vec<_> = range.tasks.iter().map(|task| task.task).collect();
     assert_eq!(ours, plain[1..3]);

@@ -59,6 +59,7 @@ async fn plain_and_tracked_tasks_are_told_in_one_order() {
     let range = log::claim(db, world.host, slot, &"agent".parse().unwrap(), queues, 3)
         .await
         .unwrap()
+        .range()
         .unwrap();
     let events = [TaskEvent::FailedForNow, TaskEvent::Completed];
     let ends: Vec<_> = range.tasks.iter().zip(events).map(|(one, event)| end(one, event)).collect();

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use hostler::{
     domain::{Attempt, ClaimId, Lane},
     store::{
-        ends, hosts,
-        log::{self, Appended, Direct, Range},
+        StoreError, ends, hosts,
+        log::{self, Appended, Claimed, Direct, Range},
         tasks::{CancelAnswer, RetryAnswer},
     },
 };
@@ -48,9 +48,10 @@ impl Log {
 
     async fn claim(&self, most: usize) -> Option<Range> {
         let queues = std::slice::from_ref(&self.world.queue);
-        log::claim(&self.world.db, self.world.host, self.slot, &fleet(), queues, most)
-            .await
-            .unwrap()
+        let (db, host) = (&self.world.db, self.world.host);
+        let claimed = log::claim(db, host, self.slot, &fleet(), queues, most).await.unwrap();
+        assert_ne!(claimed, Claimed::Busy, "nobody else is there");
+        claimed.range()
     }
 
     async fn end(&self, ends: &[Settlement], over: &[ClaimId]) -> Vec<tasks::Settled> {
@@ -211,8 +212,11 @@ async fn a_host_goes_on_with_what_its_predecessor_held_of_the_log() {
     hosts::register(&log.world.db, &old).await.unwrap();
     let made = log.append(3).await;
     let queues = std::slice::from_ref(&log.world.queue);
-    let range =
-        log::claim(&log.world.db, old.id, log.slot, &fleet(), queues, 3).await.unwrap().unwrap();
+    let range = log::claim(&log.world.db, old.id, log.slot, &fleet(), queues, 3)
+        .await
+        .unwrap()
+        .range()
+        .unwrap();
     let agent = agents(1).remove(0);
     let hold = hostler::domain::adoption::Hold { task: made[1], attempt: Attempt(1) };
     let new = new_host(log.slot, Duration::from_secs(60));
@@ -326,8 +330,9 @@ async fn nobody_gets_what_another_has() {
             while empty < 50 {
                 let most = 1 + got.len() % 7;
                 match log::claim(&db, host, log.slot, &fleet(), queues, most).await.unwrap() {
-                    Some(range) => got.extend(ids(&range)),
-                    None => empty += 1,
+                    Claimed::Range(range) => got.extend(ids(&range)),
+                    Claimed::Busy => {}
+                    Claimed::Nothing => empty += 1,
                 }
             }
             got
@@ -355,4 +360,82 @@ async fn nobody_gets_what_another_has() {
     assert!(unique.is_disjoint(&cancelled));
     let all: HashSet<TaskId> = unique.union(&cancelled).copied().collect();
     assert_eq!(all, made.into_iter().collect());
+}
+
+/// Many tasks come by COPY: all of them or none, with nothing lost of what each is.
+#[tokio::test]
+async fn many_are_appended_as_few_are() {
+    let log = Log::new().await;
+    log.append(1).await;
+    let mut tasks: Vec<NewTask> = (0..300).map(|_| task(&log.world.queue)).collect();
+    tasks[7].timeout = Some(Duration::from_millis(1_234));
+    tasks[7].max_attempts = 9;
+    tasks[7].kind = "seventh".to_owned();
+    tasks[7].input = json!({"text": "\t\n\\N \"ü\"", "deep": [1.5, null, {"a": []}]});
+    let placed: Vec<_> = tasks.iter().map(|task| (log.lane, task)).collect();
+    let direct = Direct { host: log.world.host, most: HashMap::from([(log.lane, tasks.len())]) };
+    let store = &log.world.store;
+    let undone: Result<(), _> = store
+        .transact(async |db| {
+            log::submit_many(db, &placed, Some(&direct)).await?;
+            Err(StoreError::Severing)
+        })
+        .await;
+    assert!(undone.is_err());
+    assert_eq!(log.claim(9).await.unwrap().span, 1, "nothing of it is there");
+
+    let appended = store.transact(async |db| log::submit_many(db, &placed, Some(&direct)).await);
+    let appended = appended.await.unwrap()[&log.lane];
+    assert_eq!((appended.base, appended.claimed), (1, 300));
+    let seventh = tasks::get(&log.world.db, tasks[7].id).await.unwrap().unwrap();
+    assert_eq!(seventh.state, TaskState::Running);
+    assert_eq!((seventh.kind, seventh.input), (tasks[7].kind.clone(), tasks[7].input.clone()));
+    assert_eq!(seventh.max_attempts, 9);
+    assert_eq!(log.depth().await[&TaskState::Running], 301);
+    let more: Vec<NewTask> = (0..2).map(|_| task(&log.world.queue)).collect();
+    let placed: Vec<_> = more.iter().map(|task| (log.lane, task)).collect();
+    store.transact(async |db| log::submit_many(db, &placed, None).await).await.unwrap();
+    assert_eq!(ids(&log.claim(9).await.unwrap()), [more[0].id, more[1].id]);
+}
+
+/// A claim begins, and waits for its host's row; a task is called off meanwhile. The claim has not
+/// seen that, and the lane's lock is free: it gets nothing, and the next one the rest.
+#[tokio::test]
+async fn a_claim_that_began_before_a_task_moved_does_not_get_it() {
+    let log = Log::new().await;
+    let tasks = log.append(3).await;
+    let claimer = log.world.store.client().await.unwrap();
+    let waiter = pid(&claimer).await;
+    let mut other = log.world.store.client().await.unwrap();
+    let holding = other.transaction().await.unwrap();
+    holding.query("SELECT FROM hostler.hosts FOR UPDATE", &[]).await.unwrap();
+    let queues = std::slice::from_ref(&log.world.queue);
+    let fleet = fleet();
+    let early = log::claim(&claimer, log.world.host, log.slot, &fleet, queues, 9);
+    let meanwhile = async {
+        until_it_waits(&log.world, waiter).await;
+        let answer = tasks::cancel(&log.world.db, tasks[1]).await.unwrap();
+        assert_eq!(answer, CancelAnswer::Cancelled);
+        holding.commit().await.unwrap();
+    };
+    let (early, ()) = tokio::join!(early, meanwhile);
+    assert_eq!(early.unwrap(), Claimed::Busy);
+    assert_eq!(ids(&log.claim(9).await.unwrap()), [tasks[0], tasks[2]]);
+}
+
+/// Whoever finds the lane locked is told so, and not that nothing waits.
+#[tokio::test]
+async fn a_locked_lane_is_busy_and_not_empty() {
+    let log = Log::new().await;
+    let tasks = log.append(2).await;
+    let mut other = log.world.store.client().await.unwrap();
+    let holding = other.transaction().await.unwrap();
+    holding.query("SELECT FROM hostler.log_cursors FOR UPDATE", &[]).await.unwrap();
+    let queues = std::slice::from_ref(&log.world.queue);
+    let claim =
+        async || log::claim(&log.world.db, log.world.host, log.slot, &fleet(), queues, 9).await;
+    assert_eq!(claim().await.unwrap(), Claimed::Busy);
+    holding.rollback().await.unwrap();
+    assert_eq!(ids(&claim().await.unwrap().range().unwrap()), tasks);
+    assert_eq!(claim().await.unwrap(), Claimed::Nothing);
 }

@@ -175,6 +175,24 @@ fn end(attempt: &Assignment, event: TaskEvent) -> Settlement {
     }
 }
 
+/// Waits until the statement that `client` runs waits for a lock.
+async fn until_it_waits(world: &World, pid: i32) {
+    let ask = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let row = world.db.query_one(ask, &[&pid]).await.unwrap();
+        if row.get::<_, Option<bool>>(0) == Some(true) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it does not wait");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn pid(client: &Client) -> i32 {
+    client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
+}
+
 /// Whether some event leads from one state to the other.
 fn is_legal(from: TaskState, to: TaskState) -> bool {
     TaskEvent::ALL.into_iter().any(|event| step(from, event) == Ok(to))

@@ -241,10 +241,14 @@ async fn plain_tasks_of_a_limited_queue_are_chosen_out_of_the_log() {
     log::submit(&world.db, &placed, None).await.unwrap();
     let fleet = "agent".parse().unwrap();
     // Claimed before there was a limit: it counts.
-    let range = log::claim(&world.db, host, slot, &fleet, &queues, 2).await.unwrap().unwrap();
+    let range =
+        log::claim(&world.db, host, slot, &fleet, &queues, 2).await.unwrap().range().unwrap();
     assert_eq!(range.tasks.len(), 2);
     world.limit(QueueChange { limit: at_once(5), ..QueueChange::default() }).await;
-    assert_eq!(log::claim(&world.db, host, slot, &fleet, &queues, 9).await.unwrap(), None);
+    assert_eq!(
+        log::claim(&world.db, host, slot, &fleet, &queues, 9).await.unwrap(),
+        log::Claimed::Nothing
+    );
     let direct = log::Direct { host, most: [(lanes[&world.queue], 9)].into() };
     let late = task(&world.queue);
     let appended = log::submit(&world.db, &[(lanes[&world.queue], &late)], Some(&direct)).await;
@@ -263,7 +267,8 @@ async fn plain_tasks_of_a_limited_queue_are_chosen_out_of_the_log() {
     let lifted = LimitChange { concurrency: Some(None), rate: None };
     world.limit(QueueChange { limit: lifted, ..QueueChange::default() }).await;
     assert_eq!(world.claim(9).await.len(), 4);
-    let range = log::claim(&world.db, host, slot, &fleet, &queues, 99).await.unwrap().unwrap();
+    let range =
+        log::claim(&world.db, host, slot, &fleet, &queues, 99).await.unwrap().range().unwrap();
     let left: Vec<_> = range.tasks.iter().map(|one| one.task).collect();
     assert_eq!((left.len(), left[0], left[31]), (32, ids[9], late.id));
 }

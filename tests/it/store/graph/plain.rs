@@ -27,7 +27,7 @@ async fn append(
     let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), queues, claimed)
         .await
         .unwrap();
-    let given = range.map(|range| range.tasks).unwrap_or_default();
+    let given = range.range().map(|range| range.tasks).unwrap_or_default();
     (batch.iter().map(|task| task.id).collect(), given)
 }
 
@@ -87,11 +87,11 @@ async fn the_end_of_a_plain_task_and_a_submit_do_not_miss_each_other() {
         let made = if submit_first {
             let mut client = world.store.client().await.unwrap();
             let other = world.store.client().await.unwrap();
-            let waiter = super::races::pid(&other).await;
+            let waiter = crate::store::pid(&other).await;
             let transaction = client.transaction().await.unwrap();
             let made = tasks::submit(&transaction, &batch).await.unwrap();
             let commit = async {
-                super::races::until_it_waits(&world, waiter).await;
+                crate::store::until_it_waits(&world, waiter).await;
                 transaction.commit().await.unwrap();
             };
             let (settled, ()) = tokio::join!(ends::settle(&other, world.host, &ended, &[]), commit);

@@ -14,25 +14,7 @@ use hostler::{
 use uuid::Uuid;
 
 use super::{World, dependent, end, graph, record, states, walk::random};
-use crate::store::{agents, register};
-
-/// Waits until the statement that `client` runs waits for a lock.
-pub(super) async fn until_it_waits(world: &World, pid: i32) {
-    let ask = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1";
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let row = world.db.query_one(ask, &[&pid]).await.unwrap();
-        if row.get::<_, Option<bool>>(0) == Some(true) {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "it does not wait");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-pub(super) async fn pid(client: &Client) -> i32 {
-    client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
-}
+use crate::store::{agents, pid, register, until_it_waits};
 
 /// Both dependencies of one task complete, each in a transaction that does not see the other.
 #[tokio::test]

@@ -1,0 +1,242 @@
+//! Submits of plain tasks: those that wait go together, and what idle agents can take goes to them.
+
+use std::{collections::HashMap, time::Duration};
+
+use actix::prelude::*;
+use deadpool_postgres::{Client, GenericClient, Transaction};
+use slog::warn;
+use uuid::Uuid;
+
+use super::{actor::QueueActor, plain::Request};
+use crate::{
+    domain::{
+        AgentName, Attempt, Entry, FleetName, HostId, Lane, QueueName,
+        record::{SubmitOutcome, Submitted},
+        task::{Assignment, NewTask, RunTerms, TaskState},
+    },
+    store::{
+        Recovery, Store, StoreError,
+        log::{self, Appended, Direct, Lanes},
+        notify::News,
+    },
+    telemetry::Chain,
+};
+
+/// From so many tasks on a batch goes by COPY.
+const COPY_FROM: usize = 200;
+
+/// What agents of this host could take at once.
+struct Idle {
+    host: HostId,
+    /// Whose, of each queue, and how many tasks.
+    fleets: HashMap<QueueName, (FleetName, usize)>,
+}
+
+/// What came of a batch of submits.
+struct Written {
+    requests: Vec<Request>,
+    appended: HashMap<Lane, Appended>,
+    /// The lanes that they may be on.
+    lanes: Lanes,
+    idle: Option<Idle>,
+}
+
+impl Written {
+    /// Whose agents take what is claimed of `queue`.
+    fn fleet(&self, queue: &QueueName) -> Option<FleetName> {
+        Some(self.idle.as_ref()?.fleets.get(queue)?.0.clone())
+    }
+}
+
+impl QueueActor {
+    /// Writes the submits that wait, all of them together, if none is under way.
+    pub(super) fn append(&mut self, ctx: &mut Context<Self>) {
+        let Some(requests) = self.plain.next() else { return };
+        let idle = self.direct(&requests);
+        let (store, limit) = (self.store.clone(), self.patience());
+        let target = Target { slot: self.host.slot, lanes: self.plain.lanes.clone() };
+        // What idle agents take of it at once is a claim like any other.
+        let claims = idle.is_some();
+        self.claims_under_way += usize::from(claims);
+        let send = async move { write(&store, limit, target, requests, idle).await };
+        ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
+            this.plain.appended();
+            this.claims_under_way -= usize::from(claims);
+            match result {
+                Ok(written) => this.appended(written, ctx),
+                Err((requests, error)) => {
+                    // It may have been carried out, unheard.
+                    if claims && error.recovery() == Recovery::RetryLater {
+                        this.look_for_strays(ctx);
+                    }
+                    this.append_failed(requests, error);
+                }
+            }
+            this.tell_if_quiet();
+            this.append(ctx);
+        }));
+    }
+
+    /// What of these submits agents could take at once.
+    fn direct(&self, requests: &[Request]) -> Option<Idle> {
+        let host = self.lease.host().filter(|_| self.may_claim())?;
+        let mut fleets = HashMap::new();
+        for task in requests.iter().flat_map(|request| &request.tasks) {
+            if !fleets.contains_key(&task.queue)
+                && let Some(idle) = self.dispatch.direct(&task.queue)
+            {
+                fleets.insert(task.queue.clone(), idle);
+            }
+        }
+        (!fleets.is_empty()).then_some(Idle { host, fleets })
+    }
+
+    fn appended(&mut self, mut written: Written, ctx: &mut Context<Self>) {
+        if written.idle.as_ref().is_some_and(|idle| self.lease.host() != Some(idle.host)) {
+            // As in `claimed`: it goes back with the lease that it was claimed under.
+            warn!(self.log, "claim came too late"; "count" => written.appended.len());
+            written.idle = None;
+        }
+        let ours = written.idle.is_some();
+        for appended in written.appended.values().filter(|one| ours && one.claimed > 0) {
+            let claimed = usize::try_from(appended.claimed).unwrap_or_default();
+            self.plain.open.insert(appended.claim, claimed);
+        }
+        let mut placed: HashMap<Lane, i64> = HashMap::new();
+        for Request { tasks, tell } in std::mem::take(&mut written.requests) {
+            let mut answers = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                let lane = written.lanes.get(&task.queue).copied();
+                let Some((lane, at)) = lane.and_then(|l| Some((l, written.appended.get(&l)?)))
+                else {
+                    continue;
+                };
+                let place = placed.entry(lane).or_default();
+                *place += 1;
+                let is_claimed = *place <= at.claimed;
+                let state = if is_claimed { TaskState::Running } else { TaskState::Pending };
+                answers.push(Submitted::new(task.id, state, SubmitOutcome::Created));
+                if is_claimed && let Some(fleet) = written.fleet(&task.queue) {
+                    let entry = Entry { lane, number: at.base + *place, claim: at.claim };
+                    self.dispatch.submitted(&fleet, vec![assignment(task, entry)]);
+                } else {
+                    self.dispatch.wake_plain(&task.queue);
+                    if self.chooser.plain(Some(&task.queue)) {
+                        self.dispatch.wake(Some(&task.queue));
+                    }
+                    self.announce.insert(News::Work(task.queue));
+                }
+            }
+            // Whoever asked may be gone; the tasks are there.
+            tell.send(Ok(answers)).unwrap_or_default();
+        }
+        self.plain.lanes = written.lanes;
+        self.announce(ctx);
+        self.serve(ctx);
+    }
+
+    fn append_failed(&mut self, requests: Vec<Request>, error: StoreError) {
+        warn!(self.log, "a submit failed"; "error" => %Chain(&error), "count" => requests.len());
+        if requests.len() > 1 && error.recovery() == Recovery::GiveUp {
+            // One of them is at fault: each goes alone.
+            self.plain.singly = requests.len();
+            for request in requests.into_iter().rev() {
+                self.plain.waiting.push_front(request);
+            }
+            return;
+        }
+        let mut error = Some(error);
+        for request in requests {
+            let error = error.take().unwrap_or(StoreError::Unavailable { source: None });
+            request.tell.send(Err(error)).unwrap_or_default();
+        }
+    }
+}
+
+/// Where a batch of submits goes.
+struct Target {
+    slot: Uuid,
+    /// The lanes that are known.
+    lanes: Lanes,
+}
+
+/// Finds the lanes that are not known yet, and appends.
+async fn write(
+    store: &Store,
+    limit: Duration,
+    mut target: Target,
+    requests: Vec<Request>,
+    idle: Option<Idle>,
+) -> Result<Written, (Vec<Request>, StoreError)> {
+    let tasks: Vec<&NewTask> = requests.iter().flat_map(|request| &request.tasks).collect();
+    let result = if tasks.len() < COPY_FROM {
+        let send = async |db: &Client| {
+            let (placed, direct) = target.place(db, &tasks, idle.as_ref()).await?;
+            log::submit(db, &placed, direct.as_ref()).await
+        };
+        store.within(limit, send).await
+    } else {
+        let send = async |db: &Transaction<'_>| {
+            let (placed, direct) = target.place(db, &tasks, idle.as_ref()).await?;
+            log::submit_many(db, &placed, direct.as_ref()).await
+        };
+        store.transact_within(limit, send).await
+    };
+    match result {
+        Ok(appended) => Ok(Written { requests, appended, lanes: target.lanes, idle }),
+        Err(error) => Err((requests, error)),
+    }
+}
+
+impl Target {
+    /// Each task with its lane, and what idle agents take of each lane.
+    async fn place<'a>(
+        &mut self,
+        db: &impl GenericClient,
+        tasks: &[&'a NewTask],
+        idle: Option<&Idle>,
+    ) -> Result<(Vec<(Lane, &'a NewTask)>, Option<Direct>), StoreError> {
+        let mut unknown: Vec<QueueName> = Vec::new();
+        for task in tasks {
+            if !self.lanes.contains_key(&task.queue) && !unknown.contains(&task.queue) {
+                unknown.push(task.queue.clone());
+            }
+        }
+        if !unknown.is_empty() {
+            self.lanes.extend(log::lanes(db, self.slot, &unknown).await?);
+        }
+        let mut placed = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let Some(lane) = self.lanes.get(&task.queue) else {
+                return Err(StoreError::UnknownQueue { queue: task.queue.clone() });
+            };
+            placed.push((*lane, *task));
+        }
+        let direct = idle.map(|Idle { host, fleets }| {
+            let of_lane =
+                |(queue, (_, free)): (_, &(_, usize))| Some((*self.lanes.get(queue)?, *free));
+            Direct { host: *host, most: fleets.iter().filter_map(of_lane).collect() }
+        });
+        Ok((placed, direct))
+    }
+}
+
+/// A task that was claimed as it was submitted.
+fn assignment(task: NewTask, entry: Entry) -> Assignment {
+    Assignment {
+        task: task.id,
+        attempt: Attempt(1),
+        failures: 0,
+        max_attempts: task.max_attempts,
+        agent: AgentName::nobody(),
+        queue: task.queue,
+        kind: task.kind,
+        input: task.input,
+        timeout: task.timeout,
+        waited: Duration::ZERO,
+        frees: false,
+        results: None,
+        entry: Some(entry),
+        terms: RunTerms::default(),
+    }
+}

@@ -1,0 +1,160 @@
+//! Appending to the log: by one statement, or by COPY where there are many.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    pin::pin,
+};
+
+use deadpool_postgres::{GenericClient, Transaction};
+use tokio_postgres::{
+    binary_copy::BinaryCopyInWriter,
+    types::{Json, ToSql, Type},
+};
+use uuid::Uuid;
+
+use super::int;
+use crate::{
+    domain::{ClaimId, HostId, Lane, TaskId, task::NewTask},
+    store::{
+        StoreError,
+        codec::{int4, milliseconds},
+        statement::{Sql, sql},
+        tasks::check,
+    },
+};
+
+const SUBMIT: Sql = sql!("log/submit");
+const COPY: Sql = sql!("log/copy");
+/// The columns of [`COPY`].
+const COLUMNS: [Type; 7] =
+    [Type::INT4, Type::INT8, Type::UUID, Type::TEXT, Type::JSONB, Type::INT4, Type::INT8];
+
+/// What a host asks to have at once of what it appends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Direct {
+    /// The host.
+    pub host: HostId,
+    /// How many of the first new tasks of each lane.
+    pub most: HashMap<Lane, usize>,
+}
+
+/// Where the new tasks of one lane went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The number before the first of them.
+    pub base: i64,
+    /// How many of them, from the first on, are claimed.
+    pub claimed: i64,
+    /// By this claim.
+    pub claim: ClaimId,
+}
+
+/// Appends plain tasks, all or none: each to the lane beside it, in the order given. Only the host
+/// on the data directory of a lane may append to it, one batch at a time.
+///
+/// With `direct`, that host's agents take the first ones in the same commit, unless others wait
+/// before them, the queue is paused, or the host's lease has ended.
+///
+/// # Errors
+///
+/// [`StoreError::Unstorable`]: the batch is wrong, and nothing of it was appended.
+pub async fn submit(
+    db: &impl GenericClient,
+    tasks: &[(Lane, &NewTask)],
+    direct: Option<&Direct>,
+) -> Result<HashMap<Lane, Appended>, StoreError> {
+    Batch::of(tasks)?.send(db, direct, tasks).await
+}
+
+/// As [`submit`], for many: a few round trips more, and half the work for each task.
+///
+/// # Errors
+///
+/// As [`submit`]; after any error the transaction is to be given up.
+pub async fn submit_many(
+    db: &Transaction<'_>,
+    tasks: &[(Lane, &NewTask)],
+    direct: Option<&Direct>,
+) -> Result<HashMap<Lane, Appended>, StoreError> {
+    let batch = Batch::of(tasks)?;
+    let appended = batch.send(db, direct, &[]).await?;
+    let failed = |source| COPY.failed(source);
+    let statement = db.prepare_cached(COPY.text).await.map_err(failed)?;
+    let sink = db.copy_in(&statement).await.map_err(failed)?;
+    let mut writer = pin!(BinaryCopyInWriter::new(sink, &COLUMNS));
+    for ((lane, task), place) in tasks.iter().zip(&batch.places) {
+        let base = appended.get(lane).map(|appended| appended.base).unwrap_or_default();
+        let (number, input) = (base + i64::from(*place), Json(&task.input));
+        let (most, limit) = (int4(task.max_attempts), task.timeout.map(milliseconds));
+        let row: [&(dyn ToSql + Sync); 7] =
+            [&lane.0, &number, &task.id, &task.kind, &input, &most, &limit];
+        writer.as_mut().write(&row).await.map_err(failed)?;
+    }
+    writer.finish().await.map_err(failed)?;
+    Ok(appended)
+}
+
+/// Where each task of a batch goes.
+struct Batch {
+    /// As the how many-th new one of its lane, from 1.
+    places: Vec<i32>,
+    grows: BTreeMap<Lane, i32>,
+}
+
+impl Batch {
+    fn of(tasks: &[(Lane, &NewTask)]) -> Result<Self, StoreError> {
+        let mut batch = Self { places: Vec::with_capacity(tasks.len()), grows: BTreeMap::new() };
+        for (position, (lane, task)) in tasks.iter().enumerate() {
+            check(task).map_err(|(field, problem)| StoreError::Unstorable {
+                position,
+                field,
+                problem,
+            })?;
+            let place = batch.grows.entry(*lane).or_default();
+            *place += 1;
+            batch.places.push(*place);
+        }
+        Ok(batch)
+    }
+
+    /// Has the lanes grow, with these tasks or for those that come by COPY.
+    async fn send(
+        &self,
+        db: &impl GenericClient,
+        direct: Option<&Direct>,
+        tasks: &[(Lane, &NewTask)],
+    ) -> Result<HashMap<Lane, Appended>, StoreError> {
+        let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
+        let places = self.places.get(..tasks.len()).unwrap_or_default();
+        let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();
+        let kinds: Vec<&str> = tasks.iter().map(|(_, task)| &*task.kind).collect();
+        let inputs: Vec<_> = tasks.iter().map(|(_, task)| Json(&task.input)).collect();
+        let attempts: Vec<_> = tasks.iter().map(|(_, task)| int4(task.max_attempts)).collect();
+        let limits: Vec<_> = tasks.iter().map(|(_, task)| task.timeout.map(milliseconds)).collect();
+        let lanes: Vec<i32> = self.grows.keys().map(|lane| lane.0).collect();
+        let counts: Vec<i32> = self.grows.values().copied().collect();
+        let host = direct.map(|direct| direct.host);
+        let claims: Vec<Uuid> = self.grows.keys().map(|_| Uuid::now_v7()).collect();
+        let most = |lane| direct.and_then(|direct| direct.most.get(lane)).copied().unwrap_or(0);
+        let most: Vec<i32> = self.grows.keys().map(|lane| int(most(lane))).collect();
+        let rows = SUBMIT
+            .query(
+                db,
+                &[
+                    &of_task, &places, &ids, &kinds, &inputs, &attempts, &limits, &lanes, &counts,
+                    &host, &claims, &most,
+                ],
+            )
+            .await?;
+        let claims: HashMap<i32, Uuid> = lanes.into_iter().zip(claims).collect();
+        rows.iter()
+            .map(|row| {
+                let fields = SUBMIT.fields(row);
+                let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
+                let taken: i64 = fields.get("taken")?;
+                let claim = claims.get(&lane).copied().unwrap_or_default();
+                Ok((Lane(lane), Appended { base, claimed: taken - base, claim: ClaimId(claim) }))
+            })
+            .collect()
+    }
+}
