@@ -274,6 +274,18 @@ impl Host {
         counts
     }
 
+    /// How the host ended, if it has. It can be launched again then.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        let exit = self.child.as_mut()?.try_wait().expect("wait")?;
+        self.child = None;
+        Some(exit)
+    }
+
+    /// The pid of the host, if it was launched.
+    pub(crate) fn launched(&self) -> Option<i32> {
+        self.child.as_ref().map(|child| child.id().cast_signed())
+    }
+
     /// SIGKILL.
     pub(crate) fn kill9(&mut self) {
         send(self.pid(), Signal::SIGKILL);

@@ -2,9 +2,10 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::{PermissionsExt as _, chown},
-    path::PathBuf,
-    process::{Child, ChildStdin},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command},
     time::Duration,
 };
 
@@ -26,12 +27,23 @@ pub(crate) struct Server {
     directory: PathBuf,
     settings: Vec<String>,
     postmaster: Option<Child>,
+    /// Why its disk is not one of its own, if it is not.
+    no_disk: Option<String>,
     _lifeline: ChildStdin,
 }
 
 impl Server {
     /// One that listens on a unix socket, and on `address` if one is given.
     pub(crate) fn start(address: Option<&str>) -> Self {
+        Self::make(address, None)
+    }
+
+    /// One that listens on a unix socket, on a disk of its own with so many MiB, if one can be made.
+    pub(crate) fn on_disk(mebibytes: u32) -> Self {
+        Self::make(None, Some(mebibytes))
+    }
+
+    fn make(address: Option<&str>, disk: Option<u32>) -> Self {
         let directory = tempfile::Builder::new().prefix("postgres-").tempdir();
         let directory = directory.expect("a temporary directory").keep();
         let lifeline = start_reaper(&directory);
@@ -39,6 +51,8 @@ impl Server {
         let owner = unprivileged_user();
         let data = directory.join("data");
         fs::create_dir(&data).expect("a directory");
+        // The reaper takes it away.
+        let no_disk = disk.and_then(|mebibytes| mount(&data, mebibytes).err());
         if let Some(user) = &owner {
             for path in [&directory, &data] {
                 chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
@@ -60,7 +74,8 @@ impl Server {
             fs::write(rules, all).expect("the rules of access");
             settings.push("port=5432".to_owned());
         }
-        let mut server = Self { directory, settings, postmaster: None, _lifeline: lifeline };
+        let mut server =
+            Self { directory, settings, postmaster: None, no_disk, _lifeline: lifeline };
         server.start_again();
         server.execute("postgres", &format!("CREATE DATABASE {DATABASE}"));
         server
@@ -68,6 +83,13 @@ impl Server {
 
     /// Starts it once more, and waits until it answers. It may have to recover first.
     pub(crate) fn start_again(&mut self) {
+        self.launch();
+        let ready = within(PATIENCE, || self.answers());
+        assert!(ready, "no server:\n{}", self.log());
+    }
+
+    /// Starts it once more, and waits for nothing.
+    pub(crate) fn launch(&mut self) {
         assert!(self.postmaster.is_none(), "it runs already");
         let log = fs::File::options().create(true).append(true).open(self.directory.join("log"));
         let owner = unprivileged_user();
@@ -79,8 +101,58 @@ impl Server {
         }
         postgres.stderr(log.expect("a log file"));
         self.postmaster = Some(postgres.spawn().expect("postgres runs"));
-        let ready = within(PATIENCE, || self.answers());
-        assert!(ready, "no server:\n{}", self.log());
+    }
+
+    /// Ends it at once (its immediate mode); it has to recover when it starts again.
+    pub(crate) fn stop_at_once(&mut self) {
+        let Some(mut postmaster) = self.postmaster.take() else { return };
+        send(postmaster.id().cast_signed(), Signal::SIGQUIT);
+        let over = within(PATIENCE, || postmaster.try_wait().is_ok_and(|exit| exit.is_some()));
+        assert!(over, "it does not end:\n{}", self.log());
+    }
+
+    /// Whether it has ended by itself. Then it can be launched again.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let Some(postmaster) = &mut self.postmaster else { return false };
+        let ended = postmaster.try_wait().expect("wait").is_some();
+        if ended {
+            self.postmaster = None;
+        }
+        ended
+    }
+
+    /// Why nothing can fill its disk, if so.
+    pub(crate) fn no_disk(&self) -> Option<&str> {
+        self.no_disk.as_deref()
+    }
+
+    /// Takes all room that its disk has left.
+    pub(crate) fn fill_disk(&self) {
+        assert!(self.no_disk.is_none(), "this would fill the disk of the machine");
+        let filler = fs::File::options().create(true).append(true).open(self.filler());
+        let mut filler = filler.expect("a file");
+        let block = vec![1; 64 << 10];
+        while filler.write_all(&block).is_ok() {}
+    }
+
+    /// Gives it back.
+    pub(crate) fn free_disk(&self) {
+        // It may never have been there.
+        fs::remove_file(self.filler()).unwrap_or_default();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.directory.join("data/filler")
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join(".s.PGSQL.5432")
+    }
+
+    /// How to connect to the database of the hosts.
+    pub(crate) fn database(&self) -> Config {
+        self.config(DATABASE)
     }
 
     /// The URL of the database for hosts that reach it at `address`, or by its socket.
@@ -93,9 +165,14 @@ impl Server {
 
     /// The end of what it logged.
     pub(crate) fn log(&self) -> String {
-        let text = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        let text = self.whole_log();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// All that it logged.
+    pub(crate) fn whole_log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
     fn config(&self, database: &str) -> Config {
@@ -135,4 +212,16 @@ impl Drop for Server {
         }
         // The rest is done by the reaper, as soon as the lifeline is cut.
     }
+}
+
+/// Gives a directory a disk of its own, which is memory.
+fn mount(directory: &Path, mebibytes: u32) -> Result<(), String> {
+    let options = format!("size={mebibytes}m,mode=0700");
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+        .arg(directory)
+        .output()
+        .map_err(|error| format!("mount: {error}"))?;
+    let said = String::from_utf8_lossy(&mount.stderr).trim().to_owned();
+    if mount.status.success() { Ok(()) } else { Err(said) }
 }
