@@ -221,6 +221,11 @@ impl StoreError {
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23505"))
     }
+
+    /// Whether a row was not as a constraint of its table wants it.
+    pub(super) fn is_check(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23514"))
+    }
 }
 
 impl From<PoolError> for StoreError {

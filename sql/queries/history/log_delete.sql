@@ -6,9 +6,16 @@
 WITH gone AS (
     DELETE FROM hostler.log_tasks
     WHERE lane = $1 AND number = ANY ($2::bigint[]) AND (
-        NOT hostler.is_needed(id)
-        OR (SELECT moved FROM hostler.log_ends AS ended
-            WHERE ended.lane = log_tasks.lane AND ended.number = log_tasks.number)
+        CASE
+            WHEN (SELECT moved FROM hostler.log_ends AS ended
+                WHERE ended.lane = log_tasks.lane AND ended.number = log_tasks.number)
+            THEN coalesce(
+                (SELECT state FROM hostler.tasks WHERE tasks.id = log_tasks.id)
+                    IN ('completed', 'failed', 'cancelled'),
+                true
+            )
+            ELSE NOT hostler.is_needed(id)
+        END
     )
     RETURNING number
 ), ends AS (

@@ -1,6 +1,6 @@
 -- history/log_ended: a step of a search for plain tasks whose term is over, in the order of their
---     numbers: looks at up to $4 tasks of lane $2 after number $3, and returns those that completed or
---     moved more than $1 milliseconds ago and that nobody needs, with which of them moved. Up to about
+--     numbers: looks at up to $4 tasks of lane $2 after number $3, and returns those that completed more
+--     than $1 milliseconds ago and that nobody needs, and those that moved and have ended, with how many. Up to about
 --     $5 bytes, as they are kept, and one at the least. And after which number to go on; null if that
 --     was all. What the feed still tells of is left: its steps are deleted first, by history/feed.
 -- State: none.
@@ -30,7 +30,15 @@ WITH term AS MATERIALIZED (
         WHERE log_ends.lane = $2 AND log_ends.number = looked.number
         OFFSET 0
     ) AS ended
-    WHERE ended.ended_at < term.ends_at AND (ended.moved OR NOT hostler.is_needed(looked.id))
+    WHERE ended.ended_at < term.ends_at AND CASE
+        -- Whoever runs it still comes here first with how it ends.
+        WHEN ended.moved THEN coalesce(
+            (SELECT tasks.state FROM hostler.tasks WHERE tasks.id = looked.id)
+                IN ('completed', 'failed', 'cancelled'),
+            true
+        )
+        ELSE NOT hostler.is_needed(looked.id)
+    END
 ), fit AS MATERIALIZED (
     SELECT due.number, due.moved FROM due WHERE due.bytes <= $5::bigint OR due.place = 1
 )

@@ -238,3 +238,61 @@ async fn a_leader_whose_term_is_over_deletes_nothing() {
     assert_eq!(step, Step::Went(hostler::domain::history::Counts::of(Kind::Completed, 1)));
     assert!(!past.is_there(task).await);
 }
+
+/// A plain task that somebody came to wait for while it ran: its end still comes by its number.
+#[tokio::test]
+async fn what_has_moved_and_runs_still_is_not_forgotten_by_the_log() {
+    let past = Past::new().await;
+    let lane = past.lane(2, 8.0, &[]).await;
+    let moved = "
+        DELETE FROM hostler.log_feed;
+        UPDATE hostler.log_ends SET moved = true, host_id = NULL, agent = NULL,
+            started_at = NULL, output = NULL WHERE number = 1;
+        INSERT INTO hostler.tasks (id, queue, kind, state, max_attempts)
+        SELECT id, 'default', 'moved', 'pending', 1 FROM hostler.log_tasks WHERE number = 1;
+        INSERT INTO hostler.task_inputs SELECT id, '1' FROM hostler.tasks WHERE kind = 'moved';
+        UPDATE hostler.tasks SET state = 'running', version = 2, attempt = 1, agent = 'a',
+            host_id = gen_random_uuid(), started_at = now() WHERE kind = 'moved';";
+    past.db.batch_execute(moved).await.unwrap();
+    let retention = past.retention(None);
+    past.sweep_down_to(&retention, "log_tasks", 1).await;
+    assert_eq!(past.count("log_ends WHERE moved").await, 1, "the fence stands");
+    // Found before, and deleted in this moment: it is looked at again.
+    let due = Due::Log { lane: hostler::domain::Lane(lane), numbers: vec![1], moved: 1 };
+    let delete = async |db: &deadpool_postgres::Transaction<'_>| history::delete(db, &due).await;
+    past.store.transact(delete).await.unwrap();
+    assert_eq!(past.count("log_ends WHERE moved").await, 1);
+    let end = "UPDATE hostler.tasks SET state = 'failed', version = 3, failures = 1, agent = NULL,
+            host_id = NULL, started_at = NULL, finished_at = now() WHERE kind = 'moved'";
+    past.db.batch_execute(end).await.unwrap();
+    past.sweep_down_to(&retention, "log_tasks", 0).await;
+    assert_eq!(past.count("log_ends").await, 0);
+    assert_eq!(past.count("tasks WHERE kind = 'moved'").await, 1, "it has a term of its own");
+}
+
+/// A host that was lost, and comes back when even what says so has been deleted.
+#[tokio::test]
+async fn a_lost_host_ends_nothing_though_the_fence_was_deleted() {
+    use hostler::domain::{
+        Attempt, ClaimId, Entry, HostId, Lane, TaskId,
+        task::{Outcome, Settlement, TaskEvent},
+    };
+    let past = Past::new().await;
+    let lane = past.lane(1, 8.0, &[]).await;
+    past.db.batch_execute("DELETE FROM hostler.log_feed").await.unwrap();
+    past.sweep_down_to(&past.retention(None), "log_ends", 0).await;
+    let late = Settlement {
+        task: TaskId::from_uuid(Uuid::now_v7()),
+        attempt: Attempt(1),
+        outcome: Outcome::Completed { output: serde_json::json!(1) },
+        event: TaskEvent::Completed,
+        retry_after: std::time::Duration::ZERO,
+        agent: "quick-1".parse().unwrap(),
+        began_ago: DAY * 9,
+        entry: Some(Entry { lane: Lane(lane), number: 1, claim: ClaimId(Uuid::new_v4()) }),
+    };
+    let lost = HostId::from_uuid(Uuid::now_v7());
+    let settled = hostler::store::ends::settle(&past.db, lost, &[late], &[]).await.unwrap();
+    assert!(settled.is_empty(), "{settled:?}");
+    assert_eq!((past.count("log_ends").await, past.count("log_feed").await), (0, 0));
+}
