@@ -166,6 +166,13 @@ CREATE TABLE hostler.dependents (
     CONSTRAINT open_is_a_count CHECK ((open >= 0))
 ) WITH (fillfactor=80);
 
+CREATE TABLE hostler.feed_horizon (
+    one boolean NOT NULL DEFAULT true,
+    gone xid8 NOT NULL DEFAULT '0'::xid8,
+    CONSTRAINT feed_horizon_pkey PRIMARY KEY (one),
+    CONSTRAINT there_is_one_horizon CHECK (one)
+);
+
 CREATE TABLE hostler.hosts (
     id uuid NOT NULL,
     slot uuid NOT NULL,
@@ -460,6 +467,7 @@ CREATE TABLE hostler.task_unique (
     queue text NOT NULL,
     key text NOT NULL,
     task_id uuid NOT NULL,
+    kept_until timestamp with time zone,
     CONSTRAINT task_unique_pkey PRIMARY KEY (queue, key),
     CONSTRAINT unique_key_is_short CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 ) WITH (fillfactor=70);
@@ -1389,6 +1397,15 @@ AS $function$
     )
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.feed_begins_after(newest xid8)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO hostler.feed_horizon AS horizon (gone)
+    SELECT newest WHERE newest IS NOT NULL
+    ON CONFLICT (one) DO UPDATE SET gone = EXCLUDED.gone WHERE horizon.gone < EXCLUDED.gone
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.forget_deleted_failures()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1480,12 +1497,19 @@ CREATE OR REPLACE FUNCTION hostler.forget_deleted_tasks()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+    newest xid8;
 BEGIN
     DELETE FROM hostler.task_inputs WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
     DELETE FROM hostler.task_results WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
     DELETE FROM hostler.attempts WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
-    DELETE FROM hostler.task_events WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    WITH told AS (
+        DELETE FROM hostler.task_events WHERE task_id = ANY (ARRAY(SELECT id FROM gone))
+        RETURNING tx, position
+    )
+    SELECT tx INTO newest FROM told WHERE position IS NOT NULL ORDER BY tx DESC LIMIT 1;
     DELETE FROM hostler.task_needs WHERE task_id = ANY (ARRAY(SELECT id FROM gone));
+    PERFORM hostler.feed_begins_after(newest);
     RETURN NULL;
 END
 $function$;
@@ -1576,6 +1600,37 @@ AS $function$
         AND (state NOT IN ('failed', 'cancelled') OR hostler.dependency_is_done(policy, state))
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.is_needed(wanted uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM hostler.dependencies
+        WHERE dependencies.depends_on = wanted
+            AND (SELECT state FROM hostler.tasks WHERE tasks.id = dependencies.task_id)
+                NOT IN ('completed', 'cancelled')
+    ) OR EXISTS (
+        SELECT FROM hostler.task_members AS member
+        WHERE member.task_id = wanted AND (
+            (SELECT done_at FROM hostler.batches WHERE batches.id = member.batch_id) IS NULL
+                AND member.batch_id IS NOT NULL
+            OR (
+                SELECT sum(tally.tasks)
+                FROM hostler.task_tally AS tally
+                WHERE tally.scope = 'group ' || member.group_name
+                    AND tally.state NOT IN ('completed', 'failed', 'cancelled')
+            ) > 0
+        )
+    ) OR EXISTS (
+        SELECT FROM hostler.task_unique
+        WHERE task_unique.task_id = wanted AND task_unique.kept_until > now()
+    ) OR EXISTS (
+        SELECT FROM hostler.task_events AS step
+        WHERE step.task_id = wanted AND step.tx >= pg_snapshot_xmin(pg_current_snapshot())
+    )
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.lock_connected(wanted uuid[])
  RETURNS uuid[]
  LANGUAGE plpgsql
@@ -1625,6 +1680,14 @@ BEGIN
     WHERE id = ANY (wanted) AND state IS DISTINCT FROM 'completed'
     ORDER BY id
     FOR SHARE;
+    PERFORM id FROM hostler.tasks
+    WHERE id = ANY (wanted) AND state IS NOT DISTINCT FROM 'completed'
+    ORDER BY id
+    FOR KEY SHARE;
+    PERFORM number FROM hostler.log_tasks
+    WHERE id = ANY (wanted)
+    ORDER BY lane, number
+    FOR KEY SHARE;
 END
 $function$;
 
@@ -2176,6 +2239,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
+    PERFORM number FROM hostler.log_tasks
+    WHERE id = ANY (ids)
+    ORDER BY lane, number
+    FOR KEY SHARE;
     UPDATE hostler.log_cursors SET moves = moves + 1
     WHERE EXISTS (
         SELECT FROM hostler.log_tasks AS entry

@@ -307,7 +307,7 @@ impl AgentActor {
             (Rung::Ask, Some(worker)) => {
                 let message = worker.session.shutdown();
                 // Full means that it reads nothing: the next rung follows.
-                worker.stdin.try_send(message).unwrap_or_default();
+                worker.stdin.send(message).unwrap_or_default();
             }
             (Rung::Ask | Rung::Signal, _) => {
                 self.around.processes.signal(process.id, self.fleet.stop_signal);

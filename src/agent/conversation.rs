@@ -5,11 +5,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use serde_json::Value;
 use slog::{debug, warn};
-use tokio::sync::mpsc;
 
 use super::{
     actor::{AgentActor, Greeting},
     messages::Timer,
+    stdio::Stdin,
     work::CalledOff,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 pub(super) struct Worker {
     pub(super) session: WorkerSession,
     pub(super) lines: LineReader,
-    pub(super) stdin: mpsc::Sender<Vec<u8>>,
+    pub(super) stdin: Stdin,
     pub(super) idle_heartbeat: bool,
     /// Nothing was read of it yet, and the beginning of its line may have been read by the host before.
     mid_line: bool,
@@ -39,7 +39,7 @@ pub(super) struct Worker {
 impl AgentActor {
     /// Begins the conversation with a worker, or goes on with it. A worker that is known is told
     /// nothing before there is a reason to: it has been greeted.
-    pub(super) fn greet(&self, stdin: mpsc::Sender<Vec<u8>>, greeting: Greeting) -> Worker {
+    pub(super) fn greet(&self, stdin: Stdin, greeting: Greeting) -> Worker {
         let terms = Terms {
             agent: self.status.agent.clone(),
             fleet: self.fleet.name.clone(),
@@ -52,8 +52,8 @@ impl AgentActor {
         match greeting {
             Greeting::Hello => {
                 let mut session = WorkerSession::new(terms);
-                // The channel is new and empty.
-                stdin.try_send(session.hello()).unwrap_or_default();
+                // Nothing waits in a new one.
+                stdin.send(session.hello()).unwrap_or_default();
                 Worker { session, lines, stdin, idle_heartbeat: false, mid_line: false }
             }
             Greeting::Known(Standing { open, idle_heartbeat, .. }, epoch) => {
@@ -110,7 +110,7 @@ impl AgentActor {
     pub(super) fn say(&mut self, message: Vec<u8>, ctx: &mut Context<Self>) {
         let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
         let Some(worker) = worker else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = worker.stdin.try_send(message) {
+        if worker.stdin.send(message).is_err() {
             let reason = "it does not read its stdin: too many messages wait for it";
             self.fault(Fault::Protocol, reason.to_owned(), Value::Null, ctx);
         }

@@ -56,7 +56,7 @@ impl AgentActor {
         let mut worker = None;
         match (self.fleet.protocol, stdin, stdout) {
             (Protocol::Worker, Some(stdin), Some(stdout)) => {
-                match stdio::write_stdin(stdin) {
+                match stdio::Stdin::open(stdin) {
                     Ok(stdin) => worker = Some(self.greet(stdin, greeting)),
                     Err(error) => warn!(self.log, "stdin can't be used"; "error" => %error),
                 }

@@ -3,12 +3,12 @@
 //! Death is told by the keeper, never by the end of a pipe; but what a process wrote before it died
 //! is read before its death is told on.
 
-use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
 use slog::warn;
-use tokio::{io::AsyncWriteExt, net::unix::pipe, sync::mpsc};
+use tokio::{net::unix::pipe, sync::mpsc};
 
 use super::{
     actor::AgentActor,
@@ -33,20 +33,75 @@ const CLOSED_GRACE: Duration = Duration::from_secs(1);
 /// The most messages that wait for a process to read its stdin.
 const STDIN_QUEUE: usize = 64;
 
-/// Starts to write what is sent into the channel to a process's stdin, which is closed when the
-/// sender is dropped.
-pub(super) fn write_stdin(stdin: OwnedFd) -> io::Result<mpsc::Sender<Vec<u8>>> {
-    let mut stdin = pipe::Sender::from_owned_fd(stdin)?;
-    let (send, mut receive) = mpsc::channel::<Vec<u8>>(STDIN_QUEUE);
-    actix::spawn(async move {
-        while let Some(message) = receive.recv().await {
-            // The process closed its stdin: if it also ends, the keeper tells.
-            if stdin.write_all(&message).await.is_err() {
-                break;
+/// A process's stdin, which is closed when this is dropped and what waits is written.
+///
+/// What there is room for is written at once, by the caller: between a note that a task was given and
+/// its line no other work comes, so that a host which is killed hardly ever leaves the one without the
+/// other.
+pub(super) struct Stdin {
+    pipe: Rc<pipe::Sender>,
+    waiting: mpsc::Sender<Vec<u8>>,
+    /// Something waits: what comes later has to stand behind it.
+    crowded: Rc<Cell<bool>>,
+}
+
+/// The process does not read: too much waits for it already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl Stdin {
+    /// Takes the write end of the pipe. Within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The pipe can't be used without blocking.
+    pub(super) fn open(pipe: OwnedFd) -> io::Result<Self> {
+        let pipe = Rc::new(pipe::Sender::from_owned_fd(pipe)?);
+        let (send, receive) = mpsc::channel::<Vec<u8>>(STDIN_QUEUE);
+        let crowded = Rc::new(Cell::new(false));
+        actix::spawn(write_later(pipe.clone(), receive, crowded.clone()));
+        Ok(Self { pipe, waiting: send, crowded })
+    }
+
+    /// Writes a message, now or when there is room. One for a process that has closed its stdin is
+    /// dropped: if it also ends, the keeper tells.
+    pub(super) fn send(&self, mut message: Vec<u8>) -> Result<(), Full> {
+        if !self.crowded.get() {
+            match self.pipe.try_write(&message) {
+                Ok(count) if count == message.len() => return Ok(()),
+                Ok(count) => drop(message.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Ok(()),
             }
         }
-    });
-    Ok(send)
+        self.crowded.set(true);
+        match self.waiting.try_send(message) {
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Full),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+}
+
+/// Writes what there was no room for.
+async fn write_later(
+    pipe: Rc<pipe::Sender>,
+    mut waiting: mpsc::Receiver<Vec<u8>>,
+    crowded: Rc<Cell<bool>>,
+) {
+    while let Some(message) = waiting.recv().await {
+        let mut rest = message.as_slice();
+        while !rest.is_empty() {
+            if pipe.writable().await.is_err() {
+                return;
+            }
+            match pipe.try_write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+        crowded.set(!waiting.is_empty());
+    }
 }
 
 /// Whom the pump of a stdout serves.
@@ -205,5 +260,44 @@ impl Sink {
             warn!(self.log, "an agent's log can't be written"; "error" => %error);
             self.warned = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// More than a pipe holds, to a process that reads late: nothing is lost, and all is in order.
+    #[actix::test]
+    async fn what_does_not_fit_is_written_later_and_in_order() {
+        let (read, write) = nix::unistd::pipe().unwrap();
+        let stdin = Stdin::open(write).unwrap();
+        let messages: Vec<Vec<u8>> = (0..20_u8).map(|n| vec![n; 10_000]).collect();
+        for message in &messages {
+            stdin.send(message.clone()).unwrap();
+        }
+        drop(stdin);
+        let all = tokio::task::spawn_blocking(|| {
+            let mut all = Vec::new();
+            std::fs::File::from(read).read_to_end(&mut all).unwrap();
+            all
+        });
+        assert_eq!(all.await.unwrap(), messages.concat());
+    }
+
+    #[actix::test]
+    async fn a_process_that_reads_nothing_is_told_of_and_one_that_is_gone_is_not() {
+        let (read, write) = nix::unistd::pipe().unwrap();
+        let stdin = Stdin::open(write).unwrap();
+        let fits = (0..1_000).take_while(|_| stdin.send(vec![0; 10_000]).is_ok()).count();
+        assert!((STDIN_QUEUE..STDIN_QUEUE + 10).contains(&fits), "{fits}");
+        assert_eq!(stdin.send(vec![0]), Err(Full));
+        drop(read);
+        while !stdin.waiting.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(stdin.send(vec![0]), Ok(()));
     }
 }

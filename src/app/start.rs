@@ -13,11 +13,12 @@ use crate::{
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
     heartbeat::Clock,
+    history::retention,
     http,
     janitor::{self, JanitorHandle},
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
-    settings::Settings,
+    settings::{self, Settings},
     store::{
         Store, StoreError, hosts, limits,
         listen::Listener,
@@ -170,7 +171,7 @@ pub async fn start(
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue);
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
-    let janitor = start_janitor(&log, &store, slot, pace, &queue, &metrics);
+    let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
     let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
@@ -203,7 +204,7 @@ fn start_janitor(
     log: &Logger,
     store: &Store,
     slot: Uuid,
-    pace: Pace,
+    (pace, history): (Pace, &settings::History),
     queue: &QueueHandle,
     metrics: &Arc<Metrics>,
 ) -> JanitorHandle {
@@ -216,6 +217,7 @@ fn start_janitor(
         janitor::ended_pauses(log.clone()),
         janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
         janitor::expire_tasks(log.clone(), ended, metrics.clone()),
+        retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());
     let wake = Box::new(move |queues| queue.wake(queues));

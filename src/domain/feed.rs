@@ -30,7 +30,7 @@ pub struct Snapshot(String);
 pub struct NoCursor;
 
 impl FeedCursor {
-    /// Before everything.
+    /// Before everything that is kept.
     pub fn beginning() -> Self {
         Self::latest(Snapshot("1:1:".to_owned()))
     }
@@ -55,12 +55,12 @@ impl FeedCursor {
         self.at
     }
 
-    /// Where a reader is after a page of what `upto` sees: one that was full and ended at `full`, or
-    /// one that had room for more.
+    /// Where a reader is after a page of what `upto` sees and `seen` does not: one that was full and
+    /// ended at `full`, or one that had room for more.
     #[must_use]
-    pub fn after(&self, upto: Snapshot, full: Option<(i64, i64)>) -> Self {
+    pub fn after(seen: Snapshot, upto: Snapshot, full: Option<(i64, i64)>) -> Self {
         match full {
-            Some(at) => Self { seen: self.seen.clone(), upto: Some(upto), at },
+            Some(at) => Self { seen, upto: Some(upto), at },
             None => Self::latest(upto),
         }
     }
@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
         let begin = FeedCursor::beginning();
-        let full = begin.after(snapshot("7:9:7,8"), Some((12, 3)));
-        let done = full.after(snapshot("9:9:"), None);
+        let full = FeedCursor::after(snapshot("4:4:"), snapshot("7:9:7,8"), Some((12, 3)));
+        let done = FeedCursor::after(snapshot("4:4:"), snapshot("9:9:"), None);
         for cursor in [begin, full, done] {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn a_full_page_goes_on_within_what_it_saw() {
-        let begin = FeedCursor::beginning();
-        let full = begin.after(snapshot("7:9:7"), Some((12, 3)));
-        assert_eq!((full.seen(), full.upto(), full.at()), ("1:1:", Some("7:9:7"), (12, 3)));
-        let done = full.after(snapshot("7:9:7"), None);
+        let (seen, upto) = (snapshot("4:4:"), snapshot("7:9:7"));
+        let full = FeedCursor::after(seen.clone(), upto.clone(), Some((12, 3)));
+        assert_eq!((full.seen(), full.upto(), full.at()), ("4:4:", Some("7:9:7"), (12, 3)));
+        let done = FeedCursor::after(seen, upto, None);
         assert_eq!((done.seen(), done.upto(), done.at()), ("7:9:7", None, (0, 0)));
     }
 }

@@ -38,6 +38,7 @@ pub mod fleet;
 pub mod glob;
 pub mod graph;
 pub mod heartbeat;
+pub mod history;
 mod ids;
 pub mod leadership;
 pub mod lease;

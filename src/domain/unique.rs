@@ -50,6 +50,13 @@ impl Unique {
         TaskState::ALL.into_iter().filter(counts).collect()
     }
 
+    /// How long after its making a task must be kept though it has ended, to be in the way of others
+    /// that ask for the same: not at all where only tasks that have not ended are.
+    pub fn keeps(&self) -> Option<Duration> {
+        let counts = self.states.iter().any(|state| state.is_final());
+        counts.then_some(self.window.unwrap_or(Duration::MAX))
+    }
+
     /// Whether `holder` is in the way.
     pub fn conflicts(&self, holder: &Holder) -> bool {
         self.states.contains(&holder.state) && self.window.is_none_or(|window| holder.age < window)

@@ -31,6 +31,7 @@ pub(super) enum Kind {
     SlowBody,
     WrongState,
     NotUnique,
+    FeedCut,
     TooLarge,
     NotJson,
     Invalid,
@@ -40,7 +41,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::BadJson,
         Self::BadQuery,
         Self::BadPath,
@@ -53,6 +54,7 @@ impl Kind {
         Self::SlowBody,
         Self::WrongState,
         Self::NotUnique,
+        Self::FeedCut,
         Self::TooLarge,
         Self::NotJson,
         Self::Invalid,
@@ -76,6 +78,7 @@ impl Kind {
             Self::SlowBody => (S::REQUEST_TIMEOUT, "slow-body", "The body came too slowly"),
             Self::WrongState => (S::CONFLICT, "wrong-state", "Not in this state"),
             Self::NotUnique => (S::CONFLICT, "not-unique", "There is such a task already"),
+            Self::FeedCut => (S::GONE, "feed-cut", "What comes next was deleted"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::NotJson => (S::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be JSON"),
             Self::Invalid => (S::UNPROCESSABLE_ENTITY, "invalid", "The input is not valid"),
@@ -202,6 +205,9 @@ impl From<QueueError> for ApiError {
                 Self::new(Kind::WrongState, error.to_string())
             }
             QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),
+            QueueError::FeedCut => {
+                Self::of_field(Kind::FeedCut, "after".to_owned(), error.to_string())
+            }
             QueueError::Unavailable { .. } => Self::unavailable(&error),
             QueueError::Internal { .. } => Self::internal(&error),
         }
@@ -257,6 +263,7 @@ mod tests {
             (QueueError::UnknownTask { task }, 404, "tsk_0000"),
             (QueueError::UnknownQueue { queue }, 404, "gpu"),
             (QueueError::WrongState { task, state, what: "cancelled" }, 409, "completed"),
+            (QueueError::FeedCut, 410, "latest"),
         ];
         for (error, status, part) in rows {
             let problem = ApiError::from(error).problem();

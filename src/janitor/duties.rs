@@ -9,7 +9,10 @@ use crate::store::{hosts, queues};
 
 /// How often hosts are looked for whose lease has ended, though none was to end. A lease that is
 /// shorter than this is looked after in time all the same, once its host has been seen.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK_FOR_HOSTS: Duration = Duration::from_secs(7);
+/// How often pauses are looked for that were set since the last look. Claims go by the time itself, and
+/// the poll of hosts finds what waited.
+const LOOK_FOR_PAUSES: Duration = Duration::from_secs(10);
 /// A host that is claiming in the very moment is left for the next look, this much later.
 const SOON: Duration = Duration::from_millis(100);
 /// How long a look may take.
@@ -19,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// Harmless whoever does it, so it needs no fence.
 pub fn lost_hosts(log: Logger) -> Duty {
-    Duty::new("lost hosts", LOOK, move |leading| {
+    Duty::new("lost hosts", LOOK_FOR_HOSTS, move |leading| {
         let log = log.clone();
         async move {
             let look = async |db: &_| hosts::take_over(db).await;
@@ -41,7 +44,7 @@ pub fn lost_hosts(log: Logger) -> Duty {
 ///
 /// Harmless whoever does it, so it needs no fence.
 pub fn ended_pauses(log: Logger) -> Duty {
-    Duty::new("ended pauses", LOOK, move |leading| {
+    Duty::new("ended pauses", LOOK_FOR_PAUSES, move |leading| {
         let log = log.clone();
         async move {
             let look = async |db: &_| queues::end_pauses(db).await;

@@ -95,6 +95,11 @@ pub enum QueueError {
         /// The id that was asked for.
         task: TaskId,
     },
+    /// Steps of the feed were deleted that the reader has not been told of.
+    #[error(
+        "steps after this cursor were deleted, for their terms are over ([history] in the config): ask for the tasks that you follow, and read on from `latest`, or without a cursor from the oldest that is kept"
+    )]
+    FeedCut,
     /// Postgres does not answer now; the same call may work soon.
     #[error("the database does not answer; try again")]
     Unavailable(#[source] StoreError),
@@ -116,6 +121,7 @@ impl From<StoreError> for QueueError {
             StoreError::Unstorable { position, field, problem } => {
                 Self::Unstorable { position, field, problem }
             }
+            StoreError::FeedCut => Self::FeedCut,
             error if error.recovery() == Recovery::RetryLater => Self::Unavailable(error),
             error => Self::Internal(error),
         }

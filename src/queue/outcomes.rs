@@ -43,7 +43,8 @@ impl QueueActor {
             return;
         };
         let (store, started) = (self.store.clone(), Instant::now());
-        let (limit, over) = (self.patience(), self.plain.over_with(&batch));
+        let limit = self.settling.patience(self.patience());
+        let over = self.plain.over_with(&batch);
         let send = async move {
             store.within(limit, async |db| ends::settle(db, host, &batch, &over).await).await
         };
@@ -119,6 +120,9 @@ impl QueueActor {
     pub(super) fn settle_failed(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         warn!(self.log, "settling outcomes failed"; "error" => %Chain(error),
             "count" => self.settling.len(), "recovery" => ?error.recovery());
+        if matches!(error, StoreError::Silent { .. }) {
+            self.settling.silent();
+        }
         if error.recovery() == Recovery::RetryLater {
             self.settling.again();
             let wait = self.backoff();

@@ -1,6 +1,9 @@
 //! Outcomes on their way to Postgres: which go next, and what is done when they can't.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -11,6 +14,9 @@ use crate::domain::{
 
 /// The most outcomes in one statement.
 const BATCH: usize = 500;
+
+/// How often the time that a batch may take is doubled.
+const DOUBLINGS: u32 = 6;
 
 /// An outcome, and when its attempt began.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(super) struct Settling {
     /// A batch was refused as a whole: its outcomes go one by one, so that one bad outcome can't
     /// hold up the others.
     singly: usize,
+    /// How often in a row the database said nothing in time.
+    silences: u32,
 }
 
 impl Settling {
@@ -62,8 +70,21 @@ impl Settling {
         Some(self.under_way.iter().map(dated).collect())
     }
 
+    /// How long the next batch may take, where one usually may take `usual`: longer after each
+    /// silence, for the end of a task on which very many others wait takes long by right, and must
+    /// not be given up each time.
+    pub(super) fn patience(&self, usual: Duration) -> Duration {
+        usual.saturating_mul(1 << self.silences.min(DOUBLINGS))
+    }
+
+    /// The database said nothing in time.
+    pub(super) const fn silent(&mut self) {
+        self.silences = self.silences.saturating_add(1);
+    }
+
     /// The batch under way is written.
     pub(super) fn written(&mut self) -> Vec<Settlement> {
+        self.silences = 0;
         self.under_way.drain(..).map(|one| one.settlement).collect()
     }
 
@@ -108,8 +129,6 @@ impl Settling {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::Value;
     use uuid::Uuid;
 
@@ -156,6 +175,19 @@ mod tests {
         settling.push(settlement(4), Instant::now());
         settling.again();
         assert_eq!(tasks(&settling.next(Instant::now()).unwrap()), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn after_each_silence_a_batch_may_take_longer() {
+        let (mut settling, second) = (Settling::default(), Duration::from_secs(1));
+        assert_eq!(settling.patience(second), second);
+        settling.silent();
+        settling.silent();
+        assert_eq!(settling.patience(second), second * 4);
+        (0..100).for_each(|_| settling.silent());
+        assert_eq!(settling.patience(second), second * 64);
+        settling.written();
+        assert_eq!(settling.patience(second), second);
     }
 
     #[test]

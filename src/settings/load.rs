@@ -5,7 +5,7 @@ use config::{Map, Value};
 use super::{
     Settings, check,
     context::Context,
-    database, fleets, host, http, layers, limits, log,
+    database, fleets, history, host, http, layers, limits, log,
     problem::{Origin, Problem, Problems},
     queues,
     reader::Section,
@@ -50,6 +50,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     let tasks = all.section("tasks").and_then(|section| tasks::read(&section));
     check::input_fits_body(&all, tasks.as_ref(), http.as_ref());
     let limits = all.section("limits").and_then(|section| limits::all(&section));
+    let history = all.section("history").and_then(|section| history::read(&section));
     let (fleets, complete) = fleets::read(context, root);
     let queues = queues::read(context, root, &fleets, complete);
     let schedules = schedules::read(context, root, &queues, complete);
@@ -60,6 +61,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
         log: log?,
         tasks: tasks?,
         limits: limits?,
+        history: history?,
         queues,
         schedules,
         fleets,

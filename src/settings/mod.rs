@@ -16,6 +16,7 @@ mod component;
 mod context;
 mod database;
 mod fleets;
+mod history;
 mod host;
 mod http;
 mod layers;
@@ -61,6 +62,7 @@ use crate::domain::{
     QueueName,
     admission::{KeyPattern, Limit},
     fleet::Fleet,
+    history::Terms,
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
 };
@@ -80,6 +82,8 @@ pub struct Settings {
     pub tasks: Tasks,
     /// `[limits]`: limits of all hosts together.
     pub limits: Limits,
+    /// `[history]`: how long ended tasks are kept.
+    pub history: History,
     /// `[queues.NAME]`; every queue that a fleet serves is here, with defaults where it has no table.
     pub queues: BTreeMap<QueueName, Queue>,
     /// `[schedules.NAME]`, in the order of their names, each with whether it is made paused.
@@ -198,6 +202,15 @@ pub struct Limits {
     pub patience: Duration,
     /// `[limits.keys.PATTERN]`.
     pub keys: BTreeMap<KeyPattern, Limit>,
+}
+
+/// `[history]`: how long ended tasks are kept, and where they go then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// How long, by how they ended.
+    pub terms: Terms,
+    /// The directory of the archives; nothing is archived where there is none.
+    pub archive: Option<PathBuf>,
 }
 
 /// `[queues.NAME]`.

@@ -224,6 +224,26 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A duration, or nothing where it is this word.
+    pub(super) fn duration_or(
+        &self,
+        word: &str,
+        key: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Option<Duration>> {
+        let value = self.value(key)?;
+        if let ValueKind::String(text) = &value.kind {
+            if text == word {
+                return Some(None);
+            }
+            if let Err(problem) = units::parse_duration(text) {
+                self.problem(key, format!("{problem}, or \"{word}\""));
+                return None;
+            }
+        }
+        self.measure(key, value, &range, &DURATION).map(Some)
+    }
+
     /// What `read` makes of `key`, or nothing where it is empty.
     pub(super) fn given<T>(
         &self,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Queue, Settings, fleets,
+    history::keep_word,
     layers::join,
     limits::format_rate,
     log::{format_word, level_word},
@@ -67,6 +68,7 @@ pub fn to_json(settings: &Settings) -> Value {
         "log": log(settings),
         "tasks": tasks(settings),
         "limits": limits(settings),
+        "history": history(settings),
         "queues": queues.collect::<Map<_, _>>(),
         "schedules": schedules.collect::<Map<_, _>>(),
         "fleets": fleets.collect::<Map<_, _>>(),
@@ -102,6 +104,18 @@ fn limits(settings: &Settings) -> Value {
         "concurrency": count_or_off(limits.all.concurrency),
         "patience": format_duration(limits.patience),
         "keys": keys.collect::<Map<_, _>>(),
+    })
+}
+
+fn history(settings: &Settings) -> Value {
+    let (terms, archive) = (&settings.history.terms, settings.history.archive.as_deref());
+    json!({
+        "completed": keep_word(terms.completed),
+        "cancelled": keep_word(terms.cancelled),
+        "failed": keep_word(terms.failed),
+        "dead_letters": keep_word(terms.dead_letters),
+        "feed": keep_word(terms.feed),
+        "archive": archive.map_or_else(String::new, path),
     })
 }
 

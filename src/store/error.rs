@@ -104,6 +104,10 @@ pub enum StoreError {
         task: TaskId,
     },
 
+    /// Steps were deleted that the reader of the feed has not been told of.
+    #[error("steps of the feed after this place were deleted")]
+    FeedCut,
+
     /// A key was taken by another submit in the very moment, and its task is younger than one of
     /// this batch that depends on it. Nothing was inserted; the next try sees it.
     #[error("another submit took an idempotency key of this batch in the same moment")]
@@ -205,6 +209,7 @@ impl StoreError {
             | Self::UnknownBatch { .. }
             | Self::BatchClosed { .. }
             | Self::NotAnEnd { .. }
+            | Self::FeedCut
             | Self::SchemaTooNew { .. } => false,
         };
         if passes { Recovery::RetryLater } else { Recovery::GiveUp }
@@ -215,6 +220,11 @@ impl StoreError {
     /// Whether a row was there already that the statement was to insert.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23505"))
+    }
+
+    /// Whether a row was not as a constraint of its table wants it.
+    pub(super) fn is_check(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23514"))
     }
 }
 

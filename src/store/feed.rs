@@ -35,6 +35,10 @@ pub async fn latest(db: &impl GenericClient) -> Result<FeedCursor, StoreError> {
 ///
 /// A transaction that is open holds back its own steps only. A reader who is far behind costs more:
 /// each page looks at all that it has not read.
+///
+/// # Errors
+///
+/// [`StoreError::FeedCut`] where steps were deleted that this reader has not been told of.
 pub async fn read(
     db: &impl GenericClient,
     cursor: &FeedCursor,
@@ -45,10 +49,13 @@ pub async fn read(
         .query(db, &[&cursor.seen(), &cursor.upto(), &position, &place, &i64::from(limit)])
         .await?;
     let mut page = FeedPage { events: Vec::with_capacity(rows.len()), next: cursor.clone() };
-    let (mut upto, mut at) = (None, None);
+    let (mut view, mut at) = (None, None);
     for row in &rows {
         let fields = READ.fields(row);
-        upto = Some(snapshot(&fields, "upto")?);
+        if fields.get("is_past")? {
+            return Err(StoreError::FeedCut);
+        }
+        view = Some((snapshot(&fields, "seen")?, snapshot(&fields, "upto")?));
         let Some(position) = fields.get::<Option<i64>>("position")? else { continue };
         at = Some((position, fields.get("place")?));
         page.events.push(FeedEvent {
@@ -59,8 +66,9 @@ pub async fn read(
             at: fields.get("at")?,
         });
     }
-    if let Some(upto) = upto {
-        page.next = cursor.after(upto, at.filter(|_| page.events.len() >= limit as usize));
+    if let Some((seen, upto)) = view {
+        let full = at.filter(|_| page.events.len() >= limit as usize);
+        page.next = FeedCursor::after(seen, upto, full);
     }
     Ok(page)
 }

@@ -157,7 +157,7 @@ pub async fn settle(
     let all = ends.iter().map(|end| end.place);
     match SETTLE.query(db, parameters).await {
         Ok(_) => return Ok(all.collect()),
-        Err(error) if error.is_conflict() => {}
+        Err(error) if error.is_conflict() || error.is_check() => {}
         Err(error) => return Err(error),
     }
     let row = SETTLE_AGAIN.query_opt(db, parameters).await?;

@@ -91,6 +91,10 @@ const FILES: &[File] = &[
         name: "V14__moves",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0014_moves.sql")),
     },
+    File {
+        name: "V15__history",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0015_history.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -34,6 +34,7 @@ pub mod ends;
 mod error;
 pub mod feed;
 pub mod groups;
+pub mod history;
 pub mod hosts;
 pub mod leader;
 pub mod limits;

@@ -61,6 +61,10 @@ keys! {
     PATH = "path",
     /// A network address or a socket.
     ADDRESS = "address",
+    /// Of which kind it is.
+    KIND = "kind",
+    /// What a person can do about it.
+    ADVICE = "advice",
     /// How many of what the message names.
     COUNT = "count",
     /// How many bytes.

@@ -19,6 +19,7 @@ use prometheus_client::{
 
 use crate::domain::{
     FleetName,
+    history::Counts,
     record::{AgentRecord, QueueRecord, RestartCause},
     schedule::FiringOutcome,
     task::{Outcome, TaskState},
@@ -39,6 +40,11 @@ struct RestartLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FiringLabels {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,6 +78,8 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     restarts: Family<RestartLabels, Counter>,
     firings: Family<FiringLabels, Counter>,
+    deleted: Family<KindLabels, Counter>,
+    stopped: Gauge,
     claim_size: Histogram,
     claim_seconds: Histogram,
     settle_size: Histogram,
@@ -109,6 +117,8 @@ impl Metrics {
             attempts: Family::default(),
             restarts: Family::default(),
             firings: Family::default(),
+            deleted: Family::default(),
+            stopped: Gauge::default(),
             claim_size: sizes(),
             claim_seconds: seconds(),
             settle_size: sizes(),
@@ -141,6 +151,13 @@ impl Metrics {
             "Due times of schedules that this host looked at as the leader, by what became of them",
             self.firings.clone(),
         );
+        registry.register(
+            "history_deleted",
+            "What this host deleted as the leader because its term was over, by kind",
+            self.deleted.clone(),
+        );
+        let help = "1 while this host, as the leader, can't delete because it can't archive";
+        registry.register("history_stopped", help, self.stopped.clone());
         registry.register("claim_batch_size", "Tasks in one claim", self.claim_size.clone());
         registry.register("settle_batch_size", "Outcomes in one settle", self.settle_size.clone());
         let mut timed = |name, help, histogram: &Histogram| {
@@ -194,6 +211,18 @@ impl Metrics {
     pub fn restarted(&self, fleet: &FleetName, cause: RestartCause) {
         let labels = RestartLabels { fleet: fleet.to_string(), cause: cause.as_str() };
         self.restarts.get_or_create(&labels).inc();
+    }
+
+    /// So much was deleted because its term was over.
+    pub fn history_deleted(&self, counts: &Counts) {
+        for (kind, count) in counts.iter() {
+            self.deleted.get_or_create(&KindLabels { kind: kind.as_str() }).inc_by(count);
+        }
+    }
+
+    /// Whether nothing is deleted because the archive can't be written.
+    pub fn history_stopped(&self, stopped: bool) {
+        self.stopped.set(stopped.into());
     }
 
     /// Something became of a due time of a schedule.

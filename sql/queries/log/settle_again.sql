@@ -4,11 +4,14 @@
 -- State: running -> completed, which is `step(Running, Completed)`.
 -- Locks: the keys of the ends, in their order: one that somebody is writing is waited for, and then
 --     the first counts. A host that lost its claims finds them moved, and changes nothing.
--- Index: log_ends_pkey, log_claims_pkey.
+-- Index: hosts_pkey, log_ends_pkey, log_claims_pkey.
 WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest($2::integer[], $3::bigint[], $4::text[], $5::bigint[], $6::jsonb[])
         AS given (lane, number, agent, began_ago, output)
+    -- A host that was lost changes nothing, however late it comes: the ends that say so may have been
+    -- deleted by then.
+    WHERE EXISTS (SELECT FROM hostler.hosts WHERE hosts.id = $1)
 ), ended AS (
     INSERT INTO hostler.log_ends (lane, number, host_id, agent, started_at, output)
     SELECT given.lane, given.number, $1::uuid, given.agent,

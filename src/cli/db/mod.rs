@@ -1,7 +1,9 @@
 //! `hostler db`: the database, without a host or beside one.
 
+mod archive;
 mod backup;
 mod open;
+mod prune;
 mod schema;
 mod vacuum;
 
@@ -12,7 +14,10 @@ use super::{
     exit::{Exit, Outcome},
     global::Global,
 };
-use crate::store::{StoreError, migrate, roles};
+use crate::{
+    settings::Settings,
+    store::{StoreError, migrate, roles},
+};
 use open::{Database, Need, failed};
 
 /// Look after the database: its schema, its roles, its history
@@ -45,6 +50,14 @@ pub(super) enum Db {
     /// Read a backup from its beginning to its end and compare its checksums; needs no database
     #[command(after_help = "Examples:\n  hostler db verify hostler.backup")]
     Verify(backup::Verify),
+    /// Delete, and archive before, what is over its term by `[history]`; the leader does so by itself
+    #[command(after_help = "Harmless beside hosts that run.\n\nExamples:\n  \
+        hostler db prune --dry-run\n  hostler db prune\n  \
+        HOSTLER__HISTORY__COMPLETED=1day hostler db prune --json")]
+    Prune(prune::Prune),
+    /// Read the archives of what was deleted; needs no database
+    #[command(subcommand)]
+    Archive(archive::Archive),
     /// Say how the tables are: dead rows, empty space, sizes, and what holds vacuum back
     #[command(after_help = "Examples:\n  hostler db vacuum-report\n  \
         hostler db vacuum-report --json | jq .holders")]
@@ -65,9 +78,14 @@ impl Db {
             global.output().show(&json, |_| text)?;
             return Ok(exit);
         }
+        if let Self::Archive(archive) = self {
+            let (exit, json, text) = archive.run(global)?;
+            global.output().show(&json, |_| text)?;
+            return Ok(exit);
+        }
         let settings = global.settings(&[])?;
         let database = Database::open(&settings, self.need()).await?;
-        let told = self.work(&database).await;
+        let told = self.work(&database, &settings, global).await;
         database.close().await?;
         let (exit, json, text) = told?;
         global.output().show(&json, |_| text)?;
@@ -77,18 +95,25 @@ impl Db {
     const fn need(&self) -> Need {
         match self {
             Self::Migrate | Self::Restore(_) => Need::Made,
-            Self::Status | Self::Verify(_) => Need::Alone,
+            Self::Status | Self::Verify(_) | Self::Archive(_) => Need::Alone,
             Self::Roles { .. } => Need::Superuser,
-            Self::Backup(_) | Self::VacuumReport => Need::Beside,
+            Self::Backup(_) | Self::Prune(_) | Self::VacuumReport => Need::Beside,
         }
     }
 
-    async fn work(self, database: &Database) -> Outcome<Told> {
+    async fn work(
+        self,
+        database: &Database,
+        settings: &Settings,
+        global: &Global,
+    ) -> Outcome<Told> {
         let store = &database.store;
         let told = match self {
             Self::Backup(backup) => return backup.run(store).await,
             Self::Restore(restore) => return restore.run(store).await,
             Self::Verify(verify) => return verify.run(),
+            Self::Archive(archive) => return archive.run(global),
+            Self::Prune(prune) => return prune.run(store, &settings.history).await,
             Self::VacuumReport => vacuum::run(store).await,
             Self::Migrate => migrate::run(store).await.map(|report| schema::migrated(&report)),
             Self::Status => migrate::status(store).await.map(|status| schema::told(&status)),

@@ -303,3 +303,14 @@ proptest! {
         prop_assert_eq!(forth, key_of(&[KeyPart::Input], "k", &object(&fields)));
     }
 }
+
+#[test]
+fn a_task_is_kept_for_its_key_only_where_ended_ones_are_in_the_way() {
+    let of = |window: Option<Duration>, states: Vec<TaskState>| {
+        Unique { window, states, ..unique("k", OnConflict::Return) }.keeps()
+    };
+    assert_eq!(of(None, Unique::usual_states(None)), None);
+    assert_eq!(of(Some(HOUR), Unique::usual_states(Some(HOUR))), Some(HOUR));
+    assert_eq!(of(Some(HOUR), vec![TaskState::Pending]), None);
+    assert_eq!(of(None, vec![TaskState::Failed]), Some(Duration::MAX), "for ever");
+}

@@ -6,10 +6,18 @@ use super::*;
 
 /// The config, and its problems.
 const TABLE: &[(&str, &str)] = &[
+    (
+        "[history]\ncompleted = \"5s\"",
+        "hostler.toml:2: history.completed: must be 1m to 100years, got 5s",
+    ),
+    (
+        "[history]\ndead_letters = \"never\"",
+        "hostler.toml:2: history.dead_letters: `never` is not a duration: write whole numbers with units, such as \"30s\", \"5m\" or \"1h 30m\", or \"forever\"",
+    ),
     ("[http]\nbnd = \"1\"", "hostler.toml:2: http.bnd: unknown key; did you mean `bind`?"),
     (
         "colour = true",
-        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `host`, `http`, `limits`, `log`, `queue_defaults`, `queues`, `schedule_defaults`, `schedules`, `tasks`",
+        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `history`, `host`, `http`, `limits`, `log`, `queue_defaults`, `queues`, `schedule_defaults`, `schedules`, `tasks`",
     ),
     ("[fleet.a]", "hostler.toml:1: fleet: unknown key; did you mean `fleets`?"),
     ("http = 3", "hostler.toml:1: http: must be a table: write `[http]` and its keys below"),

@@ -59,7 +59,7 @@ pub(super) async fn resolve<'a>(
             first.entry(slot).or_insert(task.id);
         }
     }
-    let Some(Taken { owners, held, at }) = take(db, &first).await? else {
+    let Some(Taken { owners, held, at }) = take(db, sent, &first).await? else {
         let create = |says| Answer::Create { says };
         let plan = Plan { answers: (0..sent.len()).map(create).collect(), ..Plan::default() };
         return Ok(Resolved { sent, plan, owners: HashMap::new() });
@@ -117,7 +117,8 @@ impl Resolved<'_> {
         owners.retain(|slot, task| self.owners.get(slot) != Some(task));
         if !owners.is_empty() {
             let (queues, keys, tasks) = columns(&owners);
-            TAKE_OVER.query(db, &[&queues, &keys, &tasks]).await?;
+            let kept = kept(self.sent, &tasks);
+            TAKE_OVER.query(db, &[&queues, &keys, &tasks, &kept]).await?;
         }
         if !unmade.is_empty() {
             LET_GO.query(db, &[&unmade]).await?;
@@ -184,6 +185,14 @@ fn columns<'a>(
     (queues, keys, rows.iter().map(|(_, task)| **task).collect())
 }
 
+/// For how many milliseconds each of these is kept for its key though it has ended.
+fn kept(sent: &[&NewTask], tasks: &[TaskId]) -> Vec<Option<i64>> {
+    let terms = sent.iter().filter_map(|task| Some((task.id, task.terms.unique.as_ref()?)));
+    let kept: HashMap<TaskId, Option<Duration>> =
+        terms.map(|(id, unique)| (id, unique.keeps())).collect();
+    tasks.iter().map(|task| kept.get(task).copied().flatten().map(milliseconds)).collect()
+}
+
 /// Who has the keys.
 struct Taken<'a> {
     owners: HashMap<Slot<'a>, TaskId>,
@@ -195,10 +204,11 @@ struct Taken<'a> {
 /// Locks the keys, and gives those that are free to the tasks that ask first.
 async fn take<'a>(
     db: &impl GenericClient,
+    sent: &[&NewTask],
     first: &HashMap<Slot<'a>, TaskId>,
 ) -> Result<Option<Taken<'a>>, StoreError> {
     let (queues, keys, tasks) = columns(first);
-    let rows = TAKE.query(db, &[&queues, &keys, &tasks]).await?;
+    let rows = TAKE.query(db, &[&queues, &keys, &tasks, &kept(sent, &tasks)]).await?;
     let mut at = None;
     let mut found: HashMap<(QueueName, &str), (TaskId, bool)> = HashMap::new();
     for row in &rows {

@@ -15,7 +15,8 @@ const FLEETS: &str = r#"
 protocol = "worker"
 command = ["python3", "worker.py"]
 count = 3
-# Finds the worker that was to get a task in the instant of the host's death, and did not.
+# Finds the worker that was to get a task in the instant of the host's death, and did not; or whose
+# answer the host had read and not yet written down.
 heartbeat = { every = "1s", stale_after = "8s" }
 
 [fleets.slow]
@@ -110,6 +111,10 @@ fn the_host_is_killed_and_the_next_one_starts_at_once() {
     }
     for name in ["quick-1", "quick-2", "quick-3", "slow-1", "forks-1"] {
         let agent = host.until_agent(name, "idle");
+        if name.starts_with("quick") && agent["restarts"] == json!({"stale": 1}) {
+            // Its answer died with the host: `nothing_was_lost` has seen that the task ran again.
+            continue;
+        }
         assert_eq!((&agent["generation"], &agent["restarts"]), (&json!(1), &json!({})), "{agent}");
         assert!(pids.contains(&i32::try_from(agent["pid"].as_i64().unwrap()).unwrap()), "{agent}");
     }

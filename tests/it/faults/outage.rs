@@ -174,3 +174,20 @@ fn a_lost_hosts_tasks_run_elsewhere() {
     let attempt = &second.history(&id, "attempts")[0];
     assert_eq!(attempt["outcome"], "released", "{attempt}");
 }
+
+/// The end of a task on which very many wait takes longer than a host usually waits for an answer:
+/// it is not given up each time.
+#[test]
+fn an_end_that_takes_long_by_right_is_written() {
+    let host = Host::new(WORKER).set("host.lease", "2s").up();
+    host.database().execute(&[
+        "CREATE FUNCTION public.linger() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$",
+        "CREATE TRIGGER linger AFTER UPDATE ON hostler.tasks FOR EACH ROW
+         WHEN (NEW.state = 'completed') EXECUTE FUNCTION public.linger()",
+    ]);
+    let id = host.submit(&json!({"input": {"op": "echo"}, "priority": 1}));
+    let task = host.wait(&id);
+    assert_eq!((&task["state"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}");
+    history_is_whole(&host, &task);
+}

@@ -92,6 +92,11 @@ impl TestDatabase {
         self.allow_connections(true);
     }
 
+    /// Runs statements in it. Not from within a runtime.
+    pub(crate) fn execute(&self, statements: &[&str]) {
+        self.cluster.execute(&self.name, statements);
+    }
+
     fn allow_connections(&self, allow: bool) {
         let statement = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", self.name);
         self.cluster.execute("postgres", &[&statement]);

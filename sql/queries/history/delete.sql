@@ -1,0 +1,8 @@
+-- history/delete: delete those of the tasks $1, which history/take has locked, that nobody needs as of
+--     now, with all that belongs to them. Returns their ids.
+-- State: a final one -> gone.
+-- Locks: those it has; then the batches that they were part of, all of them done.
+-- Index: tasks_pkey, by the list of ids.
+DELETE FROM hostler.tasks
+WHERE id = ANY ($1::uuid[]) AND NOT hostler.is_needed(id)
+RETURNING id;

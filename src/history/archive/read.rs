@@ -1,0 +1,104 @@
+//! Reading archives.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader},
+    path::{Path, PathBuf},
+};
+
+use flate2::bufread::MultiGzDecoder;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::ArchiveError;
+use crate::domain::{TaskId, history::ARCHIVE_END};
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Archive {
+    /// The day it was written, in UTC.
+    pub day: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size, in bytes.
+    pub bytes: u64,
+}
+
+/// A record that was looked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Found {
+    /// The file that it is in.
+    pub path: PathBuf,
+    /// The task, as it was when it was archived.
+    pub record: Value,
+}
+
+/// Every archive below `dir`, in the order of time.
+///
+/// # Errors
+///
+/// [`ArchiveError`], which names the directory.
+pub fn list(dir: &Path) -> Result<Vec<Archive>, ArchiveError> {
+    let mut all = Vec::new();
+    for day in entries(dir)? {
+        let name = day.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !day.is_dir() || name.parse::<jiff::civil::Date>().is_err() {
+            continue;
+        }
+        for path in entries(&day)? {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            if file.ends_with(ARCHIVE_END) && !file.starts_with('.') {
+                let bytes = fs::metadata(&path).map_err(ArchiveError::of("look at", &path))?.len();
+                all.push(Archive { day: name.clone(), path, bytes });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Every record of this task, in the order in which they were written: there may be several, the
+/// last one tells the most. It reads through all that was written since the task was made.
+///
+/// # Errors
+///
+/// [`ArchiveError`], which names the file.
+pub fn find(dir: &Path, task: TaskId) -> Result<Vec<Found>, ArchiveError> {
+    let (wanted, made) = (task.to_string(), made_on(task));
+    let mut found = Vec::new();
+    for archive in list(dir)?.into_iter().filter(|archive| archive.day >= made) {
+        let failed = |error| ArchiveError::of("read", &archive.path)(error);
+        let file = BufReader::new(File::open(&archive.path).map_err(failed)?);
+        for line in BufReader::new(MultiGzDecoder::new(file)).lines() {
+            let line = line.map_err(failed)?;
+            if !line.contains(&wanted) {
+                continue;
+            }
+            let record: Value =
+                serde_json::from_str(&line).map_err(|error| failed(io::Error::other(error)))?;
+            // Another task may name it.
+            if record["id"] == wanted.as_str() {
+                found.push(Found { path: archive.path.clone(), record });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The day before the one on which a task was made, as its id has it: clocks differ.
+fn made_on(task: TaskId) -> String {
+    let seconds = task.as_uuid().get_timestamp().map_or(0, |time| time.to_unix().0);
+    let made = i64::try_from(seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    let before = made.and_then(|made| made.checked_sub(jiff::SignedDuration::from_hours(24)).ok());
+    before.map_or_else(String::new, |at| {
+        at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d").to_string()
+    })
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let read = || -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect()
+    };
+    let mut all = read().map_err(ArchiveError::of("read", dir))?;
+    all.sort_unstable();
+    Ok(all)
+}
