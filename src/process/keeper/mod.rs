@@ -36,7 +36,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        resource::{Resource, getrlimit, rlim_t, setrlimit},
+        resource::rlim_t,
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
         stat::Mode,
@@ -56,7 +56,6 @@ use super::{
     sys,
     wire::{Failure, Notice, Order, Request, Step, VERSION},
 };
-use crate::domain::fleet::StopSignal;
 
 /// How long a keeper waits for its host's hello before it ends.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -156,7 +155,7 @@ impl Keeper {
             stage: Stage::New(Instant::now() + HELLO_LIMIT),
             keep_until: None,
             frozen_at: None,
-            files: raise_file_limit()?,
+            files: spawn::raise_file_limit()?,
             is_deaf: false,
         })
     }
@@ -283,7 +282,7 @@ impl Keeper {
                 Request::Hello { .. } => peer.refuse("a second hello"),
                 Request::Spawn(order) => self.spawn(&mut peer, *order),
                 Request::Signal { id, signal } => {
-                    self.children.signal(id, number(signal));
+                    self.children.signal(id, spawn::number(signal));
                     self.children.signal(id, Signal::SIGCONT);
                 }
                 Request::Kill { id } => self.children.signal(id, Signal::SIGKILL),
@@ -334,9 +333,9 @@ impl Keeper {
 
     /// The host says for how long processes are kept without it, and when it is frozen.
     fn keep(&mut self, ms: u64, unless_told_ms: Option<u64>) {
-        let after = |ms| Instant::now().checked_add(Duration::from_millis(ms));
-        self.keep_until = after(ms);
-        self.frozen_at = unless_told_ms.and_then(after);
+        let now = Instant::now();
+        self.keep_until = now.checked_add(Duration::from_millis(ms));
+        self.frozen_at = unless_told_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
         if let Stage::Orphaned(_) = self.stage {
             self.stage = Stage::Served;
         }
@@ -412,23 +411,6 @@ impl Keeper {
             && self.children.end_orphans(now)?
             && !self.peer.as_ref().is_some_and(Peer::has_waiting))
     }
-}
-
-const fn number(signal: StopSignal) -> Signal {
-    match signal {
-        StopSignal::Sigterm => Signal::SIGTERM,
-        StopSignal::Sigint => Signal::SIGINT,
-        StopSignal::Sighup => Signal::SIGHUP,
-        StopSignal::Sigquit => Signal::SIGQUIT,
-    }
-}
-
-/// Lets the keeper open as many files as it may: three pipes of each process that stays. Gives the
-/// limits as they were, which its processes get.
-fn raise_file_limit() -> io::Result<(rlim_t, rlim_t)> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    Ok((soft, hard))
 }
 
 /// Blocks the signals that the loop reads, and clears what was ignored, which children would inherit.
