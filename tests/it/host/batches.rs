@@ -130,6 +130,10 @@ fn two_hosts_end_many_batches_and_each_calls_back_once() {
     let fleets = WORKER.replace("[fleets.quick]", "[fleets.quick]\ncount = 3");
     let host = Host::new(&fleets).up();
     let other = host.beside(&fleets).up();
+    for agent in ["quick-1", "quick-2", "quick-3"] {
+        host.until_agent(agent, "idle");
+        other.until_agent(agent, "idle");
+    }
     let ids: Vec<String> = (0..8)
         .map(|number| {
             let body = json!({"tasks": vec![echo(number); 9],
