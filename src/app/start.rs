@@ -227,7 +227,7 @@ fn start_janitor(
 /// Should this host die, the keeper keeps the agents for the next one, for as long as the lease allows.
 fn keep_agents(keeper: &Keeper) -> OnLease {
     let keeper = keeper.clone();
-    Box::new(move |until| keeper.keep_until(until))
+    Box::new(move |until, unless_told| keeper.keep_until(until, unless_told))
 }
 
 fn serves(fleet: &Fleet) -> (crate::domain::FleetName, Vec<crate::domain::QueueName>) {

@@ -30,6 +30,22 @@ pub fn safe(lease: Duration) -> Duration {
     lease - lease / 8
 }
 
+/// How often a host looks after its lease: it gives it up well before it counts as frozen.
+pub fn look_every(lease: Duration) -> Duration {
+    lease / 32
+}
+
+/// How long after the sending of a renewal a host that says nothing more counts as frozen: its agents are
+/// ended by their keeper then, within the last part of the lease.
+pub fn frozen(lease: Duration) -> Duration {
+    lease - lease / 16
+}
+
+/// How long a host that has given up has for ending its agents, before that is done for it.
+pub fn stopping(lease: Duration) -> Duration {
+    lease / 32
+}
+
 /// Judges a lease of length `lease` that was last renewed by a request sent at `renewed`.
 pub fn judge(lease: Duration, renewed: Millis, now: Millis) -> Standing {
     let age = now.saturating_sub(renewed);

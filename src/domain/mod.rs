@@ -61,3 +61,6 @@ pub use ids::{
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's
 /// clock; pure code only ever gets it as an argument.
 pub type Millis = u64;
+
+#[cfg(test)]
+mod clock_tests;

@@ -32,8 +32,13 @@ pub(crate) enum Request {
     Hello { version: u32 },
     /// Should this connection end, keep all processes so long from now for the next host. Without
     /// it the end of the connection ends them; so does the end of the time that an earlier host
-    /// gave, until this host says another.
-    Keep { ms: u64 },
+    /// gave, until this host says another. Should the host say no other `unless_told_ms` from now, though
+    /// it is there, it is frozen: all processes are ended then.
+    Keep {
+        ms: u64,
+        #[serde(default)]
+        unless_told_ms: Option<u64>,
+    },
     /// Start a process.
     Spawn(Box<Order>),
     /// Signal the process group.

@@ -55,8 +55,9 @@ const REMEMBER: Duration = Duration::from_secs(5);
 /// The waits between tries while Postgres is away.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Hears until when the agents of this host may run.
-pub(crate) type OnLease = Box<dyn Fn(Instant)>;
+/// Hears until when the agents of this host may run should it end, and by when they are ended should it
+/// say nothing more.
+pub(crate) type OnLease = Box<dyn Fn(Instant, Instant)>;
 
 /// What the actor is started with.
 pub(crate) struct Launch {
@@ -150,7 +151,7 @@ impl QueueActor {
             let assignment = Arc::new(assignment);
             running.insert(assignment.task, Running { assignment, since });
         }
-        (launch.on_lease)(lease.safe_until());
+        (launch.on_lease)(lease.safe_until(), lease.frozen_at());
         Self {
             log: launch.log,
             store: launch.store,

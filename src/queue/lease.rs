@@ -49,9 +49,19 @@ impl Lease {
         self.renewed + lease::safe(self.length)
     }
 
+    /// By when a host that has not said anything since must be frozen.
+    pub(super) fn frozen_at(&self) -> Instant {
+        self.renewed + lease::frozen(self.length)
+    }
+
+    /// Whether it is lost, and known to be.
+    pub(super) const fn is_lost(&self) -> bool {
+        self.host.is_none()
+    }
+
     /// How often to ask [`Lease::due`].
     pub(super) fn look_every(&self) -> Duration {
-        lease::renew_every(self.length) / 4
+        lease::look_every(self.length)
     }
 
     /// What to do now. A request that it asks for counts as under way until it is answered.

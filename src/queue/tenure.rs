@@ -14,7 +14,13 @@ use crate::{
 
 impl QueueActor {
     pub(super) fn tend_lease(&mut self, ctx: &mut Context<Self>) {
-        match self.lease.due(Instant::now()) {
+        let now = Instant::now();
+        if self.lease.is_lost() && self.running.is_empty() {
+            // Agents that are at nothing may wait for a new lease; that this host lives is all they need.
+            let length = self.lease.length();
+            (self.on_lease)(now + lease::safe(length), now + lease::frozen(length));
+        }
+        match self.lease.due(now) {
             Due::Nothing => {}
             Due::Renew(host) => self.renew(host, ctx),
             Due::GiveUp => self.lose_lease("it could not be renewed in time", ctx),
@@ -36,7 +42,7 @@ impl QueueActor {
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok(Some(called_off)) => {
                 this.lease.renewed(host, sent);
-                (this.on_lease)(this.lease.safe_until());
+                (this.on_lease)(this.lease.safe_until(), this.lease.frozen_at());
                 for task in called_off {
                     this.cancel_here(task);
                 }
@@ -60,6 +66,9 @@ impl QueueActor {
             let at_work = self.running.values().map(|work| work.assignment.agent.clone()).collect();
             watcher.do_send(QueueReport::LeaseLost { at_work });
         }
+        // Should it be frozen now, before they are ended, this is done for it in time.
+        let stopped = Instant::now() + lease::stopping(self.lease.length());
+        (self.on_lease)(self.lease.safe_until(), stopped);
         // It goes back with the lease.
         self.dispatch.unclaim();
         self.flush(ctx);
@@ -85,7 +94,7 @@ impl QueueActor {
                 info!(this.log, "lease registered anew"; "host" => %host.id,
                     "count" => returned.len());
                 this.lease.granted(host.id, sent);
-                (this.on_lease)(this.lease.safe_until());
+                (this.on_lease)(this.lease.safe_until(), this.lease.frozen_at());
                 this.host = host;
                 this.plain.forget_claims();
                 this.wake_all();

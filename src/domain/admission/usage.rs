@@ -294,9 +294,11 @@ impl<'a> Usage<'a> {
     fn full_until(&self, scope: &Scope, rate: Rate) -> Option<(Rate, Timestamp)> {
         let starts = self.starts.get(scope)?;
         let begin = self.now.checked_sub(rate.per).ok()?;
+        // The clock was set back where something began far in the future: nobody waits until it is there.
+        let end = self.now.checked_add(rate.per).ok()?;
         // From the newest back: the one that fills the window is the one that has to leave it.
         let mut count = 0_u32;
-        for (at, tasks) in starts.iter().rev().take_while(|(at, _)| **at > begin) {
+        for (at, tasks) in starts.range(..=end).rev().take_while(|(at, _)| **at > begin) {
             count = count.saturating_add(*tasks);
             if count >= rate.count {
                 return Some((rate, at.checked_add(rate.per).ok()?));

@@ -88,10 +88,11 @@ impl Keeper {
     }
 
     /// Has the processes kept until `until`, should this process end without [`Keeper::shutdown`].
+    /// Should nothing replace this by `unless_told`, this process is frozen, and the keeper ends them.
     /// Later calls replace earlier ones.
-    pub fn keep_until(&self, until: Instant) {
+    pub fn keep_until(&self, until: Instant, unless_told: Instant) {
         // Without a worker there is nothing to keep.
-        self.shared.commands.send(Command::Keep(until)).ok();
+        self.shared.commands.send(Command::Keep(until, unless_told)).ok();
     }
 
     /// The pid of the keeper, where one runs just now.

@@ -48,7 +48,7 @@ pub(super) enum Command {
     Kill(ProcessId),
     CloseStdin(ProcessId),
     Forget(ProcessId),
-    Keep(Instant),
+    Keep(Instant, Instant),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Worker {
     /// What was asked while there was no keeper.
     held: VecDeque<Command>,
     /// Until when the keeper keeps processes without this host.
-    keep_until: Option<Instant>,
+    keep_until: Option<(Instant, Instant)>,
     /// Set once the keeper is to end: those who wait for it.
     leaving: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -275,8 +275,8 @@ impl Worker {
             Command::Kill(id) => ask(&self.log, link, &Request::Kill { id: id.0 }),
             Command::CloseStdin(id) => ask(&self.log, link, &Request::CloseStdin { id: id.0 }),
             Command::Forget(id) => ask(&self.log, link, &Request::Forget { id: id.0 }),
-            Command::Keep(until) => {
-                self.keep_until = Some(until);
+            Command::Keep(until, unless_told) => {
+                self.keep_until = Some((until, unless_told));
                 self.say_keep(link);
             }
             Command::Shutdown(done) => self.leave(Some(done)),
@@ -285,11 +285,14 @@ impl Worker {
 
     /// Tells how long the processes are kept from now, should this host go.
     fn say_keep(&self, link: &mut Link) {
-        let Some(until) = self.keep_until else { return };
-        let left = until.saturating_duration_since(Instant::now());
+        let Some((until, unless_told)) = self.keep_until else { return };
+        let now = Instant::now();
         // Beyond u64 there is no time that a keeper could count.
-        let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        ask(&self.log, link, &Request::Keep { ms });
+        let left = |until: Instant| {
+            u64::try_from(until.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)
+        };
+        let unless_told_ms = Some(left(unless_told));
+        ask(&self.log, link, &Request::Keep { ms: left(until), unless_told_ms });
     }
 
     /// Takes a process over that a host before this started; `None` for what is no such notice.

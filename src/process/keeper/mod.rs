@@ -6,6 +6,8 @@
 //!
 //! When the host's connection ends it keeps its processes for the next host for as long as the host
 //! had said (`Request::Keep`), then ends them and itself; where the host had said nothing, at once.
+//! A host that is there and says nothing by the time it had said is frozen: its processes are ended, for
+//! their tasks may run elsewhere, and it can't see to that.
 //! The next host is told of every process, also of those that ended meanwhile.
 //!
 //! It keeps copies of the pipe ends that it hands out only where the order asks for them: a copy of a
@@ -34,7 +36,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        resource::{Resource, getrlimit, rlim_t, setrlimit},
+        resource::rlim_t,
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
         stat::Mode,
@@ -54,7 +56,6 @@ use super::{
     sys,
     wire::{Failure, Notice, Order, Request, Step, VERSION},
 };
-use crate::domain::fleet::StopSignal;
 
 /// How long a keeper waits for its host's hello before it ends.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -120,6 +121,8 @@ struct Keeper {
     stage: Stage,
     /// Until when processes are kept without a host; `None` where no host asked for it.
     keep_until: Option<Instant>,
+    /// When a host that is there and has said nothing more counts as frozen.
+    frozen_at: Option<Instant>,
     /// The limits of open files, soft and hard, that processes get.
     files: (rlim_t, rlim_t),
     /// Set once a connection could not be taken.
@@ -151,7 +154,8 @@ impl Keeper {
             hosts: 0,
             stage: Stage::New(Instant::now() + HELLO_LIMIT),
             keep_until: None,
-            files: raise_file_limit()?,
+            frozen_at: None,
+            files: spawn::raise_file_limit()?,
             is_deaf: false,
         })
     }
@@ -161,6 +165,7 @@ impl Keeper {
             self.wait()?;
             let signalled = self.take_signals()?;
             self.serve();
+            self.end_of_frozen();
             self.tend()?;
             if let Some(peer) = &mut self.peer {
                 peer.flush();
@@ -198,7 +203,8 @@ impl Keeper {
         let peer = self.peer.as_ref();
         let stalled = peer.is_some_and(Peer::is_stalled).then(|| now + STALL);
         let held = peer.is_some_and(Peer::is_due).then_some(now);
-        let all = [self.stage.limit(), self.children.deadline(now), stalled, held];
+        let frozen = self.frozen_at.filter(|_| self.stage == Stage::Served);
+        let all = [self.stage.limit(), self.children.deadline(now), stalled, held, frozen];
         let due = all.into_iter().flatten().min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             // Rounded up, so that the loop does not turn before its time.
@@ -276,13 +282,13 @@ impl Keeper {
                 Request::Hello { .. } => peer.refuse("a second hello"),
                 Request::Spawn(order) => self.spawn(&mut peer, *order),
                 Request::Signal { id, signal } => {
-                    self.children.signal(id, number(signal));
+                    self.children.signal(id, spawn::number(signal));
                     self.children.signal(id, Signal::SIGCONT);
                 }
                 Request::Kill { id } => self.children.signal(id, Signal::SIGKILL),
                 Request::CloseStdin { id } => self.children.close_stdin(id),
                 Request::Forget { id } => self.children.forget(id),
-                Request::Keep { ms } => self.keep(Duration::from_millis(ms)),
+                Request::Keep { ms, unless_told_ms } => self.keep(ms, unless_told_ms),
                 Request::Shutdown => self.end(),
             }
             peer.flush();
@@ -325,9 +331,11 @@ impl Keeper {
         }
     }
 
-    /// The host says for how long processes are kept without it.
-    fn keep(&mut self, time: Duration) {
-        self.keep_until = Instant::now().checked_add(time);
+    /// The host says for how long processes are kept without it, and when it is frozen.
+    fn keep(&mut self, ms: u64, unless_told_ms: Option<u64>) {
+        let now = Instant::now();
+        self.keep_until = now.checked_add(Duration::from_millis(ms));
+        self.frozen_at = unless_told_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
         if let Stage::Orphaned(_) = self.stage {
             self.stage = Stage::Served;
         }
@@ -365,6 +373,15 @@ impl Keeper {
         Ok(())
     }
 
+    /// Kills the processes of a host that is there and does nothing. The host that wakes finds them gone.
+    fn end_of_frozen(&mut self) {
+        let now = Instant::now();
+        if self.stage == Stage::Served && self.frozen_at.take_if(|at| *at <= now).is_some() {
+            warn!(self.log, "the host is frozen"; "count" => self.children.count());
+            self.children.kill_all();
+        }
+    }
+
     /// Begins to end: everything is killed.
     fn end(&mut self) {
         if !self.is_ending() {
@@ -394,23 +411,6 @@ impl Keeper {
             && self.children.end_orphans(now)?
             && !self.peer.as_ref().is_some_and(Peer::has_waiting))
     }
-}
-
-const fn number(signal: StopSignal) -> Signal {
-    match signal {
-        StopSignal::Sigterm => Signal::SIGTERM,
-        StopSignal::Sigint => Signal::SIGINT,
-        StopSignal::Sighup => Signal::SIGHUP,
-        StopSignal::Sigquit => Signal::SIGQUIT,
-    }
-}
-
-/// Lets the keeper open as many files as it may: three pipes of each process that stays. Gives the
-/// limits as they were, which its processes get.
-fn raise_file_limit() -> io::Result<(rlim_t, rlim_t)> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    Ok((soft, hard))
 }
 
 /// Blocks the signals that the loop reads, and clears what was ignored, which children would inherit.

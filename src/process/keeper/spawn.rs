@@ -34,6 +34,7 @@ use super::super::{
     mark::{Mark, VARIABLE},
     wire::{Failure, Limits, Order, Step, Stream},
 };
+use crate::domain::fleet::StopSignal;
 
 /// A process that runs, with the ends of its pipes that are not its own.
 #[derive(Debug)]
@@ -279,4 +280,22 @@ fn hook(process: &mut Command, child: Child, tell: OwnedFd) {
 fn say(tell: BorrowedFd<'_>, step: Step) -> io::Result<()> {
     write(tell, &[step as u8])?;
     Ok(())
+}
+
+/// Lets the keeper open as many files as it may: three pipes of each process that stays. Gives the
+/// limits as they were, which its processes get.
+pub(super) fn raise_file_limit() -> io::Result<(rlim_t, rlim_t)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok((soft, hard))
+}
+
+/// The number of a signal that asks a process to stop.
+pub(super) const fn number(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Sigterm => Signal::SIGTERM,
+        StopSignal::Sigint => Signal::SIGINT,
+        StopSignal::Sighup => Signal::SIGHUP,
+        StopSignal::Sigquit => Signal::SIGQUIT,
+    }
 }

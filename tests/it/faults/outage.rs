@@ -137,11 +137,11 @@ fn a_database_that_hangs_is_as_bad_as_one_that_is_away() {
 #[test]
 fn a_late_answer_of_a_host_that_was_taken_for_lost_changes_nothing() {
     let fleets = |name: &str| FLEETS.replace("@NAME@", name);
-    let slow = Host::new(&fleets("slow")).set("host.lease", "2s").up();
+    let slow = Host::new(&fleets("slow")).set("host.lease", "4s").up();
     let ids = at_work(&slow, 1500);
     at_work_pids(&slow);
     send(slow.pid(), Signal::SIGSTOP);
-    let quick = slow.beside(&fleets("quick")).set("host.lease", "2s").up();
+    let quick = slow.beside(&fleets("quick")).set("host.lease", "4s").up();
     for id in &ids {
         eventually("it runs on the other host", || quick.task(id)["attempt"] == 2);
     }

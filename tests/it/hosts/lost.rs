@@ -46,6 +46,25 @@ fn a_killed_hosts_tasks_run_elsewhere_within_one_lease() {
     one_after_the_other(&second, &ids, &effects);
 }
 
+/// It is there, and its keeper still has it; but nobody there sees its lease end.
+#[test]
+fn a_frozen_hosts_agents_end_before_its_tasks_run_elsewhere() {
+    let first = Host::new(FLEETS).set("host.lease", "4s").up();
+    let ids = keep_busy(&first, 600_000);
+    let second = first.beside(FLEETS).set("host.lease", "4s").up();
+    send(first.pid(), Signal::SIGSTOP);
+    eventually("they run on the other host", || {
+        let seen = seen(&second);
+        ids.iter().all(|id| of_attempt(&seen, id, 2).iter().any(is_begin))
+    });
+    let effects = [seen(&first), seen(&second)].concat();
+    send(first.pid(), Signal::SIGCONT);
+    one_after_the_other(&second, &ids, &effects);
+    eventually("the host is back", || first.is_ready());
+    let more = first.submit(&json!({"input": {"ms": 1}}));
+    assert_eq!(first.wait(&more)["state"], "completed", "its agents are back, too");
+}
+
 #[test]
 fn a_host_that_starts_again_takes_its_own_back_at_once() {
     let mut first = Host::new(FLEETS).set("host.lease", "600s").up();

@@ -8,3 +8,4 @@
 
 mod explore;
 mod hosts;
+mod leader;

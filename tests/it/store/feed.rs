@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use hostler::{
     domain::{Attempt, feed::FeedCursor, record::FeedEvent},
-    store::{ends, feed, log},
+    store::{ends, feed, log, migrate},
 };
 
 use super::*;
+use crate::support::{cluster::on_a_runtime, database::store, server::Server};
 
 /// Reads on from `cursor` until nothing more comes, in pages of `limit`.
 async fn rest(world: &World, cursor: &mut FeedCursor, limit: u32) -> Vec<FeedEvent> {
@@ -116,6 +117,43 @@ async fn what_is_committed_late_is_told_late_and_holds_nobody_up() {
     let told: Vec<_> = rest(&world, &mut cursor, 2).await.iter().map(|event| event.task).collect();
     assert_eq!(told, [late.id]);
     assert_eq!(rest(&world, &mut cursor, 2).await, []);
+}
+
+/// Numbers of transactions that did nothing are on no disk, and a reader's snapshot may be past them.
+#[test]
+fn a_number_that_is_given_again_after_a_crash_is_told() {
+    let mut server = Server::start(None);
+    let read = async |db: &Client, cursor: &FeedCursor| feed::read(db, cursor, 100).await.unwrap();
+    let (cursor, queue) = on_a_runtime(async {
+        let store = store(server.database());
+        migrate::run(&store).await.unwrap();
+        let mut db = store.client().await.unwrap();
+        let queue = ensure(&db, "default").await;
+        tasks::submit(&db, &[task(&queue)]).await.unwrap();
+        for _ in 0..5 {
+            let vain = db.transaction().await.unwrap();
+            vain.query_one("SELECT pg_current_xact_id()::text", &[]).await.unwrap();
+            vain.rollback().await.unwrap();
+        }
+        let latest = feed::latest(&db).await.unwrap();
+        let page = read(&db, &FeedCursor::beginning()).await;
+        assert_eq!((page.events.len(), page.next.seen()), (1, latest.seen()));
+        (page.next, queue)
+    });
+    server.stop_at_once();
+    server.start_again();
+    on_a_runtime(async {
+        let store = store(server.database());
+        let db = store.client().await.unwrap();
+        let mut made = Vec::new();
+        for _ in 0..3 {
+            made.extend(tasks::submit(&db, &[task(&queue)]).await.unwrap());
+        }
+        let page = read(&db, &cursor).await;
+        let told: Vec<_> = page.events.iter().map(|event| event.task).collect();
+        assert_eq!(told, made.iter().map(|made| made.id).collect::<Vec<_>>());
+        assert_eq!(read(&db, &page.next).await.events, [], "nothing twice");
+    });
 }
 
 /// Writers of all kinds at once, and a reader that begins anew with its cursor as text all the time.

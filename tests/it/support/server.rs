@@ -107,8 +107,14 @@ impl Server {
     pub(crate) fn stop_at_once(&mut self) {
         let Some(mut postmaster) = self.postmaster.take() else { return };
         send(postmaster.id().cast_signed(), Signal::SIGQUIT);
-        let over = within(PATIENCE, || postmaster.try_wait().is_ok_and(|exit| exit.is_some()));
-        assert!(over, "it does not end:\n{}", self.log());
+        let over = |postmaster: &mut Child| {
+            within(PATIENCE / 4, || postmaster.try_wait().is_ok_and(|exit| exit.is_some()))
+        };
+        if !over(&mut postmaster) {
+            // It may have been starting, and not have heard it.
+            postmaster.kill().unwrap_or_default();
+            assert!(over(&mut postmaster), "it does not end:\n{}", self.log());
+        }
     }
 
     /// Whether it has ended by itself. Then it can be launched again.
