@@ -7,12 +7,14 @@
 //! tracked ones of the same. A fleet whose last claim came back short is not asked again until
 //! somebody says that there is work.
 
+mod orders;
 mod slots;
 mod supply;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{AgentName, Attempt, FleetName, QueueName, TaskId, task::Assignment};
+pub use orders::{Claim, Handout, RangeClaim};
 use slots::Slots;
 use supply::Supply;
 
@@ -61,39 +63,6 @@ struct Held {
     fleet: FleetName,
     agent: AgentName,
     attempt: Attempt,
-}
-
-/// A claim of tracked tasks to send: up to one for each of `agents`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// The fleet it is for.
-    pub fleet: FleetName,
-    /// The queues to take from.
-    pub queues: Vec<QueueName>,
-    /// Whom the tasks are for.
-    pub agents: Vec<AgentName>,
-    /// Only tasks of this priority and higher.
-    pub floor: i16,
-}
-
-/// A claim of plain tasks to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeClaim {
-    /// The fleet it is for.
-    pub fleet: FleetName,
-    /// The queues to take from.
-    pub queues: Vec<QueueName>,
-    /// How many.
-    pub most: usize,
-}
-
-/// What becomes of a claimed task.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Handout {
-    /// Its agent is there.
-    Give(Assignment),
-    /// Its agent left meanwhile: put it back.
-    PutBack(Assignment),
 }
 
 impl Dispatch {
@@ -441,14 +410,6 @@ impl Serving {
 impl Held {
     fn of(fleet: &FleetName, assignment: &Assignment) -> Self {
         Self { fleet: fleet.clone(), agent: assignment.agent.clone(), attempt: assignment.attempt }
-    }
-}
-
-impl Handout {
-    const fn agent(&self) -> &AgentName {
-        match self {
-            Self::Give(assignment) | Self::PutBack(assignment) => &assignment.agent,
-        }
     }
 }
 
