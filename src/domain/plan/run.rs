@@ -1,0 +1,401 @@
+//! A plan that is carried out: its run, what is told of it, and what follows from how its tasks stand.
+//!
+//! Each task of the plan is a task of the queue, in one group and with one key of the run: so it is
+//! limited to its agents, held back and called off by what queues can do anyway. What people do are
+//! tasks of a queue that no agent serves, which are [ended by hand](Deed).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{super::task::NewTask, Millis, PhaseName, PlanTaskId};
+use crate::domain::{
+    PlanRunId, QueueName, TaskId,
+    admission::{KeyPattern, Label},
+    task::TaskState,
+};
+
+/// How many milliseconds an hour has.
+pub const HOUR: Millis = 3_600_000;
+
+/// The queue of what waits for a person. No agent serves it.
+pub const PEOPLE: &str = "plan.people";
+
+/// What the queue is for, as it is shown.
+pub const PEOPLE_DESCRIPTION: &str = "What plans wait for a person to do or to allow";
+
+/// Who ends a task by hand, where an agent would be named.
+pub const PERSON: &str = "person";
+
+/// The queue of what waits for a person.
+pub fn people() -> Option<QueueName> {
+    PEOPLE.parse().ok()
+}
+
+impl PlanRunId {
+    /// What all tasks of agents of the run count for: so the run is limited, and held back.
+    pub fn key(&self) -> Option<Label> {
+        format!("plan:{self}").parse().ok()
+    }
+
+    /// The key, as a limit and a pause name it.
+    pub fn pattern(&self) -> Option<KeyPattern> {
+        format!("plan:{self}").parse().ok()
+    }
+
+    /// What the tasks of people of the run count for. They need something, so no agent that is not
+    /// ours takes them for plain ones.
+    pub fn people_key(&self) -> Option<Label> {
+        format!("people:{self}").parse().ok()
+    }
+}
+
+/// A length of the plan, by the clock.
+pub const fn by_clock(time: Millis, hour_ms: u64) -> Millis {
+    (time as u128 * hour_ms as u128 / HOUR as u128) as Millis
+}
+
+/// A length by the clock, in the time of the plan.
+pub const fn by_plan(time: Millis, hour_ms: u64) -> Millis {
+    (time as u128 * HOUR as u128 / hour_ms as u128) as Millis
+}
+
+/// A run as it is begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// Its id.
+    pub id: PlanRunId,
+    /// What people call it.
+    pub title: String,
+    /// The plan as it is carried out, as a plan file.
+    pub plan: String,
+    /// How many agents work at once, at the most.
+    pub agents: u32,
+    /// How many milliseconds of the clock an hour of the plan takes.
+    pub hour_ms: u64,
+    /// Whether mock agents do it.
+    pub rehearsal: bool,
+    /// Whether phases are barriers.
+    pub phased: bool,
+    /// What was planned of it.
+    pub figures: RunFigures,
+    /// A second submit with the same key is the same run.
+    pub idempotency_key: Option<String>,
+    /// Its tasks.
+    pub tasks: Vec<NewRunTask>,
+}
+
+/// What was planned of a run, in the time of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFigures {
+    /// One task after the other.
+    pub sequential_ms: Millis,
+    /// The schedule.
+    pub makespan_ms: Millis,
+    /// What no schedule can beat.
+    pub lower_bound_ms: Millis,
+    /// What found the schedule.
+    pub found_by: String,
+}
+
+impl RunFigures {
+    /// Whether no schedule is shorter.
+    pub const fn is_proven(&self) -> bool {
+        self.makespan_ms == self.lower_bound_ms
+    }
+}
+
+/// A task of a run as it is begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRunTask {
+    /// Where it stands in the plan.
+    pub place: usize,
+    /// Its name in the plan.
+    pub name: PlanTaskId,
+    /// What people call it.
+    pub title: String,
+    /// Its phase.
+    pub phase: Option<PhaseName>,
+    /// Whether a person does it.
+    pub human: bool,
+    /// The places of those that it waits for.
+    pub depends_on: Vec<usize>,
+    /// How long it takes, when it starts and when it is done, by the schedule.
+    pub planned: Planned,
+    /// Who was to do it.
+    pub worker: String,
+    /// Whether it is on the longest chain.
+    pub critical: bool,
+    /// The task of the queue.
+    pub task: NewTask,
+    /// The task that ends when a person allows it.
+    pub gate: Option<NewTask>,
+}
+
+/// What a schedule says of a task, in the time of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// How long it takes.
+    #[serde(rename = "planned_ms")]
+    pub length: Millis,
+    /// When it starts.
+    #[serde(rename = "planned_start_ms")]
+    pub start: Millis,
+    /// When it is done.
+    #[serde(rename = "planned_finish_ms")]
+    pub finish: Millis,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It goes on.
+    Running,
+    /// It is held back; what runs goes on.
+    Paused,
+    /// All of it is done.
+    Completed,
+    /// All has ended, and some failed or was called off with what failed.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+impl RunState {
+    /// How a run with tasks in these states stands.
+    pub fn of(counts: &BTreeMap<TaskState, u64>, paused: bool, cancelled: bool) -> Self {
+        let has = |wanted: fn(TaskState) -> bool| {
+            counts.iter().any(|(state, tasks)| *tasks > 0 && wanted(*state))
+        };
+        if has(|state| !state.is_final()) {
+            if paused { Self::Paused } else { Self::Running }
+        } else if !has(|state| state != TaskState::Completed) {
+            Self::Completed
+        } else if cancelled {
+            Self::Cancelled
+        } else {
+            Self::Failed
+        }
+    }
+
+    /// Whether nothing more happens by itself.
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One run, as it is now. Planned times are those of the plan; `hour_ms` makes them those of the clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its id, and the name of its group.
+    pub id: PlanRunId,
+    /// What people call it.
+    pub title: String,
+    /// How it stands.
+    pub state: RunState,
+    /// How many agents work at once, at the most.
+    pub agents: u32,
+    /// How many milliseconds of the clock an hour of the plan takes.
+    pub hour_ms: u64,
+    /// Whether mock agents do it.
+    pub rehearsal: bool,
+    /// Whether phases are barriers.
+    pub phased: bool,
+    /// What was planned.
+    #[serde(flatten)]
+    pub figures: RunFigures,
+    /// Whether no schedule is shorter than the one that was planned.
+    pub proven_optimal: bool,
+    /// How many tasks it has.
+    pub total: u64,
+    /// How many are in each state.
+    pub counts: BTreeMap<TaskState, u64>,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// When the leader last looked at it.
+    pub looked_at: Option<Timestamp>,
+    /// When it is expected to end, as of then.
+    pub expected_end_at: Option<Timestamp>,
+    /// How often what is to come got another order.
+    pub replanned: u64,
+    /// Since when it is held back.
+    pub paused_at: Option<Timestamp>,
+    /// Why.
+    pub paused_reason: Option<String>,
+    /// When it was called off.
+    pub cancelled_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl RunRecord {
+    /// How many of its tasks are in `state`.
+    pub fn count(&self, state: TaskState) -> u64 {
+        self.counts.get(&state).copied().unwrap_or(0)
+    }
+
+    /// How many of its tasks have ended.
+    pub fn ended(&self) -> u64 {
+        self.counts.iter().filter(|(state, _)| state.is_final()).map(|(_, tasks)| tasks).sum()
+    }
+}
+
+/// One task of a run, as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunTaskRecord {
+    /// Its name in the plan.
+    pub id: PlanTaskId,
+    /// Where it stands in the plan.
+    pub place: usize,
+    /// What people call it.
+    pub title: String,
+    /// Its phase.
+    pub phase: Option<PhaseName>,
+    /// Whether a person does it.
+    pub human: bool,
+    /// Where it is.
+    pub state: TaskState,
+    /// The task of the queue.
+    pub task: TaskId,
+    /// The task that ends when a person allows it.
+    pub approval: Option<TaskId>,
+    /// Where that is.
+    pub approval_state: Option<TaskState>,
+    /// The places of those that it waits for.
+    pub depends_on: Vec<usize>,
+    /// What was planned.
+    #[serde(flatten)]
+    pub planned: Planned,
+    /// Who was to do it.
+    pub worker: String,
+    /// Whether it is on the longest chain of the plan.
+    pub critical: bool,
+    /// Higher goes first.
+    pub priority: i16,
+    /// Since when somebody does not want it done.
+    pub skipped_at: Option<Timestamp>,
+    /// When all that it waits for had ended.
+    pub ready_at: Option<Timestamp>,
+    /// When its first attempt began.
+    pub began_at: Option<Timestamp>,
+    /// Since when its newest attempt runs.
+    pub running_since: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Who did it.
+    pub agent: Option<String>,
+    /// How long the attempt took that completed it.
+    pub took_ms: Option<u64>,
+    /// Why its newest attempt failed.
+    pub message: Option<String>,
+}
+
+impl RunTaskRecord {
+    /// Whether it waits for a person: to be done, or to be allowed.
+    pub fn waits_for_a_person(&self) -> bool {
+        (self.human && self.state == TaskState::Pending)
+            || self.approval_state == Some(TaskState::Pending)
+    }
+}
+
+/// What a person does to one task of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// They did it, with this result.
+    Done(Value),
+    /// They could not do it, for this reason.
+    Fail(String),
+    /// They allow it.
+    Approve,
+    /// They do not want it done: what waits for it goes on.
+    Skip,
+}
+
+/// What is wrong with a deed, as the task stands; nothing if it can be done.
+pub fn refusal(deed: &Deed, task: &RunTaskRecord) -> Option<&'static str> {
+    let is_waiting =
+        matches!(task.state, TaskState::Blocked | TaskState::Scheduled | TaskState::Pending);
+    match deed {
+        Deed::Done(_) | Deed::Fail(_) if !task.human => {
+            Some("an agent does it; `skip` leaves it out, `cancel` calls the run off")
+        }
+        Deed::Done(_) | Deed::Fail(_) => match task.state {
+            TaskState::Pending => None,
+            state if state.is_final() => Some("it has ended already"),
+            _ => Some("what it waits for has not ended yet"),
+        },
+        Deed::Approve => match task.approval_state {
+            None => Some("it needs no approval"),
+            Some(TaskState::Pending) => None,
+            Some(state) if state.is_final() => Some("that was decided already"),
+            Some(_) => Some("what it waits for has not ended yet"),
+        },
+        Deed::Skip if task.skipped_at.is_some() => Some("it is left out already"),
+        Deed::Skip if is_waiting || matches!(task.state, TaskState::Failed) => None,
+        Deed::Skip => Some("only a task that waits or has failed can be left out"),
+    }
+}
+
+/// The tasks of the queue that are tried again with `from`: itself, and what was called off behind it.
+/// Without `from`: all that failed, and what was called off. In the order of their ids.
+pub fn to_retry(tasks: &[RunTaskRecord], from: Option<usize>) -> Vec<TaskId> {
+    let is_over = |state: TaskState| matches!(state, TaskState::Failed | TaskState::Cancelled);
+    let behind: Option<BTreeSet<usize>> = from.map(|from| behind(tasks, from));
+    let meant = |task: &&RunTaskRecord| {
+        is_over(task.state) && behind.as_ref().is_none_or(|behind| behind.contains(&task.place))
+    };
+    let with_gate = |task: &RunTaskRecord| {
+        let gate = task.approval.filter(|_| task.approval_state.is_some_and(is_over));
+        [Some(task.task), gate]
+    };
+    let mut chosen: Vec<TaskId> =
+        tasks.iter().filter(meant).flat_map(with_gate).flatten().collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// The places of a task and of all that wait for it, over any number of steps.
+fn behind(tasks: &[RunTaskRecord], from: usize) -> BTreeSet<usize> {
+    let mut after: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for task in tasks {
+        for on in &task.depends_on {
+            after.entry(*on).or_default().push(task.place);
+        }
+    }
+    let mut found = BTreeSet::from([from]);
+    let mut next = vec![from];
+    while let Some(place) = next.pop() {
+        for later in after.get(&place).into_iter().flatten() {
+            if found.insert(*later) {
+                next.push(*later);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;
