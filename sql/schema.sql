@@ -333,6 +333,9 @@ CREATE TABLE hostler.plan_tasks (
     finish_ms bigint NOT NULL,
     worker text NOT NULL,
     critical boolean NOT NULL,
+    queue text NOT NULL,
+    condition text,
+    decided boolean,
     skipped_at timestamp with time zone,
     state task_state,
     ready_at timestamp with time zone,
@@ -340,6 +343,7 @@ CREATE TABLE hostler.plan_tasks (
     ended_at timestamp with time zone,
     agent text,
     took_ms bigint,
+    CONSTRAINT plan_task_decides_by_something CHECK (((condition IS NOT NULL) OR (decided IS NULL))),
     CONSTRAINT plan_task_ends_for_good CHECK ((state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state]))),
     CONSTRAINT plan_task_times_make_sense CHECK (((LEAST(planned_ms, start_ms) >= 0) AND (finish_ms >= start_ms) AND (took_ms >= 0))),
     CONSTRAINT plan_tasks_pkey PRIMARY KEY (run_id, place)

@@ -37,7 +37,8 @@ CREATE UNIQUE INDEX plan_runs_idempotency_key ON hostler.plan_runs (idempotency_
     WHERE idempotency_key IS NOT NULL;
 
 -- `place` is where the task stands in the plan, `depends_on` are places. `gate_id` is the task that
--- ends when a person allows this one. What is below `skipped_at` is written once the task has ended.
+-- ends when a person allows this one. `queue` is where its agents are: one with a condition gets there
+-- once it is `decided` that it is to be done. What is below `skipped_at` is written once the task has ended.
 CREATE TABLE hostler.plan_tasks (
     run_id      uuid             NOT NULL,
     place       integer          NOT NULL,
@@ -53,6 +54,9 @@ CREATE TABLE hostler.plan_tasks (
     finish_ms   bigint           NOT NULL,
     worker      text             NOT NULL,
     critical    boolean          NOT NULL,
+    queue       text             NOT NULL,
+    condition   text,
+    decided     boolean,
     skipped_at  timestamptz,
     state       hostler.task_state,
     ready_at    timestamptz,
@@ -61,6 +65,7 @@ CREATE TABLE hostler.plan_tasks (
     agent       text,
     took_ms     bigint,
     PRIMARY KEY (run_id, place),
+    CONSTRAINT plan_task_decides_by_something CHECK (condition IS NOT NULL OR decided IS NULL),
     CONSTRAINT plan_task_ends_for_good CHECK (state IN ('completed', 'failed', 'cancelled')),
     CONSTRAINT plan_task_times_make_sense CHECK (
         least(planned_ms, start_ms) >= 0 AND finish_ms >= start_ms AND took_ms >= 0

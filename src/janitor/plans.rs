@@ -17,6 +17,7 @@ use super::{Done, Duty, Leading, OnEnd};
 use crate::{
     domain::{
         PlanRunId, QueueName, TaskId,
+        graph::holds,
         plan::{
             Plan,
             run::{RunTaskRecord, by_clock, by_plan},
@@ -86,23 +87,69 @@ impl Conductor {
     ) -> Result<(Vec<QueueName>, Option<Duration>), StoreError> {
         let read = async |db: &_| Ok((plans::now(db).await?, plans::tasks(db, run.id).await?));
         let (now, found) = leading.store().within(LIMIT, read).await?;
-        let (due, next) = due(run, &found, now);
-        let woken = if due.is_empty() { Vec::new() } else { self.end(leading, &due).await? };
+        let due = DueNow::of(run, &found, now);
+        let mut woken = Vec::new();
+        for (tasks, output) in [
+            (&due.skipped, json!({ "skipped": true })),
+            (&due.played, json!({ "rehearsed": true })),
+        ] {
+            if !tasks.is_empty() {
+                woken.extend(self.end(leading, tasks, ByHand::Completed(output)).await?);
+            }
+        }
+        if found.iter().any(RunTaskRecord::is_undecided) {
+            woken.extend(self.decide(leading, run).await?);
+        }
         if run.changed {
             self.write_down(leading, run, found, now).await?;
         }
-        Ok((woken, next))
+        Ok((woken, due.next))
+    }
+
+    /// Decides about the tasks that wait for nothing but their conditions. Of a rehearsal, whose
+    /// results are no real ones, a condition that can't be decided holds.
+    async fn decide(&self, leading: &Leading, run: &OpenRun) -> Result<Vec<QueueName>, StoreError> {
+        let read = async |db: &_| plans::undecided(db, run.id).await;
+        let mut woken = Vec::new();
+        for one in leading.store().within(LIMIT, read).await? {
+            let verdict = match holds(&one.condition, &one.results) {
+                Err(_) if run.rehearsal => Ok(true),
+                verdict => verdict,
+            };
+            let to_do = verdict == Ok(true);
+            let work = async |db: &deadpool_postgres::Transaction<'_>| {
+                plans::decide(db, run.id, one.task, to_do).await
+            };
+            woken.extend(leading.store().transact_within(LIMIT, work).await?);
+            let how = match verdict {
+                Ok(true) => continue,
+                Ok(false) => {
+                    ByHand::Completed(json!({ "skipped": true, "condition": one.condition }))
+                }
+                Err(why) => ByHand::Failed(format!("the condition can't be decided: {why}")),
+            };
+            woken.extend(self.end(leading, &[one.task], how).await?);
+        }
+        Ok(woken)
     }
 
     /// Ends tasks that nobody is to do.
-    async fn end(&self, leading: &Leading, due: &[TaskId]) -> Result<Vec<QueueName>, StoreError> {
-        let how = ByHand::Completed(json!({ "by": "the plan" }));
+    async fn end(
+        &self,
+        leading: &Leading,
+        due: &[TaskId],
+        how: ByHand,
+    ) -> Result<Vec<QueueName>, StoreError> {
         let work =
             async |db: &deadpool_postgres::Transaction<'_>| plans::end_by_hand(db, due, &how).await;
         let ended = leading.store().transact_within(LIMIT, work).await?;
         let woken =
             leading.store().within(LIMIT, async |db| tasks::woken_queues(db, &ended).await).await?;
-        (self.ended)(ended.into_iter().map(|task| (task, TaskState::Completed)).collect());
+        let state = match how {
+            ByHand::Completed(_) => TaskState::Completed,
+            ByHand::Failed(_) => TaskState::Failed,
+        };
+        (self.ended)(ended.into_iter().map(|task| (task, state)).collect());
         Ok(woken)
     }
 
@@ -165,34 +212,46 @@ impl Conductor {
     }
 }
 
-/// The tasks that are to end by hand now: what was left out, what nobody waits for any more, and in
-/// rehearsals what people would have done by now. And when the next of these is done.
-fn due(run: &OpenRun, tasks: &[RunTaskRecord], now: Timestamp) -> (Vec<TaskId>, Option<Duration>) {
-    let (mut due, mut next) = (Vec::new(), None::<Duration>);
-    for task in tasks {
-        let gate = task.approval.filter(|_| task.approval_state == Some(TaskState::Pending));
-        if let Some(gate) = gate
-            && (run.rehearsal || task.skipped_at.is_some() || task.state.is_final())
-        {
-            due.push(gate);
-        }
-        if task.state != TaskState::Pending {
-            continue;
-        }
-        if task.skipped_at.is_some() {
-            due.push(task.task);
-        } else if task.human && run.rehearsal {
-            let takes = Duration::from_millis(by_clock(task.planned.length, run.hour_ms));
-            let waited = now.duration_since(task.ready_at.unwrap_or(now));
-            let waited = Duration::try_from(waited).unwrap_or_default();
-            match takes.checked_sub(waited).filter(|left| !left.is_zero()) {
-                None => due.push(task.task),
-                Some(left) => next = Some(next.map_or(left, |next| next.min(left))),
+/// The tasks that are to end by hand now.
+#[derive(Default)]
+struct DueNow {
+    /// What was left out, and what nobody waits for any more.
+    skipped: Vec<TaskId>,
+    /// What people would have done by now, in a rehearsal.
+    played: Vec<TaskId>,
+    /// When the next of these is done.
+    next: Option<Duration>,
+}
+
+impl DueNow {
+    fn of(run: &OpenRun, tasks: &[RunTaskRecord], now: Timestamp) -> Self {
+        let mut due = Self::default();
+        for task in tasks {
+            let gate = task.approval.filter(|_| task.approval_state == Some(TaskState::Pending));
+            match gate {
+                Some(gate) if task.skipped_at.is_some() || task.state.is_final() => {
+                    due.skipped.push(gate);
+                }
+                Some(gate) if run.rehearsal => due.played.push(gate),
+                _ => {}
+            }
+            if task.state != TaskState::Pending {
+                continue;
+            }
+            if task.skipped_at.is_some() {
+                due.skipped.push(task.task);
+            } else if task.human && run.rehearsal && !task.is_undecided() {
+                let takes = Duration::from_millis(by_clock(task.planned.length, run.hour_ms));
+                let waited = now.duration_since(task.ready_at.unwrap_or(now));
+                let waited = Duration::try_from(waited).unwrap_or_default();
+                match takes.checked_sub(waited).filter(|left| !left.is_zero()) {
+                    None => due.played.push(task.task),
+                    Some(left) => due.next = Some(due.next.map_or(left, |next| next.min(left))),
+                }
             }
         }
+        due
     }
-    due.sort_unstable();
-    (due, next)
 }
 
 /// How what is left goes on: how many milliseconds of the clock it takes, and the priorities that

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{Json, ToSql};
 
 use super::{
     StoreError,
@@ -17,6 +17,7 @@ use super::{
 use crate::domain::{
     PlanRunId, PlanTaskId, QueueName, TaskId,
     admission::{LimitChange, Limited},
+    graph::Results,
     plan::run::{NewRun, PERSON, Planned, RunFigures, RunRecord, RunState, RunTaskRecord},
     plan::{Learned, NEWEST},
     record::Submitted,
@@ -39,6 +40,8 @@ const SKIP: Sql = sql!("plan_tasks/skip");
 const END_BY_HAND: Sql = sql!("plan_tasks/end_by_hand");
 const PRIORITISE: Sql = sql!("plan_tasks/prioritise");
 const LEARNED: Sql = sql!("plan_tasks/learned");
+const UNDECIDED: Sql = sql!("plan_tasks/undecided");
+const DECIDE: Sql = sql!("plan_tasks/decide");
 const FORGET_KEY: Sql = sql!("limits/drop_key");
 
 /// What came of submitting a run.
@@ -128,7 +131,9 @@ async fn insert(
     let finishes: Vec<_> = all().map(|task| int8(task.planned.finish)).collect();
     let workers: Vec<_> = all().map(|task| &*task.worker).collect();
     let critical: Vec<_> = all().map(|task| task.critical).collect();
-    let given: [&(dyn ToSql + Sync); 14] = [
+    let queues: Vec<_> = all().map(|task| &task.queue).collect();
+    let conditions: Vec<_> = all().map(|task| task.condition.as_deref()).collect();
+    let given: [&(dyn ToSql + Sync); 16] = [
         &run.id,
         &places,
         &names,
@@ -143,6 +148,8 @@ async fn insert(
         &finishes,
         &workers,
         &critical,
+        &queues,
+        &conditions,
     ];
     INSERT.query(db, &given).await?;
     Ok(())
@@ -230,6 +237,8 @@ pub async fn tasks(
                 worker: fields.get("worker")?,
                 critical: fields.get("critical")?,
                 priority: fields.get("priority")?,
+                condition: fields.get("condition")?,
+                decided: fields.get("decided")?,
                 skipped_at: fields.get("skipped_at")?,
                 ready_at: fields.get("ready_at")?,
                 began_at: fields.get("began_at")?,
@@ -387,6 +396,48 @@ pub async fn skip(
 ) -> Result<Option<TaskState>, StoreError> {
     let row = SKIP.query_opt(db, &[&run, &task, &queue]).await?;
     row.map(|row| SKIP.fields(&row).get("state")).transpose()
+}
+
+/// A task that waits for nothing but its condition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undecided {
+    /// The task.
+    pub task: TaskId,
+    /// When it is done at all.
+    pub condition: String,
+    /// What that may use.
+    pub results: Results,
+}
+
+/// The tasks of a run that wait for nothing but their conditions.
+pub async fn undecided(
+    db: &impl GenericClient,
+    run: PlanRunId,
+) -> Result<Vec<Undecided>, StoreError> {
+    let rows = UNDECIDED.query(db, &[&run]).await?;
+    rows.iter()
+        .map(|row| {
+            let fields = UNDECIDED.fields(row);
+            let Json(results) = fields.get("results")?;
+            Ok(Undecided {
+                task: fields.get("task_id")?,
+                condition: fields.get("condition")?,
+                results,
+            })
+        })
+        .collect()
+}
+
+/// Notes whether a task is to be done by its condition, and gives it to its agents if it is. Returns
+/// their queue.
+pub async fn decide(
+    db: &impl GenericClient,
+    run: PlanRunId,
+    task: TaskId,
+    holds: bool,
+) -> Result<Option<QueueName>, StoreError> {
+    let row = DECIDE.query_opt(db, &[&run, &task, &holds]).await?;
+    row.map(|row| DECIDE.fields(&row).get("queue")).transpose()
 }
 
 /// How a task is ended by hand.

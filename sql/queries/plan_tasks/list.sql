@@ -5,7 +5,7 @@
 -- Index: plan_tasks_pkey, tasks_pkey, attempts_pkey, task_events_pkey.
 SELECT one.place, one.name, one.title, one.phase, one.human, one.depends_on, one.task_id,
     one.gate_id, one.planned_ms, one.start_ms, one.finish_ms, one.worker, one.critical,
-    one.skipped_at,
+    one.skipped_at, one.condition, one.decided,
     coalesce(one.state, tasks.state, 'cancelled') AS state, coalesce(tasks.priority, 0::smallint) AS priority,
     (SELECT gate.state FROM hostler.tasks AS gate WHERE gate.id = one.gate_id) AS gate,
     coalesce(one.ready_at, (

@@ -131,6 +131,10 @@ pub struct NewRunTask {
     pub worker: String,
     /// Whether it is on the longest chain.
     pub critical: bool,
+    /// The queue of its agents: that of the task, unless this waits for a condition there.
+    pub queue: QueueName,
+    /// When it is done at all.
+    pub condition: Option<String>,
     /// The task of the queue.
     pub task: NewTask,
     /// The task that ends when a person allows it.
@@ -295,6 +299,10 @@ pub struct RunTaskRecord {
     pub critical: bool,
     /// Higher goes first.
     pub priority: i16,
+    /// When it is done at all: an expression over the results of what it depends on.
+    pub condition: Option<String>,
+    /// Whether it is, once that is known.
+    pub decided: Option<bool>,
     /// Since when somebody does not want it done.
     pub skipped_at: Option<Timestamp>,
     /// When all that it waits for had ended.
@@ -314,9 +322,17 @@ pub struct RunTaskRecord {
 }
 
 impl RunTaskRecord {
+    /// Whether it waits for nothing but its condition.
+    pub fn is_undecided(&self) -> bool {
+        self.condition.is_some()
+            && self.decided.is_none()
+            && self.skipped_at.is_none()
+            && self.state == TaskState::Pending
+    }
+
     /// Whether it waits for a person: to be done, or to be allowed.
     pub fn waits_for_a_person(&self) -> bool {
-        (self.human && self.state == TaskState::Pending)
+        (self.human && self.state == TaskState::Pending && !self.is_undecided())
             || self.approval_state == Some(TaskState::Pending)
     }
 }
@@ -341,6 +357,9 @@ pub fn refusal(deed: &Deed, task: &RunTaskRecord) -> Option<&'static str> {
     match deed {
         Deed::Done(_) | Deed::Fail(_) if !task.human => {
             Some("an agent does it; `skip` leaves it out, `cancel` calls the run off")
+        }
+        Deed::Done(_) | Deed::Fail(_) if task.is_undecided() => {
+            Some("its condition is decided in a moment")
         }
         Deed::Done(_) | Deed::Fail(_) => match task.state {
             TaskState::Pending => None,

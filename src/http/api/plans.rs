@@ -86,6 +86,8 @@ pub struct TaskPreview {
     pub human: bool,
     /// Whether a person must allow it.
     pub approval: bool,
+    /// When it is done at all.
+    pub condition: Option<String>,
     /// What was planned.
     #[serde(flatten)]
     pub planned: Planned,
@@ -105,10 +107,11 @@ impl RunPreview {
     pub fn of(run: &NewRun) -> Self {
         let task = |task: &NewRunTask| TaskPreview {
             id: task.name.clone(),
-            queue: task.task.queue.clone(),
+            queue: task.queue.clone(),
             priority: task.task.priority,
             human: task.human,
             approval: task.gate.is_some(),
+            condition: task.condition.clone(),
             planned: task.planned,
             worker: task.worker.clone(),
             critical: task.critical,

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         PlanRunId, PlanTaskId, QueueName, TaskId,
         admission::{Access, Label, MAX_NEEDS, Needs as Held, PathUse},
-        graph::{Dependency, Node},
+        graph::{Dependency, Node, condition_uses},
         plan::{
             FileUse, Graph, Needs, Owner, Plan, PlanTask, Pool, Worker,
             run::{HOUR, NewRun, NewRunTask, Planned, RunFigures, by_clock, people},
@@ -196,9 +196,6 @@ impl Compiler<'_> {
         let task = &self.analysis.plan.tasks[place];
         let slot = self.analysis.slot_of[place].map(|at| self.analysis.schedule.slots[at]);
         let slot = slot.ok_or("is in no schedule")?;
-        if task.condition.is_some() {
-            return Err("has a `condition`, and runs can not decide by one".to_owned());
-        }
         let human = task.owner == Owner::Human;
         let queue =
             if human { people().ok_or("has no queue")? } else { self.queue(task, slot.worker)? };
@@ -208,6 +205,9 @@ impl Compiler<'_> {
             used: false,
         };
         let mut depends_on: Vec<Dependency> = self.graph.before[place].iter().map(on).collect();
+        if let Some(condition) = &task.condition {
+            uses(condition, &mut depends_on)?;
+        }
         let needs = self.needs(task)?;
         let gate = gate.map(|id| self.gate(id, task, &depends_on, priority)).transpose()?;
         depends_on.extend(gate.as_ref().map(|gate| Dependency {
@@ -223,7 +223,11 @@ impl Compiler<'_> {
             priority,
             run_at: None,
             max_attempts: (self.crew.max_attempts)(&queue),
-            queue,
+            // Until it is decided whether it is to be done, no agent may have it.
+            queue: match task.condition {
+                Some(_) => people().ok_or("has no queue")?,
+                None => queue.clone(),
+            },
             timeout: None,
             idempotency_key: None,
             terms: Terms {
@@ -243,6 +247,8 @@ impl Compiler<'_> {
             planned: Planned { length, start: slot.start, finish: slot.finish },
             worker: worker(slot.worker),
             critical: self.critical.contains(&place),
+            queue,
+            condition: task.condition.clone(),
             task: new,
             gate,
         })
@@ -386,6 +392,14 @@ impl Compiler<'_> {
             )),
         }
     }
+}
+
+/// Notes which dependencies a condition uses.
+fn uses(condition: &str, depends_on: &mut [Dependency]) -> Result<(), String> {
+    let names: Vec<&str> = depends_on.iter().map(|on| on.name.as_str()).collect();
+    let used = condition_uses(condition, &names).map_err(|why| format!("condition: {why}"))?;
+    depends_on.iter_mut().zip(used).for_each(|(on, used)| on.used = used);
+    Ok(())
 }
 
 /// The place in the graph of a task that others may wait for.

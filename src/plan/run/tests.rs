@@ -188,6 +188,23 @@ fn an_approval_is_a_task_of_its_own() {
 }
 
 #[test]
+fn a_task_with_a_condition_waits_where_no_agent_is() {
+    let with = |condition: &str| {
+        plan(&format!(
+            "version: 1\ntasks:\n  - {{id: a, duration: 1h}}\n  - {{id: z, duration: 1h}}\n  \
+             - {{id: b, duration: 1h, depends_on: [a, z], condition: \"{condition}\"}}\n"
+        ))
+    };
+    let run = compiled(&with("deps.a.output.ok"), &asked(), &[]).unwrap();
+    let task = &run.tasks[2];
+    assert_eq!((task.task.queue.as_str(), task.queue.as_str()), ("plan.people", "default"));
+    let used: Vec<bool> = task.task.terms.graph.depends_on.iter().map(|on| on.used).collect();
+    assert_eq!(used, [true, false]);
+    let flaws = compiled(&with("deps.nobody.output"), &asked(), &[]).unwrap_err();
+    assert!(flaws[0].what.starts_with("condition: "), "{flaws:?}");
+}
+
+#[test]
 fn priorities_fall_and_are_apart() {
     for count in [1, 2, 9, 1_001, 20_000] {
         let all = priorities(count);

@@ -215,6 +215,29 @@ fn a_task_that_waits_is_left_out_when_its_turn_comes() {
 }
 
 #[test]
+fn a_condition_decides_by_earlier_results() {
+    let host = host(2);
+    let id = begin(
+        &host,
+        "version: 1\ntasks:\n  - {id: look, duration: 1m, input: {mock: {output: {found: 3}}}}\n  \
+         - {id: mend, duration: 1m, depends_on: look, condition: deps.look.output.found > 2}\n  \
+         - {id: praise, duration: 1m, depends_on: look, condition: deps.look.output.found == 0}\n  \
+         - {id: odd, duration: 1m, depends_on: look, condition: deps.look.output.none.at > 0}\n  \
+         - {id: after, duration: 1m, depends_on: praise}\n",
+        &[],
+    );
+    let ended = until_run(&host, &id, "failed");
+    assert_eq!(ended["counts"], json!({"completed": 4, "failed": 1}));
+    let decided = |name: &str| task(&host, &id, name)["decided"].clone();
+    assert_eq!((decided("mend"), decided("praise")), (json!(true), json!(false)));
+    assert_eq!(task(&host, &id, "mend")["agent"].as_str().unwrap()[..4], *"mock");
+    let output = host.task(task(&host, &id, "praise")["task"].as_str().unwrap())["output"].clone();
+    assert_eq!(output, json!({"skipped": true, "condition": "deps.look.output.found == 0"}));
+    let why = host.task(task(&host, &id, "odd")["task"].as_str().unwrap())["error"].clone();
+    assert!(why["message"].as_str().unwrap().contains("can't be decided"), "{why}");
+}
+
+#[test]
 fn a_run_is_held_back_goes_on_and_is_called_off() {
     let host = host(1);
     let plan = "version: 1\ntasks:\n  - {id: go, duration: 1m, owner: human}\n  \

@@ -24,7 +24,7 @@ fn task(place: usize, state: &str, phase: Option<&str>) -> RunTaskRecord {
         "state": state, "task": format!("tsk_0000000000000000000000000000000{place}"),
         "approval": null, "approval_state": null, "depends_on": [], "planned_ms": 3_600_000,
         "planned_start_ms": 0, "planned_finish_ms": 0, "worker": "agent 1", "critical": place == 1,
-        "priority": 0, "skipped_at": null, "ready_at": null, "began_at": null,
+        "priority": 0, "condition": null, "decided": null, "skipped_at": null, "ready_at": null, "began_at": null,
         "running_since": if state == "running" { Some("1970-01-01T00:00:01Z") } else { None },
         "ended_at": null, "agent": null, "took_ms": null, "message": null,
     }))

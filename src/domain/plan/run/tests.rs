@@ -19,6 +19,8 @@ fn task(place: usize, state: TaskState, depends_on: &[usize]) -> RunTaskRecord {
         worker: "agent 1".to_owned(),
         critical: false,
         priority: 0,
+        condition: None,
+        decided: None,
         skipped_at: None,
         ready_at: None,
         began_at: None,
@@ -64,6 +66,10 @@ fn a_person_does_what_the_task_allows() {
         let can_skip = matches!(state, Blocked | Scheduled | Pending | Failed);
         assert_eq!(refusal(&Deed::Skip, &task(0, state, &[])).is_none(), can_skip, "{state}");
     }
+    let undecided = RunTaskRecord { condition: Some("true".to_owned()), ..human(Pending) };
+    assert!(refusal(&done, &undecided).is_some() && !undecided.waits_for_a_person());
+    let decided = RunTaskRecord { decided: Some(true), ..undecided };
+    assert!(refusal(&done, &decided).is_none() && decided.waits_for_a_person());
     let skipped =
         RunTaskRecord { skipped_at: Some(Timestamp::UNIX_EPOCH), ..task(0, Blocked, &[]) };
     assert!(refusal(&Deed::Skip, &skipped).is_some());
