@@ -818,6 +818,7 @@ BEGIN
             SELECT tasks.id
             FROM hostler.tasks
             WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
+                AND tasks.lane IS NULL
             FOR UPDATE SKIP LOCKED
         ) AS locked
         ORDER BY ranked.place
@@ -1404,6 +1405,31 @@ AS $function$
     INSERT INTO hostler.feed_horizon AS horizon (gone)
     SELECT newest WHERE newest IS NOT NULL
     ON CONFLICT (one) DO UPDATE SET gone = EXCLUDED.gone WHERE horizon.gone < EXCLUDED.gone
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.feed_moment()
+ RETURNS TABLE(gone xid8, upto pg_snapshot)
+ LANGUAGE sql
+ STABLE ROWS 1
+AS $function$
+    WITH horizon AS MATERIALIZED (
+        SELECT coalesce((SELECT feed_horizon.gone FROM hostler.feed_horizon WHERE one), '0') AS past
+    ), newest AS MATERIALIZED (
+        SELECT past, greatest(
+            past,
+            (SELECT tx FROM hostler.task_events WHERE position IS NOT NULL ORDER BY tx DESC LIMIT 1),
+            (SELECT tx FROM hostler.log_feed ORDER BY tx DESC LIMIT 1),
+            '1'
+        )::text::bigint + 1 AS bound
+        FROM horizon
+    )
+    SELECT past, format('%s:%s:%s', coalesce(min(running.id), bound), bound,
+        string_agg(running.id::text, ',' ORDER BY running.id))::pg_snapshot
+    FROM newest
+    LEFT JOIN LATERAL (
+        SELECT open::text::bigint AS id FROM pg_snapshot_xip(pg_current_snapshot()) AS open
+    ) AS running ON running.id < bound
+    GROUP BY past, bound
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.forget_deleted_failures()

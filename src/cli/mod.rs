@@ -22,6 +22,7 @@ mod host;
 mod hosts;
 mod limit;
 mod lock;
+mod mock;
 mod output;
 mod plan;
 mod queue;
@@ -83,6 +84,7 @@ enum Command {
     Schedule(schedule::Schedule),
     #[command(subcommand)]
     Plan(plan::Plan),
+    MockAgent(mock::MockAgent),
     #[command(subcommand)]
     Db(db::Db),
     Events(events::Events),
@@ -152,6 +154,7 @@ impl Command {
             Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
+            Self::MockAgent(agent) => return agent.run(),
             Self::Db(db) => asked(db.run(global)),
             Self::Events(events) => asked(events.run(global)),
             Self::Completions(completions) => completions.run(),

@@ -56,6 +56,7 @@ const COMMANDS: &[&str] = &[
     "plan check",
     "plan import",
     "plan analyze",
+    "mock-agent",
     "db migrate",
     "db status",
     "db roles",

@@ -95,6 +95,10 @@ const FILES: &[File] = &[
         name: "V15__history",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0015_history.sql")),
     },
+    File {
+        name: "V16__moment",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0016_moment.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

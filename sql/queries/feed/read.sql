@@ -2,39 +2,21 @@
 --     where it is null), after place $4 of position $3. Returns them in their order, each with both
 --     snapshots, or one row with the snapshots alone. `1:1:` as $1 is the beginning: from where on
 --     the feed is whole (which is never `1:1:`, so that a reader is there but once). `is_past` says that
---     steps were deleted which $1 did not see. This moment ends with the newest transaction that told
---     of a step, and not with the newest of all: one that was undone may be unknown to the server after
---     a crash, and its number given again.
+--     steps were deleted which $1 did not see.
+--     This moment is that of hostler.feed_moment.
 -- State: none.
 -- Locks: none.
 -- Index: feed_horizon is one row; task_events_tx and log_feed_tx, their newest ends first: whatever $1
 --     did not see is of its oldest open transaction, or of a later one. Then log_tasks_pkey.
-WITH horizon AS MATERIALIZED (
-    SELECT coalesce((SELECT gone FROM hostler.feed_horizon WHERE one), '0') AS gone
-), newest AS MATERIALIZED (
-    SELECT greatest(
-        gone,
-        (SELECT tx FROM hostler.task_events WHERE position IS NOT NULL ORDER BY tx DESC LIMIT 1),
-        (SELECT tx FROM hostler.log_feed ORDER BY tx DESC LIMIT 1),
-        '1'
-    )::text::bigint + 1 AS bound
-    FROM horizon
-), moment AS MATERIALIZED (
-    SELECT format('%s:%s:%s', coalesce(min(running.id), bound), bound,
-            string_agg(running.id::text, ',' ORDER BY running.id))::pg_snapshot AS upto
-    FROM newest
-    LEFT JOIN LATERAL (
-        SELECT open::text::bigint AS id FROM pg_snapshot_xip(pg_current_snapshot()) AS open
-    ) AS running ON running.id < bound
-    GROUP BY bound
+WITH moment AS MATERIALIZED (
+    SELECT gone, upto FROM hostler.feed_moment()
 ), view AS MATERIALIZED (
-    SELECT coalesce($2::text::pg_snapshot, moment.upto) AS upto,
+    SELECT gone, coalesce($2::text::pg_snapshot, moment.upto) AS upto,
         CASE $1::text
             WHEN '1:1:' THEN replace('n:n:', 'n', greatest(gone::text::numeric + 1, 2)::text)
             ELSE $1
         END::pg_snapshot AS seen
-    FROM horizon
-    CROSS JOIN moment
+    FROM moment
 ), tracked AS (
     SELECT position, 0::bigint AS place, task_id, number, state, attempt, at
     FROM view
@@ -74,7 +56,7 @@ WITH horizon AS MATERIALIZED (
     SELECT * FROM tracked UNION ALL SELECT * FROM logged ORDER BY position, place LIMIT $5::bigint
 )
 SELECT view.upto::text AS upto, view.seen::text AS seen,
-    (SELECT gone FROM horizon) >= pg_snapshot_xmin(view.seen) AS is_past,
+    view.gone >= pg_snapshot_xmin(view.seen) AS is_past,
     steps.position, steps.place, steps.task_id, steps.number, steps.state, steps.attempt, steps.at
 FROM view
 LEFT JOIN steps ON true

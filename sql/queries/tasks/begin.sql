@@ -1,5 +1,6 @@
 -- tasks/begin: hand the tasks $2 to the agents $3 of host $1, the first to the first, as
---     src/domain/admission.rs has chosen. Those that are gone or locked by now are left out.
+--     src/domain/admission.rs has chosen. Those that are gone or locked by now are left out, and
+--     those whose lane is not $4 any more: a submit has replaced what they need.
 --     Returns one row per task, in the order of the agents. They began when this was said, and not
 --     when the transaction began, which may have waited for others: so no attempt seems to
 --     have begun before what it waited for had ended.
@@ -12,12 +13,13 @@ WITH host AS MATERIALIZED (
 ), due AS MATERIALIZED (
     SELECT locked.id, ranked.place
     FROM host
-    CROSS JOIN unnest($2::uuid[]) WITH ORDINALITY AS ranked (id, place)
+    CROSS JOIN unnest($2::uuid[], $4::bigint[]) WITH ORDINALITY AS ranked (id, lane, place)
     CROSS JOIN LATERAL (
         SELECT tasks.id
         FROM hostler.tasks
         WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
             AND (tasks.deadline IS NULL OR tasks.deadline > now())
+            AND tasks.lane IS NOT DISTINCT FROM ranked.lane
         FOR UPDATE SKIP LOCKED
     ) AS locked
 ), claimed AS (

@@ -7,7 +7,8 @@
 -- Locks: the host's row, shared, and only while its lease holds: a take-over waits for this claim,
 --     and a claim that waited for a take-over finds no host. SKIP LOCKED on the tasks, so that
 --     claimers never wait for each other; each queue gives $4 candidates more than are wanted, to
---     make up for those that others hold just now. No more are locked than are claimed.
+--     make up for those that others hold just now. No more are locked than are claimed. What is
+--     locked still needs nothing, whatever a submit has replaced since it was found.
 -- Index: tasks_pending, once per queue, in its order; then tasks_pkey, by lists of ids; a probe of
 --     dependents_pkey for each that is claimed. There is
 --     no join to plan, so that a plan made for an empty table is as good for a full one; IS NOT
@@ -45,7 +46,7 @@ WITH host AS MATERIALIZED (
         SELECT tasks.id
         FROM hostler.tasks
         WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
-            AND (tasks.deadline IS NULL OR tasks.deadline > now())
+            AND (tasks.deadline IS NULL OR tasks.deadline > now()) AND tasks.lane IS NULL
         FOR UPDATE SKIP LOCKED
     ) AS locked
     ORDER BY ranked.place

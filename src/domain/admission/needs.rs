@@ -254,7 +254,8 @@ impl Needs {
     /// program and on every host; none where nothing is needed.
     ///
     /// Two lanes could get the same number by chance. Then one may hide the other from a claim for
-    /// as long as its own first task is blocked, and nothing worse.
+    /// as long as its own first task is blocked. And a claim goes by it to see that a task still
+    /// needs what was looked at: a task that is replaced just then by one of the other lane would begin.
     pub fn lane(&self) -> Option<i64> {
         if self.is_empty() {
             return None;

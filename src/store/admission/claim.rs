@@ -156,7 +156,7 @@ pub async fn begin(
         candidates: &found.tasks,
     };
     let Choice { take, passed, blocked, opens } = choose(&situation, &ask, &mut memory.turns);
-    let (assignments, began) = hand_out(db, order, &take).await?;
+    let (assignments, began) = hand_out(db, order, &take, &found.lane).await?;
     add_starts(db, began.unwrap_or(now), &rates, &assignments).await?;
     pass_over(db, order, passed).await?;
     memory.lanes = found.lanes;
@@ -171,6 +171,8 @@ pub async fn begin(
 /// What was found.
 struct Found {
     tasks: Vec<Candidate>,
+    /// The lane of each that needs something: what it needed when it was looked at.
+    lane: BTreeMap<TaskId, i64>,
     /// Where to go on in queues of which not all lanes were seen.
     lanes: BTreeMap<QueueName, i64>,
     /// A limit of the look was reached.
@@ -189,6 +191,7 @@ async fn candidates(
         .query(db, &[&order.queues, &agents, &from, &LANES, &FIRST, &order.floor])
         .await?;
     let mut tasks = Vec::with_capacity(rows.len());
+    let mut lane_of = BTreeMap::new();
     let mut seen: BTreeMap<QueueName, BTreeSet<i64>> = BTreeMap::new();
     for row in &rows {
         let fields = CANDIDATES.fields(row);
@@ -198,8 +201,11 @@ async fn candidates(
             priority: fields.get("priority")?,
             needs: situation::needs(&fields)?,
         };
-        if fields.get("by_lane")? {
-            seen.entry(candidate.queue.clone()).or_default().insert(fields.get("lane")?);
+        if let Some(lane) = fields.get::<Option<i64>>("lane")? {
+            lane_of.insert(candidate.task, lane);
+            if fields.get("by_lane")? {
+                seen.entry(candidate.queue.clone()).or_default().insert(lane);
+            }
         }
         tasks.push(candidate);
     }
@@ -210,7 +216,7 @@ async fn candidates(
         .filter_map(|(queue, lanes)| Some((queue, lanes.last()?.checked_add(1)?)))
         .collect();
     let more = !lanes.is_empty() || rows.len() >= order.agents.len();
-    Ok(Found { tasks, lanes, more })
+    Ok(Found { tasks, lane: lane_of, lanes, more })
 }
 
 /// The rates under which each task would begin.
@@ -231,11 +237,13 @@ async fn hand_out(
     db: &impl GenericClient,
     order: &Order,
     take: &[TaskId],
+    lane: &BTreeMap<TaskId, i64>,
 ) -> Result<(Vec<Assignment>, Option<Timestamp>), StoreError> {
     if take.is_empty() {
         return Ok((Vec::new(), None));
     }
-    let rows = BEGIN.query(db, &[&order.host, &take, &order.agents]).await?;
+    let lanes: Vec<Option<i64>> = take.iter().map(|task| lane.get(task).copied()).collect();
+    let rows = BEGIN.query(db, &[&order.host, &take, &order.agents, &lanes]).await?;
     let (mut assignments, mut began) = (Vec::with_capacity(rows.len()), None);
     for row in &rows {
         let fields = BEGIN.fields(row);

@@ -9,3 +9,4 @@
 mod explore;
 mod hosts;
 mod leader;
+mod locks;

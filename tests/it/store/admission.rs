@@ -4,6 +4,7 @@
 mod crowd;
 mod limited;
 mod locks;
+mod replaced;
 
 use std::time::Duration;
 

@@ -119,6 +119,19 @@ async fn what_is_committed_late_is_told_late_and_holds_nobody_up() {
     assert_eq!(rest(&world, &mut cursor, 2).await, []);
 }
 
+/// The moment is planned as a part of the statement that asks for it.
+#[tokio::test]
+async fn the_moment_is_no_call() {
+    let world = World::new().await;
+    for column in ["upto", "gone"] {
+        let explain = format!("EXPLAIN SELECT {column} FROM hostler.feed_moment()");
+        let rows = world.db.query(&explain, &[]).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let is_called = plan.iter().any(|line| line.contains("Function Scan on feed_moment"));
+        assert!(!is_called && plan.join(" ").contains("task_events_tx"), "{plan:#?}");
+    }
+}
+
 /// Numbers of transactions that did nothing are on no disk, and a reader's snapshot may be past them.
 #[test]
 fn a_number_that_is_given_again_after_a_crash_is_told() {
