@@ -77,11 +77,11 @@ impl AttemptFiles {
 
     /// What an ended process left as its outcome. Blocks.
     pub(super) fn outcome(&self, fleet: &Fleet, ended: &Ended) -> Outcome {
-        let status = match ended.exit {
-            Exit::Code(code) => exec::Exit::Code(code),
-            Exit::Signal(signal) => exec::Exit::Signal(signal),
-            Exit::Lost => {
-                let reason = "the keeper died, and the process with it".to_owned();
+        let status = match (ended.exit, ended.fault_of_host()) {
+            (Exit::Code(code), None) => exec::Exit::Code(code),
+            (Exit::Signal(signal), None) => exec::Exit::Signal(signal),
+            (_, why) => {
+                let reason = why.unwrap_or("the process was lost").to_owned();
                 return Outcome::Released { reason };
             }
         };

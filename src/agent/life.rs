@@ -100,8 +100,12 @@ impl AgentActor {
         }
         info!(self.log, "process ended"; "generation" => self.status.generation.0,
             "exit" => %ended.exit, "count" => ended.swept);
-        if ended.exit == Exit::Lost {
-            self.status.reason = Some("the keeper died, and the process with it".to_owned());
+        if let Some(reason) = ended.fault_of_host() {
+            self.forget(id);
+            // What the host has said of it counts, if it has.
+            if self.agent.leaving.is_none() {
+                self.status.reason = Some(reason.to_owned());
+            }
             self.observe(AgentEvent::Lost, ctx);
             self.report();
             return;

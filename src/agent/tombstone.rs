@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::AgentReport;
 use crate::{
     domain::AgentName,
-    process::{Ended, Exit, ProcessId, Processes, Usage},
+    process::{Ended, ProcessId, Processes},
 };
 
 /// Resolves when a process is gone; can be waited for in several places.
@@ -17,8 +17,7 @@ pub(super) type WhenEnded = Shared<futures_util::future::BoxFuture<'static, Ende
 
 /// Makes the keeper's promise shareable.
 pub(super) fn when_ended(ended: oneshot::Receiver<Ended>) -> WhenEnded {
-    let lost = Ended { exit: Exit::Lost, usage: Usage::default(), swept: 0, survived: 0 };
-    async move { ended.await.unwrap_or(lost) }.boxed().shared()
+    async move { ended.await.unwrap_or(Ended::LOST) }.boxed().shared()
 }
 
 /// As `ended`, but only once its stderr is `copied` to the log, too: the reason of an end quotes it.

@@ -155,6 +155,30 @@ pub struct Ended {
     /// How many of those SIGKILL had not ended after some seconds: they wait in the kernel, for a
     /// disk or a network file system, and go when that ends.
     pub survived: u32,
+    /// Whether the keeper killed it because the host had fallen silent. A keeper of an older version
+    /// does not say.
+    #[serde(default)]
+    pub for_silence: bool,
+}
+
+impl Ended {
+    /// The end of a process whose keeper died.
+    pub const LOST: Self = Self {
+        exit: Exit::Lost,
+        usage: Usage { user_us: 0, system_us: 0, max_rss_bytes: 0 },
+        swept: 0,
+        survived: 0,
+        for_silence: false,
+    };
+
+    /// What of the host was to blame, where the process was not: whatever it was at has not failed.
+    pub const fn fault_of_host(&self) -> Option<&'static str> {
+        match self.exit {
+            Exit::Lost => Some("the keeper died, and the process with it"),
+            _ if self.for_silence => Some("the host was frozen, and the keeper ended the process"),
+            _ => None,
+        }
+    }
 }
 
 /// How a process ended.

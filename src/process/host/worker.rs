@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     super::{
-        Ended, Exit, Kept, ProcessId, SpawnError, Spawned, Spec, Usage,
+        Ended, Kept, ProcessId, SpawnError, Spawned, Spec,
         sys::Batch,
         wire::{Notice, Request, Stream},
     },
@@ -225,9 +225,8 @@ impl Worker {
             // Whoever asked may have stopped waiting.
             reply.send(Err(SpawnError::KeeperGone { agent, why })).ok();
         }
-        let ended = Ended { exit: Exit::Lost, usage: Usage::default(), swept: 0, survived: 0 };
         for (_, live) in self.live.drain() {
-            live.ended.send(ended).ok();
+            live.ended.send(Ended::LOST).ok();
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) type Pipes = Vec<(Stream, Rc<OwnedFd>)>;
 struct Leader {
     pid: i32,
     kept: Kept,
+    /// It was killed because the host had fallen silent.
+    for_silence: bool,
 }
 
 /// What is kept with a process for the next host.
@@ -55,6 +57,7 @@ struct Dying {
     kept: Kept,
     exit: Exit,
     usage: Usage,
+    for_silence: bool,
     swept: u32,
     /// Killed orphans that are not reaped yet. When empty, another look is due.
     waits: HashSet<i32>,
@@ -110,7 +113,7 @@ impl Children {
 
     /// Takes a process in that was just started.
     pub(super) fn add(&mut self, id: u64, pid: i32, kept: Kept) {
-        self.leaders.insert(id, Leader { pid, kept });
+        self.leaders.insert(id, Leader { pid, kept, for_silence: false });
         self.by_pid.insert(pid, id);
     }
 
@@ -162,6 +165,12 @@ impl Children {
         }
     }
 
+    /// Kills the groups of all processes because the host has fallen silent: their ends say so.
+    pub(super) fn kill_for_silence(&mut self) {
+        self.leaders.values_mut().for_each(|leader| leader.for_silence = true);
+        self.kill_all();
+    }
+
     /// How many processes live.
     pub(super) fn count(&self) -> usize {
         self.leaders.len()
@@ -195,12 +204,12 @@ impl Children {
     }
 
     fn report(&mut self, dying: Dying) -> Notice {
-        let Dying { id, pid, kept, exit, usage, swept, waits, .. } = dying;
+        let Dying { id, pid, kept, exit, usage, for_silence, swept, waits, .. } = dying;
         let survived = u32::try_from(waits.len()).unwrap_or(u32::MAX);
         if survived > 0 {
             warn!(self.log, "descendants do not end by SIGKILL"; "pid" => pid, "count" => survived);
         }
-        let ended = Ended { exit, usage, swept, survived };
+        let ended = Ended { exit, usage, swept, survived, for_silence };
         self.over.insert(id, Over { pid, kept, ended });
         Notice::Exited { id, ended }
     }
@@ -216,15 +225,27 @@ impl Children {
             let leader = self.by_pid.remove(&pid).and_then(|id| {
                 // The dead leader still holds the number of its group.
                 self.signal(id, Signal::SIGKILL);
-                self.leaders.remove(&id).map(|leader| (id, leader.kept))
+                self.leaders.remove(&id).map(|leader| (id, leader))
             });
             let (exit, usage) = sys::reap(pid)?;
             for dying in &mut self.dying {
                 dying.waits.remove(&pid);
             }
-            if let Some((id, kept)) = leader {
+            if let Some((id, Leader { kept, for_silence, .. })) = leader {
                 let (waits, deadline) = (HashSet::new(), now + SWEEP_LIMIT);
-                self.dying.push(Dying { id, pid, kept, exit, usage, swept: 0, waits, deadline });
+                // One that had ended by itself just before did that.
+                let for_silence = for_silence && exit == Exit::Signal(Signal::SIGKILL as i32);
+                self.dying.push(Dying {
+                    id,
+                    pid,
+                    kept,
+                    exit,
+                    usage,
+                    for_silence,
+                    swept: 0,
+                    waits,
+                    deadline,
+                });
             }
         }
     }

@@ -373,12 +373,13 @@ impl Keeper {
         Ok(())
     }
 
-    /// Kills the processes of a host that is there and does nothing. The host that wakes finds them gone.
+    /// Kills the processes of a host that is there and does nothing. The host that wakes is told that
+    /// they ended for that, and not by themselves.
     fn end_of_frozen(&mut self) {
         let now = Instant::now();
         if self.stage == Stage::Served && self.frozen_at.take_if(|at| *at <= now).is_some() {
             warn!(self.log, "the host is frozen"; "count" => self.children.count());
-            self.children.kill_all();
+            self.children.kill_for_silence();
         }
     }
 

@@ -65,6 +65,24 @@ fn a_frozen_hosts_agents_end_before_its_tasks_run_elsewhere() {
     assert_eq!(first.wait(&more)["state"], "completed", "its agents are back, too");
 }
 
+/// It goes on before its lease has ended, and finds its agents ended by their keeper: its own fault.
+#[test]
+fn a_frozen_host_that_goes_on_in_time_uses_up_no_try() {
+    let host = Host::new(FLEETS).set("host.lease", "8s").up();
+    let ids = keep_busy(&host, 600_000);
+    let agents =
+        || host.processes().iter().filter(|one| one.command.contains("witness.py")).count();
+    assert_eq!(agents(), ids.len());
+    send(host.pid(), Signal::SIGSTOP);
+    eventually("the keeper ends its agents", || agents() == 0);
+    send(host.pid(), Signal::SIGCONT);
+    eventually("they run again", || {
+        let seen = seen(&host);
+        ids.iter().all(|id| of_attempt(&seen, id, 2).iter().any(is_begin))
+    });
+    one_after_the_other(&host, &ids, &seen(&host));
+}
+
 #[test]
 fn a_host_that_starts_again_takes_its_own_back_at_once() {
     let mut first = Host::new(FLEETS).set("host.lease", "600s").up();

@@ -271,6 +271,32 @@ fn processes_are_kept_for_as_long_as_the_host_said() {
     assert_eq!(alive(&world), Vec::<u32>::new());
 }
 
+/// Which of its processes it ended for that, and which had ended by themselves.
+#[test]
+fn the_ends_of_a_frozen_hosts_processes_say_why() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let mut host = keeper.connect_as_host();
+    tell(&mut host, &order(1, &world, "kill -9 $$"));
+    tell(&mut host, &order(2, &world, "sleep 1000"));
+    tell(&mut host, &json!({ "type": "keep", "ms": 600_000, "unless_told_ms": 600_000 }));
+    let ends = std::iter::from_fn(|| hear(&mut host)).filter(|it| it["type"] == "exited");
+    let mut ends = ends.map(|it| (it["id"].clone(), it["ended"]["for_silence"].clone()));
+    assert_eq!(ends.next(), Some((json!(1), json!(false))));
+    drop(ends);
+    tell(&mut host, &json!({ "type": "keep", "ms": 600_000, "unless_told_ms": 0 }));
+    let end = hear(&mut host).unwrap();
+    assert_eq!((&end["id"], &end["ended"]["for_silence"]), (&json!(2), &json!(true)), "{end}");
+    drop(host);
+    // A host that comes later is told the same.
+    let mut next = keeper.connect_as_host();
+    let kept: Vec<_> = (0..2).map(|_| hear(&mut next).unwrap()).collect();
+    let said = kept.iter().map(|it| it["ended"]["for_silence"].as_bool()).collect::<Vec<_>>();
+    assert_eq!(said, [Some(false), Some(true)], "{kept:?}");
+    tell(&mut next, &json!({ "type": "shutdown" }));
+    keeper.ends_well();
+}
+
 #[test]
 fn a_host_that_does_not_speak_up_does_not_stop_the_clock() {
     let keeper = Raw::new();
