@@ -291,6 +291,64 @@ CREATE TABLE hostler.log_tasks (
     CONSTRAINT log_texts_are_short CHECK ((length(kind) <= 255))
 );
 
+CREATE TABLE hostler.plan_runs (
+    id uuid NOT NULL,
+    title text NOT NULL,
+    plan text NOT NULL,
+    agents integer NOT NULL,
+    hour_ms bigint NOT NULL,
+    rehearsal boolean NOT NULL,
+    phased boolean NOT NULL,
+    sequential_ms bigint NOT NULL,
+    makespan_ms bigint NOT NULL,
+    bound_ms bigint NOT NULL,
+    found_by text NOT NULL,
+    idempotency_key text,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    looked_at timestamp with time zone,
+    expected_end_at timestamp with time zone,
+    replanned integer NOT NULL DEFAULT 0,
+    paused_at timestamp with time zone,
+    paused_reason text,
+    cancelled_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    CONSTRAINT plan_runs_pkey PRIMARY KEY (id),
+    CONSTRAINT run_key_is_short CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
+    CONSTRAINT run_numbers_make_sense CHECK (((agents >= 1) AND (hour_ms >= 1) AND (replanned >= 0) AND ((bound_ms >= 0) AND (bound_ms <= makespan_ms)))),
+    CONSTRAINT run_reason_only_while_paused CHECK (((paused_at IS NOT NULL) OR (paused_reason IS NULL)))
+);
+
+CREATE TABLE hostler.plan_tasks (
+    run_id uuid NOT NULL,
+    place integer NOT NULL,
+    name text NOT NULL,
+    title text NOT NULL,
+    phase text,
+    human boolean NOT NULL,
+    depends_on integer[] NOT NULL,
+    task_id uuid NOT NULL,
+    gate_id uuid,
+    planned_ms bigint NOT NULL,
+    start_ms bigint NOT NULL,
+    finish_ms bigint NOT NULL,
+    worker text NOT NULL,
+    critical boolean NOT NULL,
+    queue text NOT NULL,
+    condition text,
+    decided boolean,
+    skipped_at timestamp with time zone,
+    state task_state,
+    ready_at timestamp with time zone,
+    began_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    agent text,
+    took_ms bigint,
+    CONSTRAINT plan_task_decides_by_something CHECK (((condition IS NOT NULL) OR (decided IS NULL))),
+    CONSTRAINT plan_task_ends_for_good CHECK ((state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state]))),
+    CONSTRAINT plan_task_times_make_sense CHECK (((LEAST(planned_ms, start_ms) >= 0) AND (finish_ms >= start_ms) AND (took_ms >= 0))),
+    CONSTRAINT plan_tasks_pkey PRIMARY KEY (run_id, place)
+);
+
 CREATE TABLE hostler.queue_terms (
     queue text NOT NULL,
     max_attempts integer NOT NULL,
@@ -523,6 +581,16 @@ CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
 CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
 
 CREATE INDEX log_feed_tx ON hostler.log_feed USING btree (tx);
+
+CREATE UNIQUE INDEX plan_runs_idempotency_key ON hostler.plan_runs USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
+
+CREATE INDEX plan_runs_open ON hostler.plan_runs USING btree (id) WHERE (ended_at IS NULL);
+
+CREATE UNIQUE INDEX plan_tasks_by_name ON hostler.plan_tasks USING btree (run_id, name);
+
+CREATE INDEX plan_tasks_by_task ON hostler.plan_tasks USING btree (task_id);
+
+CREATE INDEX plan_tasks_history ON hostler.plan_tasks USING btree (name, ended_at) WHERE (took_ms IS NOT NULL);
 
 CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
 
@@ -1168,6 +1236,45 @@ AS $function$
 BEGIN
     NEW.deadline := NULL;
     RETURN NEW;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.end_by_hand(ids uuid[], person text, end_state task_state, output jsonb, message text)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    held uuid[];
+BEGIN
+    SELECT coalesce(array_agg(found.id), '{}') INTO held FROM (
+        SELECT tasks.id FROM hostler.tasks
+        WHERE tasks.id = ANY (ids) AND tasks.state IS NOT DISTINCT FROM 'pending'
+        ORDER BY tasks.id
+        FOR UPDATE
+    ) AS found;
+    UPDATE hostler.tasks
+    SET state = 'running', version = tasks.version + 1, attempt = tasks.attempt + 1,
+        host_id = '00000000-0000-0000-0000-000000000000', agent = person, started_at = now()
+    WHERE tasks.id = ANY (held);
+    INSERT INTO hostler.attempts (
+        task_id, attempt, outcome, class, message, detail, host_id, agent, started_at
+    )
+    SELECT tasks.id, tasks.attempt,
+        (CASE WHEN end_state = 'completed' THEN 'completed' ELSE 'failed' END)::hostler.attempt_outcome,
+        (CASE WHEN end_state = 'failed' THEN 'task' END)::hostler.failure_class,
+        CASE WHEN end_state = 'failed' THEN end_by_hand.message END,
+        CASE WHEN end_state = 'failed' THEN 'null'::jsonb END,
+        tasks.host_id, person, tasks.started_at
+    FROM hostler.tasks WHERE tasks.id = ANY (held);
+    INSERT INTO hostler.task_results (task_id, output)
+    SELECT unnest(held), coalesce(end_by_hand.output, 'null'::jsonb) WHERE end_state = 'completed';
+    UPDATE hostler.tasks
+    SET state = end_state, version = tasks.version + 1, finished_at = now(),
+        failures = tasks.failures + (end_state = 'failed')::integer,
+        host_id = NULL, agent = NULL, started_at = NULL
+    WHERE tasks.id = ANY (held);
+    RETURN held;
 END
 $function$;
 

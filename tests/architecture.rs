@@ -17,14 +17,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("process", &["domain", "settings", "telemetry"]),
     ("embedded", &["domain", "settings", "telemetry"]),
     ("store", &["domain", "settings", "telemetry"]),
-    ("janitor", &["domain", "telemetry", "store"]),
+    ("janitor", &["domain", "plan", "telemetry", "store"]),
     ("history", &["domain", "settings", "telemetry", "store", "janitor"]),
     ("heartbeat", &["domain", "settings", "telemetry"]),
     ("events", &["domain", "settings", "telemetry"]),
     ("queue", &["domain", "settings", "telemetry", "store", "events"]),
     ("agent", &["domain", "settings", "telemetry", "protocol", "process", "heartbeat", "queue"]),
     ("supervisor", &["domain", "settings", "telemetry", "heartbeat", "queue", "agent"]),
-    ("http", &["domain", "settings", "telemetry", "queue", "supervisor"]),
+    ("http", &["domain", "settings", "plan", "telemetry", "queue", "supervisor"]),
     (
         "app",
         &[

@@ -12,8 +12,17 @@ pub(crate) struct Large {
     pub(crate) megabytes: f64,
 }
 
-/// A plan with phases, files that meet, and dependencies.
+/// A plan with files that meet, and dependencies.
 fn plan() -> String {
+    text(true)
+}
+
+/// The same plan, in which nobody uses files.
+pub(crate) fn without_files() -> String {
+    text(false)
+}
+
+fn text(with_files: bool) -> String {
     let mut chance = fastrand::Rng::with_seed(11);
     let mut before: Vec<Vec<usize>> = vec![Vec::new(); TASKS];
     let mut edges = 0;
@@ -35,10 +44,13 @@ fn plan() -> String {
         };
         write!(
             text,
-            "[[tasks]]\nid = \"t{at}\"\nduration = \"{minutes}m\"\ndepends_on = [{}]\nfiles = [{files}]\n",
+            "[[tasks]]\nid = \"t{at}\"\nduration = \"{minutes}m\"\ndepends_on = [{}]\n",
             depends.join(", ")
         )
         .unwrap();
+        if with_files {
+            writeln!(text, "files = [{files}]").unwrap();
+        }
     }
     text
 }

@@ -216,7 +216,8 @@ fn start_janitor(
         janitor::lost_hosts(log.clone()),
         janitor::ended_pauses(log.clone()),
         janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
-        janitor::expire_tasks(log.clone(), ended, metrics.clone()),
+        janitor::expire_tasks(log.clone(), ended.clone(), metrics.clone()),
+        janitor::carry_out_plans(log.clone(), ended),
         retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());

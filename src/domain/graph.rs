@@ -5,11 +5,13 @@
 //! | this one | what a dependency that ended means to whoever waits for it: [`weigh`] |
 //! | `resolve.rs` | which tasks the names in a submit stand for; what is wrong with them |
 //! | `order.rs` | ids in an order in which a dependency is always the older one |
+//! | `condition.rs` | whether a task is done at all, by the results of dependencies |
 //! | `input.rs` | inputs that are templates over the results of dependencies |
 //!
 //! The database carries [`weigh`] out, in the commit in which a task ends: see
 //! `sql/migrations/0010_graphs.sql`. A test walks its table and this one.
 
+mod condition;
 mod input;
 mod order;
 mod resolve;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{TaskId, task::TaskState};
 
+pub use condition::{condition_uses, holds};
 pub use input::{InputError, Names, Results, Unread, check, render};
 pub use order::in_order;
 pub use resolve::{Fault, Target, Wanted, resolve};

@@ -87,6 +87,18 @@ typed_id!(
     BatchId,
     "bat"
 );
+typed_id!(
+    /// A plan that is carried out, once.
+    PlanRunId,
+    "run"
+);
+
+impl PlanRunId {
+    /// The group of all tasks of the run.
+    pub fn group(&self) -> GroupName {
+        GroupName(self.to_string())
+    }
+}
 
 /// A name that is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -55,7 +55,8 @@ pub mod unique;
 pub use entry::{ClaimId, Entry, Lane};
 pub use ids::{
     AgentName, Attempt, BatchId, Capability, FleetName, Generation, GroupName, HostId, MAX_NAME,
-    ParseIdError, ParseNameError, PhaseName, PlanTaskId, QueueName, ScheduleName, TaskId,
+    ParseIdError, ParseNameError, PhaseName, PlanRunId, PlanTaskId, QueueName, ScheduleName,
+    TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

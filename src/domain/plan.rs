@@ -11,11 +11,14 @@
 //! | preparation | a phase that is done before the clock of the plan starts |
 //! | part | a task that stands for a share of one or more others, should they be split |
 //! | slot | when a task runs, and who runs it |
+//! | run | a plan that is carried out: see [`run`] |
 //!
 //! Times are milliseconds from the start of the plan; `docs/PLANS.md` is this for people.
 
 mod conflict;
 mod graph;
+mod learned;
+pub mod run;
 mod schedule;
 mod split;
 
@@ -28,6 +31,7 @@ use super::{Capability, FleetName, Millis, PhaseName, PlanTaskId, QueueName};
 pub use super::glob::{Glob, ParseGlobError};
 pub use conflict::{Conflict, Locks, Pair, conflicts, locks};
 pub use graph::{Graph, Reach, Times};
+pub use learned::{Learned, NEWEST};
 pub use schedule::{Cause, Schedule, Slot, Wait, Worker};
 pub use split::Split;
 

@@ -2,6 +2,8 @@
 //!
 //! `docs/HTTP.md` describes them; the command line reads and writes the same types.
 
+mod plans;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,6 +17,8 @@ use crate::domain::{
     task::{FailureClass, TaskState},
     unique::{KeyPart, OnConflict},
 };
+
+pub use plans::{RunBody, RunPreview, RunSubmitted, TaskPreview};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -200,10 +200,12 @@ impl From<QueueError> for ApiError {
             | QueueError::UnknownSchedule { .. }
             | QueueError::UnknownBatch { .. }
             | QueueError::UnknownGroup { .. }
+            | QueueError::UnknownRun { .. }
+            | QueueError::UnknownPlanTask { .. }
             | QueueError::NotDead { .. } => Self::new(Kind::NotFound, error.to_string()),
-            QueueError::WrongState { .. } | QueueError::BatchClosed { .. } => {
-                Self::new(Kind::WrongState, error.to_string())
-            }
+            QueueError::WrongState { .. }
+            | QueueError::WrongMoment { .. }
+            | QueueError::BatchClosed { .. } => Self::new(Kind::WrongState, error.to_string()),
             QueueError::NotUnique { .. } => Self::new(Kind::NotUnique, error.to_string()),
             QueueError::FeedCut => {
                 Self::of_field(Kind::FeedCut, "after".to_owned(), error.to_string())

@@ -23,6 +23,7 @@ mod layers;
 mod limits;
 mod logs;
 mod needs;
+mod plans;
 mod query;
 mod queues;
 mod schedules;
@@ -156,6 +157,19 @@ fn routes() -> Vec<Row> {
         ("/api/v1/schedules/{name}/pause", vec![post(schedules::pause)]),
         ("/api/v1/schedules/{name}/resume", vec![post(schedules::resume)]),
         ("/api/v1/schedules/{name}/run", vec![post(schedules::run)]),
+        ("/api/v1/plans/history", vec![post(plans::history)]),
+        ("/api/v1/plans/runs", vec![get(plans::list), post(plans::submit)]),
+        ("/api/v1/plans/runs/{id}", vec![get(plans::show)]),
+        ("/api/v1/plans/runs/{id}/tasks", vec![get(plans::tasks)]),
+        ("/api/v1/plans/runs/{id}/report", vec![get(plans::report)]),
+        ("/api/v1/plans/runs/{id}/pause", vec![post(plans::pause)]),
+        ("/api/v1/plans/runs/{id}/resume", vec![post(plans::resume)]),
+        ("/api/v1/plans/runs/{id}/cancel", vec![post(plans::cancel)]),
+        ("/api/v1/plans/runs/{id}/retry", vec![post(plans::retry)]),
+        ("/api/v1/plans/runs/{id}/tasks/{task}/done", vec![post(plans::done)]),
+        ("/api/v1/plans/runs/{id}/tasks/{task}/fail", vec![post(plans::fail)]),
+        ("/api/v1/plans/runs/{id}/tasks/{task}/approve", vec![post(plans::approve)]),
+        ("/api/v1/plans/runs/{id}/tasks/{task}/skip", vec![post(plans::skip)]),
         ("/api/v1/events", vec![get(events::feed)]),
         ("/api/v1/queues", vec![get(queues::list)]),
         ("/api/v1/queues/{name}/pause", vec![post(limits::pause_queue)]),

@@ -145,6 +145,20 @@ pub(super) fn wait(query: &str, max: Duration) -> Result<Option<Duration>, ApiEr
     Ok(wait.transpose()?.map(|wait| wait.min(max)))
 }
 
+/// Reads how many items a page has, of which `default` and `most` say how many, and where it begins.
+pub(super) fn page<T: FromStr<Err: Display>>(
+    query: &str,
+    (default, most): (u32, u32),
+) -> Result<(u32, Option<T>), ApiError> {
+    let query = Query::read(query, &["limit", "cursor"])?;
+    let cursor = query.get("cursor").map(|text| {
+        text.parse().map_err(|_: T::Err| {
+            bad("cursor", &"is no cursor; send the `next_cursor` of the page before")
+        })
+    });
+    Ok((query.number("limit", default, 1, most)?, cursor.transpose()?))
+}
+
 /// Reads one number, the only parameter there is.
 pub(super) fn count(query: &str, name: &str, default: u32, most: u32) -> Result<u32, ApiError> {
     Query::read(query, &[name])?.number(name, default, 1, most)

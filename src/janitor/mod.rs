@@ -40,6 +40,7 @@ mod deadlines;
 mod duties;
 mod duty;
 mod handle;
+mod plans;
 mod schedules;
 
 pub use actor::{Launch, Wake};
@@ -47,4 +48,5 @@ pub use deadlines::expire_tasks;
 pub use duties::{ended_pauses, lost_hosts};
 pub use duty::{Done, Duty, Leading, OnEnd};
 pub use handle::JanitorHandle;
+pub use plans::carry_out_plans;
 pub use schedules::fire_schedules;

@@ -7,6 +7,7 @@
 //! | [`import`] | Markdown, written as people write such plans, into a plan and a list of doubts |
 //! | [`analyze`] | a plan into an [`Analysis`](analyze::Analysis) |
 //! | [`solve`] | the scheduler |
+//! | [`run`] | what is submitted of a plan that is carried out, and how what is left goes on |
 //! | [`report`] | an analysis into JSON |
 //! | [`draw`] | an analysis into tables, Markdown, Mermaid and SVG |
 //!
@@ -17,6 +18,7 @@ pub mod draw;
 pub mod import;
 pub mod read;
 pub mod report;
+pub mod run;
 pub mod solve;
 pub mod words;
 pub mod write;

@@ -1,8 +1,11 @@
 //! Figures as people read them.
 
-use crate::domain::{
-    Millis,
-    plan::{Cause, Conflict, FileUse, Pair, Worker},
+use crate::{
+    domain::{
+        Millis,
+        plan::{Cause, Conflict, FileUse, Pair, Worker},
+    },
+    settings::parse_duration,
 };
 
 /// Milliseconds in an hour.
@@ -21,6 +24,28 @@ pub fn hours(time: Millis) -> String {
         (hours, 0) => format!("{hours} h"),
         (0, minutes) => format!("{minutes} min"),
         (hours, minutes) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+/// Reads how fast a rehearsal goes, as `1h=1s`: how many milliseconds of the clock an hour of the plan
+/// takes.
+///
+/// # Errors
+///
+/// What to write.
+pub fn parse_speed(text: &str) -> Result<u64, String> {
+    let (plan, clock) = text.split_once('=').ok_or_else(|| {
+        format!("`{text}` is no speed: write what a time of the plan takes, as \"1h=1s\"")
+    })?;
+    let [plan, clock] = [parse_duration(plan.trim())?, parse_duration(clock.trim())?];
+    if plan.is_zero() {
+        return Err("a speed begins with a time of the plan, as \"1h=1s\"".to_owned());
+    }
+    let hour =
+        u128::from(crate::domain::plan::run::HOUR) * clock.as_millis() / plan.as_millis().max(1);
+    match u64::try_from(hour) {
+        Ok(hour) if hour > 0 => Ok(hour),
+        _ => Err("is too fast, or too slow: an hour of the plan takes at least 1ms".to_owned()),
     }
 }
 
@@ -78,5 +103,15 @@ mod tests {
             assert_eq!(hours(time), text);
         }
         assert_eq!(in_hours(2_700_000), 0.75);
+    }
+
+    #[test]
+    fn a_speed_is_what_an_hour_takes() {
+        assert_eq!(parse_speed("1h=1s"), Ok(1_000));
+        assert_eq!(parse_speed("30m = 500ms"), Ok(1_000));
+        assert_eq!(parse_speed("1s=1h"), Ok(3_600_000 * 3_600));
+        for bad in ["1h", "1h=", "0s=1s", "1h=0s", "1=1s", "1h=1h=1h"] {
+            assert!(parse_speed(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     domain::{
-        BatchId, GroupName, QueueName, ScheduleName, TaskId, admission::KeyPattern,
-        task::TaskState, unique::Rejected,
+        BatchId, GroupName, PlanRunId, PlanTaskId, QueueName, ScheduleName, TaskId,
+        admission::KeyPattern, task::TaskState, unique::Rejected,
     },
     store::{Recovery, StoreError},
 };
@@ -54,6 +54,30 @@ pub enum QueueError {
     UnknownSchedule {
         /// The name that was asked for.
         schedule: ScheduleName,
+    },
+    /// There is no such run of a plan.
+    #[error("there is no run {run}; `hostler plan list` shows those there are")]
+    UnknownRun {
+        /// The id that was asked for.
+        run: PlanRunId,
+    },
+    /// The plan of the run has no such task.
+    #[error("run {run} has no task `{task}`; `hostler plan show {run}` shows those it has")]
+    UnknownPlanTask {
+        /// The run.
+        run: PlanRunId,
+        /// The name that was asked for.
+        task: PlanTaskId,
+    },
+    /// A run, or a task of one, is in a state where that can't be done.
+    #[error("{subject} is {state}: {what}")]
+    WrongMoment {
+        /// The run or the task.
+        subject: String,
+        /// Where it is.
+        state: String,
+        /// What can't be done, and what can.
+        what: &'static str,
     },
     /// The task is in a state where that can't be done.
     #[error("task {task} is {state}: {what}")]

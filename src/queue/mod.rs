@@ -41,6 +41,7 @@ mod limits;
 mod messages;
 mod outcomes;
 mod plain;
+mod plans;
 mod schedules;
 mod settling;
 mod strays;

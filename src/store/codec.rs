@@ -8,7 +8,8 @@ use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_che
 use uuid::Uuid;
 
 use crate::domain::{
-    AgentName, Attempt, BatchId, GroupName, HostId, QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, GroupName, HostId, PhaseName, PlanRunId, PlanTaskId, QueueName,
+    ScheduleName, TaskId,
     admission::NeedKind,
     batch::BatchEnd,
     graph::DependencyPolicy,
@@ -44,7 +45,7 @@ macro_rules! id_columns {
         }
     )*};
 }
-id_columns!(TaskId, HostId, BatchId);
+id_columns!(TaskId, HostId, BatchId, PlanRunId);
 
 /// Names are `text`.
 macro_rules! name_columns {
@@ -72,7 +73,7 @@ macro_rules! name_columns {
         }
     )*};
 }
-name_columns!(QueueName, AgentName, GroupName, ScheduleName);
+name_columns!(QueueName, AgentName, GroupName, ScheduleName, PlanTaskId, PhaseName);
 
 /// Enums are enums, with the same words.
 macro_rules! enum_columns {

@@ -99,6 +99,10 @@ const FILES: &[File] = &[
         name: "V16__moment",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0016_moment.sql")),
     },
+    File {
+        name: "V17__plans",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0017_plans.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -42,6 +42,7 @@ pub mod listen;
 pub mod log;
 pub mod migrate;
 pub mod notify;
+pub mod plans;
 pub mod queues;
 pub mod roles;
 pub mod schedules;

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         QueueName,
         admission::{KeyPattern, QueueChange, Until},
+        plan::run,
         record::{QueueLimits, QueueRecord, RateRecord},
         retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
         task::TaskState,
@@ -32,6 +33,7 @@ const EXISTS: Sql = sql!("queues/exists");
 const PAUSE: Sql = sql!("queues/pause");
 const RESUME: Sql = sql!("queues/resume");
 const END_PAUSES: Sql = sql!("queues/end_pauses");
+const FOR_PEOPLE: Sql = sql!("queues/for_people");
 
 /// The parameters of statements: a time, or milliseconds.
 pub(super) fn until_columns(until: Until) -> (Option<Timestamp>, Option<i64>) {
@@ -85,6 +87,12 @@ pub async fn ensure(
         &fair as _,
     ];
     ENSURE.query(db, &given).await?;
+    Ok(())
+}
+
+/// Makes the queue of what waits for a person, if it is not there yet.
+pub async fn for_people(db: &impl GenericClient) -> Result<(), StoreError> {
+    FOR_PEOPLE.query(db, &[&run::PEOPLE, &run::PEOPLE_DESCRIPTION]).await?;
     Ok(())
 }
 

@@ -33,6 +33,8 @@ keys! {
     KEY = "key",
     /// The name of a schedule.
     SCHEDULE = "schedule",
+    /// A run of a plan.
+    PLAN_RUN = "plan_run",
     /// The number of a leadership among the hosts.
     TERM = "term",
     /// The name of a duty of the leader.

@@ -3,9 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 
 use super::{
     super::{
+        asked,
         exit::{CliError, Exit, Outcome},
         global::Global,
         output::{Table, Tone, card},
@@ -13,12 +15,14 @@ use super::{
     load,
 };
 use crate::{
+    domain::plan::{Learned, Plan},
+    http::api::Listing,
     plan::{
         analyze::{Analysis, Options, analyze, backward},
         draw,
         report::{remedy, to_json},
         solve::Budget,
-        words::{cause, files, hours, percent, worker},
+        words::{cause, files, hours, in_hours, percent, worker},
     },
     settings::parse_duration,
 };
@@ -73,6 +77,9 @@ pub(in crate::cli) struct Analyze {
     /// Replace tasks by their parts (`split_of`) where that is faster
     #[arg(long)]
     split: bool,
+    /// Take the durations of earlier runs where there were any; asks a host
+    #[arg(long)]
+    from_history: bool,
     /// How to print it
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -86,7 +93,9 @@ pub(in crate::cli) struct Analyze {
 
 impl Analyze {
     pub(super) fn run(self, global: &Global) -> Outcome {
-        let plan = load(&self.file)?;
+        let planned = load(&self.file)?;
+        let learned = if self.from_history { learned(global, &planned)? } else { Vec::new() };
+        let plan = planned.clone().with_history(&learned);
         if let Some((task, earlier)) = backward(&plan).filter(|_| self.phased) {
             let (task, earlier) = (&plan.tasks[task].id, &plan.tasks[earlier].id);
             let what = format!("`{task}` waits for `{earlier}`, which is in a later phase");
@@ -110,16 +119,62 @@ impl Analyze {
         let format = if global.json { Format::Json } else { self.format };
         match format {
             Format::Json => {
-                super::super::output::Output { json: true }
-                    .show(&to_json(&analysis), |_| String::new())?;
+                let mut report = to_json(&analysis);
+                if self.from_history {
+                    report["learned"] = json!(learned.iter().map(in_report).collect::<Vec<_>>());
+                }
+                super::super::output::Output { json: true }.show(&report, |_| String::new())?;
             }
-            Format::Table => output.text(&tables(&analysis))?,
+            Format::Table => {
+                let history =
+                    if self.from_history { history(&planned, &learned) } else { String::new() };
+                output.text(&format!("{}{history}", tables(&analysis)))?;
+            }
             Format::Markdown => output.text(&draw::markdown(&analysis))?,
             Format::Mermaid => output.text(&draw::mermaid(&analysis))?,
             Format::Svg => output.text(&draw::svg(&analysis))?,
         }
         Ok(Exit::Done)
     }
+}
+
+/// What earlier runs say of the tasks of `plan`.
+fn learned(global: &Global, plan: &Plan) -> Outcome<Vec<Learned>> {
+    let names: Vec<_> = plan.tasks.iter().map(|task| &task.id).collect();
+    let client = global.client()?;
+    let found: Listing<Learned> = asked(async {
+        client.post("/api/v1/plans/history", &json!({ "tasks": names })).await?.json()
+    })?;
+    Ok(found.items)
+}
+
+/// What was learned of a task, in the words of the report.
+fn in_report(learned: &Learned) -> Value {
+    json!({
+        "task": learned.id,
+        "runs": learned.runs,
+        "low_h": in_hours(learned.low_ms),
+        "median_h": in_hours(learned.median_ms),
+        "high_h": in_hours(learned.high_ms),
+        "last_at": learned.last_at,
+    })
+}
+
+/// What was learned beside what the plan says.
+fn history(plan: &Plan, learned: &[Learned]) -> String {
+    let mut table = Table::new(&["LEARNED", "RUNS", "PLANNED", "MEDIAN", "NINE OF TEN WITHIN"]);
+    for one in learned.iter().take(MAX_ROWS) {
+        let planned = plan.tasks.iter().find(|task| task.id == one.id);
+        let cells = [
+            one.id.to_string(),
+            one.runs.to_string(),
+            planned.map_or_else(String::new, |task| hours(task.estimate.expected())),
+            hours(one.median_ms),
+            hours(one.high_ms),
+        ];
+        table.row(Tone::Plain, cells);
+    }
+    format!("\n{}", table.render("no task of this plan was completed in a run before"))
 }
 
 /// All that fits on a terminal.

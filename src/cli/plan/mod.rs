@@ -1,13 +1,19 @@
-//! `hostler plan`: plan files, without a host.
+//! `hostler plan`: plan files, without a host; and runs of plans, by the API of one.
 
 mod analyze;
+mod deeds;
+mod follow;
 mod import;
+mod render;
+mod run;
+mod runs;
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::{
+    asked,
     config::verdict,
     exit::{CliError, Exit, Outcome},
     global::Global,
@@ -15,7 +21,8 @@ use super::{
 };
 use crate::{domain, plan::read, settings::Problems};
 
-/// Check, import and analyze plans: graphs of tasks with durations, dependencies and files
+/// Check, import and analyze plans, graphs of tasks with durations, dependencies and files; and carry
+/// them out
 #[derive(Debug, Subcommand)]
 pub(super) enum Plan {
     /// Check a plan file (TOML, YAML or JSON): every problem, with its line and field
@@ -27,6 +34,18 @@ pub(super) enum Plan {
     },
     Import(import::Import),
     Analyze(analyze::Analyze),
+    Run(run::Run),
+    List(runs::List),
+    Show(runs::Show),
+    Report(runs::Report),
+    Pause(deeds::Pause),
+    Resume(deeds::Resume),
+    Cancel(deeds::Cancel),
+    Retry(deeds::Retry),
+    Done(deeds::Done),
+    Fail(deeds::Fail),
+    Approve(deeds::Approve),
+    Skip(deeds::Skip),
 }
 
 impl Plan {
@@ -35,6 +54,27 @@ impl Plan {
             Self::Check { file } => check(&file, global),
             Self::Import(import) => import.run(global),
             Self::Analyze(analyze) => analyze.run(global),
+            of_a_host => asked(of_a_host.ask(global)),
+        }
+    }
+
+    /// Does what needs a host.
+    async fn ask(self, global: &Global) -> Outcome {
+        let (client, output) = (global.client()?, global.output());
+        match self {
+            Self::Check { .. } | Self::Import(_) | Self::Analyze(_) => Ok(Exit::Done),
+            Self::Run(run) => run.run(&client, output).await,
+            Self::List(list) => list.run(&client, output).await,
+            Self::Show(show) => show.run(&client, output).await,
+            Self::Report(report) => report.run(&client, output).await,
+            Self::Pause(pause) => pause.run(&client, output).await,
+            Self::Resume(resume) => resume.run(&client, output).await,
+            Self::Cancel(cancel) => cancel.run(&client, output).await,
+            Self::Retry(retry) => retry.run(&client, output).await,
+            Self::Done(done) => done.run(&client, output).await,
+            Self::Fail(fail) => fail.run(&client, output).await,
+            Self::Approve(approve) => approve.run(&client, output).await,
+            Self::Skip(skip) => skip.run(&client, output).await,
         }
     }
 }

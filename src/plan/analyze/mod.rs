@@ -5,7 +5,7 @@
 //! milliseconds here.
 
 mod advice;
-mod model;
+pub(super) mod model;
 mod phases;
 mod risk;
 mod staff;
@@ -234,6 +234,11 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
     };
     analysis.advice = advice::of(&analysis);
     analysis
+}
+
+/// The places of the tasks that count, phase by phase.
+pub(super) fn phases_of(plan: &Plan) -> Vec<Vec<usize>> {
+    phases::groups(plan).into_iter().map(|(_, places)| places).collect()
 }
 
 /// The schedule that was found, what each of its slots waits for, and the slot of each of the plan's

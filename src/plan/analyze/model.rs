@@ -12,19 +12,19 @@ use crate::{
 
 /// The agents and people that a plan is scheduled for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Team {
+pub(in crate::plan) struct Team {
     /// How many tasks agents run at once, at the most.
-    pub(super) agents: u32,
+    pub(in crate::plan) agents: u32,
     /// How many agents each pool has; one pool that takes everything where the plan names none.
-    pub(super) pools: Vec<u32>,
+    pub(in crate::plan) pools: Vec<u32>,
     /// How many people there are.
-    pub(super) people: u32,
+    pub(in crate::plan) people: u32,
 }
 
 impl Team {
     /// `agents` of the plan's pools. One pool alone has as many as are asked for; several have no
     /// more than they say.
-    pub(super) fn of(plan: &Plan, agents: u32) -> Self {
+    pub(in crate::plan) fn of(plan: &Plan, agents: u32) -> Self {
         let counts: Vec<u32> = plan.pools.iter().map(|pool| pool.count).collect();
         let (agents, pools) = match counts.as_slice() {
             [] | [_] => (agents, vec![agents]),
@@ -35,35 +35,35 @@ impl Team {
 }
 
 /// Tasks of a plan as the scheduler takes them.
-pub(super) struct Model {
+pub(in crate::plan) struct Model {
     /// The place in the plan of each activity.
-    pub(super) places: Vec<usize>,
+    pub(in crate::plan) places: Vec<usize>,
     /// The problem, in units of `unit` milliseconds.
-    pub(super) problem: Problem,
+    pub(in crate::plan) problem: Problem,
     /// How many milliseconds one unit of time is.
-    pub(super) unit: Millis,
+    pub(in crate::plan) unit: Millis,
     /// The first resource that is a pool.
     pools: std::ops::Range<usize>,
 }
 
 /// Which tasks of the plan, with which agents, and whether all work on the same files.
 #[derive(Clone, Copy)]
-pub(super) struct Scope<'a> {
+pub(in crate::plan) struct Scope<'a> {
     /// The plan, without splits.
-    pub(super) plan: &'a Plan,
+    pub(in crate::plan) plan: &'a Plan,
     /// The places of the tasks that count.
-    pub(super) places: &'a [usize],
+    pub(in crate::plan) places: &'a [usize],
     /// Who does them.
-    pub(super) team: &'a Team,
+    pub(in crate::plan) team: &'a Team,
     /// Whether workspaces of their own are taken for one.
-    pub(super) as_one: bool,
+    pub(in crate::plan) as_one: bool,
     /// The locks that were found before.
-    pub(super) known: &'a KnownLocks,
+    pub(in crate::plan) known: &'a KnownLocks,
 }
 
 /// Locks by the files that tasks use: an analysis schedules the same tasks for many teams.
 #[derive(Debug, Default)]
-pub(super) struct KnownLocks(RefCell<Vec<Known>>);
+pub(in crate::plan) struct KnownLocks(RefCell<Vec<Known>>);
 
 /// The locks of tasks with these files, of which some have workspaces of their own.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl KnownLocks {
 
 impl Model {
     /// The problem of scheduling the tasks of `scope`; dependencies on others count as done.
-    pub(super) fn of(scope: Scope<'_>) -> Self {
+    pub(in crate::plan) fn of(scope: Scope<'_>) -> Self {
         let tasks: Vec<&PlanTask> = scope.places.iter().map(|at| &scope.plan.tasks[*at]).collect();
         let durations: Vec<Millis> = tasks.iter().map(|task| task.estimate.expected()).collect();
         let unit = durations.iter().fold(0, |unit, duration| gcd(unit, *duration)).max(1);
@@ -122,7 +122,7 @@ impl Model {
     }
 
     /// Who runs what when, `from` milliseconds later than the solution says.
-    pub(super) fn slots(&self, solution: &Solution, from: Millis) -> Vec<Slot> {
+    pub(in crate::plan) fn slots(&self, solution: &Solution, from: Millis) -> Vec<Slot> {
         let mut order: Vec<usize> = (0..self.places.len()).collect();
         order.sort_by_key(|at| (solution.start[*at], self.problem.duration[*at], *at));
         // Of each worker of each pool, when it is free; people are the last pool.
@@ -152,7 +152,7 @@ impl Model {
     }
 
     /// What each activity waits for in `solution`, by places in the plan.
-    pub(super) fn waits(&self, solution: &Solution) -> Vec<Option<Wait>> {
+    pub(in crate::plan) fn waits(&self, solution: &Solution) -> Vec<Option<Wait>> {
         let end = |at: usize| solution.start[at] + self.problem.duration[at];
         let mut ends: Vec<usize> = (0..self.places.len()).collect();
         ends.sort_by_key(|at| end(*at));
@@ -190,7 +190,7 @@ impl Model {
 }
 
 /// The dependencies among the tasks at `places`.
-pub(super) fn graph_of(plan: &Plan, places: &[usize]) -> Graph {
+pub(in crate::plan) fn graph_of(plan: &Plan, places: &[usize]) -> Graph {
     let ids: std::collections::HashMap<_, _> =
         places.iter().enumerate().map(|(at, place)| (&plan.tasks[*place].id, at)).collect();
     let before = |place: &usize| {

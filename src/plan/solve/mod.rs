@@ -131,6 +131,17 @@ pub fn dispatch(problem: &Problem, list: &[usize]) -> u64 {
     parallel::decode(problem, list, parallel::common_resource(problem)).0
 }
 
+/// The schedule in which activities are handed out in the order of `list`, as soon as all that they
+/// take is free: its makespan, and the starts and the modes.
+pub fn hand_out(problem: &Problem, list: &[usize]) -> (u64, Vec<u64>, Vec<usize>) {
+    parallel::decode(problem, list, parallel::common_resource(problem))
+}
+
+/// Lists of the activities of `problem` by priority rules, the longest chain behind them first.
+pub fn lists(problem: &Problem) -> Vec<Vec<usize>> {
+    rules::first_lists(problem)
+}
+
 /// The best schedule of `problem` that the budget gives, the same for the same `seed`.
 pub fn solve(problem: &Problem, seed: u64, budget: &Budget<'_>) -> Solution {
     let bound = lower_bound(problem);

@@ -1,5 +1,7 @@
 //! `hostler plan`, as a person runs it.
 
+mod run;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},

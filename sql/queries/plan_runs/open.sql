@@ -1,0 +1,14 @@
+-- plan_runs/open: the runs that go on, oldest first, and whether something of them changed since they
+--     were last looked at.
+-- State: none.
+-- Locks: none.
+-- Index: plan_runs_open, task_tally_by_scope.
+SELECT run.id, run.agents, run.hour_ms, run.rehearsal, run.phased,
+    run.looked_at IS NULL OR EXISTS (
+        SELECT FROM hostler.task_tally AS tally
+        WHERE tally.scope = 'group run_' || replace(run.id::text, '-', '')
+            AND tally.last_at >= run.looked_at
+    ) AS changed
+FROM hostler.plan_runs AS run
+WHERE run.ended_at IS NULL
+ORDER BY run.id;

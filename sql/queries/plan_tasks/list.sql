@@ -1,0 +1,40 @@
+-- plan_tasks/list: the tasks of run $1, in the order of the plan. What is written down of one that
+--     has ended comes first; of others what the queue knows.
+-- State: none.
+-- Locks: none.
+-- Index: plan_tasks_pkey, tasks_pkey, attempts_pkey, task_events_pkey.
+SELECT one.place, one.name, one.title, one.phase, one.human, one.depends_on, one.task_id,
+    one.gate_id, one.planned_ms, one.start_ms, one.finish_ms, one.worker, one.critical,
+    one.skipped_at, one.condition, one.decided,
+    coalesce(one.state, tasks.state, 'cancelled') AS state, coalesce(tasks.priority, 0::smallint) AS priority,
+    (SELECT gate.state FROM hostler.tasks AS gate WHERE gate.id = one.gate_id) AS gate,
+    coalesce(one.ready_at, (
+        SELECT step.at FROM hostler.task_events AS step
+        WHERE step.task_id = one.task_id AND step.state = 'pending'
+        ORDER BY step.number LIMIT 1
+    )) AS ready_at,
+    coalesce(one.began_at, first.started_at, tasks.started_at) AS began_at,
+    CASE WHEN tasks.host_id IS NOT NULL THEN tasks.started_at END AS running_since,
+    coalesce(one.ended_at, tasks.finished_at) AS ended_at,
+    coalesce(tasks.agent, one.agent, newest.agent) AS agent,
+    coalesce(one.took_ms, newest.took_ms) AS took_ms,
+    CASE WHEN tasks.state IN ('failed', 'scheduled') THEN newest.message END AS message
+FROM hostler.plan_tasks AS one
+LEFT JOIN hostler.tasks ON tasks.id = one.task_id
+LEFT JOIN LATERAL (
+    SELECT attempts.started_at FROM hostler.attempts
+    WHERE attempts.task_id = one.task_id AND one.state IS NULL
+    ORDER BY attempts.attempt LIMIT 1
+) AS first ON true
+LEFT JOIN LATERAL (
+    SELECT attempts.agent, attempts.message,
+        CASE
+            WHEN attempts.outcome = 'completed'
+            THEN greatest(0, extract(epoch FROM attempts.ended_at - attempts.started_at) * 1000)
+        END::bigint AS took_ms
+    FROM hostler.attempts
+    WHERE attempts.task_id = one.task_id AND one.state IS NULL
+    ORDER BY attempts.attempt DESC LIMIT 1
+) AS newest ON true
+WHERE one.run_id = $1
+ORDER BY one.place;

@@ -1,0 +1,34 @@
+-- plan_tasks/record: write down how those tasks of run $1 ended that have, and were not written down.
+--     Of a task that no agent did there is no time that it took.
+-- State: none.
+-- Locks: the rows that change.
+-- Index: plan_tasks_pkey, tasks_pkey, attempts_pkey, task_events_pkey.
+UPDATE hostler.plan_tasks AS one
+SET state = tasks.state, ended_at = tasks.finished_at,
+    ready_at = (
+        SELECT step.at FROM hostler.task_events AS step
+        WHERE step.task_id = one.task_id AND step.state = 'pending'
+        ORDER BY step.number LIMIT 1
+    ),
+    began_at = (
+        SELECT attempts.started_at FROM hostler.attempts
+        WHERE attempts.task_id = one.task_id
+        ORDER BY attempts.attempt LIMIT 1
+    ),
+    agent = (
+        SELECT attempts.agent FROM hostler.attempts
+        WHERE attempts.task_id = one.task_id
+        ORDER BY attempts.attempt DESC LIMIT 1
+    ),
+    took_ms = CASE
+        WHEN tasks.state = 'completed' AND NOT one.human AND one.skipped_at IS NULL
+        THEN (
+            SELECT greatest(0, extract(epoch FROM attempts.ended_at - attempts.started_at) * 1000)
+            FROM hostler.attempts
+            WHERE attempts.task_id = one.task_id AND attempts.outcome = 'completed'
+            ORDER BY attempts.attempt DESC LIMIT 1
+        )
+    END::bigint
+FROM hostler.tasks
+WHERE one.run_id = $1 AND one.state IS NULL AND tasks.id = one.task_id
+    AND tasks.state IN ('completed', 'failed', 'cancelled');

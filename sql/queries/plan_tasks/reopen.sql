@@ -1,0 +1,12 @@
+-- plan_tasks/reopen: what was written down of the tasks $2 of run $1 does not hold any more: they are
+--     tried again, and the run goes on.
+-- State: none.
+-- Locks: the rows.
+-- Index: plan_tasks_pkey, plan_runs_pkey.
+WITH run AS (
+    UPDATE hostler.plan_runs SET ended_at = NULL, cancelled_at = NULL, looked_at = NULL
+    WHERE id = $1
+)
+UPDATE hostler.plan_tasks
+SET state = NULL, ready_at = NULL, began_at = NULL, ended_at = NULL, agent = NULL, took_ms = NULL
+WHERE run_id = $1 AND task_id = ANY ($2::uuid[]);
