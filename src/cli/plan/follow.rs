@@ -110,8 +110,9 @@ impl View {
 
     fn clear(&self) {
         if let Self::Bars(bars) = self {
-            // The report follows, whether or not the bars went away.
-            bars.all.clear().unwrap_or_default();
+            bars.phases.iter().map(|(_, bar)| bar).chain(&bars.foot).for_each(|bar| {
+                bar.finish_and_clear();
+            });
         }
     }
 }
