@@ -63,7 +63,7 @@ use crate::domain::{
     QueueName,
     admission::{KeyPattern, Limit},
     fleet::Fleet,
-    history::Terms,
+    history::{Keep, Terms},
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
 };
@@ -214,6 +214,8 @@ pub struct History {
     pub terms: Terms,
     /// The directory of the archives; nothing is archived where there is none.
     pub archive: Option<PathBuf>,
+    /// How long they are kept, in whole days of UTC after the day on which they were written.
+    pub archive_keep: Keep,
 }
 
 /// `[workspaces]`: the git worktrees of attempts.
