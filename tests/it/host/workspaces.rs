@@ -205,6 +205,6 @@ workspace = {{ git = "@DIR@/repo" }}
     assert!(why.contains("workspaces take") && why.contains("of 1MiB"), "{why}");
     // Once it is merged there is room.
     git(&host.path("repo"), &["merge", "--quiet", &format!("hostler/{first}")]);
-    host.cli_json(&["task", "release", &second]);
+    host.cli_json(&["task", "snooze", &second, "--for", "1ms"]);
     assert_eq!(host.wait(&second)["state"], "completed");
 }
