@@ -2,7 +2,7 @@
 //!
 //! Writes `target/bench/plan.json`. The judge of the gaps is CP-SAT of OR-tools, where the Python of
 //! `BENCH_PYTHON` (or `python3`) has it; else only instances that our own branch and bound proves
-//! are counted, and the row says so. PSPLIB files in the directory `PSPLIB` are measured, too.
+//! are counted, and the row says so. `-- --runs` measures what runs on a host, and writes nothing. PSPLIB files in the directory `PSPLIB` are measured, too.
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't go on fails")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
@@ -118,6 +118,12 @@ fn main() {
         let problem = generate::problem(30, 4, 0.5, 0.5, 1.8, 7);
         assert_eq!(psplib::parse(psplib::SAMPLE).unwrap().len(), 5);
         timed(&problem);
+        return;
+    }
+    // What needs a host, alone and for a look: no file.
+    if std::env::args().any(|arg| arg == "--runs") {
+        runs::rehearse();
+        runs::crowd();
         return;
     }
     let j30 = gaps("30 activities", &generate::set(30, INSTANCES));

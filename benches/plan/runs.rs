@@ -63,7 +63,8 @@ impl Host {
         while !is_so() {
             let log = || fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default();
             assert!(began.elapsed() < PATIENCE, "waited too long for {what}:\n{}", log());
-            thread::sleep(Duration::from_millis(200));
+            // Looking costs the host something, and a run takes seconds.
+            thread::sleep(Duration::from_secs(1));
         }
     }
 

@@ -37,13 +37,24 @@ const TASKS_A_ROUND: u64 = 2_000;
 /// The most tasks that the line of those at work names.
 const NAMED: usize = 6;
 
+/// For how many rounds no host may answer: a run outlives its host, and the next takes a while.
+const PATIENCE: u32 = 120;
+
 /// Follows a run to its end, and prints its report.
 pub(super) async fn follow(client: &Client, output: Output, run: PlanRunId) -> Outcome {
     let path = format!("/api/v1/plans/runs/{run}");
     let mut view = View::new(output);
+    let mut away = 0;
     let ended = loop {
-        let record: RunRecord = client.get(&path).await?;
-        let tasks: Listing<RunTaskRecord> = client.get(&format!("{path}/tasks")).await?;
+        let (record, tasks) = match look(client, &path).await {
+            Err(error) if error.exit == Exit::NotReachable && away < PATIENCE => {
+                away += 1;
+                sleep(ROUND).await;
+                continue;
+            }
+            found => found?,
+        };
+        away = 0;
         view.show(&record, &tasks.items, Timestamp::now())?;
         if record.state.has_ended() {
             break record;
@@ -55,6 +66,11 @@ pub(super) async fn follow(client: &Client, output: Output, run: PlanRunId) -> O
     let report: RunReport = client.get(&format!("{path}/report")).await?;
     output.show(&report, render::report)?;
     Ok(if ended.state == RunState::Completed { Exit::Done } else { Exit::Failed })
+}
+
+/// How a run and its tasks stand.
+async fn look(client: &Client, path: &str) -> Outcome<(RunRecord, Listing<RunTaskRecord>)> {
+    Ok((client.get(path).await?, client.get(&format!("{path}/tasks")).await?))
 }
 
 /// Where it is shown.
@@ -94,8 +110,9 @@ impl View {
 
     fn clear(&self) {
         if let Self::Bars(bars) = self {
-            // The report follows, whether or not the bars went away.
-            bars.all.clear().unwrap_or_default();
+            bars.phases.iter().map(|(_, bar)| bar).chain(&bars.foot).for_each(|bar| {
+                bar.finish_and_clear();
+            });
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::{
 /// The most rows of a table on a terminal.
 const MAX_ROWS: usize = 60;
 
+/// A wait is shown from so many parts of the whole run on.
+const NOTICED: u64 = 50;
+
 /// The tone of a run's state.
 pub(super) const fn tone(state: RunState) -> Tone {
     match state {
@@ -145,7 +148,9 @@ pub(super) fn report(report: &RunReport) -> String {
     let heads = ["TASK", "STATE", "PLANNED START", "START", "PLANNED", "TOOK", "WHO", "WAITED FOR"];
     let mut table = Table::new(&heads);
     for task in report.tasks.iter().take(MAX_ROWS) {
-        let waited: Vec<_> = task.waited.iter().map(wait).collect();
+        // What nobody would notice is left to --json.
+        let counts = |waited: &&Waited| waited.ms * NOTICED > report.real_ms;
+        let waited: Vec<_> = task.waited.iter().filter(counts).map(wait).collect();
         let cells = [
             format!("{}{}", task.id, if task.critical { " *" } else { "" }),
             task.state.to_string(),

@@ -1,6 +1,6 @@
 //! Plans carried out: the real program, mock agents, a real Postgres.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Stdio};
 
 use hostler::domain::glob::Glob;
 use serde_json::{Value, json};
@@ -302,6 +302,33 @@ fn durations_are_learned_from_real_runs() {
     assert!(dry["tasks"][0]["planned_ms"].as_u64().unwrap() < 3_600_000, "{dry}");
 }
 
+/// Held back, so that nothing begins: the order is a bad one, as if durations had turned out otherwise
+/// than was thought.
+#[test]
+fn the_leader_finds_the_order_that_ends_sooner() {
+    let host = host(2);
+    let plan = "version: 1\ntasks:\n  - {id: go, duration: 1h, owner: human}\n  \
+        - {id: long, duration: 9h, depends_on: go}\n  - {id: a, duration: 1h, depends_on: go}\n  \
+        - {id: b, duration: 1h, depends_on: go}\n  - {id: c, duration: 9h, depends_on: b}\n";
+    let id = begin(&host, plan, &["--agents", "2"]);
+    host.cli_json(&["plan", "pause", &id]);
+    let set = |name: &str, priority: i32| {
+        format!("UPDATE hostler.tasks SET priority = {priority} WHERE kind = '{name}'")
+    };
+    let bad = [set("long", 5), set("a", 4), set("b", 3), set("c", 2)];
+    host.database().execute(&bad.each_ref().map(String::as_str));
+    host.cli_json(&["plan", "done", &id, "go"]);
+    eventually("it has another order", || run(&host, &id)["replanned"] != 0);
+    let priority = |name: &str| task(&host, &id, name)["priority"].as_i64().unwrap();
+    assert!(priority("b") > priority("a"), "what has much behind it goes first");
+    let record = run(&host, &id);
+    let time = |name: &str| record[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let left = time("expected_end_at").duration_since(time("looked_at")).as_secs();
+    assert_eq!(left, 10 * 3600, "two agents need ten hours for what is left");
+    host.cli_json(&["plan", "resume", &id]);
+    until_run(&host, &id, "completed");
+}
+
 #[test]
 fn a_run_outlives_its_host() {
     let mut host = host(2);
@@ -313,9 +340,15 @@ fn a_run_outlives_its_host() {
         &["--speed", "1h=300ms", "--agents", "2"],
     );
     until_task(&host, &id, "a", "running");
+    let mut follow = host.command();
+    follow.args(["plan", "show", &id, "-f"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let follow = follow.spawn().unwrap();
     host.kill9();
     host.restart();
     let ended = until_run(&host, &id, "completed");
+    let followed = follow.wait_with_output().unwrap();
+    let lines = String::from_utf8(followed.stdout).unwrap();
+    assert!(followed.status.success() && lines.contains("d * completed"), "{lines}");
     assert_eq!(ended["counts"], json!({"completed": 4}));
     assert_eq!(task(&host, &id, "c")["agent"], "person", "the rehearsal did what a person would");
 }
