@@ -10,9 +10,11 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use super::{Lane, TaskId, task::TaskState};
 
-use super::{Lane, TaskId, leadership::Term, task::TaskState};
+mod archive;
+
+pub use archive::{ARCHIVE_END, archive_name, is_closed, is_over, merged_name, merges};
 
 /// How long something is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,21 +227,6 @@ impl Counts {
     }
 }
 
-/// The directory and the name of an archive that is written at `at`: the day, then the time, who
-/// writes (the leader of a term, or somebody by hand), and `nth`, where that is taken already.
-pub fn archive_name(at: Timestamp, term: Option<Term>, nth: u32) -> (String, String) {
-    let time = at.to_zoned(TimeZone::UTC);
-    let who = term.map_or_else(|| "hand".to_owned(), |term| format!("t{}", term.0));
-    let nth = if nth == 0 { String::new() } else { format!("_{nth}") };
-    (
-        time.strftime("%Y-%m-%d").to_string(),
-        format!("{}-{who}{nth}{ARCHIVE_END}", time.strftime("%Y-%m-%dT%H-%M-%S.%6fZ")),
-    )
-}
-
-/// What the names of archives end with.
-pub const ARCHIVE_END: &str = ".jsonl.gz";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,18 +300,6 @@ mod tests {
         assert_eq!(sweep.next(), Some(Look::Feed { term: DAY }));
         sweep.looked(Went::ToTheEnd);
         assert_eq!(sweep.next(), None, "completed tasks stay, in the log too");
-    }
-
-    #[test]
-    fn names_of_archives_are_in_the_order_of_time_and_never_the_same() {
-        let at: Timestamp = "2026-03-01T07:08:09.000123Z".parse().unwrap();
-        let name = |term, nth| archive_name(at, term, nth);
-        let (day, file) = name(Some(Term(7)), 0);
-        assert_eq!((&*day, &*file), ("2026-03-01", "2026-03-01T07-08-09.000123Z-t7.jsonl.gz"));
-        assert_eq!(name(Some(Term(7)), 2).1, "2026-03-01T07-08-09.000123Z-t7_2.jsonl.gz");
-        assert_eq!(name(None, 0).1, "2026-03-01T07-08-09.000123Z-hand.jsonl.gz");
-        let later = archive_name("2026-03-01T07:08:10Z".parse().unwrap(), None, 0).1;
-        assert!(file < later, "{file} {later}");
     }
 
     #[test]

@@ -25,6 +25,10 @@ use crate::{
 /// From so many tasks on a batch goes by COPY.
 const COPY_FROM: usize = 200;
 
+/// How often to ask for what is in a paused queue, while it gets new tasks: whoever resumes it says
+/// so, but maybe just before these were there.
+const PAUSED: Duration = Duration::from_millis(100);
+
 /// What agents of this host could take at once.
 struct Idle {
     host: HostId,
@@ -120,8 +124,12 @@ impl QueueActor {
                     let entry = Entry { lane, number: at.base + *place, claim: at.claim };
                     self.dispatch.submitted(&fleet, vec![assignment(task, entry)]);
                 } else {
-                    self.dispatch.wake_plain(&task.queue);
-                    if self.chooser.plain(Some(&task.queue)) {
+                    if at.paused {
+                        self.pause(&task.queue, ctx);
+                    }
+                    if self.dispatch.wake_plain(&task.queue)
+                        && self.chooser.plain(Some(&task.queue))
+                    {
                         self.dispatch.wake(Some(&task.queue));
                     }
                     self.announce.insert(News::Work(task.queue));
@@ -133,6 +141,18 @@ impl QueueActor {
         self.plain.lanes = written.lanes;
         self.announce(ctx);
         self.serve(ctx);
+    }
+
+    /// `queue` is paused: it is asked for in a while only, however much is appended to it.
+    fn pause(&mut self, queue: &QueueName, ctx: &mut Context<Self>) {
+        if self.dispatch.pause(queue) {
+            let queue = queue.clone();
+            ctx.run_later(PAUSED, move |this, ctx| {
+                this.dispatch.wake(Some(&queue));
+                this.chooser.plain(Some(&queue));
+                this.serve(ctx);
+            });
+        }
     }
 
     fn append_failed(&mut self, requests: Vec<Request>, error: StoreError) {

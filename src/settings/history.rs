@@ -20,6 +20,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<History> {
     let dead_letters = keep(section, "dead_letters");
     let feed = keep(section, "feed");
     let archive = section.path_or_none("archive");
+    let archive_keep = keep(section, "archive_keep");
     let terms = Terms {
         completed: completed?,
         cancelled: cancelled?,
@@ -27,7 +28,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<History> {
         dead_letters: dead_letters?,
         feed: feed?,
     };
-    Some(History { terms, archive: archive? })
+    Some(History { terms, archive: archive?, archive_keep: archive_keep? })
 }
 
 fn keep(section: &Section<'_>, key: &str) -> Option<Keep> {

@@ -62,7 +62,7 @@ use crate::domain::{
     QueueName,
     admission::{KeyPattern, Limit},
     fleet::Fleet,
-    history::Terms,
+    history::{Keep, Terms},
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
 };
@@ -211,6 +211,8 @@ pub struct History {
     pub terms: Terms,
     /// The directory of the archives; nothing is archived where there is none.
     pub archive: Option<PathBuf>,
+    /// How long they are kept, in whole days of UTC after the day on which they were written.
+    pub archive_keep: Keep,
 }
 
 /// `[queues.NAME]`.

@@ -116,6 +116,7 @@ fn history(settings: &Settings) -> Value {
         "dead_letters": keep_word(terms.dead_letters),
         "feed": keep_word(terms.feed),
         "archive": archive.map_or_else(String::new, path),
+        "archive_keep": keep_word(settings.history.archive_keep),
     })
 }
 

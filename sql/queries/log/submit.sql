@@ -2,8 +2,9 @@
 --     $3, kinds $4, inputs $5, most attempts $6, time limits $7 (milliseconds). The lanes $8, each
 --     once, grow by $9. Where $10 is a host, its agents take the first $12 new ones of each lane at
 --     once, by the claims $11, unless others wait before them, or something is limited. Returns one
---     row per lane: the number before its first new task, and up to which they are claimed. Without
---     tasks ($1 to $7 are empty), log/copy brings them in the same transaction.
+--     row per lane: the number before its first new task, up to which they are claimed, and whether
+--     its queue is paused. Without tasks ($1 to $7 are empty), log/copy brings them in the same
+--     transaction.
 -- State: a new task, pending; running where it is claimed.
 -- Locks: the lanes' rows, until the commit, so that numbers are committed in their order; then the
 --     host's row, shared, and the cursors, as log/claim does.
@@ -27,21 +28,25 @@ WITH wish AS MATERIALIZED (
         $7::bigint[]
     ) AS given (lane, place, id, kind, input, max_attempts, timeout_ms)
     JOIN grown ON grown.lane = given.lane
+), place AS MATERIALIZED (
+    SELECT grown.lane, grown.base, queues.limited,
+        queues.paused AND coalesce(queues.paused_until > now(), true) AS paused
+    FROM grown
+    JOIN hostler.queues ON queues.name = grown.queue
 ), host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $10 AND lease_ends_at > now() FOR KEY SHARE
 ), taken AS (
     UPDATE hostler.log_cursors
-    SET taken = grown.base + least(wish.most, wish.grows)
-    FROM host, grown
-    JOIN wish ON wish.lane = grown.lane
-    JOIN hostler.queues ON queues.name = grown.queue
-    WHERE log_cursors.lane = grown.lane AND log_cursors.taken = grown.base AND wish.most > 0
-        AND NOT queues.limited AND (NOT queues.paused OR queues.paused_until <= now())
+    SET taken = place.base + least(wish.most, wish.grows)
+    FROM host, place
+    JOIN wish ON wish.lane = place.lane
+    WHERE log_cursors.lane = place.lane AND log_cursors.taken = place.base
+        AND wish.most > 0 AND NOT place.limited AND NOT place.paused
         AND NOT EXISTS (
             SELECT FROM hostler.limits WHERE limits.limited AND limits.scope IN ('all', 'fleet')
         )
         AND NOT EXISTS (SELECT FROM hostler.queues AS weighed WHERE weighed.weight <> 1)
-    RETURNING log_cursors.lane, log_cursors.taken, grown.base, wish.claim, host.id AS host
+    RETURNING log_cursors.lane, log_cursors.taken, place.base, wish.claim, host.id AS host
 ), claimed AS (
     INSERT INTO hostler.log_claims (id, host_id, lane, first, last)
     SELECT claim, host, lane, base + 1, taken FROM taken
@@ -58,6 +63,6 @@ WITH wish AS MATERIALIZED (
     FROM taken
     CROSS JOIN (SELECT count(*) FROM told) AS before
 )
-SELECT grown.lane, grown.base, coalesce(taken.taken, grown.base) AS taken
-FROM grown
-LEFT JOIN taken ON taken.lane = grown.lane;
+SELECT place.lane, place.base, coalesce(taken.taken, place.base) AS taken, place.paused
+FROM place
+LEFT JOIN taken ON taken.lane = place.lane;

@@ -11,7 +11,7 @@ mod orders;
 mod slots;
 mod supply;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{AgentName, Attempt, FleetName, QueueName, TaskId, task::Assignment};
 pub use orders::{Claim, Handout, RangeClaim};
@@ -25,6 +25,8 @@ const PLAIN: i16 = 0;
 #[derive(Debug, Default)]
 pub struct Dispatch {
     fleets: BTreeMap<FleetName, Serving>,
+    /// Queues that were found paused, of which nobody has said since that there is work.
+    paused: HashSet<QueueName>,
     held: HashMap<TaskId, Held>,
 }
 
@@ -79,6 +81,7 @@ impl Dispatch {
         };
         Self {
             fleets: fleets.into_iter().map(|(name, queues)| (name, serving(queues))).collect(),
+            paused: HashSet::new(),
             held: HashMap::new(),
         }
     }
@@ -106,6 +109,7 @@ impl Dispatch {
 
     /// There may be work in `queue`; in any of them if `None`.
     pub fn wake(&mut self, queue: Option<&QueueName>) {
+        self.paused.retain(|paused| queue.is_some_and(|queue| paused != queue));
         for serving in self.serving(queue) {
             (serving.dry_from, serving.looking) = (None, false);
             if let Some(claiming) = &mut serving.claiming {
@@ -124,9 +128,19 @@ impl Dispatch {
         }
     }
 
-    /// There are new plain tasks in `queue`.
-    pub fn wake_plain(&mut self, queue: &QueueName) {
-        self.serving(Some(queue)).for_each(|serving| serving.supply.wake());
+    /// There are new plain tasks in `queue`. Returns whether that is a reason to claim.
+    pub fn wake_plain(&mut self, queue: &QueueName) -> bool {
+        let open = !self.paused.contains(queue);
+        if open {
+            self.serving(Some(queue)).for_each(|serving| serving.supply.wake());
+        }
+        open
+    }
+
+    /// `queue` is paused: new plain tasks are no reason to claim, until somebody wakes it. Returns
+    /// whether that was not known.
+    pub fn pause(&mut self, queue: &QueueName) -> bool {
+        self.paused.insert(queue.clone())
     }
 
     /// It is time for `fleet` to ask again for plain tasks, which somebody else had locked.
@@ -256,6 +270,9 @@ impl Dispatch {
     /// many.
     pub fn direct(&self, queue: &QueueName) -> Option<(FleetName, usize)> {
         let serves = |serving: &&Serving| serving.queues.contains(queue);
+        if self.paused.contains(queue) {
+            return None;
+        }
         let waits =
             |serving: &Serving| !serving.supply.is_spent() || !serving.is_dry_from(PLAIN + 1);
         if self.fleets.values().filter(serves).any(waits) {

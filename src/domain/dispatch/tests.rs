@@ -342,6 +342,28 @@ fn a_submit_goes_straight_to_agents_only_where_nobody_waits() {
     assert_eq!(dispatch.direct(&name("q")), None);
 }
 
+#[test]
+fn new_tasks_of_a_paused_queue_are_no_reason_to_claim_until_somebody_wakes_it() {
+    let mut dispatch = dispatch();
+    dispatch.offer(&fleet(), agent(1), 3);
+    tracked(&mut dispatch, 1);
+    dispatch.claimed(&fleet(), vec![]);
+    assert!(dispatch.range_claims(10).is_empty(), "nothing came since the last one");
+    assert!(dispatch.pause(&name("q")));
+    assert!(!dispatch.pause(&name("q")), "that was known");
+    assert!(!dispatch.wake_plain(&name("q")));
+    assert_eq!(dispatch.direct(&name("q")), None);
+    assert!(dispatch.range_claims(10).is_empty());
+    dispatch.wake(Some(&name("other")));
+    assert!(!dispatch.wake_plain(&name("q")), "another was woken");
+    dispatch.wake(Some(&name("q")));
+    assert_eq!(dispatch.range_claims(10).len(), 1);
+    assert!(dispatch.wake_plain(&name("q")));
+    assert!(dispatch.pause(&name("q")));
+    dispatch.look();
+    assert!(dispatch.wake_plain(&name("q")), "a poll asks for all");
+}
+
 proptest! {
     /// Whatever happens in whatever order, no agent is given a second task, and no idle agent
     /// is forgotten.

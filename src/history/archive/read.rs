@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use super::ArchiveError;
 use crate::domain::{TaskId, history::ARCHIVE_END};
+
+/// How often what changes while it is read is read again.
+const TRIES: u32 = 20;
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,21 +42,45 @@ pub struct Found {
 ///
 /// [`ArchiveError`], which names the directory.
 pub fn list(dir: &Path) -> Result<Vec<Archive>, ArchiveError> {
-    let mut all = Vec::new();
-    for day in entries(dir)? {
-        let name = day.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !day.is_dir() || name.parse::<jiff::civil::Date>().is_err() {
-            continue;
-        }
-        for path in entries(&day)? {
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            if file.ends_with(ARCHIVE_END) && !file.starts_with('.') {
-                let bytes = fs::metadata(&path).map_err(ArchiveError::of("look at", &path))?.len();
-                all.push(Archive { day: name.clone(), path, bytes });
+    until_still(|| {
+        let mut all = Vec::new();
+        for day in entries(dir)? {
+            let name = day.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if day.is_dir() && name.parse::<jiff::civil::Date>().is_ok() {
+                // Nobody changes it between these two, or somebody is seen to.
+                let files = of_day(&name, &day)?;
+                if files != of_day(&name, &day)? {
+                    return Err(ArchiveError::of("read", &day)(ErrorKind::NotFound.into()));
+                }
+                all.extend(files);
             }
         }
+        Ok(all)
+    })
+}
+
+fn of_day(name: &str, day: &Path) -> Result<Vec<Archive>, ArchiveError> {
+    let is_archive = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        file.ends_with(ARCHIVE_END) && !file.starts_with('.')
+    };
+    let all = entries(day)?.into_iter().filter(is_archive).map(|path| {
+        let bytes = fs::metadata(&path).map_err(ArchiveError::of("look at", &path))?.len();
+        Ok(Archive { day: name.to_owned(), path, bytes })
+    });
+    all.collect()
+}
+
+/// Reads again as long as a file is gone that was there a moment ago: its leader puts files together,
+/// or deletes a day. The new file has its name before the old ones go.
+fn until_still<T>(mut read: impl FnMut() -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    for _ in 1..TRIES {
+        match read() {
+            Err(error) if error.source.kind() == ErrorKind::NotFound => {}
+            other => return other,
+        }
     }
-    Ok(all)
+    read()
 }
 
 /// Every record of this task, in the order in which they were written: there may be several, the
@@ -63,6 +90,10 @@ pub fn list(dir: &Path) -> Result<Vec<Archive>, ArchiveError> {
 ///
 /// [`ArchiveError`], which names the file.
 pub fn find(dir: &Path, task: TaskId) -> Result<Vec<Found>, ArchiveError> {
+    until_still(|| find_once(dir, task))
+}
+
+fn find_once(dir: &Path, task: TaskId) -> Result<Vec<Found>, ArchiveError> {
     let (wanted, made) = (task.to_string(), made_on(task));
     let mut found = Vec::new();
     for archive in list(dir)?.into_iter().filter(|archive| archive.day >= made) {
@@ -94,7 +125,7 @@ fn made_on(task: TaskId) -> String {
     })
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
     let read = || -> io::Result<Vec<PathBuf>> {
         fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect()
     };

@@ -48,10 +48,21 @@ pub fn write(
 }
 
 /// A file that is begun.
-struct Place {
-    file: File,
-    part: PathBuf,
+pub(super) struct Place {
+    pub(super) file: File,
+    pub(super) part: PathBuf,
     path: PathBuf,
+}
+
+impl Place {
+    /// All of it is written: it gets its name once it is on disk.
+    pub(super) fn complete(&self) -> Result<(), ArchiveError> {
+        let complete = || {
+            self.file.sync_all()?;
+            fs::rename(&self.part, &self.path)
+        };
+        complete().map_err(ArchiveError::of("write", &self.path))
+    }
 }
 
 fn make_day(dir: &Path, day: &Path) -> Result<bool, ArchiveError> {
@@ -64,7 +75,7 @@ fn make_day(dir: &Path, day: &Path) -> Result<bool, ArchiveError> {
 }
 
 /// Begins the file, unless there is one of that name.
-fn begin(day: &Path, name: &str) -> Result<Option<Place>, ArchiveError> {
+pub(super) fn begin(day: &Path, name: &str) -> Result<Option<Place>, ArchiveError> {
     let (path, part) = (day.join(name), day.join(format!(".{name}.part")));
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part) {
         Ok(file) if !path.exists() => Ok(Some(Place { file, part, path })),
@@ -89,11 +100,10 @@ fn finish(place: &Place, records: &[String]) -> Result<(), ArchiveError> {
     let packed = to.into_inner().map_err(|error| failed(error.into_error()))?;
     let mut file = packed.finish().map_err(failed)?;
     file.flush().map_err(failed)?;
-    place.file.sync_all().map_err(failed)?;
-    fs::rename(&place.part, &place.path).map_err(failed)
+    place.complete()
 }
 
-fn sync(dir: &Path) -> Result<(), ArchiveError> {
+pub(super) fn sync(dir: &Path) -> Result<(), ArchiveError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(ArchiveError::of("sync", dir))
 }
 

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
-use slog::{Logger, error, info};
+use slog::{Logger, error, info, warn};
 
 use super::{Retention, RetentionError, Right, Step};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         history::{Counts, Sweep},
         leadership::Term,
     },
+    history::archive::Tidied,
     janitor::{Done, Duty, Leading},
     settings,
     store::{Store, StoreError},
@@ -76,6 +77,7 @@ impl Work {
             Ok(Step::Done) => {
                 self.metrics.history_stopped(false);
                 self.tell(&now.counts);
+                self.tidy().await;
                 None
             }
             Ok(Step::TermOver) => None,
@@ -88,6 +90,22 @@ impl Work {
             Err(RetentionError::Store(error)) => return Err(error),
         };
         Ok(Done { again_in, ..Done::default() })
+    }
+
+    /// Looks after the archives. What goes wrong there stops nothing else.
+    async fn tidy(&self) {
+        match self.retention.tidy().await {
+            Ok(Tidied { merged, deleted }) => {
+                if merged > 0 {
+                    info!(self.log, "archives put together"; "count" => merged);
+                }
+                if deleted > 0 {
+                    info!(self.log, "archives deleted"; "count" => deleted);
+                }
+            }
+            Err(error) => warn!(self.log, "archives can't be put together or deleted";
+                "error" => %Chain(&error), "advice" => error.advice()),
+        }
     }
 
     fn tell(&self, counts: &Counts) {

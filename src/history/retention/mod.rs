@@ -16,6 +16,8 @@
 //! - The leader's deletions are fenced by its term. By hand there is no fence, and need be none: two
 //!   who delete at once share the work.
 //!
+//! - What is archived is put together, and deleted by a term of its own, by the leader alone.
+//!
 //! # Failures
 //!
 //! An archive that can't be written stops everything but the deletion of old rows of the feed, until
@@ -23,14 +25,19 @@
 
 pub mod duty;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
-use super::archive::{self, ArchiveError};
+use super::archive::{self, ArchiveError, Tidied};
 use crate::{
     domain::{
-        history::{Counts, Kind, Look, Sweep, Terms, Went},
+        history::{Counts, Keep, Kind, Look, Sweep, Terms, Went},
         leadership::Term,
     },
     settings,
@@ -75,14 +82,16 @@ pub struct Retention {
     store: Store,
     terms: Terms,
     archive: Option<Arc<PathBuf>>,
+    archive_keep: Keep,
 }
 
 impl fmt::Debug for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { terms, archive, .. } = self;
+        let Self { terms, archive, archive_keep, .. } = self;
         f.debug_struct("Retention")
             .field("terms", terms)
             .field("archive", archive)
+            .field("archive_keep", archive_keep)
             .finish_non_exhaustive()
     }
 }
@@ -101,7 +110,12 @@ pub enum Step {
 impl Retention {
     /// With the settings of `[history]`.
     pub fn new(store: Store, history: &settings::History) -> Self {
-        Self { store, terms: history.terms, archive: history.archive.clone().map(Arc::new) }
+        Self {
+            store,
+            terms: history.terms,
+            archive: history.archive.clone().map(Arc::new),
+            archive_keep: history.archive_keep,
+        }
     }
 
     /// A new way through everything.
@@ -171,17 +185,25 @@ impl Retention {
             Right::Leader(term) => Some(term),
             Right::Hand | Right::Nobody => None,
         };
-        let path = dir.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            archive::write(&dir, Timestamp::now(), term, &records)
-        });
-        let written = written.await.map_err(|error| ArchiveError {
-            action: "write to",
-            path: path.to_path_buf(),
-            source: std::io::Error::other(error),
-        })?;
-        written?;
+        let write = move |dir: &Path| archive::write(dir, Timestamp::now(), term, &records);
+        on_disk(dir, write).await?;
         Ok(())
+    }
+
+    /// Puts the small archives of days that are over together, and deletes those that are over their
+    /// term. Nothing, where there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`]; the next time goes on from there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it answered, it goes on.
+    pub async fn tidy(&self) -> Result<Tidied, ArchiveError> {
+        let Some(dir) = self.archive.clone() else { return Ok(Tidied::default()) };
+        let keep = self.archive_keep;
+        on_disk(dir, move |dir| archive::tidy(dir, keep, Timestamp::now())).await
     }
 
     /// Deletes it; nothing if the leader's term is over.
@@ -204,4 +226,18 @@ impl Retention {
             Right::Nobody => Ok(Some(0)),
         }
     }
+}
+
+/// Works on the directory of the archives, on a thread that may wait for the disk.
+async fn on_disk<T: Send + 'static>(
+    dir: Arc<PathBuf>,
+    work: impl FnOnce(&Path) -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, ArchiveError> {
+    let path = dir.clone();
+    let done = tokio::task::spawn_blocking(move || work(&dir)).await;
+    done.map_err(|error| ArchiveError {
+        action: "write to",
+        path: path.to_path_buf(),
+        source: std::io::Error::other(error),
+    })?
 }

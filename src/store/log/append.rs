@@ -47,6 +47,8 @@ pub struct Appended {
     pub claimed: i64,
     /// By this claim.
     pub claim: ClaimId,
+    /// Whether the queue is paused.
+    pub paused: bool,
 }
 
 /// Appends plain tasks, all or none: each to the lane beside it, in the order given. Only the host
@@ -151,9 +153,9 @@ impl Batch {
             .map(|row| {
                 let fields = SUBMIT.fields(row);
                 let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
-                let taken: i64 = fields.get("taken")?;
-                let claim = claims.get(&lane).copied().unwrap_or_default();
-                Ok((Lane(lane), Appended { base, claimed: taken - base, claim: ClaimId(claim) }))
+                let (taken, paused): (i64, _) = (fields.get("taken")?, fields.get("paused")?);
+                let claim = ClaimId(claims.get(&lane).copied().unwrap_or_default());
+                Ok((Lane(lane), Appended { base, claimed: taken - base, claim, paused }))
             })
             .collect()
     }

@@ -3,7 +3,8 @@
 use std::fs;
 
 use deadpool_postgres::Client;
-use hostler::domain::TaskId;
+use hostler::{domain::TaskId, history::archive};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{archive::read, past};
@@ -105,6 +106,24 @@ fn killed_between_archive_and_deletion_a_host_loses_nothing() {
         let times = records.iter().filter(|record| record["id"] == task.as_str()).count();
         assert!(times >= 1, "{task} is in no archive");
     }
+}
+
+/// Beside what it deletes, the leader looks after what is archived.
+#[test]
+fn the_leader_puts_archives_together_and_deletes_old_ones() {
+    let host = archiving(Host::new(WORKER), "archive").set("history.archive_keep", "30days");
+    let dir = host.path("archive");
+    let days_ago = |days: i64| Timestamp::now() - SignedDuration::from_hours(24 * days);
+    for (nth, days) in [40, 40, 3, 3, 3, 0, 0].into_iter().enumerate() {
+        let record = format!("{{\"id\": \"{nth}\"}}");
+        archive::write(&dir, days_ago(days), None, &[record]).unwrap();
+    }
+    let host = host.up();
+    eventually("they are put together", || archive::list(&dir).unwrap().len() == 3);
+    let ids: Vec<_> = read(&dir).into_iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(ids, ["2", "3", "4", "5", "6"]);
+    let listed = host.cli_json(&["db", "archive", "list", "--dir", dir.to_str().unwrap()]);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 3);
 }
 
 /// The archive is on a disk of 64 KiB, which is gone with the host.

@@ -74,7 +74,10 @@ impl Past {
     }
 
     pub(super) fn retention(&self, archive: Option<PathBuf>) -> Retention {
-        Retention::new(self.store.clone(), &settings::History { terms: TERMS, archive })
+        Retention::new(
+            self.store.clone(),
+            &settings::History { terms: TERMS, archive, archive_keep: Keep::Forever },
+        )
     }
 
     /// Sweeps by hand until these tasks and rows are gone: while tests beside this one have

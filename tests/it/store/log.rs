@@ -120,7 +120,7 @@ async fn what_is_submitted_to_idle_agents_is_claimed_with_it() {
     );
     // One waits: nobody overtakes it.
     let (later, appended) = log.append_for(1, Some(9)).await;
-    assert_eq!((appended.base, appended.claimed), (3, 0));
+    assert_eq!((appended.base, appended.claimed, appended.paused), (3, 0, false));
     assert_eq!(ids(&log.claim(9).await.unwrap()), [tasks[2], later[0]]);
     queue_rows::pause(
         &log.world.db,
@@ -130,7 +130,8 @@ async fn what_is_submitted_to_idle_agents_is_claimed_with_it() {
     )
     .await
     .unwrap();
-    assert_eq!(log.append_for(1, Some(9)).await.1.claimed, 0, "a paused queue gives nothing");
+    let (_, appended) = log.append_for(1, Some(9)).await;
+    assert_eq!((appended.claimed, appended.paused), (0, true), "a paused queue gives nothing");
     assert_eq!(log.claim(9).await, None);
     queue_rows::resume(&log.world.db, &log.world.queue).await.unwrap();
     hosts::renew(&log.world.db, log.world.host, Duration::ZERO).await.unwrap().unwrap();
