@@ -76,6 +76,12 @@ impl Glob {
         names.map(|names| names.join("/"))
     }
 
+    /// What every path begins with that the pattern names; empty where that can't be told at once.
+    pub fn beginning(&self) -> String {
+        let [segments] = self.alternatives.as_slice() else { return String::new() };
+        segments.iter().map_while(Segment::literal).collect::<Vec<_>>().join("/")
+    }
+
     /// Whether there is a path that both patterns name.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.alternatives

@@ -177,14 +177,13 @@ impl Conductor {
             info!(self.log, "plan goes on in another order"; "plan_run" => %run.id,
                 "count" => priorities.len());
         }
-        if has_ended {
-            info!(self.log, "plan has ended"; "plan_run" => %run.id);
-        }
         let look = Look { at: now, left_ms, priorities, ended: has_ended };
         let work =
             async |db: &deadpool_postgres::Transaction<'_>| plans::looked(db, run.id, &look).await;
         // Without an answer another host leads by now.
-        leading.fenced(LIMIT, work).await?;
+        if leading.fenced(LIMIT, work).await? == Some(true) {
+            info!(self.log, "plan has ended"; "plan_run" => %run.id);
+        }
         Ok(())
     }
 

@@ -229,9 +229,16 @@ impl QueueHandle {
                 }
             });
         }
-        self.store.transact(async |db| plans::reopen(db, &record, &chosen).await).await?;
+        self.reopen(&record, &chosen).await?;
         self.retry_in_order(&chosen).await?;
+        self.reopen(&record, &chosen).await?;
         self.run(run).await
+    }
+
+    /// Lets a run go on in which these tasks are tried again. Said before that, so that it is limited,
+    /// and afterwards, as the leader may have written down in between that they had ended.
+    async fn reopen(&self, run: &RunRecord, tasks: &[TaskId]) -> Result<(), QueueError> {
+        Ok(self.store.transact(async |db| plans::reopen(db, run, tasks).await).await?)
     }
 
     /// Tries tasks again, in the order of their ids: so each finds what it depends on open.
@@ -315,10 +322,12 @@ impl QueueHandle {
         if task.state == TaskState::Failed {
             let chosen = run::to_retry(tasks, Some(task.place));
             let record = self.run(run).await?;
-            self.store.transact(async |db| plans::reopen(db, &record, &chosen).await).await?;
+            self.reopen(&record, &chosen).await?;
             self.retry_in_a_queue(task.task, &queue).await?;
-            let others: Vec<TaskId> = chosen.into_iter().filter(|id| *id != task.task).collect();
+            let others: Vec<TaskId> =
+                chosen.iter().copied().filter(|id| *id != task.task).collect();
             self.retry_in_order(&others).await?;
+            self.reopen(&record, &chosen).await?;
         }
         let gate = task.approval.filter(|_| task.approval_state == Some(TaskState::Pending));
         let moved =

@@ -2,7 +2,7 @@
 --     tasks are in which state.
 -- State: none.
 -- Locks: none.
--- Index: plan_runs_pkey, plan_tasks_pkey, tasks_pkey.
+-- Index: plan_runs_pkey, plan_tasks_pkey, tasks_pkey. OFFSET 0 keeps the join from being turned round.
 SELECT run.id, run.title, run.agents, run.hour_ms, run.rehearsal, run.phased, run.sequential_ms,
     run.makespan_ms, run.bound_ms, run.found_by, run.created_at, run.looked_at,
     run.expected_end_at, run.replanned, run.paused_at, run.paused_reason, run.cancelled_at,
@@ -15,9 +15,11 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT array_agg(per.state) AS states, array_agg(per.tasks) AS counts
     FROM (
-        SELECT coalesce(one.state, tasks.state, 'cancelled') AS state, count(*) AS tasks
+        SELECT coalesce(tasks.state, one.state, 'cancelled') AS state, count(*) AS tasks
         FROM hostler.plan_tasks AS one
-        LEFT JOIN hostler.tasks ON tasks.id = one.task_id AND one.state IS NULL
+        LEFT JOIN LATERAL (
+            SELECT live.state FROM hostler.tasks AS live WHERE live.id = one.task_id OFFSET 0
+        ) AS tasks ON true
         WHERE one.run_id = run.id
         GROUP BY 1
     ) AS per

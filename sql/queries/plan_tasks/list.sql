@@ -1,12 +1,13 @@
--- plan_tasks/list: the tasks of run $1, in the order of the plan. What is written down of one that
---     has ended comes first; of others what the queue knows.
+-- plan_tasks/list: the tasks of run $1, in the order of the plan. Where one is, the queue knows for as
+--     long as it has it; what is written down of one that has ended comes first otherwise.
 -- State: none.
 -- Locks: none.
--- Index: plan_tasks_pkey, tasks_pkey, attempts_pkey, task_events_pkey.
+-- Index: plan_tasks_pkey, tasks_pkey, attempts_pkey, task_events_pkey. OFFSET 0 keeps the join from
+--     being turned round.
 SELECT one.place, one.name, one.title, one.phase, one.human, one.depends_on, one.task_id,
     one.gate_id, one.planned_ms, one.start_ms, one.finish_ms, one.worker, one.critical,
     one.skipped_at, one.condition, one.decided,
-    coalesce(one.state, tasks.state, 'cancelled') AS state, coalesce(tasks.priority, 0::smallint) AS priority,
+    coalesce(tasks.state, one.state, 'cancelled') AS state, coalesce(tasks.priority, 0::smallint) AS priority,
     (SELECT gate.state FROM hostler.tasks AS gate WHERE gate.id = one.gate_id) AS gate,
     coalesce(one.ready_at, (
         SELECT step.at FROM hostler.task_events AS step
@@ -20,7 +21,9 @@ SELECT one.place, one.name, one.title, one.phase, one.human, one.depends_on, one
     coalesce(one.took_ms, newest.took_ms) AS took_ms,
     CASE WHEN tasks.state IN ('failed', 'scheduled') THEN newest.message END AS message
 FROM hostler.plan_tasks AS one
-LEFT JOIN hostler.tasks ON tasks.id = one.task_id
+LEFT JOIN LATERAL (
+    SELECT * FROM hostler.tasks AS live WHERE live.id = one.task_id OFFSET 0
+) AS tasks ON true
 LEFT JOIN LATERAL (
     SELECT attempts.started_at FROM hostler.attempts
     WHERE attempts.task_id = one.task_id AND one.state IS NULL

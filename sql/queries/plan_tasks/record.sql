@@ -1,8 +1,9 @@
--- plan_tasks/record: write down how those tasks of run $1 ended that have, and were not written down.
+-- plan_tasks/record: write down how those tasks of run $1 ended of which that, or another end, was not.
 --     Of a task that no agent did there is no time that it took.
 -- State: none.
 -- Locks: the rows that change.
--- Index: plan_tasks_pkey, tasks_pkey, attempts_pkey, task_events_pkey.
+-- Index: plan_tasks_pkey, tasks_pkey, attempts_pkey, task_events_pkey. OFFSET 0 keeps the join from
+--     being turned round.
 UPDATE hostler.plan_tasks AS one
 SET state = tasks.state, ended_at = tasks.finished_at,
     ready_at = (
@@ -29,6 +30,15 @@ SET state = tasks.state, ended_at = tasks.finished_at,
             ORDER BY attempts.attempt DESC LIMIT 1
         )
     END::bigint
-FROM hostler.tasks
-WHERE one.run_id = $1 AND one.state IS NULL AND tasks.id = one.task_id
-    AND tasks.state IN ('completed', 'failed', 'cancelled');
+FROM (
+    SELECT known.place, live.state, live.finished_at
+    FROM hostler.plan_tasks AS known
+    CROSS JOIN LATERAL (
+        SELECT ended.state, ended.finished_at FROM hostler.tasks AS ended
+        WHERE ended.id = known.task_id AND ended.state IN ('completed', 'failed', 'cancelled')
+        OFFSET 0
+    ) AS live
+    WHERE known.run_id = $1 AND known.state IS DISTINCT FROM live.state
+    OFFSET 0
+) AS tasks
+WHERE one.run_id = $1 AND one.place = tasks.place;

@@ -68,11 +68,21 @@ fn meetings<'a>(tasks: &[&'a PlanTask]) -> (Vec<Users<'a>>, Vec<(usize, usize)>)
             same.push(at);
         }
     }
+    // What a pattern names begins as it does: of the plain paths only those are looked at.
+    let mut plain: Vec<(&str, usize)> = literals
+        .iter()
+        .enumerate()
+        .filter_map(|(at, literal)| Some((literal.as_deref()?, at)))
+        .collect();
+    plain.sort_unstable();
     let wild: Vec<usize> = (0..users.len()).filter(|at| literals[*at].is_none()).collect();
     for one in &wild {
-        for (other, literal) in literals.iter().enumerate() {
-            let is_new = literal.is_some() || other > *one;
-            if is_new && users[*one].glob.overlaps(users[other].glob) {
+        let beginning = users[*one].glob.beginning();
+        let from = plain.partition_point(|(path, _)| *path < &*beginning);
+        let near = plain[from..].iter().take_while(|(path, _)| path.starts_with(&beginning));
+        let others = wild.iter().copied().filter(|other| other > one);
+        for other in near.map(|(_, at)| *at).chain(others) {
+            if users[*one].glob.overlaps(users[other].glob) {
                 pairs.push((*one.min(&other), *one.max(&other)));
             }
         }

@@ -6,20 +6,22 @@
 
 mod advice;
 pub(super) mod model;
+mod part;
 mod phases;
 mod risk;
 mod staff;
 #[cfg(test)]
 mod tests;
 
-use std::{ops::Deref, time::Duration};
+use std::ops::Deref;
 
-use super::solve::{self, Budget, Method};
+use super::solve::{Budget, Method};
 use crate::domain::{
     Millis, PhaseName,
     plan::{Conflict, Graph, Owner, Plan, Schedule, Slot, Split, Times, Wait, conflicts},
 };
 use model::{KnownLocks, Model, Scope, Team};
+use phases::Stages;
 
 pub use phases::backward;
 pub use risk::Risk;
@@ -185,10 +187,10 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
     let (flat, splits) = with_good_splits(plan, flat, agents, options);
     let team = Team::of(&flat, agents);
     let (before, places) = parts(&flat);
-    let one = phases::schedule(&flat, &team, options.phased, options);
+    let one = Stages::of(&flat, options.phased, options).schedule(&team, options);
     let has_phases = flat.phases.iter().filter(|phase| !phase.preparation).count() > 1;
     let other =
-        has_phases.then(|| phases::schedule(&flat, &team, !options.phased, options).found.figures);
+        has_phases.then(|| Stages::of(&flat, !options.phased, options).figures(&team, options));
     let graph = model::graph_of(&flat, &places);
     let durations: Vec<Millis> =
         places.iter().map(|at| flat.tasks[*at].estimate.expected()).collect();
@@ -280,7 +282,7 @@ fn conflicts_of(plan: &Plan, places: &[usize], graph: &Graph) -> Vec<Conflict> {
 fn without_files(plan: &Plan, team: &Team, options: &Inquiry<'_>) -> Millis {
     let mut plan = plan.clone();
     plan.tasks.iter_mut().for_each(|task| task.files.clear());
-    phases::schedule(&plan, team, options.phased, options).found.figures.makespan
+    Stages::of(&plan, options.phased, options).figures(team, options).makespan
 }
 
 /// The share of the agents' time in which they have a task.
@@ -294,49 +296,6 @@ fn utilisation(plan: &Plan, schedule: &Schedule, agents: u32) -> f64 {
     }
 }
 
-/// Schedules the tasks of `places`, with what it takes. If nothing is lost by it, tasks with
-/// workspaces of their own are kept apart as if they had none, so that nothing is to be merged.
-fn schedule(plan: &Plan, places: &[usize], team: &Team, options: &Inquiry<'_>) -> Found {
-    let model = |as_one| Model::of(Scope { plan, places, team, as_one, known: &options.known });
-    let solve_it = |model: &Model| solve::solve(&model.problem, options.seed, &share(options));
-    let apart = model(true);
-    let mut best = (solve_it(&apart), apart, false);
-    let can_merge = places.iter().any(|at| plan.tasks[*at].is_apart());
-    let free = if can_merge { Some(model(false)) } else { None };
-    if let Some(free) = free.filter(|free| free.problem != best.1.problem) {
-        let bound = solve::lower_bound(&free.problem);
-        if best.0.makespan > bound {
-            let solution = solve_it(&free);
-            if solution.makespan < best.0.makespan {
-                best = (solution, free, true);
-            } else {
-                best.0.bound = solution.bound.min(best.0.makespan);
-            }
-        } else {
-            best.0.bound = best.0.makespan;
-        }
-    }
-    let (solution, model, merges) = best;
-    let work = |at: &usize| plan.tasks[*at].estimate.expected();
-    let figures = Figures {
-        sequential: places.iter().map(work).sum(),
-        makespan: solution.makespan * model.unit,
-        bound: solution.bound * model.unit,
-        method: solution.method,
-        merges,
-    };
-    let waits = places.iter().copied().zip(model.waits(&solution)).collect();
-    Found { figures, slots: model.slots(&solution, 0), waits }
-}
-
-/// One schedule's share of the budget: an analysis makes a few dozens.
-fn share<'a>(options: &Inquiry<'a>) -> Budget<'a> {
-    let budget = options.budget;
-    let left = budget.time.saturating_sub((budget.elapsed)());
-    let time = (budget.elapsed)() + (left / 4).max(Duration::from_millis(1));
-    Budget { time, ..budget }
-}
-
 /// The plan with the splits that help, if that is asked for, and what each of them does.
 fn with_good_splits(
     plan: &Plan,
@@ -346,7 +305,7 @@ fn with_good_splits(
 ) -> (Plan, Vec<SplitFigures>) {
     let takes = |plan: &Plan| {
         let team = Team::of(plan, agents);
-        phases::schedule(plan, &team, options.phased, options).found.figures.makespan
+        Stages::of(plan, options.phased, options).figures(&team, options).makespan
     };
     let offered = plan.splits();
     if offered.is_empty() {

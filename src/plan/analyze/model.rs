@@ -121,6 +121,22 @@ impl Model {
         Self { places: scope.places.to_vec(), problem, unit, pools }
     }
 
+    /// The same tasks for another team of the same plan.
+    pub(in crate::plan) fn lead(&mut self, team: &Team) {
+        let counts = [team.agents, team.people].into_iter().chain(team.pools.iter().copied());
+        self.problem.capacity.iter_mut().zip(counts).for_each(|(has, count)| *has = count);
+    }
+
+    /// The resources that are agents and people.
+    pub(in crate::plan) const fn workers(&self) -> std::ops::Range<usize> {
+        0..self.pools.end
+    }
+
+    /// The resources that are locks.
+    pub(in crate::plan) const fn locks(&self) -> std::ops::Range<usize> {
+        self.pools.end..self.problem.capacity.len()
+    }
+
     /// Who runs what when, `from` milliseconds later than the solution says.
     pub(in crate::plan) fn slots(&self, solution: &Solution, from: Millis) -> Vec<Slot> {
         let mut order: Vec<usize> = (0..self.places.len()).collect();

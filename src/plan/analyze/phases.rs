@@ -1,6 +1,8 @@
 //! Phases as barriers: one problem after the other.
 
-use super::{Figures, Found, Inquiry, PhaseFigures, Team, parts};
+use std::collections::HashSet;
+
+use super::{Figures, Found, Inquiry, PhaseFigures, Team, part::Part, parts};
 use crate::{
     domain::plan::{Cause, Plan, Slot, Wait},
     plan::solve::Method,
@@ -14,55 +16,82 @@ pub(super) struct Phased {
     pub(super) phases: Vec<PhaseFigures>,
 }
 
-/// Schedules all that counts in `plan`, with its phases as barriers or without.
-pub(super) fn schedule(plan: &Plan, team: &Team, phased: bool, options: &Inquiry<'_>) -> Phased {
-    if !phased {
-        let (_, places) = parts(plan);
-        return Phased { found: super::schedule(plan, &places, team, options), phases: Vec::new() };
-    }
-    let mut whole = Found {
-        figures: Figures {
-            sequential: 0,
-            makespan: 0,
-            bound: 0,
-            method: Method::Rules,
-            merges: false,
-        },
-        slots: Vec::new(),
-        waits: Vec::new(),
-    };
-    let mut phases = Vec::new();
-    for (phase, places) in groups(plan) {
-        let found = super::schedule(plan, &places, team, options);
-        let from = whole.figures.makespan;
-        // Whatever starts with the phase waits for the last of the phase before.
-        let last = whole.slots.iter().max_by_key(|slot| slot.finish).map(|slot| slot.task);
-        let barrier = last.map(|on| Wait { on, cause: Cause::Phase });
-        let starts =
-            |task: usize| found.slots.iter().any(|slot| slot.task == task && slot.start == 0);
-        let with_barrier = |(task, wait): &(usize, Option<Wait>)| {
-            (*task, if starts(*task) { barrier } else { *wait })
-        };
-        whole.waits.extend(found.waits.iter().map(with_barrier));
-        let later =
-            |slot: &Slot| Slot { start: slot.start + from, finish: slot.finish + from, ..*slot };
-        whole.slots.extend(found.slots.iter().map(later));
-        whole.figures = sum(whole.figures, found.figures);
-        let (name, title) = match phase {
-            Some(at) => (Some(plan.phases[at].name.clone()), plan.phases[at].title.clone()),
-            None => (None, "no phase".to_owned()),
-        };
-        phases.push(PhaseFigures { name, title, figures: found.figures });
-    }
-    Phased { found: whole, phases }
+/// All that counts in a plan, as one or phase by phase, to be scheduled for one team after another.
+pub(super) struct Stages<'a> {
+    plan: &'a Plan,
+    phased: bool,
+    /// The parts, with the place of their phase.
+    parts: Vec<(Option<usize>, Part<'a>)>,
 }
+
+impl<'a> Stages<'a> {
+    /// `plan` with its phases as barriers, or without.
+    pub(super) fn of(plan: &'a Plan, phased: bool, options: &Inquiry<'_>) -> Self {
+        let groups = if phased { groups(plan) } else { vec![(None, parts(plan).1)] };
+        let part = |(phase, places)| (phase, Part::new(plan, places, options));
+        Self { plan, phased, parts: groups.into_iter().map(part).collect() }
+    }
+
+    /// What `team` reaches.
+    pub(super) fn figures(&mut self, team: &Team, options: &Inquiry<'_>) -> Figures {
+        let mut whole = NOTHING;
+        for (_, part) in &mut self.parts {
+            let solved = part.solve(team, options);
+            whole = sum(whole, part.figures(&solved));
+        }
+        whole
+    }
+
+    /// The schedule of `team`.
+    pub(super) fn schedule(&mut self, team: &Team, options: &Inquiry<'_>) -> Phased {
+        let mut whole = Found { figures: NOTHING, slots: Vec::new(), waits: Vec::new() };
+        let mut phases = Vec::new();
+        for (phase, part) in &mut self.parts {
+            let solved = part.solve(team, options);
+            let found = part.found(&solved);
+            let figures = found.figures;
+            append(&mut whole, found);
+            if self.phased {
+                let (name, title) = match phase.map(|at| &self.plan.phases[at]) {
+                    Some(phase) => (Some(phase.name.clone()), phase.title.clone()),
+                    None => (None, "no phase".to_owned()),
+                };
+                phases.push(PhaseFigures { name, title, figures });
+            }
+        }
+        Phased { found: whole, phases }
+    }
+}
+
+/// Puts `found` behind `whole`, with a barrier between them.
+fn append(whole: &mut Found, found: Found) {
+    let from = whole.figures.makespan;
+    // Whatever starts with the phase waits for the last of the phase before.
+    let last = whole.slots.iter().max_by_key(|slot| slot.finish).map(|slot| slot.task);
+    let barrier = last.map(|on| Wait { on, cause: Cause::Phase });
+    let starting = found.slots.iter().filter(|slot| slot.start == 0).map(|slot| slot.task);
+    let starting: HashSet<usize> = starting.collect();
+    let with_barrier = |(task, wait): &(usize, Option<Wait>)| {
+        let first = barrier.is_some() && starting.contains(task);
+        (*task, if first { barrier } else { *wait })
+    };
+    whole.waits.extend(found.waits.iter().map(with_barrier));
+    let later =
+        |slot: &Slot| Slot { start: slot.start + from, finish: slot.finish + from, ..*slot };
+    whole.slots.extend(found.slots.iter().map(later));
+    whole.figures = sum(whole.figures, found.figures);
+}
+
+/// The figures of no tasks.
+const NOTHING: Figures =
+    Figures { sequential: 0, makespan: 0, bound: 0, method: Method::Rules, merges: false };
 
 /// The figures of each phase as a barrier, if the plan has phases.
 pub(super) fn figures(plan: &Plan, team: &Team, options: &Inquiry<'_>) -> Vec<PhaseFigures> {
     if plan.phases.is_empty() {
         return Vec::new();
     }
-    schedule(plan, team, true, options).phases
+    Stages::of(plan, true, options).schedule(team, options).phases
 }
 
 fn sum(a: Figures, b: Figures) -> Figures {

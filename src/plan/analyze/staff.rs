@@ -1,6 +1,6 @@
 //! The makespan over the number of agents.
 
-use super::{Figures, Inquiry, Team, parts, phases};
+use super::{Figures, Inquiry, Team, parts, phases::Stages};
 use crate::domain::{
     Millis,
     plan::{Owner, Plan},
@@ -34,10 +34,9 @@ pub(super) fn table(plan: &Plan, options: &Inquiry<'_>) -> Staff {
         [] | [_] => u32::try_from(by_agents).unwrap_or(u32::MAX),
         several => several.iter().map(|pool| pool.count).sum(),
     };
-    let reach = |agents: u32| -> Figures {
-        phases::schedule(plan, &Team::of(plan, agents), options.phased, options).found.figures
-    };
-    let mut search = Search { rows: Vec::new(), reach: &reach };
+    let mut stages = Stages::of(plan, options.phased, options);
+    let mut reach = |agents: u32| -> Figures { stages.figures(&Team::of(plan, agents), options) };
+    let mut search = Search { rows: Vec::new(), reach: &mut reach };
     let best = search.at(all.max(1)).makespan;
     let mut low = 0;
     let mut high = all.max(1);
@@ -64,7 +63,7 @@ pub(super) fn table(plan: &Plan, options: &Inquiry<'_>) -> Staff {
 
 struct Search<'a> {
     rows: Vec<Staffed>,
-    reach: &'a dyn Fn(u32) -> Figures,
+    reach: &'a mut dyn FnMut(u32) -> Figures,
 }
 
 impl Search<'_> {

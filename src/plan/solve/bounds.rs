@@ -6,6 +6,8 @@
 //! rounded by dual feasible functions, so that two activities that want more than half count as
 //! the whole; and, of agents that do one thing at a time, the tasks that must share one.
 
+use std::ops::Range;
+
 use super::problem::Problem;
 
 /// Above this many activities only a few starting times are looked at.
@@ -26,11 +28,16 @@ struct Load {
 
 /// The least time that any schedule of `problem` takes.
 pub fn lower_bound(problem: &Problem) -> u64 {
+    bound_by(problem, 0..problem.capacity.len())
+}
+
+/// The least time that any schedule of `problem` takes by its chains and by these of its resources.
+pub fn bound_by(problem: &Problem, resources: Range<usize>) -> u64 {
     let chain = problem.tail().iter().copied().max().unwrap_or(0);
     let mut loads: Vec<Vec<Load>> = vec![Vec::new(); problem.capacity.len()];
     for activity in 0..problem.len() {
         let [first, others @ ..] = problem.modes[activity].as_slice() else { continue };
-        for demand in first {
+        for demand in first.iter().filter(|demand| resources.contains(&demand.resource)) {
             let units = match others {
                 [] => demand.units,
                 _ => problem.least(activity, demand.resource),

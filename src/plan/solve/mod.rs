@@ -27,7 +27,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use bounds::lower_bound;
+pub use bounds::{bound_by, lower_bound};
 pub use problem::{Demand, Mode, Problem};
 
 use decode::Decoder;
@@ -139,12 +139,16 @@ pub fn hand_out(problem: &Problem, list: &[usize]) -> (u64, Vec<u64>, Vec<usize>
 
 /// Lists of the activities of `problem` by priority rules, the longest chain behind them first.
 pub fn lists(problem: &Problem) -> Vec<Vec<usize>> {
-    rules::first_lists(problem)
+    rules::first_lists(problem).collect()
 }
 
 /// The best schedule of `problem` that the budget gives, the same for the same `seed`.
 pub fn solve(problem: &Problem, seed: u64, budget: &Budget<'_>) -> Solution {
-    let bound = lower_bound(problem);
+    solve_above(problem, lower_bound(problem), seed, budget)
+}
+
+/// As [`solve`], where `bound` is known to be what no schedule can beat.
+pub fn solve_above(problem: &Problem, bound: u64, seed: u64, budget: &Budget<'_>) -> Solution {
     let mut best = Solution {
         start: vec![0; problem.len()],
         mode: vec![0; problem.len()],
@@ -157,12 +161,20 @@ pub fn solve(problem: &Problem, seed: u64, budget: &Budget<'_>) -> Solution {
         best.makespan = 0;
         return best;
     }
-    let mut decoder = Decoder::new(problem);
-    let lists = rules::first_lists(problem);
-    parallel::try_rules(problem, &lists, &mut best);
-    if problem.len() > LARGE || best.is_proven() {
+    let common = parallel::common_resource(problem);
+    let mut lists = Vec::new();
+    for list in rules::first_lists(problem) {
+        let (makespan, start, mode) = parallel::decode(problem, &list, common);
+        best.improve(makespan, &start, &mode, Method::Rules);
+        lists.push(list);
+        if best.is_proven() {
+            return best;
+        }
+    }
+    if problem.len() > LARGE {
         return best;
     }
+    let mut decoder = Decoder::new(problem);
     let mut made = rules::improve_lists(&mut decoder, &lists, &mut best, budget);
     let small = problem.len() <= EXACT_UP_TO;
     let mut search = search::Search::new(problem, lists, seed);

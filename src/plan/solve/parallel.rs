@@ -2,19 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::{Method, Solution, problem::Problem};
-
-/// Keeps the best of what the parallel scheme makes of each list.
-pub(super) fn try_rules(problem: &Problem, lists: &[Vec<usize>], best: &mut Solution) {
-    let common = common_resource(problem);
-    for list in lists {
-        let (makespan, start, mode) = decode(problem, list, common);
-        best.improve(makespan, &start, &mode, Method::Rules);
-        if best.is_proven() {
-            return;
-        }
-    }
-}
+use super::problem::Problem;
 
 /// A resource that every activity takes in every mode, if there is one: once it is used up,
 /// nothing starts.

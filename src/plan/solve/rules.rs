@@ -4,27 +4,31 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::{Budget, Method, Solution, decode::Decoder, problem::Problem};
 
-/// The first lists: by the longest chain behind an activity, the work behind it, the number of
-/// activities behind it, what it takes, and the plan's own priorities.
-pub(super) fn first_lists(problem: &Problem) -> Vec<Vec<usize>> {
+/// The first lists, each made when it is asked for: by the longest chain behind an activity, the work
+/// behind it, the number of activities behind it, what it takes, and the plan's own priorities.
+pub(super) fn first_lists(problem: &Problem) -> impl Iterator<Item = Vec<usize>> {
     let tail = problem.tail();
     let behind = work_behind(problem);
-    let next = |activity: usize| problem.graph.after[activity].len() as u64;
-    let takes = |activity: usize| {
-        let mode = problem.modes[activity].first().map(Vec::as_slice).unwrap_or_default();
-        let share = |demand: &super::Demand| {
-            1_000 * u64::from(demand.units) / u64::from(problem.capacity[demand.resource].max(1))
-        };
-        mode.iter().map(share).sum::<u64>().saturating_mul(problem.duration[activity])
+    let key = move |rule: u8, activity: usize| match rule {
+        0 => tail[activity],
+        1 => tail[activity].saturating_add(behind[activity] / 4),
+        2 => behind[activity],
+        3 => {
+            let next = problem.graph.after[activity].len() as u64;
+            next << 32 | tail[activity].min(u64::from(u32::MAX))
+        }
+        _ => takes(problem, activity),
     };
-    let keys: [&dyn Fn(usize) -> u64; 5] = [
-        &|activity| tail[activity],
-        &|activity| tail[activity].saturating_add(behind[activity] / 4),
-        &|activity| behind[activity],
-        &|activity| next(activity) << 32 | tail[activity].min(u64::from(u32::MAX)),
-        &takes,
-    ];
-    keys.iter().map(|key| by_key(problem, key)).collect()
+    (0..5).map(move |rule| by_key(problem, |activity| key(rule, activity)))
+}
+
+/// How much of what there is an activity takes, and for how long.
+fn takes(problem: &Problem, activity: usize) -> u64 {
+    let mode = problem.modes[activity].first().map(Vec::as_slice).unwrap_or_default();
+    let share = |demand: &super::Demand| {
+        1_000 * u64::from(demand.units) / u64::from(problem.capacity[demand.resource].max(1))
+    };
+    mode.iter().map(share).sum::<u64>().saturating_mul(problem.duration[activity])
 }
 
 /// The sum of the durations of an activity's direct followers, their followers' and so on, each

@@ -24,6 +24,7 @@ use crate::{
 
 const OPEN: Sql = sql!("plan_runs/open");
 const NOW: Sql = sql!("plan_runs/now");
+const LOCK: Sql = sql!("plan_runs/lock");
 const LOOKED: Sql = sql!("plan_runs/looked");
 const PAUSE: Sql = sql!("plan_runs/pause");
 const CANCEL: Sql = sql!("plan_runs/cancel");
@@ -89,22 +90,28 @@ pub struct Look {
 }
 
 /// Writes down what a look at a run came to, and how those of its tasks ended that have.
+///
+/// Says whether the run has ended: it has not if somebody opened it again since it was looked at.
+/// `db` must be a transaction.
 pub async fn looked(
     db: &impl GenericClient,
     run: PlanRunId,
     look: &Look,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    LOCK.query(db, &[&run]).await?;
     RECORD.query(db, &[&run]).await?;
     let (ids, priorities): (Vec<TaskId>, Vec<i16>) = look.priorities.iter().copied().unzip();
     if !ids.is_empty() {
         PRIORITISE.query(db, &[&ids, &priorities]).await?;
     }
     let left = int8(look.left_ms);
-    LOOKED.query(db, &[&run, &look.at, &left, &!ids.is_empty(), &look.ended]).await?;
-    if look.ended {
+    let given: [&(dyn ToSql + Sync); 5] = [&run, &look.at, &left, &!ids.is_empty(), &look.ended];
+    let row = LOOKED.query_opt(db, &given).await?;
+    let ended = row.map(|row| LOOKED.fields(&row).get("ended")).transpose()?.unwrap_or(false);
+    if ended {
         forget_key(db, run).await?;
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Nothing is limited or held back of a run any more.

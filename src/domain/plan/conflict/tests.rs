@@ -62,9 +62,33 @@ fn two_workspaces_are_merged_and_one_is_not_enough() {
     assert!(!found(&one)[0].apart);
 }
 
+#[test]
+fn a_pattern_meets_the_paths_that_begin_as_it_does_and_no_others() {
+    let globs =
+        ["a/b/**", "a/bc/d", "a/b", "a/b/c", "a/a", "b", "{a/b,b}", "**/c", "a/*/c", "./a//b"];
+    let tasks: Vec<_> =
+        globs.iter().enumerate().map(|(at, glob)| task(at, &[(glob, true)], false)).collect();
+    let pairs: Vec<_> = found(&tasks).iter().map(|it| (it.first, it.second)).collect();
+    let overlap =
+        |one: usize, other: usize| tasks[one].files[0].glob.overlaps(&tasks[other].files[0].glob);
+    let expected: Vec<_> = (0..globs.len())
+        .flat_map(|one| (one + 1..globs.len()).map(move |other| (one, other)))
+        .filter(|(one, other)| overlap(*one, *other))
+        .collect();
+    assert!(expected.contains(&(0, 3)) && expected.contains(&(2, 9)));
+    assert_eq!(pairs, expected);
+}
+
 fn tasks() -> impl Strategy<Value = Vec<PlanTask>> {
-    let glob =
-        prop_oneof![Just("a"), Just("b"), Just("c/d"), Just("*"), Just("c/**"), Just("{a,b}")];
+    let glob = prop_oneof![
+        Just("a"),
+        Just("b"),
+        Just("c/d"),
+        Just("*"),
+        Just("c/**"),
+        Just("{a,b}"),
+        Just("c/d/*")
+    ];
     let files = proptest::collection::vec((glob, any::<bool>()), 0..3);
     proptest::collection::vec((files, any::<bool>()), 0..7).prop_map(|all| {
         all.iter().enumerate().map(|(at, (files, apart))| task(at, files, *apart)).collect()
