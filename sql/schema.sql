@@ -559,6 +559,7 @@ CREATE TABLE hostler.tasks (
     retry jsonb,
     deadline timestamp with time zone,
     lane bigint,
+    workspace jsonb,
     CONSTRAINT cancel_is_asked_of_a_holder CHECK (((NOT cancel_requested) OR (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state])))),
     CONSTRAINT counts_make_sense CHECK (((attempt >= 0) AND (failures >= 0) AND (failures <= attempt) AND (max_attempts >= 1) AND (version >= 1) AND (timeout_ms > 0))),
     CONSTRAINT finished_iff_final CHECK (((state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state])) = (finished_at IS NOT NULL))),
@@ -571,6 +572,13 @@ END)),
     CONSTRAINT tasks_pkey PRIMARY KEY (id),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
+
+CREATE TABLE hostler.workspaces (
+    task_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    record jsonb NOT NULL,
+    CONSTRAINT workspaces_pkey PRIMARY KEY (task_id, attempt)
+);
 
 CREATE UNIQUE INDEX batches_idempotency_key ON hostler.batches USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 

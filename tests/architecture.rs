@@ -22,9 +22,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heartbeat", &["domain", "settings", "telemetry"]),
     ("events", &["domain", "settings", "telemetry"]),
     ("queue", &["domain", "settings", "telemetry", "store", "events"]),
-    ("agent", &["domain", "settings", "telemetry", "protocol", "process", "heartbeat", "queue"]),
+    ("workspace", &["domain", "settings", "telemetry"]),
+    (
+        "agent",
+        &[
+            "domain",
+            "settings",
+            "telemetry",
+            "protocol",
+            "process",
+            "heartbeat",
+            "queue",
+            "workspace",
+        ],
+    ),
     ("supervisor", &["domain", "settings", "telemetry", "heartbeat", "queue", "agent"]),
-    ("http", &["domain", "settings", "plan", "telemetry", "queue", "supervisor"]),
+    ("http", &["domain", "settings", "plan", "telemetry", "queue", "workspace", "supervisor"]),
     (
         "app",
         &[
@@ -40,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "queue",
             "janitor",
             "history",
+            "workspace",
             "agent",
             "supervisor",
             "http",

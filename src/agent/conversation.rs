@@ -82,11 +82,12 @@ impl AgentActor {
     /// Gives the worker what it was not given yet. That is written down first: what was given but
     /// not written down would run again beside it, once this host dies.
     pub(super) fn hand_over(&mut self, ctx: &mut Context<Self>) {
-        let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
-        let Some(worker) = worker else { return };
         let mut messages = Vec::new();
         let mut refused = None;
-        for work in self.work.iter_mut().filter(|work| !work.given) {
+        while !self.waits_for_place(ctx) {
+            let worker = self.process.as_mut().and_then(|process| process.worker.as_mut());
+            let Some(worker) = worker else { return };
+            let Some(work) = self.work.iter_mut().find(|work| !work.given) else { break };
             work.given = true;
             let left = work.time_left(self.fleet.task_timeout, Duration::ZERO);
             match worker.session.run(&work.assignment, left.map(|left| left.limit)) {

@@ -9,6 +9,7 @@ use super::{
     messages::StartError,
     stdio,
     tombstone::{once_copied, when_ended},
+    workspace::without_workspace,
 };
 use crate::{
     domain::{
@@ -80,9 +81,13 @@ impl AgentActor {
             return;
         }
         self.status.reason = Some(reason.clone());
-        if let StartError::Template(_) = error {
+        if let StartError::Template(_) | StartError::Workspace(_) = error {
             // The task's fault: another one may fit.
-            self.settle(Outcome::failed(FailureClass::Spawn, reason), ctx);
+            let outcome = match error {
+                StartError::Workspace(error) => without_workspace(error),
+                _ => Outcome::failed(FailureClass::Spawn, reason),
+            };
+            self.settle(outcome, ctx);
             self.observe(AgentEvent::Done, ctx);
         } else {
             self.observe(AgentEvent::SpawnFailed, ctx);

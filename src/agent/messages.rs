@@ -13,8 +13,10 @@ use crate::{
         heartbeat::Silence,
         record::RestartCause,
         task::Outcome,
+        workspace::Place,
     },
     process::{Ended, SpawnError, Spawned},
+    workspace::WorkspaceError,
 };
 
 /// Where an agent is, as its owner keeps it.
@@ -94,6 +96,14 @@ pub(super) struct Started {
     pub(super) result: Result<Spawned, StartError>,
 }
 
+/// The workspace of an attempt of a worker was made, or not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Placed {
+    pub(super) key: (TaskId, Attempt),
+    pub(super) result: Result<Option<Place>, WorkspaceError>,
+}
+
 /// Why no process came to be.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
@@ -102,6 +112,9 @@ pub(super) enum StartError {
     /// The task does not fit the argv template: the task's fault, not the agent's.
     #[error("{0}")]
     Template(String),
+    /// The workspace of the attempt could not be made: the fault of its task, or of the repository.
+    #[error("the workspace of the attempt could not be made")]
+    Workspace(#[from] WorkspaceError),
     #[error("the files of the attempt could not be made in {path}")]
     Files {
         path: std::path::PathBuf,

@@ -36,6 +36,7 @@ mod spawn;
 mod stdio;
 mod tombstone;
 mod work;
+mod workspace;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -56,6 +57,7 @@ use crate::{
     process::Processes,
     queue::FromAgent,
     telemetry::metrics::Metrics,
+    workspace::Workspaces,
 };
 
 /// What an agent needs of the world around it.
@@ -71,6 +73,8 @@ pub struct Surroundings {
     pub attempts_dir: PathBuf,
     /// Where agents write down how far the conversations with their workers are.
     pub standing_dir: PathBuf,
+    /// What attempts work in that have a worktree of their own.
+    pub workspaces: Workspaces,
     /// Where agents' own logs go.
     pub log_dir: PathBuf,
     /// An agent's log begins anew at this size, in bytes.

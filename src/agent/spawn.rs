@@ -49,6 +49,7 @@ impl Start {
         let spec = match self.assignment.clone() {
             None => self.resident(),
             Some(assignment) => {
+                let assignment = self.place(assignment).await?;
                 let files = AttemptFiles::of(&self.around.attempts_dir, &assignment);
                 let path = files.dir().to_owned();
                 let (made, fleet) = (files.clone(), self.fleet.clone());
@@ -62,6 +63,18 @@ impl Start {
             }
         };
         Ok(self.around.processes.spawn(spec).await?)
+    }
+
+    /// The assignment with the workspace that is made for it, if it is to have one.
+    async fn place(&self, assignment: Arc<Assignment>) -> Result<Arc<Assignment>, StartError> {
+        match self.around.workspaces.prepare(&self.fleet, &assignment).await? {
+            None => Ok(assignment),
+            place => {
+                let mut placed = Assignment::clone(&assignment);
+                placed.terms.place = place;
+                Ok(Arc::new(placed))
+            }
+        }
     }
 
     fn resident(&self) -> Spec {
@@ -87,6 +100,7 @@ impl Start {
 
     fn common(&self, assignment: Option<&Assignment>) -> Spec {
         let fleet = &*self.fleet;
+        let place = assignment.and_then(|one| one.terms.place.as_ref());
         let note = Note {
             agent: self.agent.clone(),
             fleet: fleet.name.clone(),
@@ -107,7 +121,7 @@ impl Start {
                     attempt: assignment.map(|one| (one.task, one.attempt)),
                 },
             ),
-            cwd: fleet.cwd.clone(),
+            cwd: place.map_or_else(|| fleet.cwd.clone(), |place| place.path.clone()),
             user: fleet.user.clone(),
             limits: fleet.limits,
             stdin: Stdio::Null,

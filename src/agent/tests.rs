@@ -192,6 +192,7 @@ pub(crate) fn world() -> World {
         env: Arc::new(BTreeMap::new()),
         attempts_dir: dir.path().join("attempts"),
         standing_dir: dir.path().to_owned(),
+        workspaces: crate::workspace::tests::opened(&dir.path().join("workspaces"), None, &[]),
         log_dir: dir.path().to_owned(),
         log_rotate_size: 1 << 20,
         clock: Clock::start(),
@@ -221,6 +222,7 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         task_timeout: Some(Duration::from_secs(60)),
         start_timeout: Duration::from_secs(10),
         stop_signal: StopSignal::Sigterm,
+        workspace: None,
         stop_grace: Duration::from_secs(5),
         restart: restart::Policy {
             when: restart::When::Always,

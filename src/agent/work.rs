@@ -18,7 +18,7 @@ use crate::{
     },
     process::{ProcessId, Processes},
     protocol::worker::{Artifact, ArtifactBody},
-    queue::{Ended, FromAgent},
+    queue::Ended,
 };
 
 /// Why an attempt is being ended before it ended itself.
@@ -53,6 +53,19 @@ pub(super) struct Work {
     pub(super) begun: bool,
     /// Whether the process has it.
     pub(super) given: bool,
+    /// How far its workspace is, if it is to have one and the process is not made for it alone.
+    pub(super) placing: Placing,
+}
+
+/// How far the workspace of an attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// It was not asked for.
+    Wanted,
+    /// It is being made.
+    UnderWay,
+    /// It is there.
+    Done,
 }
 
 impl Work {
@@ -65,6 +78,7 @@ impl Work {
             received: Instant::now(),
             begun: false,
             given: false,
+            placing: Placing::Wanted,
         }
     }
 
@@ -160,12 +174,6 @@ impl AgentActor {
         let written =
             self.unsettled.take().map(|id| when_written(self.around.processes.clone(), id));
         Some(Ended { task, attempt, outcome, written })
-    }
-
-    /// Tells the queue how attempts ended.
-    pub(super) fn tell_ends(&self, ends: Vec<Ended>) {
-        // A report that must not be lost: they are the tasks' results.
-        self.around.queue.do_send(FromAgent::Ended(ends));
     }
 
     /// The attempt under way ended with `outcome`, and the process has no others any longer: those

@@ -30,6 +30,7 @@ use crate::{
         Store, StoreError,
         hosts::{self, Resumed},
     },
+    workspace::Workspaces,
 };
 
 /// What this host goes on with.
@@ -187,7 +188,13 @@ impl Adoption {
     }
 
     /// Reads the outcomes that ended processes left, and has them settled.
-    pub(super) fn settle(self, attempts_dir: &Path, keeper: &Keeper, queue: &QueueHandle) {
+    pub(super) fn settle(
+        self,
+        attempts_dir: &Path,
+        keeper: &Keeper,
+        queue: &QueueHandle,
+        workspaces: &Workspaces,
+    ) {
         let release = |assignment: &Assignment| {
             let Hold { task, attempt } = hold_of(assignment);
             let reason = "its process was not taken over".to_owned();
@@ -198,13 +205,19 @@ impl Adoption {
         queue.for_agents().do_send(FromAgent::Ended(released));
         for finished in self.outcomes {
             let (dir, keeper) = (attempts_dir.to_owned(), keeper.clone());
-            actix::spawn(finished.settle(dir, keeper, queue.for_agents()));
+            actix::spawn(finished.settle(dir, keeper, queue.for_agents(), workspaces.clone()));
         }
     }
 }
 
 impl Finished {
-    async fn settle(self, attempts_dir: PathBuf, keeper: Keeper, queue: Recipient<FromAgent>) {
+    async fn settle(
+        self,
+        attempts_dir: PathBuf,
+        keeper: Keeper,
+        queue: Recipient<FromAgent>,
+        workspaces: Workspaces,
+    ) {
         let Self { process, assignment, fleet } = self;
         let Hold { task, attempt } = hold_of(&assignment);
         // It is over, so this is at hand.
@@ -213,6 +226,7 @@ impl Finished {
         let outcome = tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| {
             Outcome::failed(FailureClass::Internal, "reading the attempt's output panicked")
         });
+        let outcome = workspaces.close(task, attempt, outcome).await;
         let (written, told) = oneshot::channel();
         let end = queue::Ended { task, attempt, outcome, written: Some(written) };
         queue.do_send(FromAgent::Ended(vec![end]));

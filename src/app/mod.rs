@@ -7,6 +7,7 @@ mod housekeeping;
 mod start;
 mod stop;
 mod up;
+mod workspaces;
 
 pub use demo::{DemoOptions, demo};
 pub use start::{Running, StartError, start};

@@ -6,7 +6,7 @@ use slog::{Logger, info};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{adopt::adopt, housekeeping, stop::FINISH};
+use super::{adopt::adopt, housekeeping, stop::FINISH, workspaces::open_workspaces};
 use crate::{
     agent::Surroundings,
     domain::{HostId, fleet::Fleet, leadership::Pace},
@@ -31,6 +31,7 @@ use crate::{
         Component, Drops, component,
         metrics::{Metrics, Scrape},
     },
+    workspace::Workspaces,
 };
 
 /// How many notices may wait for the queue actor. More are as good as one: it looks at everything.
@@ -131,6 +132,7 @@ pub async fn start(
             .await?;
     let (slot, pace) = (host.slot, Pace::of(host.lease));
     let mut adoption = adopt(&settings, &log, &keeper, found, &store, &host).await?;
+    let workspaces = open_workspaces(&settings, &log, &store, &adoption.resumed);
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
     let listener = Listener::spawn(&store, component(&log, Component::Store), notify);
@@ -160,6 +162,7 @@ pub async fn start(
             env: Arc::new(env),
             attempts_dir: settings.host.attempts_dir(),
             standing_dir: settings.host.standing_dir(),
+            workspaces: workspaces.clone(),
             log_dir,
             log_rotate_size: settings.log.agent_rotate_size,
             clock: Clock::start(),
@@ -168,11 +171,12 @@ pub async fn start(
         },
         std::mem::take(&mut adoption.agents),
     );
-    adoption.settle(&settings.host.attempts_dir(), &keeper, &queue);
+    adoption.settle(&settings.host.attempts_dir(), &keeper, &queue, &workspaces);
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
-    let state = http_state(&settings, &log, &queue, &supervisor, metrics, drops, info);
+    let state =
+        http_state(&settings, &log, (&queue, &supervisor, workspaces), metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
         Err(error) => {
@@ -306,8 +310,7 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
 fn http_state(
     settings: &Settings,
     log: &Logger,
-    queue: &QueueHandle,
-    supervisor: &SupervisorHandle,
+    (queue, supervisor, workspaces): (&QueueHandle, &SupervisorHandle, Workspaces),
     metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
@@ -327,8 +330,7 @@ fn http_state(
         })
     });
     http::State::new(
-        queue.clone(),
-        supervisor.clone(),
+        (queue.clone(), supervisor.clone(), workspaces),
         settings.http.clone(),
         settings.tasks.clone(),
         host,

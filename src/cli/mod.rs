@@ -28,6 +28,7 @@ mod plan;
 mod queue;
 mod schedule;
 mod task;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -85,6 +86,8 @@ enum Command {
     #[command(subcommand)]
     Plan(plan::Plan),
     MockAgent(mock::MockAgent),
+    #[command(subcommand)]
+    Workspace(workspace::Workspace),
     #[command(subcommand)]
     Db(db::Db),
     Events(events::Events),
@@ -155,6 +158,7 @@ impl Command {
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::MockAgent(agent) => return agent.run(),
+            Self::Workspace(workspace) => asked(workspace.run(global)),
             Self::Db(db) => asked(db.run(global)),
             Self::Events(events) => asked(events.run(global)),
             Self::Completions(completions) => completions.run(),

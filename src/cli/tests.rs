@@ -69,6 +69,8 @@ const COMMANDS: &[&str] = &[
     "plan approve",
     "plan skip",
     "mock-agent",
+    "workspace list",
+    "workspace prune",
     "db migrate",
     "db status",
     "db roles",

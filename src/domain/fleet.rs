@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FleetName, QueueName, heartbeat, restart};
+use super::{FleetName, QueueName, heartbeat, restart, workspace::WorkspaceSpec};
 
 /// How the host talks to the agents of a fleet. See `docs/PROTOCOL.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,4 +142,6 @@ pub struct Fleet {
     pub restart: restart::Policy,
     /// When an agent counts as stale.
     pub heartbeat: heartbeat::Limits,
+    /// What each attempt works in that does not say otherwise; `cwd` where there is none.
+    pub workspace: Option<WorkspaceSpec>,
 }

@@ -51,6 +51,7 @@ pub mod snooze;
 pub mod task;
 pub mod template;
 pub mod unique;
+pub mod workspace;
 
 pub use entry::{ClaimId, Entry, Lane};
 pub use ids::{

@@ -20,6 +20,7 @@ use super::{
     restart::millis,
     retry::{QueueTerms, RetryTerms},
     task::{FailureClass, TaskState},
+    workspace::{WorkspaceRecord, WorkspaceSpec},
 };
 
 pub use limits::{
@@ -96,6 +97,8 @@ pub struct TaskRecord {
     pub on_dependency_failure: Option<DependencyPolicy>,
     /// Whether its input is a template over their results.
     pub template: bool,
+    /// What its attempts work in, if it says so itself.
+    pub workspace: Option<WorkspaceSpec>,
 }
 
 /// Who says how long an attempt of a task may run.
@@ -158,6 +161,8 @@ pub struct AttemptRecord {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
+    /// What it worked in, if that was a workspace of its own.
+    pub workspace: Option<WorkspaceRecord>,
 }
 
 /// One fact about a task. The numbers of one task have no gap.

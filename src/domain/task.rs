@@ -15,6 +15,7 @@ use super::{
     graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
+    workspace::{Place, WorkspaceSpec},
 };
 
 mod failure;
@@ -301,6 +302,8 @@ pub struct Terms {
     pub schedule: Option<ScheduleName>,
     /// It fails if it is not finished by then.
     pub deadline: Option<Timestamp>,
+    /// What its attempts work in; what the fleet says where absent.
+    pub workspace: Option<WorkspaceSpec>,
 }
 
 impl Terms {
@@ -361,6 +364,10 @@ pub struct RunTerms {
     pub retry: Option<RetryTerms>,
     /// How long it is until its deadline, from when it was claimed.
     pub deadline_in: Option<Duration>,
+    /// What its attempts work in; what the fleet says where absent.
+    pub workspace: Option<WorkspaceSpec>,
+    /// Where the attempt works, once that is made.
+    pub place: Option<Place>,
 }
 
 impl Assignment {

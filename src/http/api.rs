@@ -124,6 +124,22 @@ pub struct TaskBody {
     /// The open batch that it is added to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchId>,
+    /// What its attempts work in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceBody>,
+}
+
+/// A workspace, as a client writes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WorkspaceBody {
+    /// The absolute path of a directory of the repository.
+    pub git: String,
+    /// What the branch begins at; `main` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The name of the branch; `hostler/{task}` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// That there is to be one task only, as a client writes it. One of `key` and `by` is given.

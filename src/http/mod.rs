@@ -33,6 +33,7 @@ mod submit;
 mod tasks;
 mod terms;
 mod unique;
+mod workspaces;
 
 use std::{fmt, sync::Arc};
 
@@ -46,7 +47,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use slog::Logger;
 
-use crate::{domain::HostId, queue::QueueHandle, settings, supervisor::SupervisorHandle};
+use crate::{
+    domain::HostId, queue::QueueHandle, settings, supervisor::SupervisorHandle,
+    workspace::Workspaces,
+};
 use error::{ApiError, Kind};
 use server::Closing;
 
@@ -74,6 +78,7 @@ pub struct HostInfo {
 pub struct State {
     queue: QueueHandle,
     supervisor: SupervisorHandle,
+    workspaces: Workspaces,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -85,8 +90,7 @@ pub struct State {
 impl State {
     /// What a server answers from.
     pub fn new(
-        queue: QueueHandle,
-        supervisor: SupervisorHandle,
+        (queue, supervisor, workspaces): (QueueHandle, SupervisorHandle, Workspaces),
         settings: settings::Http,
         tasks: settings::Tasks,
         host: HostInfo,
@@ -94,7 +98,7 @@ impl State {
         log: Logger,
     ) -> Self {
         let closing = Closing::default();
-        Self { queue, supervisor, settings, tasks, host, metrics, log, closing }
+        Self { queue, supervisor, workspaces, settings, tasks, host, metrics, log, closing }
     }
 }
 
@@ -170,6 +174,8 @@ fn routes() -> Vec<Row> {
         ("/api/v1/plans/runs/{id}/tasks/{task}/fail", vec![post(plans::fail)]),
         ("/api/v1/plans/runs/{id}/tasks/{task}/approve", vec![post(plans::approve)]),
         ("/api/v1/plans/runs/{id}/tasks/{task}/skip", vec![post(plans::skip)]),
+        ("/api/v1/workspaces", vec![get(workspaces::list)]),
+        ("/api/v1/workspaces/prune", vec![post(workspaces::prune)]),
         ("/api/v1/events", vec![get(events::feed)]),
         ("/api/v1/queues", vec![get(queues::list)]),
         ("/api/v1/queues/{name}/pause", vec![post(limits::pause_queue)]),

@@ -9,7 +9,7 @@ use self::graph::Asked;
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
-    needs, terms, unique,
+    needs, terms, unique, workspaces,
 };
 use crate::{
     domain::{
@@ -193,6 +193,7 @@ fn one(
     let unique = unique::read(&mut task, &kind, &input);
     let group = task.parsed("group");
     let batch = batch(&mut task, rules.batch);
+    let workspace = workspaces::read(&mut task);
     let asked = Asked::take(&mut task);
     task.finish();
     let Some(queue) = queue else { return (None, asked) };
@@ -209,7 +210,16 @@ fn one(
         queue,
         timeout,
         idempotency_key,
-        terms: Terms { retry, unique, needs, deadline, group, batch, ..Terms::default() },
+        terms: Terms {
+            retry,
+            unique,
+            needs,
+            deadline,
+            group,
+            batch,
+            workspace,
+            ..Terms::default()
+        },
     };
     (Some(task), asked)
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::{Attempt, QueueName, TaskId, restart::millis, task::Assignment};
+use crate::domain::{
+    Attempt, QueueName, TaskId, restart::millis, task::Assignment, workspace::Place,
+};
 
 /// The fields are described in `docs/PROTOCOL.md`. Their order is part of the protocol: with what
 /// a submitter wrote at the end, and `input` last, a shell script can take a task apart.
@@ -18,6 +20,8 @@ pub(super) struct TaskParams<'a> {
     timeout_ms: Option<u64>,
     queue: &'a QueueName,
     kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a Place>,
     input: &'a Value,
 }
 
@@ -27,6 +31,7 @@ impl<'a> TaskParams<'a> {
             task_id: assignment.task,
             attempt: assignment.attempt,
             kind: &assignment.kind,
+            workspace: assignment.terms.place.as_ref(),
             queue: &assignment.queue,
             input: &assignment.input,
             timeout_ms: timeout.map(millis),
@@ -74,6 +79,16 @@ pub(super) mod sample {
         assert_eq!(told, expected);
         let told = TaskParams::of(&assignment, Some(Duration::from_secs(90)));
         expected["timeout_ms"] = json!(90_000);
+        let place = json!({"path": "/w/tree", "branch": "b", "base": "main", "base_commit": "c"});
+        let apart = Assignment {
+            terms: RunTerms {
+                place: serde_json::from_value(place.clone()).unwrap(),
+                ..RunTerms::default()
+            },
+            ..assignment.clone()
+        };
+        let apart = serde_json::to_value(TaskParams::of(&apart, None)).unwrap();
+        assert_eq!(apart["workspace"], place);
         assert_eq!(serde_json::to_value(told).unwrap(), expected);
     }
 }

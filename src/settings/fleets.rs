@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use config::{Map, Value, ValueKind};
 
-use super::{check, command, context::Context, limits, policies, reader::Section};
+use super::{check, command, context::Context, limits, policies, reader::Section, workspaces};
 use crate::domain::{
     FleetName, MAX_NAME, QueueName,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
+    workspace::WorkspaceSpec,
 };
 
 /// The most agents of one fleet.
@@ -91,6 +92,7 @@ struct Fields {
     stop_signal: Option<StopSignal>,
     stop_grace: Option<Duration>,
     policies: Option<policies::Policies>,
+    workspace: Option<Option<WorkspaceSpec>>,
 }
 
 fn fields(section: &Section<'_>) -> Fields {
@@ -112,6 +114,7 @@ fn fields(section: &Section<'_>) -> Fields {
         stop_signal: section.word("stop_signal", &SIGNALS),
         stop_grace: section.duration("stop_grace", Duration::ZERO..=hour / 6),
         policies: policies::read(section),
+        workspace: workspaces::of_fleet(section),
     }
 }
 
@@ -147,6 +150,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         stop_grace: fields.stop_grace?,
         restart: policies.restart,
         heartbeat: policies.heartbeat,
+        workspace: fields.workspace?,
     })
 }
 
@@ -225,6 +229,13 @@ fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
             "a fleet that takes tasks",
         ),
     ];
+    if !protocol.takes_tasks()
+        && let Some(workspace) = section.section("workspace")
+        && workspace.is_own("git")
+    {
+        let message = "a service has no attempts to make workspaces for: remove it".to_owned();
+        workspace.problem("git", message);
+    }
     for (keys, applies, whose) in rules {
         for key in keys.iter().filter(|key| !applies && section.is_own(key)) {
             let message =

@@ -11,7 +11,7 @@ use super::{
     reader::Section,
     schedules,
     sources::Sources,
-    tasks,
+    tasks, workspaces,
 };
 
 /// Reads, merges and checks every source. Finds every problem, not the first alone.
@@ -51,6 +51,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     check::input_fits_body(&all, tasks.as_ref(), http.as_ref());
     let limits = all.section("limits").and_then(|section| limits::all(&section));
     let history = all.section("history").and_then(|section| history::read(&section));
+    let workspaces = all.section("workspaces").and_then(|section| workspaces::read(&section));
     let (fleets, complete) = fleets::read(context, root);
     let queues = queues::read(context, root, &fleets, complete);
     let schedules = schedules::read(context, root, &queues, complete);
@@ -62,6 +63,7 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
         tasks: tasks?,
         limits: limits?,
         history: history?,
+        workspaces: workspaces?,
         queues,
         schedules,
         fleets,

@@ -41,6 +41,7 @@ mod tasks;
 mod tests;
 mod units;
 mod values;
+mod workspaces;
 
 use std::{
     collections::BTreeMap,
@@ -84,6 +85,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[history]`: how long ended tasks are kept.
     pub history: History,
+    /// `[workspaces]`: the git worktrees of attempts.
+    pub workspaces: Workspaces,
     /// `[queues.NAME]`; every queue that a fleet serves is here, with defaults where it has no table.
     pub queues: BTreeMap<QueueName, Queue>,
     /// `[schedules.NAME]`, in the order of their names, each with whether it is made paused.
@@ -215,6 +218,15 @@ pub struct History {
     pub archive_keep: Keep,
 }
 
+/// `[workspaces]`: the git worktrees of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workspaces {
+    /// How much they may take on the disk, in bytes.
+    pub max_disk: Option<u64>,
+    /// How long one command of git may take.
+    pub git_timeout: Duration,
+}
+
 /// `[queues.NAME]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queue {
@@ -294,6 +306,11 @@ impl Host {
     /// The directory of the files of attempts.
     pub fn attempts_dir(&self) -> PathBuf {
         self.data_dir.join("attempts")
+    }
+
+    /// The directory of the workspaces.
+    pub fn workspaces_dir(&self) -> PathBuf {
+        self.data_dir.join("workspaces")
     }
 
     /// The directory of the agents' records of how far the conversations with their workers are.

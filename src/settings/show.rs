@@ -69,6 +69,10 @@ pub fn to_json(settings: &Settings) -> Value {
         "tasks": tasks(settings),
         "limits": limits(settings),
         "history": history(settings),
+        "workspaces": {
+            "max_disk": settings.workspaces.max_disk.map_or_else(|| OFF.to_owned(), format_size),
+            "git_timeout": format_duration(settings.workspaces.git_timeout),
+        },
         "queues": queues.collect::<Map<_, _>>(),
         "schedules": schedules.collect::<Map<_, _>>(),
         "fleets": fleets.collect::<Map<_, _>>(),

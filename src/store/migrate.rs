@@ -103,6 +103,13 @@ const FILES: &[File] = &[
         name: "V17__plans",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0017_plans.sql")),
     },
+    File {
+        name: "V18__workspaces",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0018_workspaces.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

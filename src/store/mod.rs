@@ -50,6 +50,7 @@ mod sever;
 mod statement;
 pub mod tasks;
 pub mod upkeep;
+pub mod workspaces;
 
 use std::{sync::Arc, time::Duration};
 

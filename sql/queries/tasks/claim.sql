@@ -59,7 +59,7 @@ WITH host AS MATERIALIZED (
         ],
         started_at = now()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
-    RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry,
+    RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, workspace,
         CASE
             WHEN deadline IS NOT NULL
             THEN greatest(0, extract(epoch FROM deadline - clock_timestamp()) * 1000)
@@ -72,7 +72,7 @@ WITH host AS MATERIALIZED (
             WHERE dependents.task_id = tasks.id AND template
         ) AS results
 )
-SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, deadline_in_ms,
+SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, workspace, deadline_in_ms,
     waited_ms, input, results
 FROM claimed
 ORDER BY array_position($3::text[], agent);

@@ -1,7 +1,7 @@
 -- tasks/replace: let the tasks $1, in the order of ids, take over kinds $2, inputs $3, priorities
 --     $4, times to wait for $5, most attempts $6, time limits $7 (milliseconds), retry
---     terms $8, deadlines $9 and lanes $10. Returns where each is now; no row for one that has been
---     started.
+--     terms $8, deadlines $9, lanes $10 and workspaces $11. Returns where each is now; no row for one
+--     that has been started.
 -- State: scheduled -> pending, which is `step(_, Due)`; pending -> scheduled, which is
 --     `step(_, Deferred)`; as the new time says. A blocked task stays blocked.
 -- Locks: the tasks, which the transaction has locked before, and their inputs.
@@ -17,6 +17,7 @@ WITH changed AS (
         retry = ($8::jsonb[])[width_bucket(id, $1::uuid[])],
         deadline = ($9::timestamptz[])[width_bucket(id, $1::uuid[])],
         lane = ($10::bigint[])[width_bucket(id, $1::uuid[])],
+        workspace = ($11::jsonb[])[width_bucket(id, $1::uuid[])],
         state = CASE
             WHEN state = 'blocked' THEN state
             WHEN ($5::timestamptz[])[width_bucket(id, $1::uuid[])] > now() THEN 'scheduled'

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -49,7 +50,7 @@ pub(super) async fn run() -> Outcome<ExitCode> {
         anstream::eprintln!("{line}");
     }
     work(&script).await;
-    let wrote = match write_files(&script.files) {
+    let wrote = match write_files(Path::new(""), &script.files) {
         Ok(wrote) => wrote,
         Err(error) => return Err(lost(format!("cannot write {error}"))),
     };

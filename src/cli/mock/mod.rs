@@ -59,15 +59,17 @@ fn lost(what: impl Into<String>) -> CliError {
     CliError::new(Exit::Failed, what)
 }
 
-/// Writes the files of a script below the directory that the agent runs in; gives their paths.
-fn write_files(files: &[File]) -> io::Result<Vec<&Path>> {
+/// Writes the files of a script below `dir`, which is the workspace or else the directory that the agent
+/// runs in; gives their paths.
+fn write_files<'a>(dir: &Path, files: &'a [File]) -> io::Result<Vec<&'a Path>> {
     for File { path, text } in files {
+        let path = dir.join(path);
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(named)?;
         }
-        fs::write(path, text).map_err(named)?;
+        fs::write(&path, text).map_err(named)?;
     }
     Ok(files.iter().map(|file| -> &Path { &file.path }).collect())
 }

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     io::{self, BufRead, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -47,6 +48,13 @@ struct Params {
     task: Option<Attempt>,
     #[serde(default)]
     input: Value,
+    workspace: Option<Workspace>,
+}
+
+/// Where a task is to be done.
+#[derive(Debug, Deserialize)]
+struct Workspace {
+    path: PathBuf,
 }
 
 /// Which attempt of which task.
@@ -62,6 +70,8 @@ struct Run {
     id: u64,
     task: Attempt,
     input: Value,
+    /// Where it writes: below the directory that it runs in, if that is empty.
+    dir: PathBuf,
 }
 
 /// Why a task is left in the middle.
@@ -134,7 +144,9 @@ impl Worker {
                 } }))?;
             }
             ("task/run", Some(id), Some(task)) => {
-                self.waiting.push_back(Run { id, task, input: message.params.input });
+                let Params { input, workspace, .. } = message.params;
+                let dir = workspace.map(|workspace| workspace.path).unwrap_or_default();
+                self.waiting.push_back(Run { id, task, input, dir });
             }
             ("task/cancel", _, Some(task)) if at_work == Some(&task) => {
                 return Ok(Some(Left::CalledOff));
@@ -171,7 +183,7 @@ impl Worker {
             self.refuse(&run, left)?;
             return Ok(None);
         }
-        let wrote = match write_files(&script.files) {
+        let wrote = match write_files(&run.dir, &script.files) {
             Ok(wrote) => wrote,
             Err(error) => {
                 fail(run.id, NOT_WRITTEN, &format!("cannot write {error}"), None)?;

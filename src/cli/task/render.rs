@@ -8,6 +8,7 @@ use crate::{
     domain::{
         record::{AttemptRecord, Page, TaskError, TaskRecord, TimeoutFrom, WaitRecord},
         retry::{Cause, Growth, RetryTerms},
+        workspace::WorkspaceRecord,
     },
     settings::format_duration,
 };
@@ -170,7 +171,30 @@ fn history(attempts: &[AttemptRecord]) -> String {
             ],
         );
     }
-    table.render("")
+    let mut text = table.render("");
+    for attempt in attempts {
+        let Some(workspace) = &attempt.workspace else { continue };
+        text += &format!("attempt {} {}\n", attempt.attempt, worked_in(workspace));
+    }
+    text
+}
+
+/// What an attempt worked in, and what it changed there.
+fn worked_in(workspace: &WorkspaceRecord) -> String {
+    let WorkspaceRecord { place, changed, outside, outside_count, .. } = workspace;
+    let gone = if workspace.removed_at.is_some() { " (removed)" } else { "" };
+    let mut text = format!(
+        "worked in {}{gone} on {}, {changed} files changed",
+        place.path.display(),
+        place.branch
+    );
+    if let Some(first) = outside.first() {
+        text += &format!("; {outside_count} outside of its paths, such as {first}");
+    }
+    if let Some(problem) = &workspace.problem {
+        text += &format!("; {problem}");
+    }
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn told(error: &TaskError) -> String {
@@ -243,6 +267,7 @@ mod tests {
             blocked_reason: None,
             on_dependency_failure: None,
             template: false,
+            workspace: None,
             needs: Needs::from_rows([(NeedKind::Exclusive, "repo"), (NeedKind::Read, "src/**")])
                 .unwrap(),
             waits_for: Some(vec![WaitRecord {
@@ -287,6 +312,7 @@ mod tests {
             agent: task.agent.clone(),
             started_at: task.created_at,
             ended_at: task.started_at.unwrap(),
+            workspace: None,
         };
         let painted = sheet(&task, &[attempt], now());
         let text = plain(&painted);

@@ -1,6 +1,6 @@
 //! `hostler task submit`.
 
-use std::{fs, io, io::Read, time::Duration};
+use std::{fs, io, io::Read, path::PathBuf, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use crate::{
         graph::DependencyPolicy,
         record::{SubmitOutcome, Submitted},
     },
-    http::api::TaskBody,
+    http::api::{TaskBody, WorkspaceBody},
     settings::parse_duration,
 };
 
@@ -105,6 +105,8 @@ pub(in crate::cli) struct Submit {
     template: bool,
     #[command(flatten)]
     unique: UniqueFlags,
+    #[command(flatten)]
+    workspace: WorkspaceFlags,
     /// Count it in this group
     #[arg(long, value_name = "NAME", conflicts_with = "jsonl")]
     group: Option<GroupName>,
@@ -207,11 +209,35 @@ impl Submit {
             unique: self.unique.body(),
             group: self.group.clone(),
             batch: self.batch,
+            workspace: self.workspace.body()?,
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {
             Value::Object(object) => Ok(object),
             _ => Ok(Map::new()),
         }
+    }
+}
+
+/// What its attempts work in.
+#[derive(Debug, Args)]
+struct WorkspaceFlags {
+    /// Give each attempt a worktree of this git repository [default: as the fleet has it]
+    #[arg(long, value_name = "DIR", conflicts_with = "jsonl")]
+    git: Option<PathBuf>,
+    /// What its branch begins at [default: main]
+    #[arg(long, value_name = "COMMIT", requires = "git")]
+    base: Option<String>,
+    /// The name of its branch, with {task}, {attempt}, {kind}, {queue} or {agent} [default: hostler/{task}]
+    #[arg(long, value_name = "NAME", requires = "git")]
+    branch: Option<String>,
+}
+
+impl WorkspaceFlags {
+    fn body(&self) -> Outcome<Option<WorkspaceBody>> {
+        let Some(git) = &self.git else { return Ok(None) };
+        let git = std::path::absolute(git)?.into_os_string().into_string();
+        let git = git.map_err(|_| CliError::new(Exit::Usage, "--git must be UTF-8"))?;
+        Ok(Some(WorkspaceBody { git, base: self.base.clone(), branch: self.branch.clone() }))
     }
 }
 
@@ -329,6 +355,8 @@ mod tests {
         let batch = "bat_00000000000000000000000000000007";
         let parts = object(&["--group", "g", "--batch", batch]);
         assert_eq!(parts, json!({"group": "g", "batch": batch}));
+        let apart = object(&["--git", "/repo", "--branch", "x/{task}"]);
+        assert_eq!(apart, json!({"workspace": {"git": "/repo", "branch": "x/{task}"}}));
         let at = object(&["--run-at", "2030-01-31T08:00:00+01:00"]);
         assert_eq!(at, json!({"run_at": "2030-01-31T07:00:00Z"}));
     }

@@ -31,6 +31,7 @@ fn fleet(name: &str, protocol: Protocol) -> Fleet {
         task_timeout: None,
         start_timeout: Duration::ZERO,
         stop_signal: StopSignal::Sigterm,
+        workspace: None,
         stop_grace: Duration::ZERO,
         restart: restart::Policy {
             when: restart::When::Always,

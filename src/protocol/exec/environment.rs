@@ -103,6 +103,7 @@ mod tests {
             task_timeout: None,
             start_timeout: Duration::from_secs(1),
             stop_signal: StopSignal::Sigterm,
+            workspace: None,
             stop_grace: Duration::from_secs(1),
             restart: restart::Policy {
                 when: restart::When::Always,

@@ -12,6 +12,7 @@ use crate::{
         },
         retry::RetryTerms,
         task::{FailureClass, TaskState},
+        workspace::{WorkspaceRecord, WorkspaceSpec},
     },
     store::{
         StoreError,
@@ -98,6 +99,7 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
     };
     let timeout_ms: Option<u64> = fields.count_opt("timeout_ms")?;
     let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
+    let workspace: Option<Json<WorkspaceSpec>> = fields.get("workspace")?;
     Ok(TaskRecord {
         id: fields.get("id")?,
         queue: fields.get("queue")?,
@@ -132,6 +134,7 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
             .then(|| waits_for.into_iter().map(WaitRecord::of_task).collect()),
         on_dependency_failure: fields.get("policy")?,
         template: fields.get::<Option<_>>("template")?.unwrap_or_default(),
+        workspace: workspace.map(|workspace| workspace.0),
     })
 }
 
@@ -143,6 +146,7 @@ fn attempt_record(row: &Row) -> Result<AttemptRecord, StoreError> {
     } else {
         None
     };
+    let workspace: Option<Json<WorkspaceRecord>> = fields.get("workspace")?;
     Ok(AttemptRecord {
         attempt: fields.get("attempt")?,
         outcome: outcome.as_str().to_owned(),
@@ -152,6 +156,7 @@ fn attempt_record(row: &Row) -> Result<AttemptRecord, StoreError> {
         agent: fields.get("agent")?,
         started_at: fields.get("started_at")?,
         ended_at: fields.get("ended_at")?,
+        workspace: workspace.map(|workspace| workspace.0),
     })
 }
 

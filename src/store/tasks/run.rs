@@ -13,6 +13,7 @@ use crate::{
         task::{
             Assignment, FailureClass, Outcome, RunTerms, Settlement, TaskEvent, TaskState, step,
         },
+        workspace::WorkspaceSpec,
     },
     store::{
         StoreError,
@@ -110,7 +111,13 @@ pub(in crate::store) fn assignment(
 pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, StoreError> {
     let retry: Option<Json<RetryTerms>> = fields.get("retry")?;
     let deadline_in = fields.count_opt("deadline_in_ms")?.map(Duration::from_millis);
-    Ok(RunTerms { retry: retry.map(|retry| retry.0), deadline_in })
+    let workspace: Option<Json<WorkspaceSpec>> = fields.get("workspace")?;
+    Ok(RunTerms {
+        retry: retry.map(|retry| retry.0),
+        deadline_in,
+        workspace: workspace.map(|workspace| workspace.0),
+        place: None,
+    })
 }
 
 /// Writes the ends of attempts, and returns those that counted, in the order of their tasks' ids.

@@ -20,6 +20,7 @@ use crate::{
         retry::RetryTerms,
         task::{NewTask, TaskState},
         unique::{Answer, MAX_UNIQUE_KEY, OnConflict, Rejected},
+        workspace::WorkspaceSpec,
     },
     store::{
         StoreError,
@@ -254,6 +255,7 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
     let waits: Vec<_> = tasks.iter().map(|task| !task.terms.graph.depends_on.is_empty()).collect();
     let deadlines: Vec<_> = tasks.iter().map(|task| task.terms.deadline).collect();
     let lanes: Vec<_> = tasks.iter().map(|task| task.terms.needs.lane()).collect();
+    let workspaces: Vec<_> = tasks.iter().map(|task| own_workspace(task)).collect();
     SUBMIT
         .query(
             db,
@@ -271,6 +273,7 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
                 &waits,
                 &deadlines,
                 &lanes,
+                &workspaces,
             ],
         )
         .await
@@ -291,6 +294,11 @@ async fn insert_needs(
 /// What a task says of how it is tried again, as its column holds it.
 pub(super) fn own_retry(task: &NewTask) -> Option<Json<RetryTerms>> {
     (!task.terms.retry.is_empty()).then(|| Json(task.terms.retry.clone()))
+}
+
+/// What a task says that its attempts work in, as its column holds it.
+pub(super) fn own_workspace(task: &NewTask) -> Option<Json<&WorkspaceSpec>> {
+    task.terms.workspace.as_ref().map(Json)
 }
 
 /// What the statement returned, by what it can be found with.

@@ -14,7 +14,7 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::submit::own_retry;
+use super::submit::{own_retry, own_workspace};
 use crate::{
     domain::{
         Attempt, QueueName, TaskId,
@@ -144,7 +144,8 @@ impl Resolved<'_> {
         let retries: Vec<_> = said.iter().map(|task| own_retry(task)).collect();
         let deadlines: Vec<_> = said.iter().map(|task| task.terms.deadline).collect();
         let lanes: Vec<_> = said.iter().map(|task| task.terms.needs.lane()).collect();
-        let columns: [&(dyn ToSql + Sync); 10] = [
+        let workspaces: Vec<_> = said.iter().map(|task| own_workspace(task)).collect();
+        let columns: [&(dyn ToSql + Sync); 11] = [
             &ids,
             &kinds,
             &inputs,
@@ -155,6 +156,7 @@ impl Resolved<'_> {
             &retries,
             &deadlines,
             &lanes,
+            &workspaces,
         ];
         let rows = REPLACE.query(db, &columns).await?;
         let replaced: HashMap<TaskId, TaskState> = rows

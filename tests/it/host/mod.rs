@@ -17,6 +17,7 @@ mod stop;
 mod tasks;
 mod time;
 mod unique;
+mod workspaces;
 
 use crate::support::host::WORKER;
 

@@ -1,0 +1,55 @@
+//! Workspaces: the worktrees of this host, and what a task says of its own.
+
+use std::path::PathBuf;
+
+use actix_web::{
+    HttpRequest,
+    web::{Data, Payload},
+};
+
+use super::{
+    Answer, State, body,
+    error::ApiError,
+    fields::{Errors, Fields},
+    ok, query,
+};
+use crate::domain::workspace::{BASE, BRANCH, MAX_BRANCH, WorkspaceSpec, check_template};
+
+/// The longest path of a repository, in characters.
+const MAX_PATH: usize = 4096;
+
+pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    Ok(ok(&state.workspaces.list().await))
+}
+
+pub(super) async fn prune(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), body, &mut errors);
+    let dry_run = fields.bool("dry_run").unwrap_or_default();
+    fields.finish();
+    errors.or(()).map_err(ApiError::invalid)?;
+    Ok(ok(&state.workspaces.prune(dry_run).await))
+}
+
+/// Takes `workspace` of a task. What it leaves out is as the defaults of the config have it.
+pub(super) fn read(task: &mut Fields<'_>) -> Option<WorkspaceSpec> {
+    let mut fields = task.object("workspace")?;
+    let git = fields.text("git", MAX_PATH).map(PathBuf::from);
+    let base = fields.text("base", MAX_BRANCH).unwrap_or_else(|| BASE.to_owned());
+    let branch = fields.text("branch", MAX_BRANCH).unwrap_or_else(|| BRANCH.to_owned());
+    match &git {
+        Some(git) if git.is_absolute() => {}
+        _ => fields.wrong("git", "must be the absolute path of a directory of a git repository"),
+    }
+    if base.starts_with('-') {
+        fields.wrong("base", "must be a branch, a tag or a commit");
+    }
+    if let Err(error) = check_template(&branch) {
+        fields.wrong("branch", error.to_string());
+    }
+    fields.finish();
+    Some(WorkspaceSpec { git: git?, base, branch })
+}
