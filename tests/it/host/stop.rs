@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{
     host::{Host, WORKER},
-    processes::{now, send, within},
+    processes::{eventually, now, send, within},
 };
 
 fn both() -> String {
@@ -17,13 +17,18 @@ fn both() -> String {
     )
 }
 
+/// A task runs from when it is claimed; a moment later its agent has it.
+fn until_both_work(host: &Host) {
+    host.until_agent("quick-1", "busy");
+    host.until_agent("long-1", "busy");
+}
+
 #[test]
 fn running_tasks_finish_and_waiting_ones_stay() {
     let mut host = Host::new(&both()).up();
     let worker = host.submit(&json!({"input": {"op": "sleep", "ms": 1500}}));
     let exec = host.submit(&json!({"queue": "long", "input": {"seconds": 1.5}}));
-    host.until_task(&worker, "running");
-    host.until_task(&exec, "running");
+    until_both_work(&host);
     let waiting = host.submit(&json!({"input": {"op": "echo", "value": "later"}}));
     assert!(host.stop().success());
     host.until_nothing_is_left();
@@ -40,8 +45,7 @@ fn what_does_not_finish_goes_back_and_uses_up_no_attempt() {
     let mut host = Host::new(&both()).set("host.drain_grace", "300ms").up();
     let worker = host.submit(&json!({"input": {"op": "sleep", "ms": 600_000}}));
     let exec = host.submit(&json!({"queue": "long", "input": {"seconds": 1000}}));
-    host.until_task(&worker, "running");
-    host.until_task(&exec, "running");
+    until_both_work(&host);
     assert!(host.stop().success());
     host.until_nothing_is_left();
     host.restart();
@@ -62,7 +66,9 @@ fn a_second_signal_ends_at_once() {
     let stubborn = stubborn.replace("1h", "10m");
     let mut host = Host::new(&stubborn).set("host.drain_grace", "1h").up();
     let task = host.submit(&json!({}));
-    host.until_task(&task, "running");
+    eventually("an agent has it", || {
+        ["deaf-1", "deaf-2"].iter().any(|agent| host.agent(agent)["state"] == "busy")
+    });
     let began = now();
     send(host.pid(), Signal::SIGTERM);
     let draining = || host.log().contains("host stopping");
