@@ -64,9 +64,10 @@ pub struct Flaw {
     pub what: String,
 }
 
-/// A plan as it is carried out, of one without splits: preparation is taken for done, `phased` makes
-/// dependencies of phases. All tasks work in the same files, unless agents work `apart`, in workspaces: then
-/// each of theirs has a branch.
+/// A plan as it is carried out, of one without splits.
+///
+/// Preparation is taken for done, `phased` makes dependencies of phases. All tasks work in the same files,
+/// unless agents work `apart`, in workspaces: then each of theirs has a branch.
 pub fn carried_out(plan: &Plan, phased: bool, apart: bool) -> Plan {
     let mut plan = plan.clone();
     let before: Vec<PlanTaskId> = plan
