@@ -24,6 +24,7 @@ mod split;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Capability, FleetName, Millis, PhaseName, PlanTaskId, QueueName};
@@ -163,7 +164,8 @@ impl Owner {
 }
 
 /// What becomes of the branch of a task that is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Merge {
     /// It is merged into the base.
     #[default]
@@ -175,6 +177,11 @@ pub enum Merge {
 }
 
 impl Merge {
+    /// Whether nothing becomes of it.
+    pub const fn is_leave(&self) -> bool {
+        matches!(self, Self::Leave)
+    }
+
     /// The word of the plan file.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AgentName, Attempt, QueueName, TaskId, fleet::Fleet, glob::Glob, task::Assignment};
+use super::{
+    AgentName, Attempt, QueueName, TaskId, fleet::Fleet, glob::Glob, plan::Merge, task::Assignment,
+};
 
 /// The longest name of a branch, in bytes: with what git adds it is still the name of a file.
 pub const MAX_BRANCH: usize = 200;
@@ -31,9 +33,27 @@ pub struct WorkspaceSpec {
     pub base: String,
     /// The name of the branch, with `{task}` and the like.
     pub branch: String,
+    /// The branch that it is merged into, and that it begins at once that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+    /// How it is merged into that.
+    #[serde(default = "leave", skip_serializing_if = "Merge::is_leave")]
+    pub merge: Merge,
+    /// The files that it is to write, where its task does not lock them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<Glob>,
+}
+
+const fn leave() -> Merge {
+    Merge::Leave
 }
 
 impl WorkspaceSpec {
+    /// One that is merged nowhere.
+    pub const fn new(git: PathBuf, base: String, branch: String) -> Self {
+        Self { git, base, branch, into: None, merge: Merge::Leave, writes: Vec::new() }
+    }
+
     /// What an attempt works in, if it has a workspace: as its task says, else as the fleet does.
     pub fn of<'a>(fleet: &'a Fleet, assignment: &'a Assignment) -> Option<&'a Self> {
         assignment.terms.workspace.as_ref().or(fleet.workspace.as_ref())
@@ -51,6 +71,20 @@ pub struct Place {
     pub base: String,
     /// The commit that this was.
     pub base_commit: String,
+    /// What the attempt is to resolve: the merge is under way, and these files have its marks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflict>,
+}
+
+/// Two commits that could not be merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The files that both changed.
+    pub files: Vec<String>,
+    /// The commit of the task.
+    pub ours: String,
+    /// What it was to be merged with.
+    pub theirs: String,
 }
 
 /// What is known of the workspace of an attempt.
@@ -79,6 +113,21 @@ pub struct WorkspaceRecord {
     pub outside: Vec<String>,
     /// How many there are; 0 where the task has no such globs.
     pub outside_count: usize,
+    /// The branch that it is merged into, if it is.
+    #[serde(default)]
+    pub into: Option<String>,
+    /// How it is merged into that.
+    #[serde(default)]
+    pub merge: Merge,
+    /// The files that it was to write, where its task does not lock them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<Glob>,
+    /// The commit by which `into` has it.
+    #[serde(default)]
+    pub merged: Option<String>,
+    /// Why it has not: the next attempt of the task gets this to resolve.
+    #[serde(default)]
+    pub unresolved: Option<Conflict>,
     /// What went wrong at the end.
     pub problem: Option<String>,
     /// What it takes on the disk, in bytes, when that was looked at last.

@@ -110,7 +110,7 @@ fn make(wanted: Request, crew: &Crew<'_>) -> Result<NewRun, Vec<FieldError>> {
         budget,
     };
     let flat = if wanted.split { analyze(plan, &options).plan } else { plan.with_splits(&[]) };
-    let flat = carried_out(&flat, wanted.phased);
+    let flat = carried_out(&flat, wanted.phased, wanted.git.is_some());
     let analysis = analyze(&flat, &Options { phased: false, split: false, ..options });
     let asked = Asked {
         id: PlanRunId::from_uuid(Uuid::now_v7()),
@@ -118,6 +118,7 @@ fn make(wanted: Request, crew: &Crew<'_>) -> Result<NewRun, Vec<FieldError>> {
         hour_ms: wanted.hour_ms,
         phased: wanted.phased,
         idempotency_key: wanted.idempotency_key,
+        git: wanted.git,
     };
     compile(&analysis, &asked, crew, || TaskId::from_uuid(Uuid::now_v7())).map_err(|flaws| {
         let field = |task: Option<PlanTaskId>| {

@@ -34,6 +34,23 @@ pub(super) async fn prune(state: Data<State>, request: HttpRequest, payload: Pay
     Ok(ok(&state.workspaces.prune(dry_run).await))
 }
 
+/// Takes `git` and `base` of a run.
+pub(super) fn repository(run: &mut Fields<'_>) -> Option<(PathBuf, String)> {
+    let git = run.text("git", MAX_PATH).map(PathBuf::from);
+    let base = run.text("base", MAX_BRANCH);
+    match &git {
+        None if base.is_some() => run.wrong("base", "means something only beside `git`"),
+        Some(git) if !git.is_absolute() => {
+            run.wrong("git", "must be the absolute path of a directory of a git repository");
+        }
+        _ => {}
+    }
+    if base.as_ref().is_some_and(|base| base.starts_with('-')) {
+        run.wrong("base", "must be a branch, a tag or a commit");
+    }
+    git.map(|git| (git, base.unwrap_or_else(|| BASE.to_owned())))
+}
+
 /// Takes `workspace` of a task. What it leaves out is as the defaults of the config have it.
 pub(super) fn read(task: &mut Fields<'_>) -> Option<WorkspaceSpec> {
     let mut fields = task.object("workspace")?;
@@ -51,5 +68,5 @@ pub(super) fn read(task: &mut Fields<'_>) -> Option<WorkspaceSpec> {
         fields.wrong("branch", error.to_string());
     }
     fields.finish();
-    Some(WorkspaceSpec { git: git?, base, branch })
+    Some(WorkspaceSpec::new(git?, base, branch))
 }

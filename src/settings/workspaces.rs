@@ -35,5 +35,5 @@ pub(super) fn of_fleet(section: &Section<'_>) -> Option<Option<WorkspaceSpec>> {
     if let Err(error) = check_template(&branch) {
         wrong("branch", error.to_string());
     }
-    sound.then_some(Some(WorkspaceSpec { git, base, branch }))
+    sound.then_some(Some(WorkspaceSpec::new(git, base, branch)))
 }

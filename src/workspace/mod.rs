@@ -29,6 +29,7 @@ mod disk;
 mod error;
 mod git;
 mod locks;
+mod merge;
 mod prune;
 mod worktree;
 
@@ -53,13 +54,14 @@ use crate::{
         glob::Glob,
         task::{Assignment, FailureClass, Outcome},
         workspace::{
-            Facts, MAX_FILES, Place, WorkspaceRecord, WorkspaceSpec, branch_name, outside,
+            Conflict, Facts, MAX_FILES, Place, WorkspaceRecord, WorkspaceSpec, branch_name, outside,
         },
     },
     telemetry::Chain,
 };
 use git::Git;
 use locks::{Held, Locks};
+use merge::Merged;
 
 /// How long waiting for a repository may take: a few commands of others.
 const HOLD: Duration = Duration::from_secs(60);
@@ -159,9 +161,15 @@ impl Workspaces {
         blocking(move || make_dir(&made))
             .await
             .map_err(|source| WorkspaceError::Files { path: dir.clone(), source })?;
+        let conflict = self.left_to_resolve(assignment);
         let held = self.hold(&spec.git).await?;
         let (git, tree) = (&self.0.git, dir.join("tree"));
-        let place = worktree::add(git, &spec.git, &spec.base, &branch, &tree).await;
+        let base = match &spec.into {
+            Some(into) if worktree::has_branch(git, &spec.git, into).await? => into,
+            _ => &spec.base,
+        };
+        let names = (&**base, &*branch);
+        let place = worktree::add(git, &spec.git, names, conflict.as_ref(), &tree).await;
         drop(held);
         let place = match place {
             Ok(place) => place,
@@ -183,6 +191,11 @@ impl Workspaces {
             changed: 0,
             outside: Vec::new(),
             outside_count: 0,
+            into: spec.into.clone(),
+            merge: spec.merge,
+            writes: spec.writes.clone(),
+            merged: None,
+            unresolved: place.conflict.clone(),
             problem: None,
             bytes: self.used(&tree).await,
             created_at: Timestamp::now(),
@@ -201,8 +214,10 @@ impl Workspaces {
         let found = self.records().get(&(task, attempt)).cloned();
         let Some(record) = found.filter(WorkspaceRecord::is_open) else { return outcome };
         let path = record.place.path.clone();
-        match self.finish(record).await {
-            Ok(()) => outcome,
+        let is_done = matches!(outcome, Outcome::Completed { .. });
+        match self.finish(record, is_done).await {
+            Ok(Some(conflict)) if is_done => in_conflict(&conflict, &path),
+            Ok(_) => outcome,
             Err(error) => {
                 let why = Chain(&error).to_string();
                 warn!(self.0.log, "what an agent left can't be committed"; "task" => %task,
@@ -221,33 +236,80 @@ impl Workspaces {
         }
     }
 
-    async fn finish(&self, mut record: WorkspaceRecord) -> Result<(), WorkspaceError> {
+    /// Commits what is there, and merges it if the attempt is done. What is left to resolve.
+    async fn finish(
+        &self,
+        mut record: WorkspaceRecord,
+        is_done: bool,
+    ) -> Result<Option<Conflict>, WorkspaceError> {
         let git = &self.0.git;
+        let marked = match &record.unresolved {
+            Some(conflict) => merge::unresolved(&record.place.path, conflict),
+            None => Vec::new(),
+        };
         let harvest = worktree::harvest(git, &record).await;
         record.ended_at = Some(Timestamp::now());
         record.bytes = self.used(&record.place.path).await;
         let failed = match harvest {
             Ok(harvest) => {
                 self.note(&mut record, harvest).await;
-                None
+                let mergeable = is_done && marked.is_empty() && record.problem.is_none();
+                if mergeable { self.merge(&mut record).await.err() } else { None }
             }
-            Err(error) => {
-                record.problem = Some(Chain(&error).to_string());
-                Some(error)
-            }
+            Err(error) => Some(error),
         };
+        if let Some(error) = &failed {
+            record.problem = Some(Chain(error).to_string());
+        }
+        let mut unresolved = record.unresolved.clone();
+        if let (Some(conflict), false) = (&mut unresolved, marked.is_empty()) {
+            conflict.files = marked;
+        }
         worktree::unlock(git, &record).await?;
         self.keep(record).await?;
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(unresolved), Err)
+    }
+
+    /// Merges what an attempt made, if it is to be merged.
+    async fn merge(&self, record: &mut WorkspaceRecord) -> Result<(), WorkspaceError> {
+        record.unresolved = None;
+        let (Some(into), Some(ours)) = (record.into.clone(), record.commit.clone()) else {
+            return Ok(());
+        };
+        if record.merge.is_leave() {
+            return Ok(());
+        }
+        let _held = self.hold(&record.git).await?;
+        match merge::merge(&self.0.git, record, &into, &ours).await? {
+            Merged::At(commit) => {
+                info!(self.0.log, "workspace merged"; "task" => %record.task, "to" => &into);
+                record.merged = Some(commit);
+            }
+            Merged::Conflict(conflict) => {
+                warn!(self.0.log, "workspace could not be merged"; "task" => %record.task,
+                    "to" => &into, "count" => conflict.files.len());
+                record.unresolved = Some(conflict);
+            }
+        }
+        Ok(())
+    }
+
+    /// The conflict that the attempts of a task before this one left.
+    fn left_to_resolve(&self, assignment: &Assignment) -> Option<Conflict> {
+        let (first, this) = ((assignment.task, Attempt(0)), (assignment.task, assignment.attempt));
+        let records = self.records();
+        let last = records.range(first..this).next_back()?;
+        last.1.unresolved.clone()
     }
 
     /// Writes what was found into the record.
     async fn note(&self, record: &mut WorkspaceRecord, harvest: worktree::Harvest) {
-        let declared = self.0.journal.declared(record.task).await.unwrap_or_else(|error| {
+        let mut declared = self.0.journal.declared(record.task).await.unwrap_or_else(|error| {
             warn!(self.0.log, "the paths of a task can't be read"; "task" => %record.task,
                 "error" => error);
             Vec::new()
         });
+        declared.extend(record.writes.iter().cloned());
         let first =
             |files: &[&String]| files.iter().take(MAX_FILES).map(|it| (*it).clone()).collect();
         let stray = outside(&harvest.changed, &declared);
@@ -320,6 +382,19 @@ impl Workspaces {
     async fn used(&self, dir: &Path) -> u64 {
         let dir = dir.to_owned();
         blocking(move || Ok(disk::used(&dir))).await.unwrap_or(0)
+    }
+}
+
+/// The end of an attempt whose work could not be merged: the next one gets the conflict.
+fn in_conflict(conflict: &Conflict, path: &Path) -> Outcome {
+    let files = conflict.files.join(", ");
+    Outcome::Failed {
+        class: FailureClass::Task,
+        message: format!(
+            "what it made could not be merged: others changed {files} as well; the next attempt gets the \
+             conflict to resolve"
+        ),
+        detail: serde_json::json!({ "conflict": conflict, "path": path }),
     }
 }
 

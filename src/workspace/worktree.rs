@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{WorkspaceError, git::Git};
-use crate::domain::workspace::{Place, Sight, WorkspaceRecord, nth_name};
+use super::{WorkspaceError, git::Git, merge};
+use crate::domain::workspace::{Conflict, Place, Sight, WorkspaceRecord, nth_name};
 
 /// How many names are tried for a branch.
 const NAMES: usize = 50;
@@ -17,12 +17,13 @@ pub(super) async fn common_dir(git: &Git, repository: &Path) -> Result<PathBuf, 
     Ok(PathBuf::from(git.run(repository, &args).await?.line()))
 }
 
-/// Makes a worktree at `path` on a new branch. The repository must be held.
+/// Makes a worktree at `path` on a new branch, which begins at `base`, or, to resolve a conflict, at the commit
+/// of the task, with the merge under way. The repository must be held.
 pub(super) async fn add(
     git: &Git,
     repository: &Path,
-    base: &str,
-    branch: &str,
+    (base, branch): (&str, &str),
+    conflict: Option<&Conflict>,
     path: &Path,
 ) -> Result<Place, WorkspaceError> {
     let wanted = format!("{base}^{{commit}}");
@@ -38,10 +39,14 @@ pub(super) async fn add(
     let base_commit = found.line();
     let branch = free_name(git, repository, base, &base_commit, branch).await?;
     let place = path.to_string_lossy();
-    let args =
-        ["worktree", "add", "--lock", "--reason", AT_WORK, "-B", &branch, &place, &base_commit];
+    let start = conflict.map_or(&*base_commit, |conflict| &*conflict.ours);
+    let args = ["worktree", "add", "--lock", "--reason", AT_WORK, "-B", &branch, &place, start];
     git.run(repository, &args).await?;
-    Ok(Place { path: path.to_owned(), branch, base: base.to_owned(), base_commit })
+    let conflict = match conflict {
+        Some(conflict) => Some(merge::begin(git, path, conflict, &base_commit).await?),
+        None => None,
+    };
+    Ok(Place { path: path.to_owned(), branch, base: base.to_owned(), base_commit, conflict })
 }
 
 /// The first name that is free: of no branch, or of one whose commits are all in the base and that is
@@ -89,6 +94,16 @@ pub(super) struct Harvest {
     pub(super) problem: Option<String>,
 }
 
+/// Whether a branch is there.
+pub(super) async fn has_branch(
+    git: &Git,
+    repository: &Path,
+    branch: &str,
+) -> Result<bool, WorkspaceError> {
+    let full = format!("refs/heads/{branch}");
+    Ok(git.ask(repository, &["show-ref", "--verify", "--quiet", &full]).await?.yes)
+}
+
 /// Commits what an attempt left, and says what differs from the base.
 pub(super) async fn harvest(
     git: &Git,
@@ -102,6 +117,10 @@ pub(super) async fn harvest(
         if !git.ask(path, &["diff", "--cached", "--quiet"]).await?.yes {
             commit(git, record).await?;
         }
+    }
+    // A merge that was resolved as one of its sides leaves nothing to see, but is to be ended.
+    if git.ask(path, &["rev-parse", "--verify", "--quiet", "MERGE_HEAD"]).await?.yes {
+        commit(git, record).await?;
     }
     let head = git.run(path, &["rev-parse", "--verify", "HEAD"]).await?.line();
     let diff = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", base_commit, &head];
@@ -155,17 +174,30 @@ async fn try_look(git: &Git, record: &WorkspaceRecord) -> Result<Sight, Workspac
     let Place { path, base, .. } = &record.place;
     let args = ["rev-parse", "--path-format=absolute", "--git-dir"];
     let own = PathBuf::from(git.run(path, &args).await?.line());
-    let wanted = format!("{base}^{{commit}}");
-    let is_in = git.ask(path, &["merge-base", "--is-ancestor", "HEAD", &wanted]).await?.yes;
+    let mut wanted = vec![format!("{base}^{{commit}}")];
+    if let Some(into) = &record.into
+        && has_branch(git, path, into).await?
+    {
+        wanted.push(format!("refs/heads/{into}"));
+    }
     // A branch that the agent left behind may hold what HEAD does not.
-    let full = format!("refs/heads/{}", record.place.branch);
-    let there = git.ask(path, &["show-ref", "--verify", "--quiet", &full]).await?.yes;
-    let branch_in =
-        !there || git.ask(path, &["merge-base", "--is-ancestor", &full, &wanted]).await?.yes;
+    let mut tips = vec!["HEAD".to_owned()];
+    if has_branch(git, path, &record.place.branch).await? {
+        tips.push(format!("refs/heads/{}", record.place.branch));
+    }
+    let mut is_in = true;
+    for tip in &tips {
+        let mut found = false;
+        for wanted in &wanted {
+            let args = ["merge-base", "--is-ancestor", tip, wanted];
+            found = found || git.ask(path, &args).await?.yes;
+        }
+        is_in &= found;
+    }
     Ok(Sight {
         locked: own.join("locked").exists(),
         uncommitted: is_dirty(git, path).await?,
-        unmerged: !(is_in && branch_in),
+        unmerged: !is_in,
         ..Sight::default()
     })
 }

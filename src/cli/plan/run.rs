@@ -1,6 +1,6 @@
 //! `hostler plan run`: carry a plan out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     super::{
         client::Client,
-        exit::{Exit, Outcome},
+        exit::{CliError, Exit, Outcome},
         output::Output,
     },
     follow::follow,
@@ -57,6 +57,13 @@ pub(in crate::cli) struct Run {
     /// A second run with the same key is the same run
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Give each agent's task a worktree of this git repository; what they make is merged into the
+    /// branch plan/RUN
+    #[arg(long, value_name = "DIR")]
+    git: Option<PathBuf>,
+    /// What the work begins at [default: main]
+    #[arg(long, value_name = "COMMIT", requires = "git")]
+    base: Option<String>,
     /// Only show what would be submitted
     #[arg(long)]
     dry_run: bool,
@@ -67,6 +74,12 @@ pub(in crate::cli) struct Run {
 
 fn is_speed(text: &str) -> Result<String, String> {
     parse_speed(text).map(|_| text.to_owned())
+}
+
+/// The path of a repository, from the root.
+fn absolute(path: &Path) -> Outcome<String> {
+    let path = std::path::absolute(path)?.into_os_string().into_string();
+    path.map_err(|_| CliError::new(Exit::Usage, "--git must be UTF-8"))
 }
 
 impl Run {
@@ -88,6 +101,8 @@ impl Run {
             phased: self.phased,
             split: self.split,
             from_history: self.from_history,
+            git: self.git.as_deref().map(absolute).transpose()?,
+            base: self.base,
             dry_run: self.dry_run,
             idempotency_key: self.key,
         };

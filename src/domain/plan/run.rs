@@ -43,6 +43,11 @@ impl PlanRunId {
         format!("plan:{self}").parse().ok()
     }
 
+    /// The branch that the work of its agents is merged into, where they work in workspaces.
+    pub fn branch(&self) -> String {
+        format!("plan/{self}")
+    }
+
     /// The key, as a limit and a pause name it.
     pub fn pattern(&self) -> Option<KeyPattern> {
         format!("plan:{self}").parse().ok()

@@ -35,6 +35,12 @@ pub struct RunBody {
     /// Whether earlier runs say how long tasks take.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub from_history: bool,
+    /// The absolute path of a repository: agents work in workspaces of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<String>,
+    /// What the work begins at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// Only say what would be submitted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,

@@ -1,6 +1,6 @@
 //! From the body of a request to a plan and what is asked of its run. Pure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -8,6 +8,7 @@ use super::super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
     submit::MAX_KEY,
+    workspaces,
 };
 use crate::{
     domain::{QueueName, plan::Plan},
@@ -31,6 +32,7 @@ pub(super) struct Request {
     pub(super) phased: bool,
     pub(super) split: bool,
     pub(super) from_history: bool,
+    pub(super) git: Option<(PathBuf, String)>,
     pub(super) dry_run: bool,
     pub(super) idempotency_key: Option<String>,
 }
@@ -61,6 +63,7 @@ pub(super) fn read(
     });
     let (phased, split) = (fields.flag("phased"), fields.flag("split"));
     let from_history = fields.flag("from_history");
+    let git = workspaces::repository(&mut fields);
     let dry_run = fields.flag("dry_run");
     let key = fields.text("idempotency_key", MAX_KEY);
     if let (Some(key), Some(header)) = (&key, header_key)
@@ -99,6 +102,7 @@ pub(super) fn read(
         phased,
         split,
         from_history,
+        git,
         dry_run,
         idempotency_key: key.or_else(|| header_key.map(str::to_owned)),
     })

@@ -1,6 +1,9 @@
 //! What is submitted of a plan.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -16,6 +19,7 @@ use crate::{
         },
         record::FleetRecord,
         task::{NewTask, Terms},
+        workspace::{WorkspaceSpec, check_template},
     },
     settings::format_duration,
 };
@@ -39,6 +43,8 @@ pub struct Asked {
     pub phased: bool,
     /// A second submit with the same key is the same run.
     pub idempotency_key: Option<String>,
+    /// A directory of the repository, and the base, where agents work in workspaces.
+    pub git: Option<(PathBuf, String)>,
 }
 
 /// Who there is to carry a plan out.
@@ -58,9 +64,11 @@ pub struct Flaw {
     pub what: String,
 }
 
-/// A plan as it is carried out, of one without splits: preparation is taken for done, `phased` makes
-/// dependencies of phases. All tasks work in the same files, as they have no workspaces of their own.
-pub fn carried_out(plan: &Plan, phased: bool) -> Plan {
+/// A plan as it is carried out, of one without splits.
+///
+/// Preparation is taken for done, `phased` makes dependencies of phases. All tasks work in the same files,
+/// unless agents work `apart`, in workspaces: then each of theirs has a branch.
+pub fn carried_out(plan: &Plan, phased: bool, apart: bool) -> Plan {
     let mut plan = plan.clone();
     let before: Vec<PlanTaskId> = plan
         .tasks
@@ -75,7 +83,11 @@ pub fn carried_out(plan: &Plan, phased: bool) -> Plan {
     plan.tasks.retain(|task| !before.contains(&task.id));
     for task in &mut plan.tasks {
         task.depends_on.retain(|id| !before.contains(id));
-        task.branch = None;
+        if !apart || task.owner == Owner::Human {
+            task.branch = None;
+        } else if task.branch.is_none() {
+            task.branch = Some(format!("hostler/{}", task.id));
+        }
     }
     if phased {
         barriers(&mut plan);
@@ -228,6 +240,7 @@ impl Compiler<'_> {
                 needs,
                 group: Some(self.asked.id.group()),
                 graph: Node { depends_on, ..named(ids[&place]) },
+                workspace: self.workspace(task)?,
                 ..Terms::default()
             },
         };
@@ -286,7 +299,9 @@ impl Compiler<'_> {
             Owner::Human => self.asked.id.people_key(),
             Owner::Agent => self.asked.id.key(),
         };
-        let files: &[FileUse] = if task.owner == Owner::Human { &[] } else { &task.files };
+        // Nor does one that has the files for itself.
+        let shares = task.owner == Owner::Agent && !task.is_apart();
+        let files: &[FileUse] = if shares { &task.files } else { &[] };
         if files.len() > MAX_NEEDS {
             let count = files.len();
             return Err(format!(
@@ -298,6 +313,21 @@ impl Compiler<'_> {
             mode: if file.write { Access::Write } else { Access::Read },
         };
         Ok(Held::new(Vec::new(), files.iter().map(path).collect(), key.into_iter().collect()))
+    }
+
+    /// What its agent works in, and the branch of the run that it is merged into.
+    fn workspace(&self, task: &PlanTask) -> Result<Option<WorkspaceSpec>, String> {
+        let (Some((git, base)), Some(branch)) = (&self.asked.git, &task.branch) else {
+            return Ok(None);
+        };
+        check_template(branch).map_err(|why| format!("branch: {why}"))?;
+        let writes = task.files.iter().filter(|file| file.write);
+        Ok(Some(WorkspaceSpec {
+            into: Some(self.asked.id.branch()),
+            merge: task.merge,
+            writes: writes.map(|file| file.glob.clone()).collect(),
+            ..WorkspaceSpec::new(git.clone(), base.clone(), branch.clone())
+        }))
     }
 
     /// What its agent is given: in a rehearsal, with how long it is to take.

@@ -57,11 +57,12 @@ fn asked() -> Asked {
         hour_ms: None,
         phased: false,
         idempotency_key: None,
+        git: None,
     }
 }
 
 fn compiled(plan: &Plan, asked: &Asked, fleets: &[FleetRecord]) -> Result<NewRun, Vec<Flaw>> {
-    let plan = carried_out(&plan.with_splits(&[]), asked.phased);
+    let plan = carried_out(&plan.with_splits(&[]), asked.phased, asked.git.is_some());
     let mut last = 0;
     let crew = Crew { fleets, max_attempts: &|_| 3 };
     compile(&analysis(&plan, 3), asked, &crew, || {

@@ -17,7 +17,7 @@ mod stop;
 mod tasks;
 mod time;
 mod unique;
-mod workspaces;
+pub(crate) mod workspaces;
 
 use crate::support::host::WORKER;
 

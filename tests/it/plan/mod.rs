@@ -1,6 +1,7 @@
 //! `hostler plan`, as a person runs it.
 
 mod run;
+mod workspaces;
 
 use std::{
     path::{Path, PathBuf},
