@@ -16,6 +16,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     str::FromStr,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -26,12 +27,12 @@ const MAX_ALTERNATIVES: usize = 256;
 /// The longest glob, in bytes.
 const MAX_GLOB: usize = 1024;
 
-/// A pattern that names files. It prints as it was written.
+/// A pattern that names files. It prints as it was written, and a clone shares what it has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Glob {
-    text: String,
-    alternatives: Vec<Vec<Segment>>,
+    text: Arc<str>,
+    alternatives: Arc<[Vec<Segment>]>,
 }
 
 /// Why a text is no pattern.
@@ -71,14 +72,14 @@ impl Glob {
 
     /// The one path that the pattern names, if it names one only by having nothing special in it.
     pub fn literal(&self) -> Option<String> {
-        let [segments] = self.alternatives.as_slice() else { return None };
+        let [segments] = &*self.alternatives else { return None };
         let names: Option<Vec<String>> = segments.iter().map(Segment::literal).collect();
         names.map(|names| names.join("/"))
     }
 
     /// What every path begins with that the pattern names; empty where that can't be told at once.
     pub fn beginning(&self) -> String {
-        let [segments] = self.alternatives.as_slice() else { return String::new() };
+        let [segments] = &*self.alternatives else { return String::new() };
         segments.iter().map_while(Segment::literal).collect::<Vec<_>>().join("/")
     }
 
@@ -130,7 +131,7 @@ impl TryFrom<String> for Glob {
 
 impl From<Glob> for String {
     fn from(glob: Glob) -> Self {
-        glob.text
+        glob.text.as_ref().to_owned()
     }
 }
 
@@ -158,7 +159,7 @@ impl FromStr for Glob {
         if alternatives.is_empty() {
             return Err(wrong("it names nothing"));
         }
-        Ok(Self { text: text.to_owned(), alternatives })
+        Ok(Self { text: text.into(), alternatives: alternatives.into() })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Figures, Found, Inquiry, Model, Scope, Team};
 use crate::{
     domain::plan::Plan,
-    plan::solve::{self, Budget, Solution},
+    plan::solve::{self, Budget, Known, Solution},
 };
 
 /// Tasks that are scheduled together.
@@ -43,12 +43,12 @@ impl<'a> Part<'a> {
     /// Finds a schedule for `team`. If nothing is lost by it, tasks with workspaces of their own are
     /// kept apart as if they had none, so that nothing is to be merged.
     pub(super) fn solve(&mut self, team: &Team, options: &Inquiry<'_>) -> Solved {
-        self.apart.model.lead(team);
+        self.apart.lead(team);
         let mut best = Solved { solution: self.apart.solve(options), merges: false };
         if let Some(free) = &mut self.free {
-            free.model.lead(team);
+            free.lead(team);
             let makespan = best.solution.makespan;
-            if makespan > free.bound() {
+            if makespan > free.known.bound {
                 let solution = free.solve(options);
                 if solution.makespan < makespan {
                     best = Solved { solution, merges: true };
@@ -89,25 +89,29 @@ impl<'a> Part<'a> {
     }
 }
 
-/// A model, and what no team can beat.
+/// A model, and what is known of it for any team.
 struct Ready {
     model: Model,
+    known: Known,
+    /// What no team can beat.
     floor: u64,
 }
 
 impl Ready {
     fn new(model: Model) -> Self {
         let floor = solve::bound_by(&model.problem, model.locks());
-        Self { model, floor }
+        Self { known: Known::of(&model.problem, floor), model, floor }
     }
 
-    /// What the team that it has now can not beat.
-    fn bound(&self) -> u64 {
-        solve::bound_by(&self.model.problem, self.model.workers()).max(self.floor)
+    /// Takes another team.
+    fn lead(&mut self, team: &Team) {
+        self.model.lead(team);
+        let bound = solve::bound_by(&self.model.problem, self.model.workers());
+        self.known.bound = bound.max(self.floor);
     }
 
     fn solve(&self, options: &Inquiry<'_>) -> Solution {
-        solve::solve_above(&self.model.problem, self.bound(), options.seed, &share(options))
+        solve::solve_knowing(&self.model.problem, &self.known, options.seed, &share(options))
     }
 }
 

@@ -139,16 +139,36 @@ pub fn hand_out(problem: &Problem, list: &[usize]) -> (u64, Vec<u64>, Vec<usize>
 
 /// Lists of the activities of `problem` by priority rules, the longest chain behind them first.
 pub fn lists(problem: &Problem) -> Vec<Vec<usize>> {
-    rules::first_lists(problem).collect()
+    let mut lists = rules::lists(problem);
+    lists.push(rules::by_takes(problem));
+    lists
+}
+
+/// What is known of a problem, whatever capacities it has.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// What no schedule can beat.
+    pub bound: u64,
+    /// Lists of the activities by priority rules.
+    lists: Vec<Vec<usize>>,
+}
+
+impl Known {
+    /// What is known of `problem`, and that no schedule beats `bound`.
+    pub fn of(problem: &Problem, bound: u64) -> Self {
+        Self { bound, lists: rules::lists(problem) }
+    }
 }
 
 /// The best schedule of `problem` that the budget gives, the same for the same `seed`.
 pub fn solve(problem: &Problem, seed: u64, budget: &Budget<'_>) -> Solution {
-    solve_above(problem, lower_bound(problem), seed, budget)
+    let known = Known::of(problem, lower_bound(problem));
+    solve_knowing(problem, &known, seed, budget)
 }
 
-/// As [`solve`], where `bound` is known to be what no schedule can beat.
-pub fn solve_above(problem: &Problem, bound: u64, seed: u64, budget: &Budget<'_>) -> Solution {
+/// As [`solve`], with what is known of the problem already.
+pub fn solve_knowing(problem: &Problem, known: &Known, seed: u64, budget: &Budget<'_>) -> Solution {
+    let bound = known.bound;
     let mut best = Solution {
         start: vec![0; problem.len()],
         mode: vec![0; problem.len()],
@@ -161,19 +181,11 @@ pub fn solve_above(problem: &Problem, bound: u64, seed: u64, budget: &Budget<'_>
         best.makespan = 0;
         return best;
     }
-    let common = parallel::common_resource(problem);
-    let mut lists = Vec::new();
-    for list in rules::first_lists(problem) {
-        let (makespan, start, mode) = parallel::decode(problem, &list, common);
-        best.improve(makespan, &start, &mode, Method::Rules);
-        lists.push(list);
-        if best.is_proven() {
-            return best;
-        }
-    }
-    if problem.len() > LARGE {
+    if try_lists(problem, known, &mut best) || problem.len() > LARGE {
         return best;
     }
+    let mut lists = known.lists.clone();
+    lists.push(rules::by_takes(problem));
     let mut decoder = Decoder::new(problem);
     let mut made = rules::improve_lists(&mut decoder, &lists, &mut best, budget);
     let small = problem.len() <= EXACT_UP_TO;
@@ -191,4 +203,15 @@ pub fn solve_above(problem: &Problem, bound: u64, seed: u64, budget: &Budget<'_>
         search.run(&mut decoder, &mut best, budget, made);
     }
     best
+}
+
+/// Keeps the best of what the parallel scheme makes of each list; whether that is proven.
+fn try_lists(problem: &Problem, known: &Known, best: &mut Solution) -> bool {
+    let common = parallel::common_resource(problem);
+    let mut try_one = |list: &[usize]| {
+        let (makespan, start, mode) = parallel::decode(problem, list, common);
+        best.improve(makespan, &start, &mode, Method::Rules);
+        best.is_proven()
+    };
+    known.lists.iter().any(|list| try_one(list)) || try_one(&rules::by_takes(problem))
 }

@@ -4,22 +4,25 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::{Budget, Method, Solution, decode::Decoder, problem::Problem};
 
-/// The first lists, each made when it is asked for: by the longest chain behind an activity, the work
-/// behind it, the number of activities behind it, what it takes, and the plan's own priorities.
-pub(super) fn first_lists(problem: &Problem) -> impl Iterator<Item = Vec<usize>> {
+/// The first lists that no capacity changes: by the longest chain behind an activity, by that and the
+/// work behind it, by that work alone, and by the number of activities behind it. Of equals the plan's
+/// own priorities decide.
+pub(super) fn lists(problem: &Problem) -> Vec<Vec<usize>> {
     let tail = problem.tail();
     let behind = work_behind(problem);
-    let key = move |rule: u8, activity: usize| match rule {
-        0 => tail[activity],
-        1 => tail[activity].saturating_add(behind[activity] / 4),
-        2 => behind[activity],
-        3 => {
-            let next = problem.graph.after[activity].len() as u64;
-            next << 32 | tail[activity].min(u64::from(u32::MAX))
-        }
-        _ => takes(problem, activity),
-    };
-    (0..5).map(move |rule| by_key(problem, |activity| key(rule, activity)))
+    let next = |activity: usize| problem.graph.after[activity].len() as u64;
+    let keys: [&dyn Fn(usize) -> u64; 4] = [
+        &|activity| tail[activity],
+        &|activity| tail[activity].saturating_add(behind[activity] / 4),
+        &|activity| behind[activity],
+        &|activity| next(activity) << 32 | tail[activity].min(u64::from(u32::MAX)),
+    ];
+    keys.iter().map(|key| by_key(problem, key)).collect()
+}
+
+/// The list by what activities take.
+pub(super) fn by_takes(problem: &Problem) -> Vec<usize> {
+    by_key(problem, |activity| takes(problem, activity))
 }
 
 /// How much of what there is an activity takes, and for how long.
