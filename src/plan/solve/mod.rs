@@ -38,6 +38,10 @@ pub const EXACT_UP_TO: usize = 64;
 /// Problems above this many activities are decoded by the parallel scheme alone.
 const LARGE: usize = 1_000;
 
+/// In large problems that have too few resources a schedule is good enough that is above the bound by
+/// no more than one of so many parts: the next list could gain no more, and takes as long.
+const NEAR: u64 = 1_000;
+
 /// How long the scheduler may go on, and what time it is.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
@@ -108,6 +112,11 @@ impl Solution {
     /// Whether no schedule is shorter.
     pub const fn is_proven(&self) -> bool {
         self.makespan == self.bound
+    }
+
+    /// Whether hardly any schedule is shorter.
+    const fn is_near(&self) -> bool {
+        self.makespan - self.bound <= self.bound / NEAR
     }
 
     /// Takes a better schedule.
@@ -205,13 +214,16 @@ pub fn solve_knowing(problem: &Problem, known: &Known, seed: u64, budget: &Budge
     best
 }
 
-/// Keeps the best of what the parallel scheme makes of each list; whether that is proven.
+/// Keeps the best of what the parallel scheme makes of each list; whether no more is to be looked for.
 fn try_lists(problem: &Problem, known: &Known, best: &mut Solution) -> bool {
     let common = parallel::common_resource(problem);
+    // Where the longest chain is the bound, how many agents reach it is to be told exactly.
+    let chain = problem.tail().iter().copied().max().unwrap_or(0);
+    let is_scarce = problem.len() > LARGE && known.bound > chain;
     let mut try_one = |list: &[usize]| {
         let (makespan, start, mode) = parallel::decode(problem, list, common);
         best.improve(makespan, &start, &mode, Method::Rules);
-        best.is_proven()
+        best.is_proven() || is_scarce && best.is_near()
     };
     known.lists.iter().any(|list| try_one(list)) || try_one(&rules::by_takes(problem))
 }
