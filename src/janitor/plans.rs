@@ -145,10 +145,7 @@ impl Conductor {
         let ended = leading.store().transact_within(LIMIT, work).await?;
         let woken =
             leading.store().within(LIMIT, async |db| tasks::woken_queues(db, &ended).await).await?;
-        let state = match how {
-            ByHand::Completed(_) => TaskState::Completed,
-            ByHand::Failed(_) => TaskState::Failed,
-        };
+        let state = how.state();
         (self.ended)(ended.into_iter().map(|task| (task, state)).collect());
         Ok(woken)
     }

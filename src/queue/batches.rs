@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Bulk, QueueError, QueueHandle, graph::TRIES};
+use super::{Bulk, QueueError, QueueHandle};
 use crate::{
     domain::{
         BatchId, GroupName,
@@ -65,13 +65,7 @@ impl QueueHandle {
         batch: &NewBatch,
         tasks: &[NewTask],
     ) -> Result<CreateAnswer, StoreError> {
-        for _ in 1..TRIES {
-            match self.store.transact(async |db| batches::create(db, batch, tasks).await).await {
-                Err(StoreError::Overtaken) => {}
-                done => return done,
-            }
-        }
-        self.store.transact(async |db| batches::create(db, batch, tasks).await).await
+        self.transact_again(async |db| batches::create(db, batch, tasks).await).await
     }
 
     /// One batch.

@@ -5,7 +5,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use actix::prelude::*;
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 use slog::{debug, info};
 use tokio::time::Instant;
 
@@ -128,13 +128,21 @@ impl QueueHandle {
     /// Writes new tasks that need more than one statement. Another submit may take a key in the
     /// moment between two of these: then it is done again, and sees that.
     pub(super) async fn insert_graph(&self, new: &[NewTask]) -> Result<Vec<Submitted>, StoreError> {
+        self.transact_again(async |db| tasks::submit(db, new).await).await
+    }
+
+    /// Does `work` in one transaction, and all of it again where another one overtook it.
+    pub(super) async fn transact_again<T>(
+        &self,
+        work: impl AsyncFn(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         for _ in 1..TRIES {
-            match self.store.transact(async |db| tasks::submit(db, new).await).await {
+            match self.store.transact(&work).await {
                 Err(StoreError::Overtaken) => {}
                 done => return done,
             }
         }
-        self.store.transact(async |db| tasks::submit(db, new).await).await
+        self.store.transact(&work).await
     }
 
     /// Wakes who can take the tasks that are depended on: the submit locked them for a moment, and a

@@ -1,21 +1,22 @@
 //! Runs of plans, for those who ask. What goes on by itself is a duty of the leader.
 
+use deadpool_postgres::Transaction;
 use serde_json::json;
 
-use super::{Bulk, QueueError, QueueHandle, graph::TRIES, messages::Reason};
+use super::{Bulk, QueueError, QueueHandle, messages::Reason};
 use crate::{
     domain::{
-        PlanRunId, PlanTaskId, TaskId,
+        PlanRunId, PlanTaskId, QueueName, TaskId,
         admission::{KeyPattern, Until},
         bulk::{Deed as OfMany, Selection},
         plan::{
             Learned,
             run::{self, Deed, NewRun, RunRecord, RunTaskRecord},
         },
-        task::{NewTask, TaskState},
+        task::TaskState,
     },
     store::{
-        StoreError, limits,
+        limits,
         plans::{self, ByHand, RunAnswer},
     },
 };
@@ -39,23 +40,14 @@ impl QueueHandle {
     /// Dropped before it answered, all of it may or may not be there.
     pub async fn submit_run(&self, new: &NewRun) -> Result<(RunRecord, bool), QueueError> {
         let tasks = plans::tasks_of(new);
-        match self.create_run(new, &tasks).await? {
+        let create = async |db: &Transaction<'_>| plans::create(db, new, &tasks).await;
+        match self.transact_again(create).await? {
             RunAnswer::Existing(id) => Ok((self.run(id).await?, false)),
             RunAnswer::Created(submitted) => {
                 self.submitted(&tasks, &submitted).await;
                 Ok((self.run(new.id).await?, true))
             }
         }
-    }
-
-    async fn create_run(&self, new: &NewRun, tasks: &[NewTask]) -> Result<RunAnswer, StoreError> {
-        for _ in 1..TRIES {
-            match self.store.transact(async |db| plans::create(db, new, tasks).await).await {
-                Err(StoreError::Overtaken) => {}
-                done => return done,
-            }
-        }
-        self.store.transact(async |db| plans::create(db, new, tasks).await).await
     }
 
     /// Up to `limit` runs, newest first, from one on.
@@ -161,8 +153,7 @@ impl QueueHandle {
     async fn going_on(&self, run: PlanRunId, what: &'static str) -> Result<RunRecord, QueueError> {
         let found = self.run(run).await?;
         if found.state.has_ended() {
-            let (subject, state) = (format!("run {run}"), found.state.to_string());
-            return Err(QueueError::WrongMoment { subject, state, what });
+            return Err(wrong_moment_of(&found, what));
         }
         Ok(found)
     }
@@ -190,10 +181,15 @@ impl QueueHandle {
     }
 
     async fn cancel_selected(&self, selection: Selection) -> Result<(), QueueError> {
-        let selection = Selection { states: OfMany::Cancel.usual(), ..selection };
+        let states = OfMany::Cancel.usual();
+        self.bulk_all(Selection { states, ..selection }, OfMany::Cancel).await
+    }
+
+    /// Does `deed` to all of `selection`, bite by bite.
+    async fn bulk_all(&self, selection: Selection, deed: OfMany) -> Result<(), QueueError> {
         let mut after = None;
         loop {
-            let (selection, deed) = (selection.clone(), OfMany::Cancel);
+            let (selection, deed) = (selection.clone(), deed.clone());
             let all = Bulk { selection, deed, limit: None, after, dry_run: false };
             match self.bulk(all).await?.next_cursor {
                 Some(cursor) => after = cursor.parse().ok(),
@@ -223,10 +219,7 @@ impl QueueHandle {
             let what = "only what failed or was called off can be tried again";
             return Err(match from {
                 Some(task) => wrong_moment(task, what),
-                None => {
-                    let (subject, state) = (format!("run {run}"), record.state.to_string());
-                    QueueError::WrongMoment { subject, state, what }
-                }
+                None => wrong_moment_of(&record, what),
             });
         }
         self.reopen(&record, &chosen).await?;
@@ -244,21 +237,17 @@ impl QueueHandle {
     /// Tries tasks again, in the order of their ids: so each finds what it depends on open.
     async fn retry_in_order(&self, tasks: &[TaskId]) -> Result<(), QueueError> {
         for some in tasks.chunks(RETRY_AT_ONCE) {
-            let deed = OfMany::Retry { to: None, rate: None };
-            let states = deed.possible();
-            let selection =
-                Selection { tasks: Some(some.to_vec()), states, ..Selection::default() };
-            let mut after = None;
-            loop {
-                let (selection, deed) = (selection.clone(), deed.clone());
-                let all = Bulk { selection, deed, limit: None, after, dry_run: false };
-                match self.bulk(all).await?.next_cursor {
-                    Some(cursor) => after = cursor.parse().ok(),
-                    None => break,
-                }
-            }
+            self.retry_all(some, None).await?;
         }
         Ok(())
+    }
+
+    /// Tries tasks again, in the queue `to` if there is one.
+    async fn retry_all(&self, tasks: &[TaskId], to: Option<QueueName>) -> Result<(), QueueError> {
+        let deed = OfMany::Retry { to, rate: None };
+        let states = deed.possible();
+        let selection = Selection { tasks: Some(tasks.to_vec()), states, ..Selection::default() };
+        self.bulk_all(selection, deed).await
     }
 
     /// Does what a person does to one task of a run.
@@ -301,10 +290,7 @@ impl QueueHandle {
     async fn by_hand(&self, task: TaskId, how: ByHand) -> Result<bool, QueueError> {
         let ended =
             self.store.transact(async |db| plans::end_by_hand(db, &[task], &how).await).await?;
-        let state = match how {
-            ByHand::Completed(_) => TaskState::Completed,
-            ByHand::Failed(_) => TaskState::Failed,
-        };
+        let state = how.state();
         self.events.publish(ended.iter().map(|task| (*task, state)).collect());
         self.wake_after(&self.store.client().await?, &ended).await;
         Ok(!ended.is_empty())
@@ -323,7 +309,7 @@ impl QueueHandle {
             let chosen = run::to_retry(tasks, Some(task.place));
             let record = self.run(run).await?;
             self.reopen(&record, &chosen).await?;
-            self.retry_in_a_queue(task.task, &queue).await?;
+            self.retry_all(&[task.task], Some(queue.clone())).await?;
             let others: Vec<TaskId> =
                 chosen.iter().copied().filter(|id| *id != task.task).collect();
             self.retry_in_order(&others).await?;
@@ -340,18 +326,6 @@ impl QueueHandle {
             self.by_hand(gate, skipped()).await?;
         }
         self.by_hand(task.task, skipped()).await?;
-        Ok(())
-    }
-
-    async fn retry_in_a_queue(
-        &self,
-        task: TaskId,
-        queue: &crate::domain::QueueName,
-    ) -> Result<(), QueueError> {
-        let deed = OfMany::Retry { to: Some(queue.clone()), rate: None };
-        let states = deed.possible();
-        let selection = Selection { tasks: Some(vec![task]), states, ..Selection::default() };
-        self.bulk(Bulk { selection, deed, limit: None, after: None, dry_run: false }).await?;
         Ok(())
     }
 }
@@ -372,4 +346,9 @@ fn wrong_moment(task: &RunTaskRecord, what: &'static str) -> QueueError {
         state: task.state.to_string(),
         what,
     }
+}
+
+fn wrong_moment_of(run: &RunRecord, what: &'static str) -> QueueError {
+    let (subject, state) = (format!("run {}", run.id), run.state.to_string());
+    QueueError::WrongMoment { subject, state, what }
 }

@@ -34,6 +34,13 @@ pub(super) enum Plan {
     },
     Import(import::Import),
     Analyze(analyze::Analyze),
+    #[command(flatten)]
+    OfRuns(OfRuns),
+}
+
+/// What is done with runs, by the API of a host.
+#[derive(Debug, Subcommand)]
+pub(super) enum OfRuns {
     Run(run::Run),
     List(runs::List),
     Show(runs::Show),
@@ -54,15 +61,15 @@ impl Plan {
             Self::Check { file } => check(&file, global),
             Self::Import(import) => import.run(global),
             Self::Analyze(analyze) => analyze.run(global),
-            of_a_host => asked(of_a_host.ask(global)),
+            Self::OfRuns(of_runs) => asked(of_runs.run(global)),
         }
     }
+}
 
-    /// Does what needs a host.
-    async fn ask(self, global: &Global) -> Outcome {
+impl OfRuns {
+    async fn run(self, global: &Global) -> Outcome {
         let (client, output) = (global.client()?, global.output());
         match self {
-            Self::Check { .. } | Self::Import(_) | Self::Analyze(_) => Ok(Exit::Done),
             Self::Run(run) => run.run(&client, output).await,
             Self::List(list) => list.run(&client, output).await,
             Self::Show(show) => show.run(&client, output).await,

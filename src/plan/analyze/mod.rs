@@ -189,17 +189,20 @@ pub fn analyze(plan: &Plan, options: &Options<'_>) -> Analysis {
     let (before, places) = parts(&flat);
     let one = Stages::of(&flat, options.phased, options).schedule(&team, options);
     let has_phases = flat.phases.iter().filter(|phase| !phase.preparation).count() > 1;
-    let other =
-        has_phases.then(|| Stages::of(&flat, !options.phased, options).figures(&team, options));
+    let (other, phases) = if options.phased {
+        let free = || Stages::of(&flat, false, options).figures(&team, options);
+        (has_phases.then(free), one.phases)
+    } else if flat.phases.is_empty() {
+        (None, Vec::new())
+    } else {
+        let phased = Stages::of(&flat, true, options).schedule(&team, options);
+        (has_phases.then_some(phased.found.figures), phased.phases)
+    };
     let graph = model::graph_of(&flat, &places);
     let durations: Vec<Millis> =
         places.iter().map(|at| flat.tasks[*at].estimate.expected()).collect();
     let times = graph.times(&durations);
     let critical_path = graph.longest_chain(&times).into_iter().map(|at| places[at]).collect();
-    let phases = match options.phased {
-        true => one.phases,
-        false => phases::figures(&flat, &team, options),
-    };
     let found = one.found;
     let figures = found.figures;
     let conflicts = conflicts_of(&flat, &places, &graph);

@@ -86,14 +86,6 @@ fn append(whole: &mut Found, found: Found) {
 const NOTHING: Figures =
     Figures { sequential: 0, makespan: 0, bound: 0, method: Method::Rules, merges: false };
 
-/// The figures of each phase as a barrier, if the plan has phases.
-pub(super) fn figures(plan: &Plan, team: &Team, options: &Inquiry<'_>) -> Vec<PhaseFigures> {
-    if plan.phases.is_empty() {
-        return Vec::new();
-    }
-    Stages::of(plan, true, options).schedule(team, options).phases
-}
-
 fn sum(a: Figures, b: Figures) -> Figures {
     let is_harder = b.method != Method::Rules;
     Figures {

@@ -190,11 +190,12 @@ pub fn solve_knowing(problem: &Problem, known: &Known, seed: u64, budget: &Budge
         best.makespan = 0;
         return best;
     }
-    if try_lists(problem, known, &mut best) || problem.len() > LARGE {
+    let Some(last) = try_lists(problem, known, &mut best) else { return best };
+    if problem.len() > LARGE {
         return best;
     }
     let mut lists = known.lists.clone();
-    lists.push(rules::by_takes(problem));
+    lists.push(last);
     let mut decoder = Decoder::new(problem);
     let mut made = rules::improve_lists(&mut decoder, &lists, &mut best, budget);
     let small = problem.len() <= EXACT_UP_TO;
@@ -214,8 +215,9 @@ pub fn solve_knowing(problem: &Problem, known: &Known, seed: u64, budget: &Budge
     best
 }
 
-/// Keeps the best of what the parallel scheme makes of each list; whether no more is to be looked for.
-fn try_lists(problem: &Problem, known: &Known, best: &mut Solution) -> bool {
+/// Keeps the best of what the parallel scheme makes of each list. The last list, which only this
+/// problem has; nothing if no more is to be looked for.
+fn try_lists(problem: &Problem, known: &Known, best: &mut Solution) -> Option<Vec<usize>> {
     let common = parallel::common_resource(problem);
     // Where the longest chain is the bound, how many agents reach it is to be told exactly.
     let chain = problem.tail().iter().copied().max().unwrap_or(0);
@@ -225,5 +227,9 @@ fn try_lists(problem: &Problem, known: &Known, best: &mut Solution) -> bool {
         best.improve(makespan, &start, &mode, Method::Rules);
         best.is_proven() || is_scarce && best.is_near()
     };
-    known.lists.iter().any(|list| try_one(list)) || try_one(&rules::by_takes(problem))
+    if known.lists.iter().any(|list| try_one(list)) {
+        return None;
+    }
+    let last = rules::by_takes(problem);
+    if try_one(&last) { None } else { Some(last) }
 }

@@ -213,6 +213,16 @@ pub enum ByHand {
     Failed(String),
 }
 
+impl ByHand {
+    /// The state that the task ends in.
+    pub const fn state(&self) -> TaskState {
+        match self {
+            Self::Completed(_) => TaskState::Completed,
+            Self::Failed(_) => TaskState::Failed,
+        }
+    }
+}
+
 /// Ends those of `tasks` that are pending, without an agent. Returns them.
 pub async fn end_by_hand(
     db: &impl GenericClient,

@@ -28,6 +28,20 @@ pub(super) trait Model {
     fn is_goal(&self, state: &Self::State) -> bool;
 }
 
+/// What each of `actions` leads to from `state`.
+pub(super) fn each<S: Copy, A: Copy>(
+    state: &S,
+    actions: Vec<A>,
+    carry_out: impl Fn(&mut S, A),
+) -> Vec<(A, S)> {
+    let after = |action| {
+        let mut next = *state;
+        carry_out(&mut next, action);
+        (action, next)
+    };
+    actions.into_iter().map(after).collect()
+}
+
 /// A story that ends badly.
 #[derive(Debug)]
 pub(super) struct Story {

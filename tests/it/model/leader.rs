@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hostler::domain::leadership::{Pace, Standing};
 
-use super::explore::{Model, STUCK, explore};
+use super::explore::{Model, STUCK, each, explore};
 
 const HOSTS: usize = 2;
 
@@ -249,12 +249,7 @@ impl Model for Leader {
     }
 
     fn steps(&self, state: &State) -> Vec<(Action, State)> {
-        let after = |action| {
-            let mut next = *state;
-            self.carry_out(&mut next, action);
-            (action, next)
-        };
-        self.possible(state).into_iter().map(after).collect()
+        each(state, self.possible(state), |next, action| self.carry_out(next, action))
     }
 
     fn wrong(&self, state: &State) -> Option<&'static str> {

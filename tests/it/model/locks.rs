@@ -19,7 +19,7 @@ use self::{
     look::{A, B, Kind, Look, NOTHING, Names, Set, TASKS, bit, collide, of, shared},
     state::{Action, Host, Mood, State, Task},
 };
-use super::explore::{Model, STUCK, explore};
+use super::explore::{Model, STUCK, each, explore};
 
 /// A rule that a variant does without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,12 +156,7 @@ impl Model for Locks {
     }
 
     fn steps(&self, state: &State) -> Vec<(Action, State)> {
-        let after = |action| {
-            let mut next = *state;
-            self.carry_out(&mut next, action);
-            (action, next)
-        };
-        self.possible(state).into_iter().map(after).collect()
+        each(state, self.possible(state), |next, action| self.carry_out(next, action))
     }
 
     fn wrong(&self, state: &State) -> Option<&'static str> {
