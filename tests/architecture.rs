@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("process", &["domain", "settings", "telemetry"]),
     ("embedded", &["domain", "settings", "telemetry"]),
     ("store", &["domain", "settings", "telemetry"]),
+    ("access", &["domain", "settings", "telemetry", "store"]),
     ("janitor", &["domain", "plan", "telemetry", "store"]),
     ("history", &["domain", "settings", "telemetry", "store", "janitor"]),
     ("heartbeat", &["domain", "settings", "telemetry"]),
@@ -37,7 +38,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervisor", &["domain", "settings", "telemetry", "heartbeat", "queue", "agent"]),
-    ("http", &["domain", "settings", "plan", "telemetry", "queue", "workspace", "supervisor"]),
+    (
+        "http",
+        &["domain", "settings", "plan", "telemetry", "access", "queue", "workspace", "supervisor"],
+    ),
     (
         "app",
         &[
@@ -48,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "process",
             "embedded",
             "store",
+            "access",
             "heartbeat",
             "events",
             "queue",

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
 
 use slog::{Logger, info};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::{adopt::adopt, housekeeping, stop::FINISH, workspaces::open_workspaces};
 use crate::{
+    access::Access,
     agent::Surroundings,
     domain::{HostId, fleet::Fleet, leadership::Pace},
     embedded::{DataDirLock, EmbeddedError, Postgres},
@@ -73,6 +74,7 @@ pub struct Running {
     pub(super) queue: QueueHandle,
     pub(super) janitor: JanitorHandle,
     pub(super) supervisor: SupervisorHandle,
+    pub(super) access: Access,
     pub(super) http: http::Server,
     pub(super) keeper: Keeper,
     pub(super) listener: Listener,
@@ -118,6 +120,16 @@ pub async fn start(
     }
     let host = new_host(&settings)?;
     let (postgres, store) = open_store(&settings, &log, host.slot).await?;
+    let keys_changed = Arc::new(Notify::new());
+    let access = Access::start(
+        store.clone(),
+        settings.http.api_key.clone(),
+        keys_changed.clone(),
+        component(&log, Component::Http),
+    )
+    .await?;
+    // Before anything runs.
+    http::Server::may_bind(&settings.http, &access)?;
     let info = http::HostInfo {
         id: host.id,
         name: host.name.clone(),
@@ -135,7 +147,7 @@ pub async fn start(
     let workspaces = open_workspaces(&settings, &log, &store, &adoption.resumed);
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
-    let listener = Listener::spawn(&store, component(&log, Component::Store), notify);
+    let listener = Listener::spawn(&store, component(&log, Component::Store), notify, keys_changed);
     let queue = QueueHandle::start(Launch {
         log: component(&log, Component::Queue),
         store: store.clone(),
@@ -175,8 +187,8 @@ pub async fn start(
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
-    let state =
-        http_state(&settings, &log, (&queue, &supervisor, workspaces), metrics, drops, info);
+    let parts = (&queue, &supervisor, workspaces, &access);
+    let state = http_state(&settings, &log, parts, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
         Err(error) => {
@@ -184,6 +196,7 @@ pub async fn start(
             supervisor.kill_all().await;
             janitor.stop().await;
             queue.finish(FINISH).await;
+            access.finish().await;
             keeper.shutdown().await;
             return Err(error.into());
         }
@@ -194,6 +207,7 @@ pub async fn start(
         queue,
         janitor,
         supervisor,
+        access,
         http,
         keeper,
         listener,
@@ -310,7 +324,7 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
 fn http_state(
     settings: &Settings,
     log: &Logger,
-    (queue, supervisor, workspaces): (&QueueHandle, &SupervisorHandle, Workspaces),
+    (queue, supervisor, workspaces, access): (&QueueHandle, &SupervisorHandle, Workspaces, &Access),
     metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
@@ -330,7 +344,7 @@ fn http_state(
         })
     });
     http::State::new(
-        (queue.clone(), supervisor.clone(), workspaces),
+        (queue.clone(), supervisor.clone(), workspaces, access.clone()),
         settings.http.clone(),
         settings.tasks.clone(),
         host,

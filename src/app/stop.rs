@@ -41,6 +41,7 @@ impl Running {
             warn!(self.log, "outcomes could not be written; their tasks will run again");
         }
         self.http.stop(true).await;
+        self.access.finish().await;
         self.keeper.shutdown().await;
         drop(self.listener);
         self.store.close();

@@ -20,6 +20,7 @@ mod global;
 mod group;
 mod host;
 mod hosts;
+mod key;
 mod limit;
 mod lock;
 mod mock;
@@ -77,6 +78,8 @@ enum Command {
     Dead(dead::Dead),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Key(key::Key),
     #[command(subcommand)]
     Limit(limit::Limit),
     #[command(subcommand)]
@@ -153,6 +156,7 @@ impl Command {
             Self::Group(group) => asked(group.run(global)),
             Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Key(key) => asked(key.run(global)),
             Self::Limit(limit) => asked(limit.run(global)),
             Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),

@@ -14,7 +14,13 @@ use super::{
     api::{FieldError, PROBLEM_JSON, Problem},
     guard::Refusal,
 };
-use crate::{queue::QueueError, supervisor::SupervisorError, telemetry::Chain};
+use crate::{
+    access::{AccessError, Refused},
+    domain::access::{Denied, Wait},
+    queue::QueueError,
+    supervisor::SupervisorError,
+    telemetry::Chain,
+};
 
 /// The kinds of error; the word of each is the end of its `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +30,9 @@ pub(super) enum Kind {
     BadPath,
     BadHeader,
     NoKey,
+    Forbidden,
     CrossSite,
+    TooOften,
     NotFound,
     NoRoute,
     NoMethod,
@@ -41,13 +49,15 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::BadJson,
         Self::BadQuery,
         Self::BadPath,
         Self::BadHeader,
         Self::NoKey,
+        Self::Forbidden,
         Self::CrossSite,
+        Self::TooOften,
         Self::NotFound,
         Self::NoRoute,
         Self::NoMethod,
@@ -71,6 +81,8 @@ impl Kind {
             Self::BadPath => (S::BAD_REQUEST, "bad-path", "The path is not valid"),
             Self::BadHeader => (S::BAD_REQUEST, "bad-header", "A header is not valid"),
             Self::NoKey => (S::UNAUTHORIZED, "no-key", "The API key is missing or wrong"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "The API key does not allow this"),
+            Self::TooOften => (S::TOO_MANY_REQUESTS, "too-often", "The API key asks too often"),
             Self::CrossSite => (S::FORBIDDEN, "cross-site", "Requests of other sites are refused"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),
             Self::NoRoute => (S::NOT_FOUND, "no-route", "There is no such path"),
@@ -95,13 +107,15 @@ pub(super) struct ApiError {
     detail: String,
     errors: Vec<FieldError>,
     allow: Option<String>,
+    retry_after: Option<u64>,
     cause: Option<String>,
 }
 
 impl ApiError {
     /// An error of `kind`; `detail` is shown to the caller.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), allow: None, cause: None }
+        let (detail, errors) = (detail.into(), Vec::new());
+        Self { kind, detail, errors, allow: None, retry_after: None, cause: None }
     }
 
     /// The input has these mistakes.
@@ -178,6 +192,9 @@ impl ResponseError for ApiError {
             Kind::Unavailable => answer.insert_header((header::RETRY_AFTER, "1")),
             _ => &mut answer,
         };
+        if let Some(seconds) = self.retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds));
+        }
         if let Some(allow) = &self.allow {
             answer.insert_header((header::ALLOW, allow.as_str()));
         }
@@ -228,10 +245,43 @@ impl From<SupervisorError> for ApiError {
     }
 }
 
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.to_string())
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown | Refused::Expired | Refused::Revoked => {
+                Self::new(Kind::NoKey, refused.to_string())
+            }
+            Refused::TooOften(Wait(wait)) => {
+                // Whole seconds are all that the header has: late is better than too early.
+                let seconds = wait.as_millis().div_ceil(1000);
+                let detail = format!("{refused}: ask again in {seconds} s");
+                let retry_after = u64::try_from(seconds).ok();
+                Self { retry_after, ..Self::new(Kind::TooOften, detail) }
+            }
+        }
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        match &error {
+            AccessError::UnknownKey { .. } => Self::new(Kind::NotFound, error.to_string()),
+            AccessError::Unavailable { .. } => Self::unavailable(&error),
+            AccessError::Internal { .. } => Self::internal(&error),
+        }
+    }
+}
+
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
-            Refusal::NoKey | Refusal::WrongKey => Kind::NoKey,
+            Refusal::NoKey => Kind::NoKey,
             Refusal::ForeignHost | Refusal::CrossSite => Kind::CrossSite,
         };
         Self::new(kind, refusal.to_string())
@@ -292,9 +342,11 @@ mod tests {
 
     #[test]
     fn answers_are_problem_json_with_the_headers_of_their_kind() {
+        let wait = std::time::Duration::from_millis(1001);
         let rows = [
             (ApiError::new(Kind::NoKey, "no key"), "www-authenticate", "Bearer"),
             (ApiError::new(Kind::Unavailable, "away"), "retry-after", "1"),
+            (ApiError::from(Refused::TooOften(Wait(wait))), "retry-after", "2"),
             (ApiError::no_method("PUT", "GET, POST"), "allow", "GET, POST"),
         ];
         for (error, name, value) in rows {

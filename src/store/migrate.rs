@@ -110,6 +110,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0018_workspaces.sql"
         )),
     },
+    File {
+        name: "V19__api_keys",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0019_api_keys.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -10,6 +10,7 @@ pub(crate) mod embedded;
 mod events;
 mod graphs;
 mod input;
+mod keys;
 mod mock;
 mod schedules;
 mod sql;
