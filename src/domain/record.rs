@@ -367,6 +367,8 @@ pub struct FleetRecord {
     pub count: u16,
     /// How many are in each state.
     pub states: BTreeMap<AgentState, u16>,
+    /// How many are ready.
+    pub ready: u16,
 }
 
 /// One agent, as it is now.
@@ -382,6 +384,8 @@ pub struct AgentRecord {
     pub state: AgentState,
     /// Since when.
     pub since: Timestamp,
+    /// Whether it is ready: what it must show before it takes a task, it has shown.
+    pub ready: bool,
     /// Why it is there, where there is a reason to tell.
     pub reason: Option<String>,
     /// How many processes it has had.
@@ -410,8 +414,10 @@ pub enum RestartCause {
     Crash,
     /// It showed no life.
     Stale,
-    /// It broke the protocol, or never said hello.
+    /// It broke the protocol, or was not ready in time.
     Protocol,
+    /// It was ready, and failed its readiness check.
+    Unready,
     /// Its task took too long.
     Timeout,
     /// Its task was called off and it did not let go.
@@ -424,10 +430,11 @@ pub enum RestartCause {
 
 impl RestartCause {
     /// Every cause.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Crash,
         Self::Stale,
         Self::Protocol,
+        Self::Unready,
         Self::Timeout,
         Self::Cancel,
         Self::Spawn,
@@ -440,6 +447,7 @@ impl RestartCause {
             Self::Crash => "crash",
             Self::Stale => "stale",
             Self::Protocol => "protocol",
+            Self::Unready => "unready",
             Self::Timeout => "timeout",
             Self::Cancel => "cancel",
             Self::Spawn => "spawn",
