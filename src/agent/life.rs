@@ -74,7 +74,8 @@ impl AgentActor {
         let mut looks = Looks::default();
         if known {
             // It was ready under the host before this one, or is judged by what it does from now on.
-            (gate.greeted(), gate.shown());
+            gate.greeted();
+            gate.shown();
             looks = Looks::after_readiness();
         }
         self.process = Some(Process { id, pid, worker, gate, looks });

@@ -218,10 +218,6 @@ const FLEETS: &[(&str, &str)] = &[
         "hostler.toml:4: fleets.a.heartbeat.stale_after: is 10s, but must be more than every (10s)",
     ),
     (
-        "ready.check = \"tpc\"",
-        "hostler.toml:4: fleets.a.ready.check: must be one of `protocol`, `notify`, `exec`, `http`, `tcp`, got \"tpc\"; did you mean `tcp`?",
-    ),
-    (
         "heartbeat.every = \"5m\"",
         "hostler.toml:4: fleets.a.heartbeat.every: is 5m, but must be less than stale_after (5m)",
     ),
