@@ -12,6 +12,7 @@ mod graphs;
 mod input;
 mod keys;
 mod mock;
+mod readiness;
 mod schedules;
 mod sql;
 mod stop;
