@@ -119,8 +119,14 @@ impl Access {
         Ok(access)
     }
 
-    /// Whether there is a key that can be used now: then callers over TCP must send one.
-    pub fn are_there_keys(&self) -> bool {
+    /// Whether callers over TCP must send a key: there is one, or was. That the last one ended or was
+    /// taken back must not open the door.
+    pub fn is_locked(&self) -> bool {
+        self.0.of_host.is_some() || !self.keys().is_empty()
+    }
+
+    /// Whether there is a key that can be used now.
+    pub fn has_live_key(&self) -> bool {
         let now = Timestamp::now();
         self.0.of_host.is_some() || self.keys().values().any(|held| held.kept.record.is_live(now))
     }

@@ -2,7 +2,7 @@
 //!
 //! - Over the unix socket: whoever can open it. The file's permissions are the key. One that sends a
 //!   key all the same may do what that key allows, and no more.
-//! - Over TCP, where there is a key: whoever sends one, as `Authorization: Bearer` or `X-API-Key`.
+//! - Over TCP, where there is a key or was: whoever sends one, as `Authorization: Bearer` or `X-API-Key`.
 //! - Over TCP without any key (loopback only, see [`super::Server::start`]): whoever is on this
 //!   machine, but no page of a browser that belongs to another site.
 //!

@@ -109,7 +109,7 @@ impl Server {
     /// [`HttpError::KeyNeeded`].
     pub fn may_bind(settings: &settings::Http, access: &Access) -> Result<(), HttpError> {
         match settings.bind {
-            Some(address) if !address.ip().is_loopback() && !access.are_there_keys() => {
+            Some(address) if !address.ip().is_loopback() && !access.has_live_key() => {
                 Err(HttpError::KeyNeeded { address })
             }
             _ => Ok(()),

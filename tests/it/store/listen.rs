@@ -41,7 +41,7 @@ async fn notices_come_and_come_again_after_a_cut() {
     assert_eq!(next(&mut notices).await, Notice::Cancelled(task));
 
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_cancel%'
+        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_keys%'
             AND pid <> pg_backend_pid()";
     assert_eq!(world.db.query(cut, &[]).await.unwrap().len(), 1);
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
@@ -62,7 +62,7 @@ async fn a_listener_that_nobody_hears_stops() {
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
     drop(notices);
     let count = "SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_cancel%'
+        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_keys%'
             AND pid <> pg_backend_pid()";
     let stopped = async {
         while !world.db.query(count, &[]).await.unwrap().is_empty() {
