@@ -1,4 +1,4 @@
-//! Fleets and agents.
+//! Agents.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -13,13 +13,6 @@ use crate::{
     domain::{AgentName, access::About},
     supervisor::Command,
 };
-
-pub(super) async fn fleets(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
-    query::none(&request)?;
-    let mut items = state.supervisor.fleets().await?;
-    items.retain(|fleet| caller.sees(About::Fleet(&fleet.name)));
-    Ok(ok(&Listing { items }))
-}
 
 pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
     query::none(&request)?;
@@ -44,6 +37,14 @@ pub(super) async fn stop(state: Data<State>, request: HttpRequest, payload: Payl
 
 pub(super) async fn restart(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     command(&state, &request, payload, Command::Restart).await
+}
+
+pub(super) async fn pause(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Pause).await
+}
+
+pub(super) async fn drain(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Drain).await
 }
 
 async fn command(

@@ -17,7 +17,7 @@ use actix_web::{
 
 use super::{State, caller::Caller, error::ApiError};
 use crate::domain::{
-    AgentName, QueueName, TaskId,
+    AgentName, FleetName, QueueName, TaskId,
     access::{About, Scope},
     task::NewTask,
 };
@@ -42,6 +42,8 @@ pub(super) enum Subject {
     Host,
     /// The task `{id}`.
     Task,
+    /// The fleet `{name}`.
+    Fleet,
     /// The agent `{name}`.
     Agent,
     /// The queue `{name}`.
@@ -112,6 +114,10 @@ async fn is_allowed(
         // What can't be read is told by the handler.
         Subject::Queue => match part("name").parse::<QueueName>() {
             Ok(queue) => caller.may(scope, About::Queue(&queue)),
+            Err(_) => Ok(()),
+        },
+        Subject::Fleet => match part("name").parse::<FleetName>() {
+            Ok(fleet) => caller.may(scope, About::Fleet(&fleet)),
             Err(_) => Ok(()),
         },
         Subject::Agent => match part("name").parse::<AgentName>().map(|agent| agent.fleet()) {

@@ -18,6 +18,7 @@ mod caller;
 mod error;
 mod events;
 mod fields;
+mod fleets;
 mod gate;
 mod guard;
 mod health;
@@ -53,18 +54,27 @@ use serde::Serialize;
 use slog::Logger;
 
 use crate::{
-    access::Access, domain::HostId, queue::QueueHandle, settings, supervisor::SupervisorHandle,
+    access::Access,
+    domain::{HostId, record::ReloadRecord},
+    queue::QueueHandle,
+    settings,
+    supervisor::SupervisorHandle,
     workspace::Workspaces,
 };
 use error::{ApiError, Kind};
 use routes::routes;
 use server::Closing;
 
+pub use fleets::ReloadRefused;
 pub use server::{HttpError, Server};
 pub use socket::MAX_SOCKET_PATH;
 
 /// Writes the metrics in the text format of Prometheus.
 pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
+/// Has the host read its settings again.
+pub type Reload =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<ReloadRecord, ReloadRefused>> + Send + Sync>;
 
 /// What the host is, for `GET /api/v1/host`.
 #[derive(Debug, Clone)]
@@ -79,6 +89,20 @@ pub struct HostInfo {
     pub started_at: Timestamp,
 }
 
+/// The parts of the host that a server asks.
+pub struct Parts {
+    /// Tasks.
+    pub queue: QueueHandle,
+    /// Fleets and agents.
+    pub supervisor: SupervisorHandle,
+    /// Worktrees.
+    pub workspaces: Workspaces,
+    /// Who may call.
+    pub access: Access,
+    /// Reads the settings again.
+    pub reload: Reload,
+}
+
 /// Everything that handlers use.
 #[derive(Clone)]
 pub struct State {
@@ -86,6 +110,7 @@ pub struct State {
     supervisor: SupervisorHandle,
     workspaces: Workspaces,
     access: Access,
+    reload: Reload,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -97,20 +122,28 @@ pub struct State {
 impl State {
     /// What a server answers from.
     pub fn new(
-        (queue, supervisor, workspaces, access): (
-            QueueHandle,
-            SupervisorHandle,
-            Workspaces,
-            Access,
-        ),
+        parts: Parts,
         settings: settings::Http,
         tasks: settings::Tasks,
         host: HostInfo,
         metrics: RenderMetrics,
         log: Logger,
     ) -> Self {
+        let Parts { queue, supervisor, workspaces, access, reload } = parts;
         let closing = Closing::default();
-        Self { queue, supervisor, workspaces, access, settings, tasks, host, metrics, log, closing }
+        Self {
+            queue,
+            supervisor,
+            workspaces,
+            access,
+            reload,
+            settings,
+            tasks,
+            host,
+            metrics,
+            log,
+            closing,
+        }
     }
 }
 

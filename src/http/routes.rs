@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use actix_web::{FromRequest, Handler, Responder, Route, guard as when, http::Method};
 
 use super::{
-    agents, batches, bulk, events,
+    agents, batches, bulk, events, fleets,
     gate::{
         Needs,
         Needs::Caller as CALLER,
-        Subject::{Agent, Body, Filtered, Host, Nothing, OneQueue, Queue, Task},
+        Subject::{Agent, Body, Filtered, Fleet, Host, Nothing, OneQueue, Queue, Task},
         admin, control, read, submit,
     },
     health, keys, limits, plans, queues, schedules, tasks, workspaces,
@@ -35,12 +35,18 @@ pub(super) fn routes() -> Vec<Row> {
         ("/metrics", vec![get(read(Host), health::metrics)]),
         ("/api/v1/host", vec![get(read(Nothing), health::host)]),
         ("/api/v1/hosts", vec![get(read(Host), health::hosts)]),
-        ("/api/v1/fleets", vec![get(read(Filtered), agents::fleets)]),
+        ("/api/v1/reload", vec![post(control(Host), fleets::reload)]),
+        ("/api/v1/fleets", vec![get(read(Filtered), fleets::list)]),
+        ("/api/v1/fleets/{name}", vec![get(read(Fleet), fleets::show)]),
+        ("/api/v1/fleets/{name}/scale", vec![post(control(Fleet), fleets::scale)]),
+        ("/api/v1/fleets/{name}/restart", vec![post(control(Fleet), fleets::restart)]),
         ("/api/v1/agents", vec![get(read(Filtered), agents::list)]),
         ("/api/v1/agents/{name}", vec![get(read(Agent), agents::show)]),
         ("/api/v1/agents/{name}/start", vec![post(control(Agent), agents::start)]),
         ("/api/v1/agents/{name}/stop", vec![post(control(Agent), agents::stop)]),
         ("/api/v1/agents/{name}/restart", vec![post(control(Agent), agents::restart)]),
+        ("/api/v1/agents/{name}/pause", vec![post(control(Agent), agents::pause)]),
+        ("/api/v1/agents/{name}/drain", vec![post(control(Agent), agents::drain)]),
         ("/api/v1/agents/{name}/logs", vec![get(read(Agent), agents::logs)]),
         (
             "/api/v1/tasks",

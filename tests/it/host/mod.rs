@@ -13,6 +13,7 @@ mod input;
 mod keys;
 mod mock;
 mod readiness;
+mod reload;
 mod schedules;
 mod sql;
 mod stop;
