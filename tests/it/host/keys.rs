@@ -1,11 +1,9 @@
 //! API keys: what they allow, what they are limited to, and that they can be taken back.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{access::address, all_kinds};
 use crate::support::{
