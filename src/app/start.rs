@@ -18,6 +18,7 @@ use crate::{
     janitor::{self, JanitorHandle},
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
+    sessions::{KEPT, Sessions},
     settings::{self, Settings},
     store::{
         Store, StoreError, hosts, limits,
@@ -175,8 +176,9 @@ pub async fn start(
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
-    let state =
-        http_state(&settings, &log, (&queue, &supervisor, workspaces), metrics, drops, info);
+    let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
+    let parts = (&queue, &supervisor, workspaces, sessions);
+    let state = http_state(&settings, &log, parts, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
         Err(error) => {
@@ -222,6 +224,7 @@ fn start_janitor(
         janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
         janitor::expire_tasks(log.clone(), ended.clone(), metrics.clone()),
         janitor::carry_out_plans(log.clone(), ended),
+        janitor::forget_receipts(KEPT),
         retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());
@@ -310,7 +313,12 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
 fn http_state(
     settings: &Settings,
     log: &Logger,
-    (queue, supervisor, workspaces): (&QueueHandle, &SupervisorHandle, Workspaces),
+    (queue, supervisor, workspaces, sessions): (
+        &QueueHandle,
+        &SupervisorHandle,
+        Workspaces,
+        Sessions,
+    ),
     metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
@@ -331,6 +339,7 @@ fn http_state(
     });
     http::State::new(
         (queue.clone(), supervisor.clone(), workspaces),
+        sessions,
         settings.http.clone(),
         settings.tasks.clone(),
         host,

@@ -13,11 +13,13 @@ mod input;
 mod mock;
 mod readiness;
 mod schedules;
+mod sessions;
 mod sql;
 mod stop;
 mod tasks;
 mod time;
 mod unique;
+mod webhook;
 pub(crate) mod workspaces;
 
 use crate::support::host::WORKER;
