@@ -29,6 +29,7 @@
 pub mod admission;
 pub mod adoption;
 pub mod agent;
+pub mod autoscale;
 pub mod batch;
 pub mod bulk;
 pub mod cron;
@@ -48,6 +49,7 @@ pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod retry;
+pub mod rollout;
 pub mod schedule;
 pub mod session;
 pub mod snooze;

@@ -109,7 +109,7 @@ impl Sessions {
             }
             Action::Fleet { fleet, params } => {
                 let queue = self.rules.queue_of("data.action_type", &fleet)?;
-                plain_task(queue, fleet, params, self.queue.terms())
+                plain_task(queue, fleet, params, &self.queue.terms())
             }
         };
         let own_name = |task: &NewTask| {
@@ -150,7 +150,7 @@ impl Sessions {
             "working_dir": dir,
             "timeout_ms": u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         } });
-        let task = plain_task(queue.clone(), kind.to_owned(), input, self.queue.terms());
+        let task = plain_task(queue.clone(), kind.to_owned(), input, &self.queue.terms());
         // What a command did is not known: it is not done again by itself.
         Ok(NewTask { max_attempts: 1, timeout: Some(timeout + GRACE), ..task })
     }

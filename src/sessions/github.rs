@@ -36,7 +36,8 @@ impl Sessions {
                 field: format!("github.{}", rule.name),
                 detail: error.to_string(),
             })?;
-            let task = plain_task(rule.queue.clone(), rule.kind.clone(), input, self.queue.terms());
+            let task =
+                plain_task(rule.queue.clone(), rule.kind.clone(), input, &self.queue.terms());
             let key = format!("github:{delivery}:{}", rule.name);
             tasks.push((
                 rule.name.clone(),

@@ -168,7 +168,7 @@ impl Sessions {
                 let db = self.store.client().await?;
                 deeds::one(
                     &self.rules,
-                    self.queue.terms(),
+                    &self.queue.terms(),
                     &db,
                     session,
                     command,
@@ -183,7 +183,7 @@ impl Sessions {
                         let mut after = After::none();
                         let done = deeds::one(
                             &self.rules,
-                            self.queue.terms(),
+                            &self.queue.terms(),
                             db,
                             session,
                             command,
@@ -226,7 +226,7 @@ impl Sessions {
                 for (nth, command) in commands.into_iter().enumerate() {
                     at = nth;
                     let terms = self.queue.terms();
-                    let one = deeds::one(&self.rules, terms, db, session, command, &mut after);
+                    let one = deeds::one(&self.rules, &terms, db, session, command, &mut after);
                     done.push(one.await?);
                 }
                 Ok::<_, SessionError>((done, after))
