@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heartbeat", &["domain", "settings", "telemetry"]),
     ("events", &["domain", "settings", "telemetry"]),
     ("queue", &["domain", "settings", "telemetry", "store", "events"]),
+    ("sessions", &["domain", "settings", "telemetry", "store", "queue"]),
     ("workspace", &["domain", "settings", "telemetry"]),
     (
         "agent",
@@ -40,7 +41,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("supervisor", &["domain", "settings", "telemetry", "heartbeat", "queue", "agent"]),
     (
         "http",
-        &["domain", "settings", "plan", "telemetry", "access", "queue", "workspace", "supervisor"],
+        &[
+            "domain",
+            "settings",
+            "plan",
+            "telemetry",
+            "access",
+            "queue",
+            "sessions",
+            "workspace",
+            "supervisor",
+        ],
     ),
     (
         "app",
@@ -56,6 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "heartbeat",
             "events",
             "queue",
+            "sessions",
             "janitor",
             "history",
             "workspace",

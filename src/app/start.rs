@@ -25,6 +25,7 @@ use crate::{
     janitor::{self, JanitorHandle},
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
+    sessions::{KEPT, Sessions},
     settings::{self, Settings},
     store::{
         Store, StoreError, hosts, limits,
@@ -195,11 +196,13 @@ pub async fn start(
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
+    let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
     let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
     let parts = http::Parts {
         queue: queue.clone(),
         supervisor: supervisor.clone(),
         workspaces,
+        sessions,
         access: access.clone(),
         reload: reload_by(&reloader),
     };
@@ -257,6 +260,7 @@ fn start_janitor(
         janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
         janitor::expire_tasks(log.clone(), ended.clone(), metrics.clone()),
         janitor::carry_out_plans(log.clone(), ended),
+        janitor::forget_receipts(KEPT),
         retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());

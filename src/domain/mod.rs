@@ -21,6 +21,7 @@
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | schedule | what submits a task at each of its times: see [`schedule`] |
 //! | key, scope | who may call, and what for: see [`access`] |
+//! | session | what people and assistants write down about a piece of work: see [`session`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
@@ -53,10 +54,12 @@ pub mod restart;
 pub mod retry;
 pub mod rollout;
 pub mod schedule;
+pub mod session;
 pub mod snooze;
 pub mod task;
 pub mod template;
 pub mod unique;
+pub mod webhook;
 pub mod workspace;
 
 pub use entry::{ClaimId, Entry, Lane};

@@ -21,6 +21,8 @@ pub(super) enum Who {
     Anybody,
     /// Whoever has the key of the config file.
     HostKey,
+    /// Whoever signs: the handler looks whether the signature is right.
+    Signer,
     /// Whoever has this key.
     Key(KeyId),
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Who {
             Self::Owner => f.write_str("owner"),
             Self::Anybody => f.write_str("anybody"),
             Self::HostKey => f.write_str("http.api_key"),
+            Self::Signer => f.write_str("signer"),
             Self::Key(id) => write!(f, "key:{id}"),
         }
     }

@@ -33,11 +33,13 @@ mod queues;
 mod routes;
 mod schedules;
 mod server;
+mod sessions;
 mod socket;
 mod submit;
 mod tasks;
 mod terms;
 mod unique;
+mod webhook;
 mod workspaces;
 
 use std::{fmt, rc::Rc, sync::Arc};
@@ -57,6 +59,7 @@ use crate::{
     access::Access,
     domain::{HostId, record::ReloadRecord},
     queue::QueueHandle,
+    sessions::Sessions,
     settings,
     supervisor::SupervisorHandle,
     workspace::Workspaces,
@@ -97,6 +100,8 @@ pub struct Parts {
     pub supervisor: SupervisorHandle,
     /// Worktrees.
     pub workspaces: Workspaces,
+    /// What assistants write down.
+    pub sessions: Sessions,
     /// Who may call.
     pub access: Access,
     /// Reads the settings again.
@@ -110,6 +115,8 @@ pub struct State {
     supervisor: SupervisorHandle,
     workspaces: Workspaces,
     access: Access,
+    sessions: Sessions,
+    relay: webhook::relay::Relay,
     reload: Reload,
     settings: settings::Http,
     tasks: settings::Tasks,
@@ -129,13 +136,15 @@ impl State {
         metrics: RenderMetrics,
         log: Logger,
     ) -> Self {
-        let Parts { queue, supervisor, workspaces, access, reload } = parts;
-        let closing = Closing::default();
+        let Parts { queue, supervisor, workspaces, sessions, access, reload } = parts;
+        let (closing, relay) = (Closing::default(), webhook::relay::Relay::default());
         Self {
             queue,
             supervisor,
             workspaces,
             access,
+            sessions,
+            relay,
             reload,
             settings,
             tasks,
@@ -223,7 +232,8 @@ mod tests {
                 let may_look = verb.method == Method::GET || path == "/api/v1/plans/history";
                 assert!(may_look || !looks, "{} {path}", verb.method);
                 let open = matches!(verb.needs, gate::Needs::Caller | gate::Needs::Public);
-                assert!(!open || verb.method == Method::GET, "{} {path}", verb.method);
+                // A webhook says in its body what it is, and its handler looks.
+                assert!(!open || verb.method == Method::GET || path == "/webhook", "{} {path}", verb.method);
             }
         }
     }

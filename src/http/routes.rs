@@ -13,7 +13,7 @@ use super::{
         Subject::{Agent, Body, Filtered, Fleet, Host, Nothing, OneQueue, Queue, Task},
         admin, control, read, submit,
     },
-    health, keys, limits, plans, queues, schedules, tasks, workspaces,
+    health, keys, limits, plans, queues, schedules, sessions, tasks, webhook, workspaces,
 };
 
 /// One path and the methods that it has.
@@ -105,6 +105,65 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/plans/runs/{id}/tasks/{task}/skip", vec![post(control(Host), plans::skip)]),
         ("/api/v1/workspaces", vec![get(read(Host), workspaces::list)]),
         ("/api/v1/workspaces/prune", vec![post(control(Host), workspaces::prune)]),
+        ("/webhook", vec![post(CALLER, webhook::receive)]),
+        ("/ws", vec![get(submit(Host), webhook::relay::join)]),
+        ("/llm-instructions", vec![get(read(Nothing), webhook::instructions::show)]),
+        ("/api/v1/search", vec![get(read(Host), sessions::search)]),
+        ("/api/v1/session-imports", vec![post(submit(Host), sessions::import)]),
+        (
+            "/api/v1/sessions",
+            vec![get(read(Host), sessions::list), post(submit(Host), sessions::create)],
+        ),
+        (
+            "/api/v1/sessions/{id}",
+            vec![
+                get(read(Host), sessions::show),
+                patch(submit(Host), sessions::change),
+                delete(control(Host), sessions::remove),
+            ],
+        ),
+        ("/api/v1/sessions/{id}/pause", vec![post(submit(Host), sessions::pause)]),
+        ("/api/v1/sessions/{id}/resume", vec![post(submit(Host), sessions::resume)]),
+        ("/api/v1/sessions/{id}/complete", vec![post(submit(Host), sessions::complete)]),
+        ("/api/v1/sessions/{id}/export", vec![get(read(Host), sessions::export)]),
+        (
+            "/api/v1/sessions/{id}/chunks",
+            vec![get(read(Host), sessions::chunks), post(submit(Host), sessions::append)],
+        ),
+        ("/api/v1/sessions/{id}/chunks/{item}", vec![get(read(Host), sessions::chunk)]),
+        (
+            "/api/v1/sessions/{id}/chunks/{item}/content",
+            vec![
+                get(read(Host), sessions::chunk_content),
+                put(submit(Host), sessions::put_chunk_content),
+            ],
+        ),
+        (
+            "/api/v1/sessions/{id}/memories",
+            vec![get(read(Host), sessions::memories), post(submit(Host), sessions::store)],
+        ),
+        (
+            "/api/v1/sessions/{id}/memories/{item}",
+            vec![get(read(Host), sessions::memory), put(submit(Host), sessions::put_memory)],
+        ),
+        (
+            "/api/v1/sessions/{id}/tasks",
+            vec![get(read(Host), sessions::tasks), post(submit(Host), sessions::delegate)],
+        ),
+        ("/api/v1/sessions/{id}/tasks/{item}", vec![get(read(Host), sessions::task)]),
+        ("/api/v1/sessions/{id}/tasks/{item}/cancel", vec![post(control(Host), sessions::cancel)]),
+        (
+            "/api/v1/sessions/{id}/artifacts",
+            vec![get(read(Host), sessions::artifacts), post(submit(Host), sessions::add_artifact)],
+        ),
+        ("/api/v1/sessions/{id}/artifacts/{item}", vec![get(read(Host), sessions::artifact)]),
+        (
+            "/api/v1/sessions/{id}/artifacts/{item}/content",
+            vec![
+                get(read(Host), sessions::artifact_content),
+                put(submit(Host), sessions::put_artifact_content),
+            ],
+        ),
         ("/api/v1/events", vec![get(read(Host), events::feed)]),
         ("/api/v1/queues", vec![get(read(Filtered), queues::list)]),
         ("/api/v1/queues/{name}/pause", vec![post(control(Queue), limits::pause_queue)]),

@@ -111,10 +111,17 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V19__api_keys",
+        name: "V19__sessions",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0019_api_keys.sql"
+            "/sql/migrations/0019_sessions.sql"
+        )),
+    },
+    File {
+        name: "V20__api_keys",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0020_api_keys.sql"
         )),
     },
 ];

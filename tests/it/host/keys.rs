@@ -59,6 +59,17 @@ fn a_key_allows_its_scopes_until_it_is_revoked() {
     with(&writer, at, get("/api/v1/tasks")).expect(403);
     let submitted = with(&writer, at, post("/api/v1/tasks", &task)).expect(201);
     host.wait(submitted["id"].as_str().unwrap());
+    // A webhook needs what its command needs.
+    let list = json!({"type": "collaborative_session_command", "command": "list_sessions", "data": {}});
+    with(&reader, at, post("/webhook", &list)).expect(200);
+    with(&writer, at, post("/webhook", &list)).expect(403);
+    let create = json!({"type": "collaborative_session_command", "command": "create_session",
+        "session_id": "s", "data": {"title": "t"}});
+    with(&reader, at, post("/webhook", &create)).expect(403);
+    assert!(with(&writer, at, post("/webhook", &create)).status < 300);
+    let delete = json!({"type": "collaborative_session_command", "command": "delete_session",
+        "session_id": "s", "data": {}});
+    with(&writer, at, post("/webhook", &delete)).expect(403);
     // A key over the socket counts as well, and the socket without one needs none.
     host.ask(&post("/api/v1/tasks", &task).header("X-API-Key", &reader)).expect(403);
     host.submit(&task);
