@@ -44,6 +44,7 @@ fn fleet(name: &str, protocol: Protocol) -> Fleet {
         heartbeat: heartbeat::Limits {
             every: Duration::from_secs(1),
             stale_after: Some(Duration::from_secs(9)),
+            ..heartbeat::Limits::default()
         },
         readiness: health::Readiness::default(),
     }

@@ -25,7 +25,7 @@ fn reason(agent: &Value) -> &str {
 
 #[test]
 fn an_agent_takes_no_task_before_it_is_ready_and_is_replaced_when_it_no_longer_is() {
-    let mut host = Host::new(&format!("{WORKER}{BY_FILE}")).up();
+    let mut host = Host::new(&format!("{WORKER}{BY_FILE}")).set("log.level", "info").up();
     let file = host.path("quick-1.ready");
     let task = host.submit(&json!({"input": {"op": "echo", "value": 1}}));
     eventually("it says what is missing", || {
@@ -101,7 +101,7 @@ command = ["python3", "-m", "http.server", "{tcp}", "--bind", "127.0.0.1"]
 ready = {{ check = "tcp", address = "127.0.0.1:{tcp}", every = "50ms" }}
 "#
     );
-    let host = Host::new(&fleets).up();
+    let host = Host::new(&fleets).set("log.level", "info").up();
     let first = host.until_agent("web-1", "idle");
     host.until_agent("tcp-1", "idle");
     send(i32::try_from(first["pid"].as_u64().unwrap()).unwrap(), Signal::SIGSTOP);
