@@ -130,6 +130,13 @@ impl Handler<Notified> for AgentActor {
         for why in &notice.ignored {
             debug!(self.log, "notification ignored"; "reason" => why);
         }
+        if notice.beat && !self.beats {
+            // Who has beaten once is expected to go on, also while it has nothing to do.
+            self.beats = true;
+            if self.agent.state == AgentState::Idle {
+                self.vitals.expect(self.expectation());
+            }
+        }
         if self.fleet.heartbeat.evidence.notify {
             self.vitals.heard(Sign::Notified);
         }
@@ -141,13 +148,6 @@ impl Handler<Notified> for AgentActor {
         }
         if let Some(by) = notice.extend {
             self.extend(by, ctx);
-        }
-        if notice.beat && !self.beats {
-            // Who has beaten once is expected to go on, also while it has nothing to do.
-            self.beats = true;
-            if self.agent.state == AgentState::Idle {
-                self.vitals.expect(self.expectation());
-            }
         }
         if notice.ready && self.fleet.readiness.check == Check::Notify {
             self.shown(ctx);
