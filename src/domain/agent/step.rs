@@ -213,6 +213,7 @@ pub fn step(
 fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
     next.started = now;
     next.parting = false;
+    next.draining = false;
     match rules.kind {
         Kind::Resident => {
             next.state = AgentState::Starting;

@@ -13,6 +13,7 @@ mod heartbeats;
 mod input;
 mod mock;
 mod readiness;
+mod reload;
 mod schedules;
 mod sql;
 mod stop;
