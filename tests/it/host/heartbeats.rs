@@ -81,7 +81,7 @@ fn a_process_tells_of_itself_and_nobody_else_does_so_for_it() {
     eventually("it is replaced at its own word", || {
         host.agent("teller-1")["restarts"]["stale"] == 1
     });
-    assert!(host.log().contains("WATCHDOG=trigger"), "{}", host.log());
+    eventually("the log says why", || host.log().contains("WATCHDOG=trigger"));
     assert!(host.stop().success());
     host.until_nothing_is_left();
 }
@@ -97,11 +97,10 @@ fn who_has_beaten_once_must_go_on_and_is_found_when_it_is_stopped() {
     let agent = host.agent("teller-1");
     send(pid(&agent), Signal::SIGSTOP);
     eventually("it is replaced", || host.agent("teller-1")["restarts"]["stale"] == 1);
-    let log = host.log();
     for part in
         ["heard last was a word on its notification socket", "its process is stopped by a signal"]
     {
-        assert!(log.contains(part), "{part}:\n{log}");
+        eventually(part, || host.log().contains(part));
     }
 }
 
