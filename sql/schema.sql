@@ -111,6 +111,8 @@ CREATE TABLE hostler.api_keys (
     CONSTRAINT api_keys_rate_count_check CHECK ((rate_count > 0)),
     CONSTRAINT api_keys_rate_per_ms_check CHECK ((rate_per_ms > 0)),
     CONSTRAINT api_keys_scopes_check CHECK (((scopes <> '{}'::text[]) AND (scopes <@ ARRAY['read'::text, 'submit'::text, 'control'::text, 'admin'::text])))
+);
+
 CREATE TABLE hostler.artifacts (
     id bigint NOT NULL DEFAULT nextval('session_items'::regclass),
     session_no bigint NOT NULL,

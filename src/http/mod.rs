@@ -233,7 +233,11 @@ mod tests {
                 assert!(may_look || !looks, "{} {path}", verb.method);
                 let open = matches!(verb.needs, gate::Needs::Caller | gate::Needs::Public);
                 // A webhook says in its body what it is, and its handler looks.
-                assert!(!open || verb.method == Method::GET || path == "/webhook", "{} {path}", verb.method);
+                assert!(
+                    !open || verb.method == Method::GET || path == "/webhook",
+                    "{} {path}",
+                    verb.method
+                );
             }
         }
     }

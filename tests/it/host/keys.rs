@@ -60,7 +60,8 @@ fn a_key_allows_its_scopes_until_it_is_revoked() {
     let submitted = with(&writer, at, post("/api/v1/tasks", &task)).expect(201);
     host.wait(submitted["id"].as_str().unwrap());
     // A webhook needs what its command needs.
-    let list = json!({"type": "collaborative_session_command", "command": "list_sessions", "data": {}});
+    let list =
+        json!({"type": "collaborative_session_command", "command": "list_sessions", "data": {}});
     with(&reader, at, post("/webhook", &list)).expect(200);
     with(&writer, at, post("/webhook", &list)).expect(403);
     let create = json!({"type": "collaborative_session_command", "command": "create_session",
