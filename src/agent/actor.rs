@@ -19,6 +19,7 @@ use crate::{
             Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Kind, Rules, Rung, step,
         },
         fleet::{Fleet, Protocol},
+        health::{Check, Gate, Looks},
         heartbeat::Expect,
         record::RestartCause,
         restart,
@@ -34,12 +35,18 @@ pub(super) struct Process {
     pub(super) id: ProcessId,
     pub(super) pid: u32,
     pub(super) worker: Option<Worker>,
+    /// What it must still show before its agent is ready.
+    pub(super) gate: Gate,
+    /// What looks at it from outside have found.
+    pub(super) looks: Looks,
 }
 
 /// How the conversation with the worker of a process begins.
 pub(super) enum Greeting {
     /// With a hello.
     Hello,
+    /// It has none, and is one of the host before this.
+    Adopted,
     /// It goes on from there, with this host as the so manieth.
     Known(Standing, u64),
 }
@@ -65,6 +72,8 @@ pub(crate) struct AgentActor {
     pub(super) detail: Value,
     pub(super) grace: Option<SpawnHandle>,
     pub(super) backoff: Option<SpawnHandle>,
+    /// What the newest look from outside found wrong.
+    pub(super) last_look: Option<String>,
     pub(super) tombstone: Tombstone,
 }
 
@@ -103,6 +112,7 @@ impl AgentActor {
             detail: Value::Null,
             grace: None,
             backoff: None,
+            last_look: None,
         }
     }
 
@@ -117,6 +127,9 @@ impl AgentActor {
         if before.state != self.agent.state {
             self.log_move(before.state, event);
             self.status.since = Timestamp::now();
+            self.status.completed = self.agent.state == AgentState::Stopped
+                && before.leaving.is_none()
+                && event == AgentEvent::Exited { clean: true };
         }
         self.count_restart(event, before.state);
         for effect in effects {
@@ -176,6 +189,7 @@ impl AgentActor {
             AgentEvent::Exited { .. } | AgentEvent::Lost if live => RestartCause::Crash,
             AgentEvent::Silent => RestartCause::Stale,
             AgentEvent::Faulty(Fault::Protocol | Fault::Startup) => RestartCause::Protocol,
+            AgentEvent::Faulty(Fault::Unready) => RestartCause::Unready,
             AgentEvent::Faulty(Fault::Timeout) => RestartCause::Timeout,
             AgentEvent::Faulty(Fault::Cancel) => RestartCause::Cancel,
             AgentEvent::SpawnFailed => RestartCause::Spawn,
@@ -237,7 +251,8 @@ impl AgentActor {
             assignment: self.work.front().map(|work| work.assignment.clone()),
         };
         start.go(ctx.address().recipient());
-        if self.fleet.protocol == Protocol::Worker {
+        let must_show = self.fleet.readiness.check != Check::Protocol;
+        if self.fleet.protocol == Protocol::Worker || must_show {
             let timer = Timer::Startup(self.status.generation);
             ctx.notify_later(timer, self.fleet.start_timeout);
         }

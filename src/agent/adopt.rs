@@ -76,7 +76,7 @@ impl AgentActor {
                 to: ctx.address().recipient(),
             });
         }
-        let greeting = standing.map_or(Greeting::Hello, |s| Greeting::Known(s, epoch));
+        let greeting = standing.map_or(Greeting::Adopted, |s| Greeting::Known(s, epoch));
         self.take_process(process, greeting, ctx);
         self.vitals.touch();
         self.vitals.expect(self.expectation());

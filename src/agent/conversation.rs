@@ -50,7 +50,7 @@ impl AgentActor {
         };
         let lines = LineReader::new(line_limit(self.fleet.max_output));
         match greeting {
-            Greeting::Hello => {
+            Greeting::Hello | Greeting::Adopted => {
                 let mut session = WorkerSession::new(terms);
                 // Nothing waits in a new one.
                 stdin.send(session.hello()).unwrap_or_default();
@@ -176,7 +176,7 @@ impl AgentActor {
                     worker.idle_heartbeat = idle_heartbeat;
                 }
                 self.note_standing();
-                self.observe(AgentEvent::Ready, ctx);
+                self.greeted(ctx);
             }
             // Gathered by whoever reads, so that all of one reading are settled together.
             Received::Finished { .. } => {}

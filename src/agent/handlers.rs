@@ -133,8 +133,7 @@ impl Handler<Timer> for AgentActor {
         match timer {
             Timer::Startup(generation) => {
                 if self.is_newest(generation) && self.agent.state == AgentState::Starting {
-                    let limit = humantime::format_duration(self.fleet.start_timeout);
-                    let reason = format!("it did not answer `initialize` within {limit}");
+                    let reason = self.why_not_ready();
                     self.fault(Fault::Startup, reason, Value::Null, ctx);
                 }
             }

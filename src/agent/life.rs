@@ -15,6 +15,7 @@ use crate::{
     domain::{
         agent::AgentEvent,
         fleet::Protocol,
+        health::{Gate, Looks},
         task::{FailureClass, Outcome},
     },
     process::{Ended, Exit, ProcessId, Spawned},
@@ -29,9 +30,7 @@ impl AgentActor {
         self.take_process(spawned, Greeting::Hello, ctx);
         match self.agent.leaving {
             Some(leaving) => self.climb(leaving.rung, ctx),
-            None if self.fleet.protocol == Protocol::Service => {
-                self.observe(AgentEvent::Ready, ctx);
-            }
+            None if self.fleet.protocol == Protocol::Service => self.greeted(ctx),
             None => {}
         }
         self.report();
@@ -54,6 +53,8 @@ impl AgentActor {
                 stdio::copy_to_log(stderr, log.clone(), self.log.clone(), vitals, ended.clone());
             ended = once_copied(ended, actix::spawn(copy));
         }
+        let known = matches!(greeting, Greeting::Known(..) | Greeting::Adopted);
+        let looked_at = ended.clone();
         let mut worker = None;
         match (self.fleet.protocol, stdin, stdout) {
             (Protocol::Worker, Some(stdin), Some(stdout)) => {
@@ -68,7 +69,19 @@ impl AgentActor {
                 actix::spawn(pump.service(stdout, log, self.log.clone(), ended));
             }
         }
-        self.process = Some(Process { id, pid, worker });
+        let readiness = &self.fleet.readiness;
+        let mut gate = Gate::of(&readiness.check);
+        let mut looks = Looks::default();
+        if known {
+            // It was ready under the host before this one, or is judged by what it does from now on.
+            gate.greeted();
+            gate.shown();
+            looks = Looks::after_readiness();
+        }
+        self.process = Some(Process { id, pid, worker, gate, looks });
+        if readiness.is_looked_at() {
+            self.look_from_outside(looked_at, ctx);
+        }
         self.vitals.expect(self.expectation());
     }
 

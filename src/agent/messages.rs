@@ -1,6 +1,6 @@
 //! What the agent actor is told, and what it tells.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -40,6 +40,8 @@ pub struct AgentStatus {
     pub restarts: BTreeMap<RestartCause, u64>,
     /// How many attempts it has ended.
     pub attempts_ended: u64,
+    /// Its process ended by itself with status 0, and no other one follows.
+    pub completed: bool,
 }
 
 impl AgentStatus {
@@ -55,6 +57,7 @@ impl AgentStatus {
             work: None,
             restarts: BTreeMap::new(),
             attempts_ended: 0,
+            completed: false,
         }
     }
 }
@@ -104,6 +107,15 @@ pub(super) struct Placed {
     pub(super) result: Result<Option<Place>, WorkspaceError>,
 }
 
+/// How a look at whether the process is in order ended.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Duration>")]
+pub(super) struct Looked {
+    pub(super) generation: Generation,
+    /// What is not in order, where something is.
+    pub(super) result: Result<(), String>,
+}
+
 /// Why no process came to be.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
@@ -147,7 +159,7 @@ pub(super) enum What {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub(super) enum Timer {
-    /// It did not say hello in time.
+    /// It was not ready in time.
     Startup(Generation),
     /// A rung of the kill ladder has waited.
     Grace(Generation),

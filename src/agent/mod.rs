@@ -32,6 +32,7 @@ mod life;
 mod log;
 mod memo;
 mod messages;
+mod readiness;
 mod spawn;
 mod stdio;
 mod tombstone;

@@ -82,6 +82,12 @@ impl Start {
         Spec { stdin, stdout: Stdio::Pipe, stderr: Stdio::Pipe, ..self.common(None) }
     }
 
+    /// A process that looks at the agent's own: `argv` in the same surroundings. Its note is none that
+    /// a later host could read, so that this does not go on with it.
+    pub(super) fn check(&self, argv: Vec<String>) -> Spec {
+        Spec { argv, note: format!("a check of {}", self.agent), ..self.common(None) }
+    }
+
     fn per_task(&self, assignment: &Assignment, files: &AttemptFiles) -> Result<Spec, StartError> {
         let template = |error: exec::TemplateError| StartError::Template(error.to_string());
         let argv = Template::parse(&self.fleet.command).map_err(template)?;

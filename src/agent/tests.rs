@@ -25,7 +25,7 @@ use crate::{
         Attempt, TaskId,
         agent::AgentState,
         fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
-        heartbeat, restart,
+        health, heartbeat, restart,
         task::{Assignment, FailureClass, Outcome, RunTerms},
     },
     process::{Ended, Exit, ProcessId, SpawnError, Spawned, Spec},
@@ -233,6 +233,7 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
             stable_after: Duration::from_secs(30),
         },
         heartbeat: heartbeat::Limits { every: Duration::from_secs(1), stale_after: None },
+        readiness: health::Readiness::default(),
     }
 }
 

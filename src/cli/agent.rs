@@ -124,7 +124,7 @@ async fn logs(global: &Global, agent: &AgentName, follow: bool, tail: u32) -> Ou
 }
 
 fn table(agents: &[AgentRecord], now: Timestamp) -> String {
-    let heads = ["AGENT", "STATE", "SINCE", "PID", "TASK", "HEARD", "RESTARTS", "REASON"];
+    let heads = ["AGENT", "STATE", "READY", "SINCE", "PID", "TASK", "HEARD", "RESTARTS", "REASON"];
     let mut table = Table::new(&heads);
     for agent in agents {
         table.row(
@@ -132,6 +132,7 @@ fn table(agents: &[AgentRecord], now: Timestamp) -> String {
             [
                 agent.name.to_string(),
                 agent.state.to_string(),
+                yes_no(agent.ready),
                 ago(agent.since, now),
                 or_dash(agent.pid),
                 or_dash(agent.task),
@@ -151,6 +152,7 @@ fn sheet(agent: &AgentRecord, now: Timestamp) -> String {
     let mut text = format!("{} {state}\n", agent.name);
     text.push_str(&card(&[
         ("fleet", format!("{} ({})", agent.fleet, agent.protocol)),
+        ("ready", yes_no(agent.ready)),
         ("since", format!("{} ({})", local(agent.since), ago(agent.since, now))),
         ("reason", or_dash(agent.reason.as_deref())),
         ("generation", agent.generation.to_string()),
@@ -163,6 +165,10 @@ fn sheet(agent: &AgentRecord, now: Timestamp) -> String {
         ("attempts ended", agent.attempts_ended.to_string()),
     ]));
     text
+}
+
+fn yes_no(is: bool) -> String {
+    if is { "yes" } else { "no" }.to_owned()
 }
 
 #[cfg(test)]
@@ -179,6 +185,7 @@ mod tests {
             protocol: Protocol::Worker,
             state: AgentState::Busy,
             since: Timestamp::UNIX_EPOCH,
+            ready: true,
             reason: None,
             generation: Generation(4),
             pid: Some(77),
@@ -200,9 +207,9 @@ mod tests {
         let text = anstream::adapter::strip_str(&table(&[busy()], now())).to_string();
         let lines: Vec<Vec<_>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[0].len(), 8);
+        assert_eq!(lines[0].len(), 9);
         let id = "tsk_00000000000000000000000000000007";
-        assert_eq!(lines[1], ["echo-1", "busy", "1m", "ago", "77", id, "1s", "ago", "3"]);
+        assert_eq!(lines[1], ["echo-1", "busy", "yes", "1m", "ago", "77", id, "1s", "ago", "3"]);
         assert!(table(&[], now()).contains("no agents"));
     }
 

@@ -30,7 +30,8 @@ impl Fleet {
 }
 
 fn table(fleets: &[FleetRecord]) -> String {
-    let mut table = Table::new(&["FLEET", "PROTOCOL", "AGENTS", "STATES", "QUEUES", "COMMAND"]);
+    let mut table =
+        Table::new(&["FLEET", "PROTOCOL", "AGENTS", "READY", "STATES", "QUEUES", "COMMAND"]);
     for fleet in fleets {
         let queues: Vec<_> = fleet.queues.iter().map(ToString::to_string).collect();
         table.row(
@@ -39,6 +40,7 @@ fn table(fleets: &[FleetRecord]) -> String {
                 fleet.name.to_string(),
                 fleet.protocol.to_string(),
                 fleet.count.to_string(),
+                fleet.ready.to_string(),
                 counts(&fleet.states),
                 if queues.is_empty() { "-".to_owned() } else { queues.join(", ") },
                 fleet.command.join(" "),

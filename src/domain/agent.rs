@@ -54,6 +54,11 @@ impl AgentState {
         Self::Paused,
     ];
 
+    /// Whether an agent there is ready: has what it needs to work, and is meant to.
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Idle | Self::Busy)
+    }
+
     /// The word used in the API, on the command line and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -177,8 +182,10 @@ pub enum Fault {
     Timeout,
     /// An attempt was called off, and the process did not let go of it by itself.
     Cancel,
-    /// It did not say hello in time.
+    /// It was not ready in time.
     Startup,
+    /// It was ready, and fails its readiness check.
+    Unready,
 }
 
 /// What can happen to an agent.
@@ -191,7 +198,7 @@ pub enum AgentEvent {
         /// Whether it is at work on an attempt.
         busy: bool,
     },
-    /// Its process said hello.
+    /// Its process is ready: said hello, and passed the fleet's readiness check.
     Ready,
     /// The queue handed it an attempt.
     Assigned,

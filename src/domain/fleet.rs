@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FleetName, QueueName, heartbeat, restart, workspace::WorkspaceSpec};
+use super::{FleetName, QueueName, health, heartbeat, restart, workspace::WorkspaceSpec};
 
 /// How the host talks to the agents of a fleet. See `docs/PROTOCOL.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ pub struct Fleet {
     pub max_output: u64,
     /// How long a task may run where the task does not say; `None` is for ever.
     pub task_timeout: Option<Duration>,
-    /// How long a `worker` may take to answer `initialize`.
+    /// How long a process that stays may take until it is ready.
     pub start_timeout: Duration,
     /// The signal that asks a process to leave.
     pub stop_signal: StopSignal,
@@ -142,6 +142,8 @@ pub struct Fleet {
     pub restart: restart::Policy,
     /// When an agent counts as stale.
     pub heartbeat: heartbeat::Limits,
+    /// When an agent counts as ready.
+    pub readiness: health::Readiness,
     /// What each attempt works in that does not say otherwise; `cwd` where there is none.
     pub workspace: Option<WorkspaceSpec>,
 }

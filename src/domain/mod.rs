@@ -37,6 +37,7 @@ pub mod feed;
 pub mod fleet;
 pub mod glob;
 pub mod graph;
+pub mod health;
 pub mod heartbeat;
 pub mod history;
 mod ids;

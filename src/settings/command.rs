@@ -29,17 +29,8 @@ pub(super) fn read(
             .missing("command", "is missing: name a program, such as [\"python3\", \"worker.py\"]");
         return None;
     };
-    let path = match find(section, program, fleet_env) {
-        Ok(path) => Some(path),
-        Err(message) => {
-            section.wrong_item("command", 0, message);
-            None
-        }
-    };
-    if let Some(at) = command.iter().position(|word| word.contains('\0')) {
-        section.wrong_item("command", at, "must not hold a NUL character: remove it".to_owned());
-        return None;
-    }
+    let path = program_of(section, program, fleet_env);
+    refuse_nul(section, &command)?;
     if protocol == Some(Protocol::Exec)
         && let Err(message) = (section.context.sources.check_template)(&command)
     {
@@ -47,6 +38,35 @@ pub(super) fn read(
     }
     command[0] = path?;
     Some(command)
+}
+
+/// Reads `command` of a readiness check: no template, and nothing at all where there is none.
+pub(super) fn of_check(
+    section: &Section<'_>,
+    fleet_env: Option<&BTreeMap<String, String>>,
+) -> Option<Vec<String>> {
+    let mut command = section.texts("command")?;
+    let Some(program) = command.first() else { return Some(command) };
+    let path = program_of(section, program, fleet_env);
+    refuse_nul(section, &command)?;
+    command[0] = path?;
+    Some(command)
+}
+
+/// The absolute path of the program, if it is there.
+fn program_of(
+    section: &Section<'_>,
+    program: &str,
+    fleet_env: Option<&BTreeMap<String, String>>,
+) -> Option<String> {
+    let found = find(section, program, fleet_env);
+    found.map_err(|message| section.wrong_item("command", 0, message)).ok()
+}
+
+fn refuse_nul(section: &Section<'_>, command: &[String]) -> Option<()> {
+    let Some(at) = command.iter().position(|word| word.contains('\0')) else { return Some(()) };
+    section.wrong_item("command", at, "must not hold a NUL character: remove it".to_owned());
+    None
 }
 
 fn find(

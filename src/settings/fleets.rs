@@ -67,7 +67,7 @@ pub(super) fn read(context: &Context<'_>, root: &Map<String, Value>) -> (Vec<Fle
 
 /// Reads the defaults for the problems in them, which would go unseen where there is no fleet.
 fn check_defaults(section: &Section<'_>) {
-    fields(section);
+    fields(section, None);
     section.texts("queues");
     section.texts("command");
     if section.text("protocol").is_some_and(|text| !text.is_empty()) {
@@ -95,14 +95,16 @@ struct Fields {
     workspace: Option<Option<WorkspaceSpec>>,
 }
 
-fn fields(section: &Section<'_>) -> Fields {
+fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
     let ms = Duration::from_millis;
     let hour = Duration::from_secs(60 * 60);
+    let env = env(section);
+    let policies = policies::read(section, protocol, env.as_ref());
     Fields {
         count: section.number("count", 1..=MAX_COUNT),
         concurrency: limits::concurrency(section, "concurrency"),
         prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
-        env: env(section),
+        env,
         env_pass: env_pass(section),
         cwd: cwd(section),
         user: user(section),
@@ -113,7 +115,7 @@ fn fields(section: &Section<'_>) -> Fields {
         start_timeout: section.duration("start_timeout", ms(10)..=hour),
         stop_signal: section.word("stop_signal", &SIGNALS),
         stop_grace: section.duration("stop_grace", Duration::ZERO..=hour / 6),
-        policies: policies::read(section),
+        policies,
         workspace: workspaces::of_fleet(section),
     }
 }
@@ -121,7 +123,7 @@ fn fields(section: &Section<'_>) -> Fields {
 fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
     let name = fleet_name(name, section);
     let protocol = protocol(section);
-    let fields = fields(section);
+    let fields = fields(section, protocol);
     let queues = queues(section, protocol);
     let command = command::read(section, protocol, fields.env.as_ref());
     if let Some(protocol) = protocol {
@@ -150,6 +152,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         stop_grace: fields.stop_grace?,
         restart: policies.restart,
         heartbeat: policies.heartbeat,
+        readiness: policies.readiness,
         workspace: fields.workspace?,
     })
 }
@@ -220,9 +223,10 @@ fn queues(section: &Section<'_>, protocol: Option<Protocol>) -> Option<Vec<Queue
 
 /// A field that is set but does nothing is a misunderstanding.
 fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
-    let rules: [(&[&str], bool, &str); 3] = [
+    let rules: [(&[&str], bool, &str); 4] = [
         (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
-        (&["start_timeout", "prefetch"], protocol == Protocol::Worker, "a worker fleet"),
+        (&["prefetch"], protocol == Protocol::Worker, "a worker fleet"),
+        (&["start_timeout"], protocol.is_resident(), "a fleet whose processes stay"),
         (
             &["task_timeout", "max_output", "concurrency"],
             protocol.takes_tasks(),

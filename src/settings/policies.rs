@@ -1,10 +1,11 @@
-//! The tables of a fleet: `limits`, `restart`, `heartbeat`.
+//! The tables of a fleet: `limits`, `restart`, `heartbeat`, `ready`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{check, reader::Section};
+use super::{check, command, reader::Section};
 use crate::domain::{
-    fleet::Limits,
+    fleet::{Limits, Protocol},
+    health::{Check, HttpTarget, Readiness, tcp_address},
     heartbeat,
     restart::{Policy, When},
 };
@@ -12,6 +13,38 @@ use crate::domain::{
 /// The words of `restart.when`.
 pub(super) const WHEN: [(&str, When); 3] =
     [("always", When::Always), ("on_failure", When::OnFailure), ("never", When::Never)];
+
+/// The words of `ready.check`.
+pub(super) const CHECKS: [(&str, CheckKind); 5] = [
+    ("protocol", CheckKind::Protocol),
+    ("notify", CheckKind::Notify),
+    ("exec", CheckKind::Exec),
+    ("http", CheckKind::Http),
+    ("tcp", CheckKind::Tcp),
+];
+
+/// What `ready.check` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CheckKind {
+    Protocol,
+    Notify,
+    Exec,
+    Http,
+    Tcp,
+}
+
+impl CheckKind {
+    /// The kind of a check.
+    pub(super) const fn of(check: &Check) -> Self {
+        match check {
+            Check::Protocol => Self::Protocol,
+            Check::Notify => Self::Notify,
+            Check::Exec(_) => Self::Exec,
+            Check::Http(_) => Self::Http,
+            Check::Tcp(_) => Self::Tcp,
+        }
+    }
+}
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -25,14 +58,21 @@ pub(super) struct Policies {
     pub(super) restart: Policy,
     /// `heartbeat`
     pub(super) heartbeat: heartbeat::Limits,
+    /// `ready`
+    pub(super) readiness: Readiness,
 }
 
-/// Reads the three tables of a fleet.
-pub(super) fn read(section: &Section<'_>) -> Option<Policies> {
+/// Reads the tables of a fleet. Of the defaults the protocol is not known.
+pub(super) fn read(
+    section: &Section<'_>,
+    protocol: Option<Protocol>,
+    env: Option<&BTreeMap<String, String>>,
+) -> Option<Policies> {
     let limits = section.section("limits").and_then(|section| limits(&section));
     let restart = section.section("restart").and_then(|section| restart(&section));
     let heartbeat = section.section("heartbeat").and_then(|section| heartbeat(&section));
-    Some(Policies { limits: limits?, restart: restart?, heartbeat: heartbeat? })
+    let ready = section.section("ready").and_then(|section| ready(&section, protocol, env));
+    Some(Policies { limits: limits?, restart: restart?, heartbeat: heartbeat?, readiness: ready? })
 }
 
 fn limits(section: &Section<'_>) -> Option<Limits> {
@@ -81,4 +121,54 @@ fn heartbeat(section: &Section<'_>) -> Option<heartbeat::Limits> {
     let (every, stale_after) = (every?, stale_after?);
     check::heartbeat(section, every, stale_after);
     Some(heartbeat::Limits { every, stale_after })
+}
+
+fn ready(
+    section: &Section<'_>,
+    protocol: Option<Protocol>,
+    env: Option<&BTreeMap<String, String>>,
+) -> Option<Readiness> {
+    let kind = section.word("check", &CHECKS);
+    let command = command::of_check(section, env);
+    let (url, address) = (section.text("url"), section.text("address"));
+    let every = section.duration("every", MS * 10..=HOUR);
+    let timeout = section.duration("timeout", MS * 10..=HOUR);
+    let failures = section.number("failures", 1..=1000);
+    let kind = kind?;
+    if kind != CheckKind::Protocol && protocol == Some(Protocol::Exec) {
+        let message =
+            "has no process to look at before it has a task: an exec agent is ready as it is";
+        section.problem("check", message.to_owned());
+        return None;
+    }
+    let needs = [
+        ("command", CheckKind::Exec, "exec", command.as_ref().is_some_and(Vec::is_empty)),
+        ("url", CheckKind::Http, "http", url.as_deref() == Some("")),
+        ("address", CheckKind::Tcp, "tcp", address.as_deref() == Some("")),
+    ];
+    for (key, of, word, is_empty) in needs {
+        if of == kind && is_empty {
+            section.missing(key, &format!("is missing: a check by {word} needs it"));
+            return None;
+        }
+        if of != kind && !is_empty && section.is_own(key) {
+            let message = format!("means something only where check = \"{word}\": remove it");
+            section.problem(key, message);
+        }
+    }
+    let check = match kind {
+        CheckKind::Protocol => Check::Protocol,
+        CheckKind::Notify => Check::Notify,
+        CheckKind::Exec => Check::Exec(command?),
+        CheckKind::Http => {
+            let target = HttpTarget::parse(&url?);
+            Check::Http(target.map_err(|wrong| section.problem("url", wrong)).ok()?)
+        }
+        CheckKind::Tcp => {
+            let address = address?;
+            tcp_address(&address).map_err(|wrong| section.problem("address", wrong)).ok()?;
+            Check::Tcp(address)
+        }
+    };
+    Some(Readiness { check, every: every?, timeout: timeout?, failures: failures? })
 }

@@ -11,7 +11,7 @@ use super::{
     limits::format_rate,
     log::{format_word, level_word},
     mask,
-    policies::WHEN,
+    policies::{CHECKS, CheckKind, WHEN},
     reader::OFF,
     schedules::{CATCH_UPS, OVERLAPS},
     units::{format_duration, format_size},
@@ -19,6 +19,7 @@ use super::{
 use crate::domain::{
     admission::Rate,
     fleet::Fleet,
+    health::{Check, Readiness},
     retry::{Cause, Growth, RetryPolicy},
     schedule::{Cadence, Schedule},
 };
@@ -260,10 +261,9 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
             fields.push(("stdin", word(&fleets::STDIN, &fleet.stdin)));
             fields.push(("output", word(&fleets::OUTPUTS, &fleet.output)));
         }
-        crate::domain::fleet::Protocol::Worker => {
+        crate::domain::fleet::Protocol::Worker | crate::domain::fleet::Protocol::Service => {
             fields.push(("start_timeout", json!(format_duration(fleet.start_timeout))));
         }
-        crate::domain::fleet::Protocol::Service => {}
     }
     fields
 }
@@ -292,7 +292,27 @@ fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {
         "every": format_duration(heartbeat.every),
         "stale_after": duration_or_off(heartbeat.stale_after),
     });
-    vec![("limits", limits), ("restart", restart), ("heartbeat", heartbeat)]
+    let ready = ready(&fleet.readiness);
+    vec![("limits", limits), ("restart", restart), ("heartbeat", heartbeat), ("ready", ready)]
+}
+
+fn ready(readiness: &Readiness) -> Value {
+    let (mut command, mut url, mut address) = (Vec::new(), String::new(), "");
+    match &readiness.check {
+        Check::Protocol | Check::Notify => {}
+        Check::Exec(argv) => command = argv.iter().map(|word| mask::urls(word)).collect(),
+        Check::Http(target) => url = format!("http://{}{}", target.address, target.path),
+        Check::Tcp(at) => address = at,
+    }
+    json!({
+        "check": word(&CHECKS, &CheckKind::of(&readiness.check)),
+        "command": command,
+        "url": url,
+        "address": address,
+        "every": format_duration(readiness.every),
+        "timeout": format_duration(readiness.timeout),
+        "failures": readiness.failures,
+    })
 }
 
 fn path(path: &Path) -> String {

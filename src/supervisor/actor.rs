@@ -17,6 +17,7 @@ use crate::{
         AgentName, FleetName,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
+        health::FleetStanding,
         record::{AgentRecord, FleetRecord},
         restart::{self, Decision},
         task::{FailureClass, Outcome},
@@ -287,6 +288,20 @@ impl Handler<ListFleets> for SupervisorActor {
 
     fn handle(&mut self, _: ListFleets, _: &mut Self::Context) -> Self::Result {
         self.agents.fleets(&self.fleets)
+    }
+}
+
+/// How one fleet stands.
+#[derive(Message)]
+#[rtype(result = "Option<FleetStanding>")]
+pub(super) struct StandingOf(pub(super) FleetName);
+
+impl Handler<StandingOf> for SupervisorActor {
+    type Result = Option<FleetStanding>;
+
+    fn handle(&mut self, StandingOf(fleet): StandingOf, _: &mut Self::Context) -> Self::Result {
+        let is_known = self.fleets.iter().any(|one| one.name == fleet);
+        is_known.then(|| self.agents.standing(&fleet))
     }
 }
 

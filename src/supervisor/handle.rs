@@ -7,14 +7,15 @@ use slog::Logger;
 use tokio::sync::oneshot;
 
 use super::actor::{
-    Drain, ListAgents, ListFleets, Operate, StopAll, SupervisorActor, TellWhenResting,
+    Drain, ListAgents, ListFleets, Operate, StandingOf, StopAll, SupervisorActor, TellWhenResting,
 };
 use crate::{
     agent::{Adopted, Surroundings},
     domain::{
-        AgentName,
+        AgentName, FleetName,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
+        health::FleetStanding,
         record::{AgentRecord, FleetRecord},
     },
     queue::QueueReport,
@@ -121,6 +122,19 @@ impl SupervisorHandle {
     /// [`SupervisorError::Ending`].
     pub async fn fleets(&self) -> Result<Vec<FleetRecord>, SupervisorError> {
         self.actor.send(ListFleets).await.map_err(|_| SupervisorError::Ending)
+    }
+
+    /// How a fleet stands: how many of its agents were started, are ready, or have done their work.
+    /// `None` if there is no such fleet.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::Ending`].
+    pub async fn standing(
+        &self,
+        fleet: FleetName,
+    ) -> Result<Option<FleetStanding>, SupervisorError> {
+        self.actor.send(StandingOf(fleet)).await.map_err(|_| SupervisorError::Ending)
     }
 
     /// All agents.

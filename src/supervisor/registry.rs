@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     agent::{AgentHandle, AgentStatus},
     domain::{
-        AgentName,
+        AgentName, FleetName,
         agent::AgentState,
         fleet::Fleet,
+        health::FleetStanding,
         record::{AgentRecord, FleetRecord},
         restart::History,
     },
@@ -64,6 +65,16 @@ impl Registry {
         self.iter().map(Entry::record).collect()
     }
 
+    /// How a fleet stands, for what depends on it.
+    pub(super) fn standing(&self, fleet: &FleetName) -> FleetStanding {
+        let mut standing = FleetStanding::default();
+        for entry in self.iter().filter(|entry| entry.fleet.name == *fleet) {
+            let status = &entry.status;
+            standing.count(status.state, status.generation.0, status.completed);
+        }
+        standing
+    }
+
     pub(super) fn fleets(&self, fleets: &[Arc<Fleet>]) -> Vec<FleetRecord> {
         fleets
             .iter()
@@ -72,6 +83,7 @@ impl Registry {
                 for entry in self.iter().filter(|entry| entry.fleet.name == fleet.name) {
                     *states.entry(entry.status.state).or_default() += 1;
                 }
+                let standing = self.standing(&fleet.name);
                 FleetRecord {
                     name: fleet.name.clone(),
                     protocol: fleet.protocol,
@@ -79,6 +91,7 @@ impl Registry {
                     queues: fleet.queues.clone(),
                     count: fleet.count,
                     states,
+                    ready: standing.ready,
                 }
             })
             .collect()
@@ -95,6 +108,7 @@ impl Entry {
             protocol: self.fleet.protocol,
             state: status.state,
             since: status.since,
+            ready: status.state.is_ready(),
             reason: status.reason.clone(),
             generation: status.generation,
             pid: status.pid,

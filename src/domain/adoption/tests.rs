@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     fleet::{Limits, OutputFormat, StdinMode, StopSignal},
-    heartbeat, restart,
+    health, heartbeat, restart,
 };
 
 fn fleet(name: &str, protocol: Protocol) -> Fleet {
@@ -45,6 +45,7 @@ fn fleet(name: &str, protocol: Protocol) -> Fleet {
             every: Duration::from_secs(1),
             stale_after: Some(Duration::from_secs(9)),
         },
+        readiness: health::Readiness::default(),
     }
 }
 

@@ -120,6 +120,7 @@ pub fn step(
                 Fault::Timeout => End::Failed(FailureClass::Timeout),
                 Fault::Cancel => End::Cancelled,
                 Fault::Protocol | Fault::Startup => End::Failed(FailureClass::Protocol),
+                Fault::Unready => End::Failed(FailureClass::Stale),
             };
             leave(rules, &mut next, Rung::Signal, after_fault(rules, fault), end)
         }

@@ -35,7 +35,7 @@ fn agent(state: S) -> Agent {
     }
 }
 
-const EVENTS: [E; 22] = [
+const EVENTS: [E; 23] = [
     E::Adopted { busy: false },
     E::Adopted { busy: true },
     E::Start,
@@ -49,6 +49,7 @@ const EVENTS: [E; 22] = [
     E::Faulty(Fault::Timeout),
     E::Faulty(Fault::Cancel),
     E::Faulty(Fault::Startup),
+    E::Faulty(Fault::Unready),
     E::Silent,
     E::Stop { hard: false },
     E::Stop { hard: true },
@@ -83,6 +84,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Starting,    E::Faulty(Fault::Timeout),   S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
+        (S::Starting,    E::Faulty(Fault::Unready),   S::Stopping,    vec![signal]),
         (S::Starting,    soft,                        S::Stopping,    vec![signal]),
         (S::Starting,    hard,                        S::Stopping,    vec![kill]),
         (S::Starting,    E::Pause,                    S::Stopping,    vec![signal]),
@@ -97,6 +99,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Idle,        E::Faulty(Fault::Timeout),   S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Faulty(Fault::Cancel),    S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Faulty(Fault::Startup),   S::Stopping,    vec![F::Withdraw, signal]),
+        (S::Idle,        E::Faulty(Fault::Unready),   S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Silent,                   S::Stale,       vec![F::Withdraw, signal]),
         (S::Idle,        soft,                        S::Stopping,    vec![F::Withdraw, ask]),
         (S::Idle,        hard,                        S::Stopping,    vec![F::Withdraw, kill]),
@@ -114,6 +117,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Busy,        E::Faulty(Fault::Timeout),   S::Stopping,    vec![signal]),
         (S::Busy,        E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
         (S::Busy,        E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
+        (S::Busy,        E::Faulty(Fault::Unready),   S::Stopping,    vec![signal]),
         (S::Busy,        E::Silent,                   S::Stale,       vec![signal]),
         (S::Busy,        soft,                        S::Stopping,    vec![signal]),
         (S::Busy,        hard,                        S::Stopping,    vec![kill]),
@@ -219,6 +223,7 @@ fn an_attempt_ends_only_when_its_process_is_gone() {
         (E::Faulty(Fault::Timeout), End::Failed(FailureClass::Timeout)),
         (E::Faulty(Fault::Protocol), End::Failed(FailureClass::Protocol)),
         (E::Faulty(Fault::Cancel), End::Cancelled),
+        (E::Faulty(Fault::Unready), End::Failed(FailureClass::Stale)),
         (E::Stop { hard: false }, End::Released),
         (E::Restart, End::Released),
     ] {

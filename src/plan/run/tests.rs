@@ -47,6 +47,7 @@ fn fleet(name: &str, queues: &[&str], command: &[&str]) -> FleetRecord {
         queues: queues.iter().map(|queue| queue.parse().unwrap()).collect(),
         count: 1,
         states: [].into(),
+        ready: 0,
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
-        heartbeat, restart,
+        health, heartbeat, restart,
     };
 
     fn fleet() -> Fleet {
@@ -114,6 +114,7 @@ mod tests {
                 stable_after: Duration::from_secs(1),
             },
             heartbeat: heartbeat::Limits { every: Duration::from_secs(1), stale_after: None },
+            readiness: health::Readiness::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod broken;
 mod defaults;
 mod layered;
+mod life;
 mod shown;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};

@@ -11,6 +11,7 @@ mod events;
 mod graphs;
 mod input;
 mod mock;
+mod readiness;
 mod schedules;
 mod sql;
 mod stop;
