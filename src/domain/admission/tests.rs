@@ -295,7 +295,10 @@ fn what_was_passed_over_for_long_enough_is_next() {
     let mut candidates: Vec<_> =
         [(1, "repo x"), (2, "~repo"), (3, "x"), (4, "~repo")].map(|(n, t)| candidate(n, t)).into();
     let choice = ask(&situation, &candidates, 9, &mut Turns::default());
-    assert_eq!((taken(&choice), choice.passed.iter().map(number).collect::<Vec<_>>()), (vec![2, 3, 4], vec![1]));
+    assert_eq!(
+        (taken(&choice), choice.passed.iter().map(number).collect::<Vec<_>>()),
+        (vec![2, 3, 4], vec![1])
+    );
     situation.waiters = vec![waiter(1, 0, "repo x")];
     assert_eq!(ask(&situation, &candidates, 9, &mut Turns::default()).take, []);
     // What comes before it is not held up by it.

@@ -9,8 +9,8 @@ use crate::{
     domain::{
         HostId,
         admission::{
-            AgentAt, Held, KeyPattern, Limit, NeedKind, Needs, Pause, QueueRules, Rules, Running, Scope,
-            Start, Waiter,
+            AgentAt, Held, KeyPattern, Limit, NeedKind, Needs, Pause, QueueRules, Rules, Running,
+            Scope, Start, Waiter,
         },
     },
     store::{
