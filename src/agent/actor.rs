@@ -16,7 +16,7 @@ use crate::{
         Generation,
         adoption::Standing,
         agent::{
-            Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Kind, Rules, Rung, step,
+            Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Rules, Rung, step,
         },
         fleet::{Fleet, Protocol},
         health::{Check, Gate, Looks},
@@ -54,7 +54,7 @@ pub(super) enum Greeting {
 pub(crate) struct AgentActor {
     pub(super) log: Logger,
     pub(super) fleet: Arc<Fleet>,
-    rules: Rules,
+    pub(super) rules: Rules,
     pub(super) agent: Agent,
     pub(super) status: AgentStatus,
     pub(super) around: Surroundings,
@@ -86,7 +86,6 @@ impl AgentActor {
         watcher: Recipient<AgentReport>,
         adopted: Option<Adopted>,
     ) -> Self {
-        let kind = if fleet.protocol.is_resident() { Kind::Resident } else { Kind::PerTask };
         let log = around.log.new(o!("agent" => status.agent.to_string()));
         let path = around.log_path(&status.agent);
         let own_log = AgentLog::open(&path, around.log_rotate_size).unwrap_or_else(|error| {
@@ -96,7 +95,7 @@ impl AgentActor {
         });
         Self {
             log,
-            rules: Rules { kind, restart: fleet.restart },
+            rules: Rules::of(&fleet),
             fleet,
             agent: Agent::default(),
             tombstone: Tombstone::new(status.agent.clone(), watcher, around.processes.clone()),

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::{
     AgentStatus,
     actor::AgentActor,
-    messages::{FromProcess, Order, Silent, Started, Timer, What},
+    messages::{Dismiss, FromProcess, Order, Refit, Silent, Started, Timer, What},
     work::{CalledOff, Work},
 };
 use crate::{
-    domain::agent::{AgentEvent, AgentState, Fault, IllegalStep},
+    domain::agent::{AgentEvent, AgentState, Fault, IllegalStep, Rules},
     domain::task::{Assignment, Outcome},
     queue::{Ended, ToAgent},
 };
@@ -42,6 +42,24 @@ impl Handler<Order> for AgentActor {
             return Err(illegal);
         }
         Ok(self.status.clone())
+    }
+}
+
+impl Handler<Refit> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, Refit(fleet): Refit, _: &mut Self::Context) {
+        self.rules = Rules::of(&fleet);
+        self.fleet = fleet;
+    }
+}
+
+impl Handler<Dismiss> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Dismiss, ctx: &mut Self::Context) {
+        self.tombstone.dismiss();
+        ctx.stop();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the agent actor is told, and what it tells.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use crate::{
     domain::{
         AgentName, Attempt, Generation, TaskId,
         agent::{AgentEvent, AgentState, IllegalStep},
+        fleet::Fleet,
         heartbeat::Silence,
         record::RestartCause,
         task::Outcome,
@@ -82,6 +83,16 @@ pub(super) struct Order {
     pub(super) event: AgentEvent,
     pub(super) reason: Option<String>,
 }
+
+/// Be of this fleet from now on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Refit(pub(super) Arc<Fleet>);
+
+/// End, and tell nobody.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Dismiss;
 
 /// The heartbeat's verdict.
 #[derive(Debug, Message)]

@@ -139,6 +139,19 @@ impl AgentHandle {
         self.actor.do_send(messages::Order { event, reason });
     }
 
+    /// Has the agent be one of `fleet` from now on. What runs goes on as it was started; a fleet that
+    /// runs other processes is only given to an agent without one.
+    pub fn refit(&self, fleet: Arc<Fleet>) {
+        // A report that must not be lost: the next process would be of the old fleet.
+        self.actor.do_send(messages::Refit(fleet));
+    }
+
+    /// Ends the actor of an agent without a process; nobody hears of its end.
+    pub fn dismiss(&self) {
+        // A report that must not be lost: the actor would stay for ever.
+        self.actor.do_send(messages::Dismiss);
+    }
+
     /// Tells of the heartbeat's verdict on the process of `generation`.
     pub fn silent(&self, generation: Generation, silence: Silence) {
         self.actor.do_send(messages::Silent { generation, silence });

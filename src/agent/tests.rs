@@ -55,6 +55,7 @@ pub(crate) enum Told {
 /// The test's side of one fake process.
 pub(crate) struct Fake {
     pub(crate) id: ProcessId,
+    pub(crate) argv: Vec<String>,
     stdin: Option<BufReader<std::fs::File>>,
     stdout: Option<std::fs::File>,
     ended: oneshot::Sender<Ended>,
@@ -117,6 +118,7 @@ impl Processes for FakeProcesses {
         let (tell, ended) = oneshot::channel();
         let fake = Fake {
             id,
+            argv: spec.argv.clone(),
             stdin: stdin.0.map(file).map(BufReader::new),
             stdout: stdout.1.map(file),
             ended: tell,
@@ -223,6 +225,8 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         start_timeout: Duration::from_secs(10),
         stop_signal: StopSignal::Sigterm,
         workspace: None,
+        max_unavailable: crate::domain::rollout::Share::Percent(25),
+        scale: None,
         stop_grace: Duration::from_secs(5),
         restart: restart::Policy {
             when: restart::When::Always,

@@ -37,6 +37,7 @@ pub(super) struct Tombstone {
     watcher: Recipient<AgentReport>,
     processes: Arc<dyn Processes>,
     live: Option<(ProcessId, WhenEnded)>,
+    dismissed: bool,
 }
 
 impl Tombstone {
@@ -45,7 +46,7 @@ impl Tombstone {
         watcher: Recipient<AgentReport>,
         processes: Arc<dyn Processes>,
     ) -> Self {
-        Self { agent, watcher, processes, live: None }
+        Self { agent, watcher, processes, live: None, dismissed: false }
     }
 
     /// The actor owns this process now.
@@ -58,6 +59,11 @@ impl Tombstone {
         self.live = None;
     }
 
+    /// The actor ends because it is to, without a process: nobody is told.
+    pub(super) fn dismiss(&mut self) {
+        self.dismissed = true;
+    }
+
     pub(super) fn watcher(&self) -> &Recipient<AgentReport> {
         &self.watcher
     }
@@ -67,7 +73,9 @@ impl Drop for Tombstone {
     fn drop(&mut self) {
         let gone = AgentReport::Gone { agent: self.agent.clone() };
         let Some((id, ended)) = self.live.take() else {
-            self.watcher.do_send(gone);
+            if !self.dismissed {
+                self.watcher.do_send(gone);
+            }
             return;
         };
         // The attempt must not run elsewhere before this process is gone.

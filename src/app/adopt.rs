@@ -30,6 +30,7 @@ use crate::{
         Store, StoreError,
         hosts::{self, Resumed},
     },
+    supervisor::Scales,
     workspace::Workspaces,
 };
 
@@ -58,15 +59,16 @@ struct Finished {
 /// and what was doomed anyway is gone before its attempt can be given to anybody else.
 pub(super) async fn adopt(
     settings: &Settings,
+    scales: &Scales,
     log: &Logger,
     keeper: &Keeper,
-    found: Found,
-    store: &Store,
-    host: &hosts::NewHost,
+    (found, store, host): (Found, &Store, &hosts::NewHost),
 ) -> Result<Adoption, StoreError> {
     let Found { epoch, processes } = found;
     let left: Vec<Left> = processes.iter().map(|kept| look_at(settings, kept)).collect();
-    let wishes = adoption::sort(&settings.fleets, &left);
+    let with_size = |fleet: &Fleet| Fleet { count: scales.count_of(fleet), ..fleet.clone() };
+    let fleets: Vec<Fleet> = settings.fleets.iter().map(with_size).collect();
+    let wishes = adoption::sort(&fleets, &left);
     let count = processes.len();
     let mut doomed = Vec::new();
     let mut hopeful = Vec::new();

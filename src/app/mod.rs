@@ -2,14 +2,17 @@
 //! takes it down from the top.
 
 mod adopt;
+mod autoscale;
 mod demo;
 mod housekeeping;
+mod reload;
 mod start;
 mod stop;
 mod up;
 mod workspaces;
 
 pub use demo::{DemoOptions, demo};
+pub use reload::LoadSettings;
 pub use start::{Running, StartError, start};
 pub use stop::Stop;
 pub use up::{UpError, up};

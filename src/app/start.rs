@@ -6,10 +6,16 @@ use slog::{Logger, info};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{adopt::adopt, housekeeping, stop::FINISH, workspaces::open_workspaces};
+use super::{
+    adopt::adopt,
+    autoscale, housekeeping,
+    reload::{LoadSettings, ReloadError, Reloader},
+    stop::FINISH,
+    workspaces::open_workspaces,
+};
 use crate::{
     agent::Surroundings,
-    domain::{HostId, fleet::Fleet, leadership::Pace},
+    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
     heartbeat::Clock,
@@ -26,9 +32,9 @@ use crate::{
         notify::{self, News},
         queues, schedules,
     },
-    supervisor::SupervisorHandle,
+    supervisor::{Scales, SupervisorHandle},
     telemetry::{
-        Component, Drops, component,
+        Component, Drops, Redactor, component,
         metrics::{Metrics, Scrape},
     },
     workspace::Workspaces,
@@ -73,6 +79,7 @@ pub struct Running {
     pub(super) queue: QueueHandle,
     pub(super) janitor: JanitorHandle,
     pub(super) supervisor: SupervisorHandle,
+    pub(super) reloader: Reloader,
     pub(super) http: http::Server,
     pub(super) keeper: Keeper,
     pub(super) listener: Listener,
@@ -107,8 +114,8 @@ impl Running {
 pub async fn start(
     settings: Settings,
     env: BTreeMap<String, String>,
-    log: Logger,
-    drops: Drops,
+    (log, drops): (Logger, Drops),
+    again: (LoadSettings, Redactor),
     lock: DataDirLock,
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
@@ -131,7 +138,8 @@ pub async fn start(
         Keeper::start(&keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
             .await?;
     let (slot, pace) = (host.slot, Pace::of(host.lease));
-    let mut adoption = adopt(&settings, &log, &keeper, found, &store, &host).await?;
+    let scales = read_scales(&settings)?;
+    let mut adoption = adopt(&settings, &scales, &log, &keeper, (found, &store, &host)).await?;
     let workspaces = open_workspaces(&settings, &log, &store, &adoption.resumed);
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
@@ -143,7 +151,7 @@ pub async fn start(
         registered: adoption.registered,
         resumed: std::mem::take(&mut adoption.resumed),
         on_lease: keep_agents(&keeper),
-        fleets: settings.fleets.iter().filter(|f| f.protocol.takes_tasks()).map(serves).collect(),
+        fleets: serves(&settings.fleets),
         terms: Arc::new(settings.queue_terms()),
         poll: settings.tasks.poll,
         wait_patience: settings.limits.patience,
@@ -153,9 +161,10 @@ pub async fn start(
         events: EventsHandle::start(),
         metrics: metrics.clone(),
     });
+    let clock = Clock::start();
     let supervisor = SupervisorHandle::start(
         component(&log, Component::Supervisor),
-        settings.fleets.clone(),
+        (settings.fleets.clone(), scales, settings.host.scales_file()),
         Surroundings {
             processes: Arc::new(keeper.clone()),
             queue: queue.for_agents(),
@@ -165,7 +174,7 @@ pub async fn start(
             workspaces: workspaces.clone(),
             log_dir,
             log_rotate_size: settings.log.agent_rotate_size,
-            clock: Clock::start(),
+            clock,
             metrics: metrics.clone(),
             log: component(&log, Component::Agent),
         },
@@ -175,8 +184,9 @@ pub async fn start(
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
-    let state =
-        http_state(&settings, &log, (&queue, &supervisor, workspaces), metrics, drops, info);
+    let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
+    let handles = (&queue, &supervisor, workspaces, &reloader);
+    let state = http_state(&settings, &log, handles, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
         Err(error) => {
@@ -188,12 +198,17 @@ pub async fn start(
             return Err(error.into());
         }
     };
+    autoscale::start(log.clone(), reloader.settings(), queue.clone(), supervisor.clone(), clock);
+    if settings.host.watch_config {
+        actix::spawn(reloader.clone().watch());
+    }
     Ok(Running {
         log,
         settings,
         queue,
         janitor,
         supervisor,
+        reloader,
         http,
         keeper,
         listener,
@@ -215,7 +230,8 @@ fn start_janitor(
     let log = component(log, Component::Janitor);
     let for_ends = queue.clone();
     let ended: janitor::OnEnd = Rc::new(move |ended| for_ends.publish(ended));
-    let terms = Arc::new(queue.terms().clone());
+    let for_terms = queue.clone();
+    let terms: janitor::TermsNow = Rc::new(move || for_terms.terms());
     let duties = vec![
         janitor::lost_hosts(log.clone()),
         janitor::ended_pauses(log.clone()),
@@ -235,8 +251,16 @@ fn keep_agents(keeper: &Keeper) -> OnLease {
     Box::new(move |until, unless_told| keeper.keep_until(until, unless_told))
 }
 
-fn serves(fleet: &Fleet) -> (crate::domain::FleetName, Vec<crate::domain::QueueName>) {
-    (fleet.name.clone(), fleet.queues.clone())
+/// Which fleets take tasks, and of which queues.
+pub(super) fn serves(fleets: &[Fleet]) -> Vec<(FleetName, Vec<QueueName>)> {
+    let takers = fleets.iter().filter(|fleet| fleet.protocol.takes_tasks());
+    takers.map(|fleet| (fleet.name.clone(), fleet.queues.clone())).collect()
+}
+
+/// The sizes that fleets were given by hand or by their load.
+fn read_scales(settings: &Settings) -> Result<Scales, StartError> {
+    let path = settings.host.scales_file();
+    Scales::read(&path).map_err(|source| files("the file of the fleets' sizes", path, source))
 }
 
 fn files(what: &'static str, path: PathBuf, source: io::Error) -> StartError {
@@ -268,6 +292,12 @@ async fn open_store(
     let store = Store::of_host(&settings.database, config, slot)?;
     let report = migrate::run(&store).await?;
     info!(log, "schema is up to date"; "from" => report.from, "to" => report.to);
+    ensure(&store, settings).await?;
+    Ok((postgres, store))
+}
+
+/// Writes down what the settings say of queues, limits and schedules.
+pub(super) async fn ensure(store: &Store, settings: &Settings) -> Result<(), StoreError> {
     let wanted: Vec<_> =
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
     let client = store.client().await?;
@@ -280,7 +310,7 @@ async fn open_store(
     if !settings.schedules.is_empty() {
         store.transact(async |db| schedules::ensure(db, &settings.schedules).await).await?;
     }
-    Ok((postgres, store))
+    Ok(())
 }
 
 /// A new host id, and the slot: the identity of the data directory, by which the next host on it
@@ -310,7 +340,12 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
 fn http_state(
     settings: &Settings,
     log: &Logger,
-    (queue, supervisor, workspaces): (&QueueHandle, &SupervisorHandle, Workspaces),
+    (queue, supervisor, workspaces, reloader): (
+        &QueueHandle,
+        &SupervisorHandle,
+        Workspaces,
+        &Reloader,
+    ),
     metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
@@ -329,12 +364,28 @@ fn http_state(
             metrics.render(&scrape)
         })
     });
+    let reloader = reloader.clone();
+    let reload: http::Reload = Arc::new(move || {
+        let reloader = reloader.clone();
+        Box::pin(async move { reloader.reload().await.map_err(refusal) })
+    });
     http::State::new(
-        (queue.clone(), supervisor.clone(), workspaces),
+        (queue.clone(), supervisor.clone(), workspaces, reload),
         settings.http.clone(),
         settings.tasks.clone(),
         host,
         render,
         component(log, Component::Http),
     )
+}
+
+/// What the API says of settings that were not taken over.
+fn refusal(error: ReloadError) -> http::ReloadRefused {
+    match error {
+        ReloadError::Unsound(problems) => http::ReloadRefused::Unsound(problems),
+        ReloadError::Supervisor(error) => http::ReloadRefused::Supervisor(error),
+        ReloadError::Store(error) => {
+            http::ReloadRefused::Unavailable(crate::telemetry::Chain(&error).to_string())
+        }
+    }
 }

@@ -6,13 +6,14 @@ use slog::{Logger, error, info};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
+    reload::{LoadSettings, Reloader},
     start::{Running, StartError, start},
     stop::Stop,
 };
 use crate::{
     embedded::{DataDirLock, EmbeddedError},
     settings::Settings,
-    telemetry::{self, Drops, TelemetryError, Terminal},
+    telemetry::{self, Drops, Redactor, TelemetryError, Terminal},
 };
 
 /// How often the host looks whether its own actors are still there.
@@ -35,8 +36,8 @@ pub enum UpError {
     Start(#[from] StartError),
 }
 
-/// Runs a host until SIGTERM, SIGINT or SIGHUP, and stops it in order; a second signal makes it stop at
-/// once. `env` is the environment of the process. Blocks.
+/// Runs a host until SIGTERM or SIGINT, and stops it in order; a second signal makes it stop at once.
+/// SIGHUP has the settings read `again`. `env` is the environment of the process. Blocks.
 ///
 /// Returns 0 after a clean stop, 1 if the host lost one of its own actors or could not write every
 /// outcome.
@@ -46,6 +47,7 @@ pub enum UpError {
 /// [`UpError`] if the host could not be started.
 pub fn up(
     settings: Settings,
+    again: LoadSettings,
     env: BTreeMap<String, String>,
     terminal: Terminal,
 ) -> Result<ExitCode, UpError> {
@@ -53,7 +55,13 @@ pub fn up(
     let lock = DataDirLock::acquire(&settings.host.data_dir)?;
     let (log, guard) = telemetry::start(&settings.log, Some(&settings.host.log_dir()), terminal)?;
     guard.redactor().hide_secrets_of(&settings);
-    let result = actix::System::new().block_on(serve(settings, env, log, guard.drops(), lock));
+    let result = actix::System::new().block_on(serve(
+        settings,
+        env,
+        (log, guard.drops()),
+        (again, guard.redactor()),
+        lock,
+    ));
     drop(guard);
     result
 }
@@ -61,18 +69,20 @@ pub fn up(
 async fn serve(
     settings: Settings,
     env: BTreeMap<String, String>,
-    log: Logger,
-    drops: Drops,
+    (log, drops): (Logger, Drops),
+    again: (LoadSettings, Redactor),
     lock: DataDirLock,
 ) -> Result<ExitCode, UpError> {
     // Signals that come during the start are kept, not lost.
     let mut asked = Asked::new().map_err(UpError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(UpError::Signals)?;
     let running = tokio::select! {
-        started = start(settings, env, log.clone(), drops, lock) => started?,
+        started = start(settings, env, (log.clone(), drops), again, lock) => started?,
         () = asked.next() => return Ok(ExitCode::SUCCESS),
     };
     info!(log, "host ready"; "path" => %running.settings.host.socket().display(),
         "address" => running.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    let reloads = actix::spawn(reload_on(hangup, running.reloader.clone()));
     let stop = tokio::select! {
         () = asked.next() => Stop::Drain,
         () = lost_actor(&running) => {
@@ -80,6 +90,7 @@ async fn serve(
             Stop::Now
         }
     };
+    reloads.abort();
     let clean = running.stop(stop, asked.next()).await;
     Ok(if clean && stop == Stop::Drain { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -88,23 +99,24 @@ async fn serve(
 struct Asked {
     term: Signal,
     int: Signal,
-    hangup: Signal,
+}
+
+/// Reads the settings again at each SIGHUP. It is in the log what came of it.
+async fn reload_on(mut hangup: Signal, reloader: Reloader) {
+    while hangup.recv().await.is_some() {
+        drop(reloader.reload().await);
+    }
 }
 
 impl Asked {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
-            _ = self.hangup.recv() => {}
         }
     }
 }

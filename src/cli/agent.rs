@@ -55,6 +55,24 @@ pub(super) enum Agent {
         #[arg(required = true)]
         agents: Vec<AgentName>,
     },
+    /// Stop an agent and keep it from starting; its task goes back to the queue
+    #[command(
+        after_help = "`hostler agent start` ends the pause.\n\nExamples:\n  hostler agent pause echo-1"
+    )]
+    Pause {
+        /// The agents
+        #[arg(required = true)]
+        agents: Vec<AgentName>,
+    },
+    /// Have an agent finish its task, take no more, and stop
+    #[command(
+        after_help = "`hostler agent start` has it work again.\n\nExamples:\n  hostler agent drain echo-1"
+    )]
+    Drain {
+        /// The agents
+        #[arg(required = true)]
+        agents: Vec<AgentName>,
+    },
     /// Show the end of an agent's own log
     #[command(
         after_help = "Examples:\n  hostler agent logs echo-1\n  hostler agent logs echo-1 -f --tail 20"
@@ -88,6 +106,8 @@ impl Agent {
             Self::Start { agents } => command(global, output, &agents, "start").await,
             Self::Stop { agents } => command(global, output, &agents, "stop").await,
             Self::Restart { agents } => command(global, output, &agents, "restart").await,
+            Self::Pause { agents } => command(global, output, &agents, "pause").await,
+            Self::Drain { agents } => command(global, output, &agents, "drain").await,
             Self::Logs { agent, follow, tail } => logs(global, &agent, follow, tail).await,
         }
     }

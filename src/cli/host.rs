@@ -1,6 +1,6 @@
 //! `hostler up` and `hostler demo`: being the host.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
 use clap::Args;
 
@@ -9,7 +9,7 @@ use super::{
     global::{Global, environment},
 };
 use crate::{
-    app::{self, DemoOptions},
+    app::{self, DemoOptions, LoadSettings},
     settings::{self, LogFormat, Sources},
     telemetry::{Chain, Terminal},
 };
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "A first SIGTERM or Ctrl-C lets running tasks finish for a while; a second \
-    ends at once.\n\nExamples:\n  hostler up -c fleets.toml\n  \
+    ends at once. SIGHUP has it read its settings again, as `hostler reload` does.\n\nExamples:\n  hostler up -c fleets.toml\n  \
     hostler up -c fleets.toml --set http.bind=127.0.0.1:7070 --data-dir ./data"
 )]
 pub(super) struct Up {
@@ -34,7 +34,12 @@ impl Up {
             LogFormat::Json => Terminal::Json,
             LogFormat::Human => Terminal::Human { colour: global.colours_stderr() },
         };
-        app::up(settings, environment(), terminal).map_err(|error| {
+        let sources = global.sources(&self.set);
+        let again = LoadSettings {
+            files: sources.files.iter().map(|file| sources.machine.cwd.join(file)).collect(),
+            load: Arc::new(move || settings::load(&sources)),
+        };
+        app::up(settings, again, environment(), terminal).map_err(|error| {
             CliError::new(Exit::Failed, Chain(&error).to_string())
                 .help("`hostler doctor` looks for what is missing")
         })

@@ -26,6 +26,7 @@ mod mock;
 mod output;
 mod plan;
 mod queue;
+mod reload;
 mod schedule;
 mod task;
 mod workspace;
@@ -58,6 +59,7 @@ struct Cli {
 enum Command {
     Up(host::Up),
     Demo(host::Demo),
+    Reload(reload::Reload),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::Config),
@@ -143,6 +145,7 @@ impl Command {
         let exit = match self {
             Self::Up(up) => return up.run(global),
             Self::Demo(demo) => return demo.run(global),
+            Self::Reload(reload) => asked(reload.run(global)),
             Self::Doctor(doctor) => doctor.run(global),
             Self::Config(config) => config.run(global),
             Self::Host(hosts) => asked(hosts.run(global)),

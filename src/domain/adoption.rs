@@ -221,4 +221,4 @@ fn wish(fleets: &[Fleet], left: &Left, note: &Note, is_newest: bool) -> Wish {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::domain) mod tests;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Millis,
+    fleet::Fleet,
     restart::{self, History},
     task::FailureClass,
 };
@@ -144,6 +145,14 @@ pub struct Rules {
     pub kind: Kind,
     /// When it is started again.
     pub restart: restart::Policy,
+}
+
+impl Rules {
+    /// The rules of `fleet`.
+    pub const fn of(fleet: &Fleet) -> Self {
+        let kind = if fleet.protocol.is_resident() { Kind::Resident } else { Kind::PerTask };
+        Self { kind, restart: fleet.restart }
+    }
 }
 
 /// One agent: its state and what the next decision needs.

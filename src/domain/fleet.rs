@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FleetName, QueueName, health, heartbeat, restart, workspace::WorkspaceSpec};
+use super::{
+    FleetName, QueueName, autoscale, health, heartbeat, restart, rollout::Share,
+    workspace::WorkspaceSpec,
+};
 
 /// How the host talks to the agents of a fleet. See `docs/PROTOCOL.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +145,10 @@ pub struct Fleet {
     pub restart: restart::Policy,
     /// When an agent counts as stale.
     pub heartbeat: heartbeat::Limits,
+    /// How many of its agents may be away at once when they are replaced by newer ones.
+    pub max_unavailable: Share,
+    /// How many agents it should have by how much there is to do; always `count` where absent.
+    pub scale: Option<autoscale::Policy>,
     /// When an agent counts as ready.
     pub readiness: health::Readiness,
     /// What each attempt works in that does not say otherwise; `cwd` where there is none.

@@ -28,6 +28,7 @@
 pub mod admission;
 pub mod adoption;
 pub mod agent;
+pub mod autoscale;
 pub mod batch;
 pub mod bulk;
 pub mod cron;
@@ -47,6 +48,7 @@ pub mod plan;
 pub mod record;
 pub mod restart;
 pub mod retry;
+pub mod rollout;
 pub mod schedule;
 pub mod snooze;
 pub mod task;

@@ -4,6 +4,7 @@
 //! on every name.
 
 mod agents;
+mod change;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use super::{
 };
 
 pub use agents::{AgentRecord, FleetRecord, RestartCause};
+pub use change::{FleetChange, FleetChangeRecord, ReloadRecord, ScaleRecord};
 pub use limits::{
     KeyPauseRecord, LimitRecord, LimitedKind, LimitsRecord, LockRecord, QueueLimits, RateRecord,
     WaitKind, WaitRecord,

@@ -65,6 +65,11 @@ impl HeartbeatHandle {
         Self(HeartbeatActor { limits, clock, watched: BTreeMap::new(), tombstone }.start())
     }
 
+    /// Whether the actor is still there.
+    pub fn is_alive(&self) -> bool {
+        self.0.connected()
+    }
+
     /// Watches this process of `agent` from now on, in place of any older one.
     pub fn watch(&self, agent: AgentName, generation: Generation, vitals: Arc<Vitals>) {
         // A report that must not be lost: a hung agent would never be found.

@@ -1,4 +1,4 @@
-//! Fleets and agents.
+//! Agents.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,11 +8,6 @@ use actix_web::{
 
 use super::{Answer, State, api::Listing, body, error::ApiError, fields, logs, ok, query};
 use crate::{domain::AgentName, supervisor::Command};
-
-pub(super) async fn fleets(state: Data<State>, request: HttpRequest) -> Answer {
-    query::none(&request)?;
-    Ok(ok(&Listing { items: state.supervisor.fleets().await? }))
-}
 
 pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
@@ -35,6 +30,14 @@ pub(super) async fn stop(state: Data<State>, request: HttpRequest, payload: Payl
 
 pub(super) async fn restart(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     command(&state, &request, payload, Command::Restart).await
+}
+
+pub(super) async fn pause(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Pause).await
+}
+
+pub(super) async fn drain(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Drain).await
 }
 
 async fn command(

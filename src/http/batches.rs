@@ -25,6 +25,7 @@ use crate::{
     domain::{
         BatchId, TaskId,
         batch::{BatchEnd, Callback, NewBatch},
+        retry::AllQueueTerms,
         task::NewTask,
     },
     queue::QueueError,
@@ -41,7 +42,8 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::object(&request, payload, state.settings.max_body).await?;
     let id = BatchId::from_uuid(Uuid::now_v7());
-    let rules = rules(&state, id);
+    let terms = state.queue.terms();
+    let rules = rules(&state, &terms, id);
     let (batch, tasks) = read(body, &rules, id, header_key, new_id).map_err(ApiError::invalid)?;
     let said = Said::of(&tasks);
     let callbacks = batch.callbacks.clone();
@@ -68,7 +70,8 @@ pub(super) async fn add(state: Data<State>, request: HttpRequest, payload: Paylo
     query::none(&request)?;
     let id = query::path(&request, "id")?;
     let body = body::object(&request, payload, state.settings.max_body).await?;
-    let tasks = read_more(body, &rules(&state, id), new_id).map_err(ApiError::invalid)?;
+    let terms = state.queue.terms();
+    let tasks = read_more(body, &rules(&state, &terms, id), new_id).map_err(ApiError::invalid)?;
     // A batch that is not there is one of the path.
     state.queue.batch(id).await?;
     many(&state, tasks).await
@@ -104,10 +107,10 @@ async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<
     Ok(id)
 }
 
-fn rules(state: &State, batch: BatchId) -> Rules<'_> {
+fn rules<'a>(state: &'a State, terms: &'a AllQueueTerms, batch: BatchId) -> Rules<'a> {
     Rules {
         tasks: &state.tasks,
-        terms: state.queue.terms(),
+        terms,
         now: Timestamp::now(),
         header_key: None,
         batch: Some(batch),

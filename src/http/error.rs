@@ -141,6 +141,11 @@ impl ApiError {
         Self { cause: Some(Chain(cause).to_string()), ..Self::new(Kind::Unavailable, detail) }
     }
 
+    /// The same, with what is behind it for the log.
+    pub(super) fn caused_by(self, cause: String) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
     /// What went wrong behind the public text, for the log.
     pub(super) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
@@ -219,8 +224,14 @@ impl From<QueueError> for ApiError {
 impl From<SupervisorError> for ApiError {
     fn from(error: SupervisorError) -> Self {
         match &error {
-            SupervisorError::UnknownAgent { .. } => Self::new(Kind::NotFound, error.to_string()),
+            SupervisorError::UnknownAgent { .. } | SupervisorError::UnknownFleet { .. } => {
+                Self::new(Kind::NotFound, error.to_string())
+            }
             SupervisorError::WrongMoment { .. } => Self::new(Kind::WrongState, error.to_string()),
+            SupervisorError::OutOfBounds { .. } => {
+                Self::of_field(Kind::Invalid, "count".to_owned(), error.to_string())
+            }
+            SupervisorError::NotKept { .. } => Self::fault(error.to_string()),
             SupervisorError::Unreachable { .. } | SupervisorError::Ending => {
                 Self::new(Kind::Unavailable, error.to_string())
             }

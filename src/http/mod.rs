@@ -17,6 +17,7 @@ mod bulk;
 mod error;
 mod events;
 mod fields;
+mod fleets;
 mod guard;
 mod health;
 mod layers;
@@ -48,17 +49,25 @@ use serde::Serialize;
 use slog::Logger;
 
 use crate::{
-    domain::HostId, queue::QueueHandle, settings, supervisor::SupervisorHandle,
+    domain::{HostId, record::ReloadRecord},
+    queue::QueueHandle,
+    settings,
+    supervisor::SupervisorHandle,
     workspace::Workspaces,
 };
 use error::{ApiError, Kind};
 use server::Closing;
 
+pub use fleets::ReloadRefused;
 pub use server::{HttpError, Server};
 pub use socket::MAX_SOCKET_PATH;
 
 /// Writes the metrics in the text format of Prometheus.
 pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
+/// Has the host read its settings again.
+pub type Reload =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<ReloadRecord, ReloadRefused>> + Send + Sync>;
 
 /// What the host is, for `GET /api/v1/host`.
 #[derive(Debug, Clone)]
@@ -79,6 +88,7 @@ pub struct State {
     queue: QueueHandle,
     supervisor: SupervisorHandle,
     workspaces: Workspaces,
+    reload: Reload,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -90,7 +100,12 @@ pub struct State {
 impl State {
     /// What a server answers from.
     pub fn new(
-        (queue, supervisor, workspaces): (QueueHandle, SupervisorHandle, Workspaces),
+        (queue, supervisor, workspaces, reload): (
+            QueueHandle,
+            SupervisorHandle,
+            Workspaces,
+            Reload,
+        ),
         settings: settings::Http,
         tasks: settings::Tasks,
         host: HostInfo,
@@ -98,7 +113,7 @@ impl State {
         log: Logger,
     ) -> Self {
         let closing = Closing::default();
-        Self { queue, supervisor, workspaces, settings, tasks, host, metrics, log, closing }
+        Self { queue, supervisor, workspaces, reload, settings, tasks, host, metrics, log, closing }
     }
 }
 
@@ -122,12 +137,18 @@ fn routes() -> Vec<Row> {
         ("/metrics", vec![get(health::metrics)]),
         ("/api/v1/host", vec![get(health::host)]),
         ("/api/v1/hosts", vec![get(health::hosts)]),
-        ("/api/v1/fleets", vec![get(agents::fleets)]),
+        ("/api/v1/fleets", vec![get(fleets::list)]),
+        ("/api/v1/reload", vec![post(fleets::reload)]),
+        ("/api/v1/fleets/{name}", vec![get(fleets::show)]),
+        ("/api/v1/fleets/{name}/scale", vec![post(fleets::scale)]),
+        ("/api/v1/fleets/{name}/restart", vec![post(fleets::restart)]),
         ("/api/v1/agents", vec![get(agents::list)]),
         ("/api/v1/agents/{name}", vec![get(agents::show)]),
         ("/api/v1/agents/{name}/start", vec![post(agents::start)]),
         ("/api/v1/agents/{name}/stop", vec![post(agents::stop)]),
         ("/api/v1/agents/{name}/restart", vec![post(agents::restart)]),
+        ("/api/v1/agents/{name}/pause", vec![post(agents::pause)]),
+        ("/api/v1/agents/{name}/drain", vec![post(agents::drain)]),
         ("/api/v1/agents/{name}/logs", vec![get(agents::logs)]),
         ("/api/v1/tasks", vec![get(tasks::list), post(tasks::submit)]),
         // Before the ids, which these words can't be.

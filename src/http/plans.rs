@@ -63,7 +63,7 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     let dry_run = wanted.dry_run;
     let wanted = with_history(&state, wanted).await?;
     let fleets = state.supervisor.fleets().await?;
-    let terms = state.queue.terms().clone();
+    let terms = state.queue.terms();
     // A schedule may take seconds, and nobody else is to wait for it.
     let made = web::block(move || {
         let max_attempts = |queue: &_| terms.of(queue).max_attempts;

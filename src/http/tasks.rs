@@ -35,8 +35,13 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::json(&request, payload, state.settings.max_body).await?;
     let terms = state.queue.terms();
-    let rules =
-        Rules { tasks: &state.tasks, terms, now: Timestamp::now(), header_key, batch: None };
+    let rules = Rules {
+        tasks: &state.tasks,
+        terms: &terms,
+        now: Timestamp::now(),
+        header_key,
+        batch: None,
+    };
     let new_id = || TaskId::from_uuid(Uuid::now_v7());
     match (submit::read(body, &rules, new_id).map_err(ApiError::invalid)?, wait) {
         (Submission::One(task), wait) => one(&state, *task, wait).await,

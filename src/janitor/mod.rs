@@ -49,4 +49,4 @@ pub use duties::{ended_pauses, lost_hosts};
 pub use duty::{Done, Duty, Leading, OnEnd};
 pub use handle::JanitorHandle;
 pub use plans::carry_out_plans;
-pub use schedules::fire_schedules;
+pub use schedules::{TermsNow, fire_schedules};

@@ -21,15 +21,13 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The wait before another look at what could not be fired just now: another host holds it.
 const SOON: Duration = Duration::from_millis(50);
 
+/// Tells what this host gives tasks that do not say otherwise, as it is now.
+pub type TermsNow = Rc<dyn Fn() -> Arc<AllQueueTerms>>;
+
 /// Submits the tasks of the schedules whose time has come, in the moment in which it comes.
 ///
-/// `terms` is what they are given that the schedules do not say.
-pub fn fire_schedules(
-    log: Logger,
-    terms: Arc<AllQueueTerms>,
-    ended: OnEnd,
-    metrics: Arc<Metrics>,
-) -> Duty {
+/// `terms` tells what they are given that the schedules do not say.
+pub fn fire_schedules(log: Logger, terms: TermsNow, ended: OnEnd, metrics: Arc<Metrics>) -> Duty {
     let firing = Rc::new(Firing { log, terms, ended, metrics });
     Duty::new("schedules", LOOK, move |leading| {
         let firing = firing.clone();
@@ -40,7 +38,7 @@ pub fn fire_schedules(
 /// What a look needs.
 struct Firing {
     log: Logger,
-    terms: Arc<AllQueueTerms>,
+    terms: TermsNow,
     ended: OnEnd,
     metrics: Arc<Metrics>,
 }
@@ -53,8 +51,8 @@ impl Firing {
         if wait.is_none_or(|wait| !wait.is_zero()) {
             return Ok(Done { again_in: wait, ..Done::default() });
         }
-        let fired =
-            leading.fenced(LIMIT, async |db| schedules::fire_due(db, &self.terms).await).await?;
+        let terms = (self.terms)();
+        let fired = leading.fenced(LIMIT, async |db| schedules::fire_due(db, &terms).await).await?;
         // Another host leads by now.
         let Some(fired) = fired else { return Ok(Done::default()) };
         self.tell(&fired);

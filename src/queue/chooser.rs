@@ -46,21 +46,40 @@ pub(super) struct Found {
     pub(super) memory: Memory,
 }
 
-impl Chooser {
-    pub(super) fn new<'a>(
-        fleets: impl IntoIterator<Item = (&'a FleetName, &'a Vec<QueueName>)>,
-    ) -> Self {
-        let standing = |queues: &Vec<QueueName>| Standing {
-            queues: queues.clone(),
+impl Standing {
+    fn new(queues: &[QueueName]) -> Self {
+        Self {
+            queues: queues.to_vec(),
             // Nothing is known yet.
             clean_from: None,
             choosing_from: None,
             waiting: false,
             limited: BTreeSet::new(),
             memory: Memory::default(),
-        };
-        let fleets = fleets.into_iter().map(|(name, queues)| (name.clone(), standing(queues)));
+        }
+    }
+}
+
+impl Chooser {
+    pub(super) fn new<'a>(
+        fleets: impl IntoIterator<Item = (&'a FleetName, &'a Vec<QueueName>)>,
+    ) -> Self {
+        let fleets = fleets.into_iter().map(|(name, queues)| (name.clone(), Standing::new(queues)));
         Self { fleets: fleets.collect(), polls: 0 }
+    }
+
+    /// Chooses for these fleets from now on. Of one that is gone a choice may still be under way.
+    pub(super) fn serve(&mut self, fleets: &[(FleetName, Vec<QueueName>)]) {
+        for (name, queues) in fleets {
+            match self.fleets.get_mut(name) {
+                Some(standing) if standing.queues == *queues => {}
+                Some(standing) => {
+                    let choosing_from = standing.choosing_from;
+                    *standing = Standing { choosing_from, ..Standing::new(queues) };
+                }
+                None => _ = self.fleets.insert(name.clone(), Standing::new(queues)),
+            }
+        }
     }
 
     /// A task of `queue` came that needs something; of any if `None`, or who knows what changed.

@@ -1,6 +1,9 @@
 //! The others' side of the queue actor.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
@@ -11,12 +14,12 @@ use super::{
     error::QueueError,
     messages::{
         CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, Reason, ReportTo,
-        Standing, Submit, TellWhenQuiet, Wake,
+        ServeFleets, Standing, Submit, TellWhenQuiet, Wake,
     },
 };
 use crate::{
     domain::{
-        QueueName, TaskId,
+        FleetName, QueueName, TaskId,
         record::{
             AttemptRecord, EventRecord, Page, QueueRecord, RegisteredHost, SubmitOutcome,
             Submitted, TaskFilter, TaskRecord,
@@ -46,7 +49,7 @@ pub struct QueueHandle {
     pub(super) wait_patience: Duration,
     pub(super) events: EventsHandle,
     pub(super) metrics: Arc<Metrics>,
-    terms: Arc<AllQueueTerms>,
+    terms: Arc<RwLock<Arc<AllQueueTerms>>>,
 }
 
 impl QueueHandle {
@@ -54,15 +57,37 @@ impl QueueHandle {
     pub(crate) fn start(launch: Launch) -> Self {
         let (store, events, metrics) =
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
-        let (slot, terms) = (launch.host.slot, launch.terms.clone());
+        let slot = launch.host.slot;
+        let terms = Arc::new(RwLock::new(launch.terms.clone()));
         let wait_patience = launch.wait_patience;
         let actor = QueueActor::new(launch).start();
         Self { actor, store, slot, wait_patience, events, metrics, terms }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
-    pub fn terms(&self) -> &AllQueueTerms {
-        &self.terms
+    pub fn terms(&self) -> Arc<AllQueueTerms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves these queues with these fleets from now on, and gives tasks that do not say otherwise
+    /// what `terms` say. What a fleet that is gone has in hand goes on.
+    pub(crate) fn serve(
+        &self,
+        fleets: Vec<(FleetName, Vec<QueueName>)>,
+        terms: Arc<AllQueueTerms>,
+    ) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms.clone();
+        // A report that must not be lost: fleets would wait for tasks in vain.
+        self.actor.do_send(ServeFleets { fleets, terms });
+    }
+
+    /// How long the oldest task of these queues has waited that could run; `None` if none waits.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn oldest(&self, queues: &[QueueName]) -> Result<Option<Duration>, QueueError> {
+        Ok(queues::oldest(&self.store.client().await?, queues).await?)
     }
 
     /// Where agents' messages go.
@@ -224,8 +249,9 @@ impl QueueHandle {
 
     /// Fills in what this host's settings say of a task's queue.
     pub(super) fn complete(&self, task: TaskRecord) -> TaskRecord {
-        let terms = self.terms.of(&task.queue);
-        task.in_queue(terms)
+        let terms = self.terms();
+        let of_queue = terms.of(&task.queue);
+        task.in_queue(of_queue)
     }
 
     /// A task once it is in a final state, or as it is when `limit` has passed; `None` if there is

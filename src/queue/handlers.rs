@@ -6,8 +6,8 @@ use slog::debug;
 use super::{
     actor::QueueActor,
     messages::{
-        CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, Reason, ReportTo, Standing,
-        Submit, TellWhenQuiet, Wake,
+        CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, Reason, ReportTo, ServeFleets,
+        Standing, Submit, TellWhenQuiet, Wake,
     },
 };
 use crate::store::{listen::Notice, notify::News};
@@ -148,6 +148,18 @@ impl Handler<ReportTo> for QueueActor {
 
     fn handle(&mut self, ReportTo(watcher): ReportTo, _: &mut Self::Context) {
         self.watcher = Some(watcher);
+    }
+}
+
+impl Handler<ServeFleets> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, serve: ServeFleets, ctx: &mut Self::Context) {
+        let ServeFleets { fleets, terms } = serve;
+        self.terms = terms;
+        self.chooser.serve(&fleets);
+        self.dispatch.serve(fleets);
+        self.look(ctx);
     }
 }
 

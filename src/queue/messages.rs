@@ -9,6 +9,7 @@ use crate::{
     domain::{
         AgentName, Attempt, FleetName, QueueName, TaskId,
         record::Submitted,
+        retry::AllQueueTerms,
         task::{Assignment, NewTask, Outcome},
     },
     store::StoreError,
@@ -144,6 +145,14 @@ pub(super) struct CancelHere(pub(super) TaskId);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ReportTo(pub(super) Recipient<QueueReport>);
+
+/// Serve these queues with these fleets from now on, and give tasks that do not say otherwise this.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ServeFleets {
+    pub(super) fleets: Vec<(FleetName, Vec<QueueName>)>,
+    pub(super) terms: Arc<AllQueueTerms>,
+}
 
 /// Claim no more.
 #[derive(Message)]

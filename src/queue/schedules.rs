@@ -111,7 +111,7 @@ impl QueueHandle {
     /// Dropped before it answered, the task may or may not be there.
     pub async fn run_schedule(&self, name: &ScheduleName) -> Result<Submitted, QueueError> {
         let terms = self.terms();
-        let run = self.store.transact(async |db| schedules::run_now(db, name, terms).await);
+        let run = self.store.transact(async |db| schedules::run_now(db, name, &terms).await);
         let Some((queue, submitted)) = run.await? else {
             return Err(QueueError::UnknownSchedule { schedule: name.clone() });
         };

@@ -42,6 +42,18 @@ pub(super) fn heartbeat(section: &Section<'_>, every: Duration, stale_after: Opt
     }
 }
 
+/// `min` is not more than `max`. Said of whichever was written later.
+pub(super) fn scale(section: &Section<'_>, min: u16, max: u16) {
+    if min <= max {
+        return;
+    }
+    if later(section, "min", "max") {
+        section.problem("min", format!("is {min}, more than max ({max}): lower it"));
+    } else {
+        section.problem("max", format!("is {max}, less than min ({min}): raise it"));
+    }
+}
+
 /// A task that may be submitted fits into a request. Said of whichever was written later.
 pub(super) fn input_fits_body(
     root: &Section<'_>,

@@ -6,13 +6,14 @@ use config::{Map, Value, ValueKind};
 
 use super::{check, command, context::Context, limits, policies, reader::Section, workspaces};
 use crate::domain::{
-    FleetName, MAX_NAME, QueueName,
+    FleetName, MAX_NAME, QueueName, autoscale,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
+    rollout::{ParseShareError, Share},
     workspace::WorkspaceSpec,
 };
 
 /// The most agents of one fleet.
-const MAX_COUNT: u16 = 1000;
+pub(super) const MAX_COUNT: u16 = 1000;
 
 /// The most tasks that a worker has at a time: what it has is written down at every step.
 const MAX_PREFETCH: u16 = 256;
@@ -91,6 +92,8 @@ struct Fields {
     start_timeout: Option<Duration>,
     stop_signal: Option<StopSignal>,
     stop_grace: Option<Duration>,
+    max_unavailable: Option<Share>,
+    scale: Option<Option<autoscale::Policy>>,
     policies: Option<policies::Policies>,
     workspace: Option<Option<WorkspaceSpec>>,
 }
@@ -115,6 +118,8 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         start_timeout: section.duration("start_timeout", ms(10)..=hour),
         stop_signal: section.word("stop_signal", &SIGNALS),
         stop_grace: section.duration("stop_grace", Duration::ZERO..=hour / 6),
+        max_unavailable: share(section),
+        scale: policies::scale(section),
         policies,
         workspace: workspaces::of_fleet(section),
     }
@@ -150,11 +155,20 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         start_timeout: fields.start_timeout?,
         stop_signal: fields.stop_signal?,
         stop_grace: fields.stop_grace?,
+        max_unavailable: fields.max_unavailable?,
+        scale: fields.scale?.filter(|_| protocol.is_some_and(Protocol::takes_tasks)),
         restart: policies.restart,
         heartbeat: policies.heartbeat,
         readiness: policies.readiness,
         workspace: fields.workspace?,
     })
+}
+
+fn share(section: &Section<'_>) -> Option<Share> {
+    let text = section.text("max_unavailable")?;
+    text.parse()
+        .map_err(|error: ParseShareError| section.problem("max_unavailable", error.to_string()))
+        .ok()
 }
 
 fn fleet_name(name: &str, section: &Section<'_>) -> Option<FleetName> {
@@ -239,6 +253,14 @@ fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     {
         let message = "a service has no attempts to make workspaces for: remove it".to_owned();
         workspace.problem("git", message);
+    }
+    if !protocol.takes_tasks()
+        && let Some(scale) = section.section("scale")
+        && scale.is_own("max")
+    {
+        let message =
+            "a service has no tasks to be scaled by: remove it, and set `count`".to_owned();
+        scale.problem("max", message);
     }
     for (keys, applies, whose) in rules {
         for key in keys.iter().filter(|key| !applies && section.is_own(key)) {

@@ -14,6 +14,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
     let name = section.text_or_none("name");
     let lease = section.duration("lease", SECOND..=SECOND * 3600);
     let drain_grace = section.duration("drain_grace", Duration::ZERO..=DAY);
+    let watch_config = section.bool("watch_config");
     let keep_attempts = section.duration("keep_attempts", Duration::ZERO..=DAY * 3660);
 
     let data_dir = data_dir?.or_else(|| machine.data_dir.clone());
@@ -26,6 +27,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
         name: name?.unwrap_or_else(|| machine.host_name.clone()),
         lease: lease?,
         drain_grace: drain_grace?,
+        watch_config: watch_config?,
         keep_attempts: keep_attempts?,
     })
 }

@@ -10,6 +10,7 @@
 //! section reads typed values through `reader`; `check` holds rules about more than one field.
 //! `docs/CONFIG.md` is this for people.
 
+mod change;
 mod check;
 mod command;
 mod component;
@@ -50,6 +51,7 @@ use std::{
     time::Duration,
 };
 
+pub use change::change;
 pub use component::Component;
 pub use limits::{format_rate, parse_rate};
 pub use load::load;
@@ -108,6 +110,8 @@ pub struct Host {
     pub lease: Duration,
     /// How long running tasks may take to finish once the host is asked to stop.
     pub drain_grace: Duration,
+    /// Whether changed config files are read again by themselves.
+    pub watch_config: bool,
     /// How long the files of ended attempts are kept.
     pub keep_attempts: Duration,
 }
@@ -296,6 +300,11 @@ impl Host {
     /// The unix socket of the keeper.
     pub fn keeper_socket(&self) -> PathBuf {
         self.data_dir.join("keeper.sock")
+    }
+
+    /// The file of what operators and autoscaling made of the sizes of fleets.
+    pub fn scales_file(&self) -> PathBuf {
+        self.data_dir.join("scales.json")
     }
 
     /// The directory of logs; agents' own logs are in `agents/` below it.

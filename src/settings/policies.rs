@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{check, command, reader::Section};
+use super::{check, command, fleets::MAX_COUNT, reader::Section};
 use crate::domain::{
+    autoscale,
     fleet::{Limits, Protocol},
     health::{Check, HttpTarget, Readiness, tcp_address},
     heartbeat,
@@ -121,6 +122,22 @@ fn heartbeat(section: &Section<'_>) -> Option<heartbeat::Limits> {
     let (every, stale_after) = (every?, stale_after?);
     check::heartbeat(section, every, stale_after);
     Some(heartbeat::Limits { every, stale_after })
+}
+
+/// Reads `scale`, which is off where it names no most.
+pub(super) fn scale(section: &Section<'_>) -> Option<Option<autoscale::Policy>> {
+    let scale = section.section("scale")?;
+    let min = scale.number("min", 0..=MAX_COUNT);
+    let max = scale.number_or_off("max", 1..=u64::from(MAX_COUNT));
+    let up_after = scale.duration("up_after", MS * 100..=HOUR * 24);
+    let down_after = scale.duration("down_after", MS * 100..=HOUR * 24 * 7);
+    let cooldown = scale.duration("cooldown", Duration::ZERO..=HOUR * 24);
+    let (min, max, up_after) = (min?, max?, up_after?);
+    let (down_after, cooldown) = (down_after?, cooldown?);
+    let Some(max) = max else { return Some(None) };
+    let max = u16::try_from(max).ok()?;
+    check::scale(&scale, min, max);
+    Some(Some(autoscale::Policy { min, max, up_after, down_after, cooldown }))
 }
 
 fn ready(

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::domain::{
     admission::Rate,
+    autoscale,
     fleet::Fleet,
     health::{Check, Readiness},
     retry::{Cause, Growth, RetryPolicy},
@@ -48,6 +49,7 @@ pub fn to_json(settings: &Settings) -> Value {
             "name": host.name,
             "lease": format_duration(host.lease),
             "drain_grace": format_duration(host.drain_grace),
+            "watch_config": host.watch_config,
             "keep_attempts": format_duration(host.keep_attempts),
         },
         "database": {
@@ -241,6 +243,7 @@ fn fleet(fleet: &Fleet) -> Value {
         "user": fleet.user.as_deref().unwrap_or_default(),
         "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),
         "stop_grace": format_duration(fleet.stop_grace),
+        "max_unavailable": fleet.max_unavailable.to_string(),
     });
     for (name, value) in policies(fleet).into_iter().chain(of_protocol(fleet)) {
         shown[name] = value;
@@ -255,6 +258,7 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
         fields.push(("max_output", json!(format_size(fleet.max_output))));
         fields.push(("task_timeout", duration_or_off(fleet.task_timeout)));
         fields.push(("concurrency", count_or_off(fleet.concurrency)));
+        fields.push(("scale", scale(fleet.scale)));
     }
     match fleet.protocol {
         crate::domain::fleet::Protocol::Exec => {
@@ -266,6 +270,20 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
         }
     }
     fields
+}
+
+/// As the config says it where it is off.
+fn scale(policy: Option<autoscale::Policy>) -> Value {
+    match policy {
+        None => json!({ "max": OFF }),
+        Some(policy) => json!({
+            "min": policy.min,
+            "max": policy.max,
+            "up_after": format_duration(policy.up_after),
+            "down_after": format_duration(policy.down_after),
+            "cooldown": format_duration(policy.cooldown),
+        }),
+    }
 }
 
 fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {

@@ -26,6 +26,7 @@ use crate::{
 
 const ENSURE: Sql = sql!("queues/ensure");
 const LIST: Sql = sql!("queues/list");
+const OLDEST: Sql = sql!("queues/oldest");
 const MISSING: Sql = sql!("queues/missing");
 const LIMIT: Sql = sql!("queues/limit");
 const SET_TERMS: Sql = sql!("queues/set_terms");
@@ -133,6 +134,22 @@ fn in_full(policy: &RetryPolicy) -> RetryTerms {
         retry_on: Some(policy.retry_on.clone()),
         never_on: Some(policy.never_on.clone()),
     }
+}
+
+/// How long the oldest task of these queues has waited that could run; `None` if none waits.
+///
+/// # Errors
+///
+/// [`StoreError::Statement`].
+pub async fn oldest(
+    db: &impl GenericClient,
+    queues: &[QueueName],
+) -> Result<Option<Duration>, StoreError> {
+    let names: Vec<&QueueName> = queues.iter().collect();
+    let Some(row) = OLDEST.query_opt(db, &[&names]).await? else { return Ok(None) };
+    let waited: Option<i64> = OLDEST.fields(&row).get("waited_ms")?;
+    // A clock that was set back may make it negative.
+    Ok(waited.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
 }
 
 /// Every queue, with how deep it is, in the order of their names.

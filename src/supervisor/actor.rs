@@ -8,13 +8,15 @@ use slog::{Logger, error, info, o, warn};
 use tokio::sync::oneshot;
 
 use super::{
+    fleets::Run,
     handle::{Command, SupervisorError},
     registry::{Entry, Registry},
+    scales::Scales,
 };
 use crate::{
     agent::{Adopted, AgentHandle, AgentReport, AgentStatus, Surroundings},
     domain::{
-        AgentName, FleetName,
+        AgentName, FleetName, Generation,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
         health::FleetStanding,
@@ -27,30 +29,37 @@ use crate::{
 };
 
 pub(super) struct SupervisorActor {
-    log: Logger,
-    fleets: Vec<Arc<Fleet>>,
+    pub(super) log: Logger,
+    pub(super) fleets: BTreeMap<FleetName, Run>,
+    /// The sizes that fleets were given.
+    pub(super) scales: Scales,
     around: Surroundings,
-    agents: Registry,
+    pub(super) agents: Registry,
+    /// The newest generations of agents that were removed.
+    pub(super) past: BTreeMap<AgentName, Generation>,
     /// What agents go on with, until they are launched.
-    adopted: BTreeMap<AgentName, Adopted>,
-    heartbeats: BTreeMap<FleetName, HeartbeatHandle>,
+    pub(super) adopted: BTreeMap<AgentName, Adopted>,
+    pub(super) heartbeats: BTreeMap<FleetName, HeartbeatHandle>,
     /// The host is ending: nothing is started any more.
-    closing: bool,
+    pub(super) closing: bool,
     resting: Vec<oneshot::Sender<()>>,
 }
 
 impl SupervisorActor {
     pub(super) fn new(
         log: Logger,
-        fleets: Vec<Fleet>,
+        (fleets, scales): (Vec<Fleet>, Scales),
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
     ) -> Self {
+        let run = |fleet: Fleet| (fleet.name.clone(), Run::new(fleet, &scales));
         Self {
             log,
-            fleets: fleets.into_iter().map(Arc::new).collect(),
+            fleets: fleets.into_iter().map(run).collect(),
+            scales,
             around,
             agents: Registry::default(),
+            past: BTreeMap::new(),
             adopted,
             heartbeats: BTreeMap::new(),
             closing: false,
@@ -58,7 +67,7 @@ impl SupervisorActor {
         }
     }
 
-    fn watch_fleet(&mut self, fleet: &Fleet, ctx: &mut Context<Self>) {
+    pub(super) fn watch_fleet(&mut self, fleet: &Fleet, ctx: &mut Context<Self>) {
         let owner = ctx.address().recipient();
         let clock = self.around.clock;
         let handle = HeartbeatHandle::start(fleet.name.clone(), fleet.heartbeat, clock, owner);
@@ -76,7 +85,7 @@ impl SupervisorActor {
         self.agents.get(agent).and_then(|entry| entry.handle.as_ref())
     }
 
-    fn launch(
+    pub(super) fn launch(
         &self,
         fleet: &Arc<Fleet>,
         status: AgentStatus,
@@ -90,18 +99,28 @@ impl SupervisorActor {
         AgentHandle::launch(fleet.clone(), status, around, ctx.address().recipient(), adopted)
     }
 
-    fn changed(&mut self, status: AgentStatus) {
+    fn changed(&mut self, status: AgentStatus, ctx: &mut Context<Self>) {
         let Some(entry) = self.agents.get_mut(&status.agent) else { return };
         let newer = status.generation > entry.status.generation;
+        entry.starting &= status.state == AgentState::Stopped;
+        let up = matches!(status.state, AgentState::Idle | AgentState::Starting);
+        let was_up = matches!(
+            entry.status.state,
+            AgentState::Idle | AgentState::Starting | AgentState::Busy
+        );
+        // Somebody had one come back that was to leave.
+        entry.leaving &= !up || was_up;
         entry.status = status;
-        let (Some(handle), true) = (&entry.handle, newer) else {
+        let fleet = entry.fleet.name.clone();
+        if let (Some(handle), true) = (&entry.handle, newer) {
+            if let Some(heartbeat) = self.heartbeats.get(&fleet) {
+                let (agent, generation) = (entry.status.agent.clone(), entry.status.generation);
+                heartbeat.watch(agent, generation, handle.vitals().clone());
+            }
+        } else {
             self.tell_if_resting();
-            return;
-        };
-        if let Some(heartbeat) = self.heartbeats.get(&entry.fleet.name) {
-            let (agent, generation) = (entry.status.agent.clone(), entry.status.generation);
-            heartbeat.watch(agent, generation, handle.vitals().clone());
         }
+        self.steer(&fleet, ctx);
     }
 
     /// The actor of `agent` is gone, and its process with it.
@@ -144,7 +163,7 @@ impl SupervisorActor {
     }
 
     /// Starts a new actor for an agent whose last one is gone.
-    fn rebuild(&mut self, agent: &AgentName, ctx: &mut Context<Self>) {
+    pub(super) fn rebuild(&mut self, agent: &AgentName, ctx: &mut Context<Self>) {
         let Some(entry) = self.agents.get(agent) else { return };
         if entry.handle.is_some() {
             return;
@@ -188,27 +207,10 @@ impl Actor for SupervisorActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(1024);
-        for fleet in self.fleets.clone() {
-            for number in 1..=fleet.count {
-                let mut status = AgentStatus::new(AgentName::of(&fleet.name, number));
-                let adopted = self.adopted.remove(&status.agent);
-                let is_adopted = adopted.is_some();
-                if let Some(adopted) = &adopted {
-                    status.generation = adopted.generation;
-                }
-                let handle = self.launch(&fleet, status.clone(), adopted, ctx);
-                if !is_adopted {
-                    handle.tell(AgentEvent::Start, None);
-                }
-                self.agents.insert(Entry {
-                    fleet: fleet.clone(),
-                    handle: Some(handle),
-                    status,
-                    panics: restart::History::default(),
-                    wanted: true,
-                });
-            }
+        let fleets: Vec<Arc<Fleet>> = self.fleets.values().map(|run| run.fleet.clone()).collect();
+        for fleet in fleets {
             self.watch_fleet(&fleet, ctx);
+            self.steer(&fleet.name, ctx);
         }
     }
 }
@@ -218,7 +220,7 @@ impl Handler<AgentReport> for SupervisorActor {
 
     fn handle(&mut self, report: AgentReport, ctx: &mut Self::Context) {
         match report {
-            AgentReport::Changed(status) => self.changed(*status),
+            AgentReport::Changed(status) => self.changed(*status, ctx),
             AgentReport::Gone { agent } => self.gone(&agent, ctx),
         }
     }
@@ -236,8 +238,10 @@ impl Handler<HeartbeatReport> for SupervisorActor {
                 }
             }
             HeartbeatReport::Gone { fleet } => {
-                let found = self.fleets.iter().find(|one| one.name == fleet).cloned();
-                if let (Some(found), false) = (found, self.closing) {
+                let found = self.fleets.get(&fleet).map(|run| run.fleet.clone());
+                // One that was replaced has an heir that lives.
+                let heir = self.heartbeats.get(&fleet).is_some_and(HeartbeatHandle::is_alive);
+                if let (Some(found), false) = (found, self.closing || heir) {
                     warn!(self.log, "heartbeat actor rebuilt"; "fleet" => %fleet);
                     self.watch_fleet(&found, ctx);
                 }
@@ -287,7 +291,7 @@ impl Handler<ListFleets> for SupervisorActor {
     type Result = Vec<FleetRecord>;
 
     fn handle(&mut self, _: ListFleets, _: &mut Self::Context) -> Self::Result {
-        self.agents.fleets(&self.fleets)
+        self.fleet_records()
     }
 }
 
@@ -300,7 +304,7 @@ impl Handler<StandingOf> for SupervisorActor {
     type Result = Option<FleetStanding>;
 
     fn handle(&mut self, StandingOf(fleet): StandingOf, _: &mut Self::Context) -> Self::Result {
-        let is_known = self.fleets.iter().any(|one| one.name == fleet);
+        let is_known = self.fleets.contains_key(&fleet);
         is_known.then(|| self.agents.standing(&fleet))
     }
 }
@@ -321,6 +325,11 @@ impl Handler<Operate> for SupervisorActor {
         let Some(entry) = self.agents.get_mut(&agent) else {
             return Box::pin(async move { Err(SupervisorError::UnknownAgent { agent }) });
         };
+        // It is the operator's from here, whatever was planned with it.
+        entry.leaving &= matches!(command, Command::Start | Command::Restart);
+        if let Some(run) = self.fleets.get_mut(&entry.fleet.name) {
+            run.changing = true;
+        }
         if entry.handle.is_none() && command != Command::Stop {
             entry.panics.clear();
             entry.wanted = true;
@@ -329,9 +338,11 @@ impl Handler<Operate> for SupervisorActor {
         let Some(entry) = self.agents.get(&agent) else {
             return Box::pin(async move { Err(SupervisorError::UnknownAgent { agent }) });
         };
-        let (Some(handle), fleet) = (entry.handle.clone(), entry.fleet.clone()) else {
+        let (Some(handle), Entry { fleet, number, revision, .. }) = (entry.handle.clone(), entry)
+        else {
             return Box::pin(async move { Err(SupervisorError::Unreachable { agent }) });
         };
+        let (fleet, number, revision) = (fleet.clone(), *number, *revision);
         Box::pin(async move {
             let answer = handle.order(command.event(), Some(command.reason())).await;
             let status = answer.map_err(|illegal| match illegal {
@@ -341,7 +352,20 @@ impl Handler<Operate> for SupervisorActor {
                 None => SupervisorError::Unreachable { agent },
             })?;
             let panics = restart::History::default();
-            Ok(Entry { fleet, handle: Some(handle), status, panics, wanted: true }.record())
+            let handle = Some(handle);
+            let (wanted, leaving, starting) = (true, false, false);
+            let entry = Entry {
+                fleet,
+                number,
+                handle,
+                status,
+                panics,
+                wanted,
+                revision,
+                leaving,
+                starting,
+            };
+            Ok(entry.record())
         })
     }
 }

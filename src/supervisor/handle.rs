@@ -1,13 +1,23 @@
 //! The others' side of the supervisor actor.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 use slog::Logger;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
-use super::actor::{
-    Drain, ListAgents, ListFleets, Operate, StandingOf, StopAll, SupervisorActor, TellWhenResting,
+use super::{
+    Scales,
+    actor::{
+        Drain, ListAgents, ListFleets, Operate, StandingOf, StopAll, SupervisorActor,
+        TellWhenResting,
+    },
+    fleets::{Reshape, Resize, Roll},
 };
 use crate::{
     agent::{Adopted, Surroundings},
@@ -17,6 +27,7 @@ use crate::{
         fleet::Fleet,
         health::FleetStanding,
         record::{AgentRecord, FleetRecord},
+        rollout::Share,
     },
     queue::QueueReport,
 };
@@ -30,6 +41,10 @@ pub enum Command {
     Stop,
     /// Stop and start. A task in hand is put back.
     Restart,
+    /// Stop, and stay paused. A task in hand is put back.
+    Pause,
+    /// Take no more tasks, and stop once the one in hand has ended.
+    Drain,
 }
 
 impl Command {
@@ -39,6 +54,8 @@ impl Command {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Drain => "drain",
         }
     }
 
@@ -47,6 +64,8 @@ impl Command {
             Self::Start => AgentEvent::Start,
             Self::Stop => AgentEvent::Stop { hard: false },
             Self::Restart => AgentEvent::Restart,
+            Self::Pause => AgentEvent::Pause,
+            Self::Drain => AgentEvent::Drain,
         }
     }
 
@@ -63,6 +82,34 @@ pub enum SupervisorError {
     UnknownAgent {
         /// The name that was asked for.
         agent: AgentName,
+    },
+    /// There is no such fleet.
+    #[error("there is no fleet `{fleet}`; `hostler fleet list` shows those there are")]
+    UnknownFleet {
+        /// The name that was asked for.
+        fleet: FleetName,
+    },
+    /// The fleet is scaled by itself within bounds.
+    #[error(
+        "fleet {fleet} is scaled within {min} and {max}, and {count} is not: change `scale` in the config"
+    )]
+    OutOfBounds {
+        /// The fleet.
+        fleet: FleetName,
+        /// What was asked for.
+        count: u16,
+        /// The fewest agents.
+        min: u16,
+        /// The most.
+        max: u16,
+    },
+    /// The size holds for as long as this host runs, but could not be kept for the next.
+    #[error("the fleet is scaled, but {} can't be written ({why}): the next host will not know", path.display())]
+    NotKept {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
     },
     /// The command makes no sense now.
     #[error("agent {agent} is {state}: `{}` makes no sense now", command.as_str())]
@@ -90,19 +137,78 @@ pub enum SupervisorError {
 pub struct SupervisorHandle {
     actor: Addr<SupervisorActor>,
     log_dir: PathBuf,
+    /// Where the sizes of fleets are kept; one writes at a time.
+    scales_file: Arc<Mutex<PathBuf>>,
 }
 
 impl SupervisorHandle {
-    /// Starts the actor, and with it the agents of `fleets`, in the current arbiter. Those that have
-    /// something in `adopted` go on with it.
+    /// Starts the actor, and with it the agents of `fleets`, in the current arbiter; as many as
+    /// `scales` says, which are kept in `scales_file`. Those that have something in `adopted` go on
+    /// with it.
     pub fn start(
         log: Logger,
-        fleets: Vec<Fleet>,
+        (fleets, scales, scales_file): (Vec<Fleet>, Scales, PathBuf),
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
     ) -> Self {
         let log_dir = around.log_dir.clone();
-        Self { actor: SupervisorActor::new(log, fleets, around, adopted).start(), log_dir }
+        let actor = SupervisorActor::new(log, (fleets, scales), around, adopted).start();
+        Self { actor, log_dir, scales_file: Arc::new(Mutex::new(scales_file)) }
+    }
+
+    /// Has these fleets from now on: those that are new are started, those that are gone leave once
+    /// their attempts have ended, and agents whose definition is another are replaced, a few at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::Ending`], [`SupervisorError::NotKept`].
+    pub async fn reshape(&self, fleets: Vec<Fleet>) -> Result<(), SupervisorError> {
+        let file = self.scales_file.lock().await;
+        let scales = self.actor.send(Reshape(fleets)).await.map_err(|_| SupervisorError::Ending)?;
+        keep(&file, scales).await
+    }
+
+    /// Has the fleet have so many agents from now on, until the settings say another number than now;
+    /// those that are too many leave once their attempts have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::UnknownFleet`], [`SupervisorError::OutOfBounds`],
+    /// [`SupervisorError::NotKept`], [`SupervisorError::Ending`].
+    pub async fn scale(
+        &self,
+        fleet: FleetName,
+        count: u16,
+    ) -> Result<FleetRecord, SupervisorError> {
+        let file = self.scales_file.lock().await;
+        let answer = self.actor.send(Resize { fleet, count }).await;
+        let (record, scales) = answer.map_err(|_| SupervisorError::Ending)??;
+        keep(&file, scales).await?;
+        Ok(record)
+    }
+
+    /// Replaces every agent of the fleet once its attempt has ended, and no more at a time than `share`
+    /// allows, or else the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::UnknownFleet`], [`SupervisorError::Ending`].
+    pub async fn roll(
+        &self,
+        fleet: FleetName,
+        share: Option<Share>,
+    ) -> Result<FleetRecord, SupervisorError> {
+        self.actor.send(Roll { fleet, share }).await.map_err(|_| SupervisorError::Ending)?
+    }
+
+    /// One fleet.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::UnknownFleet`], [`SupervisorError::Ending`].
+    pub async fn fleet(&self, name: FleetName) -> Result<FleetRecord, SupervisorError> {
+        let found = self.fleets().await?.into_iter().find(|fleet| fleet.name == name);
+        found.ok_or(SupervisorError::UnknownFleet { fleet: name })
     }
 
     /// Where the queue's reports go.
@@ -212,4 +318,13 @@ impl SupervisorHandle {
     pub(super) fn address(&self) -> &Addr<SupervisorActor> {
         &self.actor
     }
+}
+
+/// Writes down the sizes of fleets for the next host.
+async fn keep(file: &Path, scales: Scales) -> Result<(), SupervisorError> {
+    let path = file.to_owned();
+    let write = tokio::task::spawn_blocking(move || scales.write(&path));
+    let written = write.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    written
+        .map_err(|error| SupervisorError::NotKept { path: file.to_owned(), why: error.to_string() })
 }

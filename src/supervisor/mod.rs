@@ -5,7 +5,8 @@
 //!
 //! It launches one agent actor per slot and one heartbeat actor per fleet, keeps where each agent
 //! was last heard to be, passes verdicts and operators' orders on, and brings everything down in
-//! an orderly way.
+//! an orderly way. What is wanted of a fleet may change while it runs: its size, its definition.
+//! `domain::rollout` says who is launched, replaced and sent away for that.
 //!
 //! # Guarantees
 //!
@@ -18,10 +19,13 @@
 //! If this actor panics, the host ends: the keeper ends the agents, and their tasks go back.
 
 mod actor;
+mod fleets;
 mod handle;
 mod registry;
+mod scales;
 
 pub use handle::{Command, SupervisorError, SupervisorHandle};
+pub use scales::Scales;
 
 #[cfg(test)]
 mod tests;

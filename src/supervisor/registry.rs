@@ -5,18 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     agent::{AgentHandle, AgentStatus},
     domain::{
-        AgentName, FleetName,
-        agent::AgentState,
-        fleet::Fleet,
-        health::FleetStanding,
-        record::{AgentRecord, FleetRecord},
-        restart::History,
+        AgentName, FleetName, agent::AgentState, fleet::Fleet, health::FleetStanding,
+        record::AgentRecord, restart::History,
     },
 };
 
 /// One agent, as the supervisor keeps it.
 pub(super) struct Entry {
     pub(super) fleet: Arc<Fleet>,
+    /// Its number in the fleet.
+    pub(super) number: u16,
     /// `None` while a new actor is waited for, after one panicked.
     pub(super) handle: Option<AgentHandle>,
     pub(super) status: AgentStatus,
@@ -24,6 +22,12 @@ pub(super) struct Entry {
     pub(super) panics: History,
     /// Whether it was meant to run when its actor ended.
     pub(super) wanted: bool,
+    /// Which definition of its fleet it is of.
+    pub(super) revision: u64,
+    /// It was asked to leave for the sake of a change.
+    pub(super) leaving: bool,
+    /// It was told to start, and has told nothing since.
+    pub(super) starting: bool,
 }
 
 /// Every agent by its name.
@@ -33,6 +37,15 @@ pub(super) struct Registry(BTreeMap<AgentName, Entry>);
 impl Registry {
     pub(super) fn insert(&mut self, entry: Entry) {
         self.0.insert(entry.status.agent.clone(), entry);
+    }
+
+    pub(super) fn remove(&mut self, agent: &AgentName) -> Option<Entry> {
+        self.0.remove(agent)
+    }
+
+    /// The agents of one fleet.
+    pub(super) fn of<'a>(&'a self, fleet: &'a FleetName) -> impl Iterator<Item = &'a Entry> {
+        self.iter().filter(move |entry| entry.fleet.name == *fleet)
     }
 
     pub(super) fn get(&self, agent: &AgentName) -> Option<&Entry> {
@@ -73,28 +86,6 @@ impl Registry {
             standing.count(status.state, status.generation.0, status.completed);
         }
         standing
-    }
-
-    pub(super) fn fleets(&self, fleets: &[Arc<Fleet>]) -> Vec<FleetRecord> {
-        fleets
-            .iter()
-            .map(|fleet| {
-                let mut states = BTreeMap::new();
-                for entry in self.iter().filter(|entry| entry.fleet.name == fleet.name) {
-                    *states.entry(entry.status.state).or_default() += 1;
-                }
-                let standing = self.standing(&fleet.name);
-                FleetRecord {
-                    name: fleet.name.clone(),
-                    protocol: fleet.protocol,
-                    command: fleet.command.clone(),
-                    queues: fleet.queues.clone(),
-                    count: fleet.count,
-                    states,
-                    ready: standing.ready,
-                }
-            })
-            .collect()
     }
 }
 

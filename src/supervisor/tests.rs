@@ -6,11 +6,12 @@ use actix::prelude::*;
 
 use super::{actor::SupervisorActor, *};
 use crate::{
-    agent::tests::{World, fleet, world},
+    agent::tests::{Fake, World, fleet, world},
     domain::{
         AgentName,
         agent::AgentState,
-        fleet::Protocol,
+        fleet::{Fleet, Protocol},
+        rollout::Share,
         task::{FailureClass, Outcome},
     },
     process::Exit,
@@ -20,9 +21,18 @@ use crate::{
 fn supervise(protocol: Protocol, count: u16) -> (SupervisorHandle, World) {
     let world = world();
     let log = world.around.log.clone();
-    let fleet = crate::domain::fleet::Fleet { count, ..fleet(protocol) };
-    let handle = SupervisorHandle::start(log, vec![fleet], world.around.clone(), BTreeMap::new());
+    let fleet = Fleet { count, ..fleet(protocol) };
+    let handle = start(log, vec![fleet], world.around.clone());
     (handle, world)
+}
+
+fn start(
+    log: slog::Logger,
+    fleets: Vec<Fleet>,
+    around: crate::agent::Surroundings,
+) -> SupervisorHandle {
+    let file = around.log_dir.join("scales.json");
+    SupervisorHandle::start(log, (fleets, Scales::default(), file), around, BTreeMap::new())
 }
 
 async fn until(supervisor: &SupervisorHandle, state: AgentState) {
@@ -95,4 +105,102 @@ impl Handler<ExplodeAgent> for SupervisorActor {
     fn handle(&mut self, ExplodeAgent(agent): ExplodeAgent, _: &mut Self::Context) {
         self.handle_of(&agent).expect("it is there").explode();
     }
+}
+
+/// The next process that is asked to leave ends, out of `fakes`.
+async fn let_one_go(world: &mut World, fakes: &mut Vec<Fake>) {
+    let (id, _) = world.told.recv().await.unwrap();
+    let at = fakes.iter().position(|fake| fake.id == id).expect("one of them");
+    fakes.remove(at).end(Exit::Signal(15));
+}
+
+fn generations(agents: &[crate::domain::record::AgentRecord]) -> Vec<(String, u64)> {
+    agents.iter().map(|agent| (agent.name.to_string(), agent.generation.0)).collect()
+}
+
+#[actix::test]
+async fn a_changed_fleet_is_replaced_one_by_one_and_another_is_not_touched() {
+    let mut world = world();
+    let old = Fleet { count: 2, max_unavailable: Share::Count(1), ..fleet(Protocol::Service) };
+    let other = Fleet { name: "g".parse().unwrap(), ..fleet(Protocol::Service) };
+    let log = world.around.log.clone();
+    let supervisor = start(log, vec![old.clone(), other.clone()], world.around.clone());
+    let mut fakes = Vec::new();
+    for _ in 0..3 {
+        fakes.push(world.started.recv().await.unwrap());
+    }
+    until(&supervisor, AgentState::Idle).await;
+    let mut new = old.clone();
+    new.command.push("-v".to_owned());
+    supervisor.reshape(vec![new, other]).await.unwrap();
+    for round in 0..2 {
+        assert_eq!(supervisor.fleet("f".parse().unwrap()).await.unwrap().outdated, 2 - round);
+        let_one_go(&mut world, &mut fakes).await;
+        fakes.push(world.started.recv().await.unwrap());
+    }
+    until(&supervisor, AgentState::Idle).await;
+    let agents = supervisor.agents().await.unwrap();
+    let expected = [("f-1", 2), ("f-2", 2), ("g-1", 1)].map(|(name, n)| (name.to_owned(), n));
+    assert_eq!(generations(&agents), expected);
+    assert_eq!(supervisor.fleet("f".parse().unwrap()).await.unwrap().outdated, 0);
+    assert_eq!(fakes.iter().filter(|fake| fake.argv.contains(&"-v".to_owned())).count(), 2);
+}
+
+#[actix::test]
+async fn fleets_grow_and_shrink_come_and_go() {
+    let (supervisor, mut world) = supervise(Protocol::Service, 1);
+    let mut fakes = vec![world.started.recv().await.unwrap()];
+    let name: crate::domain::FleetName = "f".parse().unwrap();
+    assert_eq!(supervisor.scale(name.clone(), 3).await.unwrap().count, 3);
+    for _ in 0..2 {
+        fakes.push(world.started.recv().await.unwrap());
+    }
+    until(&supervisor, AgentState::Idle).await;
+    supervisor.scale(name.clone(), 1).await.unwrap();
+    for _ in 0..2 {
+        let_one_go(&mut world, &mut fakes).await;
+    }
+    while supervisor.agents().await.unwrap().len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    supervisor.scale(name.clone(), 2).await.unwrap();
+    fakes.push(world.started.recv().await.unwrap());
+    until(&supervisor, AgentState::Idle).await;
+    let agents = supervisor.agents().await.unwrap();
+    let expected = [("f-1", 1), ("f-2", 2)].map(|(name, n)| (name.to_owned(), n));
+    assert_eq!(generations(&agents), expected, "generations are counted on");
+    supervisor.reshape(Vec::new()).await.unwrap();
+    for _ in 0..2 {
+        let_one_go(&mut world, &mut fakes).await;
+    }
+    while !supervisor.fleets().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let error = supervisor.scale(name, 2).await.unwrap_err();
+    assert!(error.to_string().contains("there is no fleet `f`"), "{error}");
+}
+
+#[actix::test]
+async fn what_an_operator_stopped_stays_stopped_through_a_rolling_restart() {
+    let (supervisor, mut world) = supervise(Protocol::Service, 2);
+    let mut fakes = Vec::new();
+    for _ in 0..2 {
+        fakes.push(world.started.recv().await.unwrap());
+    }
+    until(&supervisor, AgentState::Idle).await;
+    supervisor.command("f-1".parse().unwrap(), Command::Drain).await.unwrap();
+    let_one_go(&mut world, &mut fakes).await;
+    while supervisor.agent("f-1".parse().unwrap()).await.unwrap().state != AgentState::Stopped {
+        tokio::task::yield_now().await;
+    }
+    let rolled = supervisor.roll("f".parse().unwrap(), Some(Share::Count(1))).await.unwrap();
+    assert_eq!(rolled.outdated, 1);
+    let_one_go(&mut world, &mut fakes).await;
+    fakes.push(world.started.recv().await.unwrap());
+    while supervisor.fleet("f".parse().unwrap()).await.unwrap().outdated > 0 {
+        tokio::task::yield_now().await;
+    }
+    let agents = supervisor.agents().await.unwrap();
+    assert_eq!(agents[0].state, AgentState::Stopped);
+    assert_eq!(generations(&agents), [("f-1", 1), ("f-2", 2)].map(|(a, n)| (a.to_owned(), n)));
 }

@@ -59,6 +59,8 @@ keys! {
     RECOVERY = "recovery",
     /// The name of a statement.
     STATEMENT = "statement",
+    /// A field of the settings, by its dotted name.
+    FIELD = "field",
     /// A file or directory.
     PATH = "path",
     /// A network address or a socket.

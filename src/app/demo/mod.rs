@@ -14,7 +14,7 @@ use self::{
     report::Report,
     stage::{Stage, StageError},
 };
-use super::{Running, start, start::StartError, stop::Stop};
+use super::{LoadSettings, Running, start, start::StartError, stop::Stop};
 use crate::{
     domain::{TaskId, record::TaskRecord},
     embedded::DataDirLock,
@@ -88,7 +88,9 @@ fn play(
     let log_dir = settings.host.log_dir();
     let (log, guard) = telemetry::start(&settings.log, Some(&log_dir), Terminal::Off)?;
     let result = actix::System::new().block_on(async {
-        let running = start(settings, env, log, guard.drops(), lock).await?;
+        let logs = (log, guard.drops());
+        let again = (LoadSettings::same(settings.clone()), guard.redactor());
+        let running = start(settings, env, logs, again, lock).await?;
         let played = perform(options, &running, &stage).await;
         let clean_stop = running.stop(Stop::Now, std::future::pending()).await;
         let mut report = played?;

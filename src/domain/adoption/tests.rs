@@ -11,7 +11,7 @@ use crate::domain::{
     health, heartbeat, restart,
 };
 
-fn fleet(name: &str, protocol: Protocol) -> Fleet {
+pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
     Fleet {
         name: name.parse().unwrap(),
         protocol,
@@ -32,6 +32,8 @@ fn fleet(name: &str, protocol: Protocol) -> Fleet {
         start_timeout: Duration::ZERO,
         stop_signal: StopSignal::Sigterm,
         workspace: None,
+        max_unavailable: crate::domain::rollout::Share::Percent(25),
+        scale: None,
         stop_grace: Duration::ZERO,
         restart: restart::Policy {
             when: restart::When::Always,

@@ -195,6 +195,7 @@ pub fn step(
 /// Begins a life: a resident process is started; a per-task agent is ready as it is.
 fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
     next.started = now;
+    next.draining = false;
     match rules.kind {
         Kind::Resident => {
             next.state = AgentState::Starting;

@@ -8,6 +8,7 @@
 //! somebody says that there is work.
 
 mod orders;
+mod serving;
 mod slots;
 mod supply;
 
@@ -15,11 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{AgentName, Attempt, FleetName, QueueName, TaskId, task::Assignment};
 pub use orders::{Claim, Handout, RangeClaim};
-use slots::Slots;
-use supply::Supply;
-
-/// The priority of plain tasks.
-const PLAIN: i16 = 0;
+use serving::{Claiming, PLAIN, Serving, Turn};
 
 /// The agents, the claims under way and the attempts held by this host.
 #[derive(Debug, Default)]
@@ -28,36 +25,6 @@ pub struct Dispatch {
     /// Queues that were found paused, of which nobody has said since that there is work.
     paused: HashSet<QueueName>,
     held: HashMap<TaskId, Held>,
-}
-
-#[derive(Debug)]
-struct Serving {
-    queues: Vec<QueueName>,
-    slots: Slots,
-    claiming: Option<Claiming>,
-    /// A claim of tracked tasks from this priority on came back short, and nobody has said since that
-    /// there is work.
-    dry_from: Option<i16>,
-    supply: Supply,
-    /// Whose turn it is where both kinds of tasks have work of the same priority.
-    turn: Turn,
-    /// Nobody said that there is work, and the claim of plain tasks which tells has not come back.
-    looking: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Tracked,
-    Plain,
-}
-
-#[derive(Debug, Default)]
-struct Claiming {
-    agents: Vec<AgentName>,
-    withdrawn: BTreeSet<AgentName>,
-    floor: i16,
-    /// Somebody said that there is work while the claim was under way: it may have missed it.
-    woken: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,19 +37,33 @@ struct Held {
 impl Dispatch {
     /// Serves `queues` with the agents of each fleet.
     pub fn new(fleets: impl IntoIterator<Item = (FleetName, Vec<QueueName>)>) -> Self {
-        let serving = |queues| Serving {
-            queues,
-            slots: Slots::default(),
-            claiming: None,
-            dry_from: None,
-            supply: Supply::default(),
-            turn: Turn::Tracked,
-            looking: false,
-        };
+        let serving = |(name, queues)| (name, Serving::new(queues));
         Self {
-            fleets: fleets.into_iter().map(|(name, queues)| (name, serving(queues))).collect(),
+            fleets: fleets.into_iter().map(serving).collect(),
             paused: HashSet::new(),
             held: HashMap::new(),
+        }
+    }
+
+    /// Serves these queues with these fleets from now on. What is claimed stays claimed; a fleet that
+    /// is not named claims no more, and is kept for what its agents still have in hand.
+    pub fn serve(&mut self, fleets: Vec<(FleetName, Vec<QueueName>)>) {
+        let mut gone: BTreeSet<FleetName> = self.fleets.keys().cloned().collect();
+        for (name, queues) in fleets {
+            gone.remove(&name);
+            match self.fleets.get_mut(&name) {
+                Some(serving) if serving.queues == queues => {}
+                Some(serving) => {
+                    serving.queues = queues;
+                    serving.wake();
+                }
+                None => _ = self.fleets.insert(name, Serving::new(queues)),
+            }
+        }
+        for name in &gone {
+            if let Some(serving) = self.fleets.get_mut(name) {
+                serving.queues = Vec::new();
+            }
         }
     }
 
@@ -110,13 +91,7 @@ impl Dispatch {
     /// There may be work in `queue`; in any of them if `None`.
     pub fn wake(&mut self, queue: Option<&QueueName>) {
         self.paused.retain(|paused| queue.is_some_and(|queue| paused != queue));
-        for serving in self.serving(queue) {
-            (serving.dry_from, serving.looking) = (None, false);
-            if let Some(claiming) = &mut serving.claiming {
-                claiming.woken = true;
-            }
-            serving.supply.wake();
-        }
+        self.serving(queue).for_each(Serving::wake);
     }
 
     /// As [`Self::wake`] for all queues, where nobody has said so: a fleet that finds no plain task
@@ -162,7 +137,11 @@ impl Dispatch {
         let mut claims = Vec::new();
         for (fleet, serving) in &mut self.fleets {
             let floor = serving.floor();
-            if serving.claiming.is_some() || serving.is_dry_from(floor) || serving.asks_first() {
+            if serving.queues.is_empty()
+                || serving.claiming.is_some()
+                || serving.is_dry_from(floor)
+                || serving.asks_first()
+            {
                 continue;
             }
             // Where plain tasks may wait too, they get the other places.
@@ -183,7 +162,7 @@ impl Dispatch {
     /// here.
     pub fn range_claims(&mut self, most: usize) -> Vec<RangeClaim> {
         let mut claims = Vec::new();
-        for (fleet, serving) in &mut self.fleets {
+        for (fleet, serving) in self.fleets.iter_mut().filter(|(_, it)| !it.queues.is_empty()) {
             if let Some(most) = serving.supply.claim(serving.slots.free(), most) {
                 let (fleet, queues) = (fleet.clone(), serving.queues.clone());
                 claims.push(RangeClaim { fleet, queues, most });
@@ -407,27 +386,6 @@ impl Dispatch {
     /// The tasks that are claimed and wait for an agent.
     pub fn buffered(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.fleets.values().flat_map(|serving| serving.supply.tasks())
-    }
-}
-
-impl Serving {
-    /// From which priority on tracked tasks are claimed now: where there may be plain ones, not those
-    /// that would go after them.
-    fn floor(&self) -> i16 {
-        match self.turn {
-            _ if !self.supply.may_have_more() => i16::MIN,
-            Turn::Tracked => PLAIN,
-            Turn::Plain => PLAIN + 1,
-        }
-    }
-
-    /// Whether a claim of plain tasks comes first, which tells from where on tracked ones are claimed.
-    fn asks_first(&self) -> bool {
-        self.looking && self.supply.is_unknown()
-    }
-
-    fn is_dry_from(&self, priority: i16) -> bool {
-        self.dry_from.is_some_and(|from| from <= priority)
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ScaleRecord;
 use crate::domain::{
     AgentName, Attempt, FleetName, Generation, QueueName, TaskId, agent::AgentState,
     fleet::Protocol,
@@ -22,8 +23,14 @@ pub struct FleetRecord {
     pub command: Vec<String>,
     /// The queues it serves.
     pub queues: Vec<QueueName>,
-    /// How many agents it has.
+    /// How many agents it is to have now.
     pub count: u16,
+    /// How many the settings say.
+    pub configured: u16,
+    /// The bounds within which it is scaled by itself, if it is.
+    pub scale: Option<ScaleRecord>,
+    /// How many agents are still to be replaced, launched or sent away for what was asked of it.
+    pub outdated: u16,
     /// How many are in each state.
     pub states: BTreeMap<AgentState, u16>,
     /// How many are ready.

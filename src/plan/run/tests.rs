@@ -46,6 +46,9 @@ fn fleet(name: &str, queues: &[&str], command: &[&str]) -> FleetRecord {
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         queues: queues.iter().map(|queue| queue.parse().unwrap()).collect(),
         count: 1,
+        configured: 1,
+        scale: None,
+        outdated: 0,
         states: [].into(),
         ready: 0,
     }

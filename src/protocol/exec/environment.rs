@@ -104,6 +104,8 @@ mod tests {
             start_timeout: Duration::from_secs(1),
             stop_signal: StopSignal::Sigterm,
             workspace: None,
+            max_unavailable: crate::domain::rollout::Share::Percent(25),
+            scale: None,
             stop_grace: Duration::from_secs(1),
             restart: restart::Policy {
                 when: restart::When::Always,

@@ -12,6 +12,7 @@ mod graphs;
 mod input;
 mod mock;
 mod readiness;
+mod reload;
 mod schedules;
 mod sql;
 mod stop;

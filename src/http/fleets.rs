@@ -1,0 +1,153 @@
+//! Fleets, and what they are to be: settings read again, sizes, rolling restarts.
+
+use actix_web::{
+    HttpRequest,
+    web::{Data, Payload},
+};
+use serde_json::{Map, Value};
+
+use super::{
+    Answer, State,
+    api::{FieldError, Listing},
+    body,
+    error::{ApiError, Kind},
+    fields::{self, Errors, Fields},
+    ok, query,
+};
+use crate::{
+    domain::rollout::{ParseShareError, Share},
+    settings::Problems,
+    supervisor::SupervisorError,
+};
+
+/// The most agents of a fleet.
+const MAX_COUNT: i64 = 1000;
+
+/// Why settings that were read again are not those that the host goes by.
+#[derive(Debug)]
+pub enum ReloadRefused {
+    /// They are not sound.
+    Unsound(Problems),
+    /// Postgres could not be told; the text is for the log.
+    Unavailable(String),
+    /// The supervisor could not do it.
+    Supervisor(SupervisorError),
+}
+
+impl From<ReloadRefused> for ApiError {
+    fn from(refused: ReloadRefused) -> Self {
+        match refused {
+            ReloadRefused::Unsound(problems) => {
+                let error = |problem: &crate::settings::Problem| FieldError {
+                    field: problem.field.clone(),
+                    detail: format!("{}: {}", problem.origin, problem.message),
+                };
+                Self::invalid(problems.as_slice().iter().map(error).collect())
+            }
+            ReloadRefused::Unavailable(cause) => {
+                let detail = "the database could not be told of the new settings; the fleets are as \
+                    they were: try again";
+                Self::new(Kind::Unavailable, detail).caused_by(cause)
+            }
+            ReloadRefused::Supervisor(error) => error.into(),
+        }
+    }
+}
+
+pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    Ok(ok(&Listing { items: state.supervisor.fleets().await? }))
+}
+
+pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    let name = query::path(&request, "name")?;
+    Ok(ok(&state.supervisor.fleet(name).await?))
+}
+
+pub(super) async fn reload(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    fields::nothing(body).map_err(ApiError::invalid)?;
+    Ok(ok(&(state.reload)().await?))
+}
+
+pub(super) async fn scale(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let name = query::path(&request, "name")?;
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    let count = read_count(body).map_err(ApiError::invalid)?;
+    Ok(ok(&state.supervisor.scale(name, count).await?))
+}
+
+pub(super) async fn restart(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let name = query::path(&request, "name")?;
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    let share = read_share(body).map_err(ApiError::invalid)?;
+    Ok(ok(&state.supervisor.roll(name, share).await?))
+}
+
+fn read_count(body: Map<String, Value>) -> Result<u16, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), body, &mut errors);
+    if !fields.has("count") {
+        fields.wrong("count", "is missing: how many agents there are to be");
+    }
+    let count = if fields.has("count") { fields.integer("count", 0..=MAX_COUNT) } else { None };
+    fields.finish();
+    errors.or(count.and_then(|count| u16::try_from(count).ok()).unwrap_or_default())
+}
+
+/// A number, or the text of a [`Share`].
+fn read_share(body: Map<String, Value>) -> Result<Option<Share>, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), body, &mut errors);
+    let share = fields.take("max_unavailable").and_then(|value| {
+        let text = match &value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let share = text.parse();
+        share
+            .map_err(|error: ParseShareError| fields.wrong("max_unavailable", error.to_string()))
+            .ok()
+    });
+    fields.finish();
+    errors.or(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_count_is_a_number_of_agents() {
+        assert_eq!(read_count(object(json!({"count": 0}))), Ok(0));
+        assert_eq!(read_count(object(json!({"count": 1000}))), Ok(1000));
+        for bad in [json!({}), json!({"count": 1001}), json!({"count": "2"}), json!({"count": -1})]
+        {
+            assert_eq!(read_count(object(bad)).unwrap_err()[0].field, "count");
+        }
+        let both = read_count(object(json!({"count": 1, "cuont": 2}))).unwrap_err();
+        assert_eq!(both[0].field, "cuont");
+    }
+
+    #[test]
+    fn a_share_is_a_number_or_a_text() {
+        assert_eq!(read_share(object(json!({}))), Ok(None));
+        assert_eq!(read_share(object(json!({"max_unavailable": 2}))), Ok(Some(Share::Count(2))));
+        let half = json!({"max_unavailable": "50%"});
+        assert_eq!(read_share(object(half)), Ok(Some(Share::Percent(50))));
+        for bad in [json!(0), json!("0%"), json!(1.5), json!([1]), json!("many")] {
+            let errors = read_share(object(json!({"max_unavailable": bad}))).unwrap_err();
+            assert_eq!(errors[0].field, "max_unavailable");
+        }
+    }
+}
