@@ -75,7 +75,7 @@ async fn a_queue_a_fleet_and_all_run_no_more_than_they_may() {
     world.complete(&given[..2]).await;
     assert_eq!(world.choose(9).await.len(), 2);
     limits::set(&world.db, &Limited::All, &lifted).await.unwrap();
-    assert_eq!(world.claim(20).await.len(), 11);
+    assert_eq!(world.claim(20).await.len(), 9);
     assert_eq!(limits::list(&world.db).await.unwrap(), []);
 }
 
