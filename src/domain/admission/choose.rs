@@ -57,8 +57,9 @@ pub struct Choice {
 }
 
 /// Chooses the tasks that begin now: in their order, and none of which is blocked by what runs, by
-/// what is limited, by what is kept for a waiter that comes before, or by one chosen before it. Each
-/// is for the first of the agents that may have it.
+/// what is limited, by what is kept for a waiter that comes before, or by one chosen before it.
+///
+/// Each is for the first of the agents that may have it.
 pub fn choose(situation: &Situation, ask: &Ask<'_>, turns: &mut Turns) -> Choice {
     let mut usage = Usage::new(situation);
     let mut line = Line::new(situation, ask);
