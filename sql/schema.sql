@@ -72,6 +72,12 @@ CREATE TYPE hostler.schedule_overlap AS ENUM (
     'replace'
 );
 
+CREATE TYPE hostler.session_state AS ENUM (
+    'active',
+    'paused',
+    'completed'
+);
+
 CREATE TYPE hostler.task_state AS ENUM (
     'blocked',
     'scheduled',
@@ -81,6 +87,22 @@ CREATE TYPE hostler.task_state AS ENUM (
     'completed',
     'failed',
     'cancelled'
+);
+
+CREATE TABLE hostler.artifacts (
+    id bigint NOT NULL DEFAULT nextval('session_items'::regclass),
+    session_no bigint NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    title text NOT NULL,
+    format text NOT NULL,
+    size bigint NOT NULL,
+    task text,
+    metadata jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT artifact_name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 255))),
+    CONSTRAINT artifacts_pkey PRIMARY KEY (id)
 );
 
 CREATE TABLE hostler.attempts (
@@ -291,6 +313,28 @@ CREATE TABLE hostler.log_tasks (
     CONSTRAINT log_texts_are_short CHECK ((length(kind) <= 255))
 );
 
+CREATE TABLE hostler.memories (
+    id bigint NOT NULL DEFAULT nextval('session_items'::regclass),
+    session_no bigint NOT NULL,
+    key text NOT NULL,
+    type text NOT NULL,
+    content jsonb NOT NULL,
+    tags text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    search tsvector DEFAULT ((setweight(to_tsvector('english'::regconfig, key), 'A'::"char") || jsonb_to_tsvector('english'::regconfig, content, '["string", "numeric", "boolean"]'::jsonb)) || array_to_tsvector((tags || ARRAY[(''::text || (session_no)::text), (''::text || type)]))),
+    CONSTRAINT memories_pkey PRIMARY KEY (id),
+    CONSTRAINT memory_key_is_short CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT memory_type_is_known CHECK ((type = ANY (ARRAY['idea'::text, 'decision'::text, 'question'::text, 'action_item'::text, 'context'::text, 'preference'::text, 'fact'::text, 'risk'::text, 'note'::text])))
+);
+
+CREATE TABLE hostler.memory_tags (
+    session_no bigint NOT NULL,
+    tag text NOT NULL,
+    memory_id bigint NOT NULL,
+    CONSTRAINT memory_tags_pkey PRIMARY KEY (session_no, tag, memory_id)
+);
+
 CREATE TABLE hostler.plan_runs (
     id uuid NOT NULL,
     title text NOT NULL,
@@ -454,6 +498,67 @@ CREATE TABLE hostler.schema_versions (
     CONSTRAINT schema_versions_pkey PRIMARY KEY (version)
 );
 
+CREATE TABLE hostler.session_chunks (
+    id bigint NOT NULL DEFAULT nextval('session_items'::regclass),
+    session_no bigint NOT NULL,
+    name text NOT NULL,
+    format text NOT NULL,
+    size bigint NOT NULL,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    participants text[] NOT NULL,
+    extracted jsonb NOT NULL,
+    metadata jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT chunk_format_is_known CHECK ((format = ANY (ARRAY['dialogue'::text, 'summary'::text, 'transcript'::text]))),
+    CONSTRAINT chunk_name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 255))),
+    CONSTRAINT session_chunks_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE hostler.session_tasks (
+    id bigint NOT NULL DEFAULT nextval('session_items'::regclass),
+    session_no bigint NOT NULL,
+    name text NOT NULL,
+    task_id uuid,
+    agent text NOT NULL,
+    type text NOT NULL,
+    description text NOT NULL,
+    input jsonb NOT NULL,
+    past jsonb,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT session_task_is_here_or_past CHECK (((task_id IS NULL) = (past IS NOT NULL))),
+    CONSTRAINT session_task_name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 255))),
+    CONSTRAINT session_tasks_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE hostler.session_texts (
+    item_id bigint NOT NULL,
+    part integer NOT NULL,
+    session_no bigint NOT NULL,
+    content text NOT NULL,
+    search tsvector DEFAULT (to_tsvector('english'::regconfig, content) || array_to_tsvector(ARRAY[(''::text || (session_no)::text)])),
+    CONSTRAINT session_texts_pkey PRIMARY KEY (item_id, part)
+);
+
+CREATE TABLE hostler.sessions (
+    no bigint NOT NULL,
+    id text NOT NULL,
+    title text NOT NULL,
+    context text NOT NULL,
+    participants text[] NOT NULL,
+    metadata jsonb NOT NULL,
+    state session_state NOT NULL DEFAULT 'active'::session_state,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    completed_at timestamp with time zone,
+    search tsvector DEFAULT ((setweight(to_tsvector('english'::regconfig, "left"(title, 10000)), 'A'::"char") || to_tsvector('english'::regconfig, "left"(context, 100000))) || array_to_tsvector(ARRAY[(''::text || (no)::text)])),
+    CONSTRAINT session_ends_once CHECK (((state = 'completed'::session_state) = (completed_at IS NOT NULL))),
+    CONSTRAINT session_names_make_sense CHECK (((length(id) >= 1) AND (length(id) <= 200))),
+    CONSTRAINT sessions_id_key UNIQUE (id),
+    CONSTRAINT sessions_pkey PRIMARY KEY (no)
+);
+
 CREATE TABLE hostler.task_events (
     task_id uuid NOT NULL,
     number integer NOT NULL,
@@ -573,12 +678,27 @@ END)),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
 
+CREATE TABLE hostler.webhook_receipts (
+    kind text NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    status integer,
+    answer jsonb,
+    at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT receipt_is_whole CHECK (((status IS NULL) = (answer IS NULL))),
+    CONSTRAINT webhook_receipts_pkey PRIMARY KEY (kind, key)
+);
+
 CREATE TABLE hostler.workspaces (
     task_id uuid NOT NULL,
     attempt integer NOT NULL,
     record jsonb NOT NULL,
     CONSTRAINT workspaces_pkey PRIMARY KEY (task_id, attempt)
 );
+
+CREATE UNIQUE INDEX artifacts_by_name ON hostler.artifacts USING btree (session_no, name);
+
+CREATE INDEX artifacts_newest ON hostler.artifacts USING btree (session_no, id);
 
 CREATE UNIQUE INDEX batches_idempotency_key ON hostler.batches USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
@@ -589,6 +709,12 @@ CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
 CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
 
 CREATE INDEX log_feed_tx ON hostler.log_feed USING btree (tx);
+
+CREATE UNIQUE INDEX memories_by_key ON hostler.memories USING btree (session_no, key);
+
+CREATE INDEX memories_newest ON hostler.memories USING btree (session_no, type, id);
+
+CREATE INDEX memories_search ON hostler.memories USING gin (search) WITH (gin_pending_list_limit='256');
 
 CREATE UNIQUE INDEX plan_runs_idempotency_key ON hostler.plan_runs USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
@@ -601,6 +727,20 @@ CREATE INDEX plan_tasks_by_task ON hostler.plan_tasks USING btree (task_id);
 CREATE INDEX plan_tasks_history ON hostler.plan_tasks USING btree (name, ended_at) WHERE (took_ms IS NOT NULL);
 
 CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
+
+CREATE UNIQUE INDEX session_chunks_by_name ON hostler.session_chunks USING btree (session_no, name);
+
+CREATE INDEX session_chunks_newest ON hostler.session_chunks USING btree (session_no, id);
+
+CREATE UNIQUE INDEX session_tasks_by_name ON hostler.session_tasks USING btree (session_no, name);
+
+CREATE INDEX session_tasks_newest ON hostler.session_tasks USING btree (session_no, id);
+
+CREATE INDEX session_texts_search ON hostler.session_texts USING gin (search) WITH (gin_pending_list_limit='256');
+
+CREATE INDEX sessions_by_state ON hostler.sessions USING btree (state, no);
+
+CREATE INDEX sessions_search ON hostler.sessions USING gin (search) WITH (gin_pending_list_limit='256');
 
 CREATE INDEX task_events_tx ON hostler.task_events USING btree (tx) WHERE ("position" IS NOT NULL);
 
@@ -631,6 +771,8 @@ CREATE INDEX tasks_needing ON hostler.tasks USING btree (queue, priority DESC, i
 CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE ((state = 'pending'::task_state) AND (lane IS NULL));
 
 CREATE INDEX tasks_scheduled ON hostler.tasks USING btree (run_at) WHERE (state = 'scheduled'::task_state);
+
+CREATE INDEX webhook_receipts_oldest ON hostler.webhook_receipts USING btree (at);
 
 CREATE OR REPLACE FUNCTION hostler.add_to_tally(of_scope text, of_state task_state, change bigint)
  RETURNS void
@@ -802,6 +944,23 @@ BEGIN
             agent_name, lease
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.check_session_step()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF (OLD.state, NEW.state) NOT IN (
+        ('active', 'active'), ('active', 'paused'), ('active', 'completed'),
+        ('paused', 'paused'), ('paused', 'active'), ('paused', 'completed'),
+        ('completed', 'completed')
+    ) THEN
+        RAISE EXCEPTION 'a session can not go from % to %', OLD.state, NEW.state
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'session_step';
+    END IF;
+    RETURN NEW;
 END
 $function$;
 
@@ -2230,6 +2389,30 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.tag_memories()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        DELETE FROM hostler.memory_tags AS gone
+        USING (
+            SELECT DISTINCT was.session_no, tag, was.id
+            FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
+        ) AS former
+        WHERE gone.session_no = former.session_no AND gone.tag = former.tag
+            AND gone.memory_id = former.id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO hostler.memory_tags (session_no, tag, memory_id)
+        SELECT DISTINCT now.session_no, tag, now.id
+        FROM new_rows AS now CROSS JOIN unnest(now.tags) AS tag;
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.take_holds()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2621,6 +2804,14 @@ CREATE TRIGGER batches_call_back AFTER UPDATE ON batches FOR EACH ROW WHEN (old.
 
 CREATE TRIGGER batches_done BEFORE UPDATE ON batches FOR EACH ROW EXECUTE FUNCTION close_done_batch();
 
+CREATE TRIGGER memories_tag_changed AFTER UPDATE ON memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+
+CREATE TRIGGER memories_tag_gone AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+
+CREATE TRIGGER memories_tag_new AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+
+CREATE TRIGGER sessions_step BEFORE UPDATE OF state ON sessions FOR EACH ROW EXECUTE FUNCTION check_session_step();
+
 CREATE TRIGGER task_members_count_new AFTER INSERT ON task_members REFERENCING NEW TABLE AS joined FOR EACH STATEMENT EXECUTE FUNCTION count_new_members();
 
 CREATE TRIGGER tasks_begin BEFORE INSERT ON tasks FOR EACH ROW WHEN ((new.state <> ALL (ARRAY['blocked'::task_state, 'scheduled'::task_state, 'pending'::task_state])) OR new.version <> 1 OR new.attempt <> 0) EXECUTE FUNCTION refuse_task_step();
@@ -2672,6 +2863,10 @@ CREATE TRIGGER tasks_update_members AFTER UPDATE ON tasks REFERENCING OLD TABLE 
 CREATE SEQUENCE hostler.feed_position MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.log_lanes_id_seq MINVALUE 1 START 1;
+
+CREATE SEQUENCE hostler.session_items MINVALUE 1 START 1;
+
+CREATE SEQUENCE hostler.sessions_no_seq MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.task_tally_id_seq MINVALUE 1 START 1;
 

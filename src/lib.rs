@@ -29,6 +29,8 @@ pub mod events;
 
 pub mod queue;
 
+pub mod sessions;
+
 pub mod workspace;
 
 pub mod agent;

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heartbeat", &["domain", "settings", "telemetry"]),
     ("events", &["domain", "settings", "telemetry"]),
     ("queue", &["domain", "settings", "telemetry", "store", "events"]),
+    ("sessions", &["domain", "settings", "telemetry", "store", "queue"]),
     ("workspace", &["domain", "settings", "telemetry"]),
     (
         "agent",
@@ -37,7 +38,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervisor", &["domain", "settings", "telemetry", "heartbeat", "queue", "agent"]),
-    ("http", &["domain", "settings", "plan", "telemetry", "queue", "workspace", "supervisor"]),
+    (
+        "http",
+        &[
+            "domain",
+            "settings",
+            "plan",
+            "telemetry",
+            "queue",
+            "sessions",
+            "workspace",
+            "supervisor",
+        ],
+    ),
     (
         "app",
         &[
@@ -51,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "heartbeat",
             "events",
             "queue",
+            "sessions",
             "janitor",
             "history",
             "workspace",

@@ -24,6 +24,7 @@ use crate::{
     janitor::{self, JanitorHandle},
     process::{Keeper, KeeperError},
     queue::{Launch, OnLease, QueueHandle},
+    sessions::{KEPT, Sessions},
     settings::{self, Settings},
     store::{
         Store, StoreError, hosts, limits,
@@ -184,9 +185,10 @@ pub async fn start(
     queue.report_to(supervisor.for_queue());
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
+    let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
     let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
     let handles = (&queue, &supervisor, workspaces, &reloader);
-    let state = http_state(&settings, &log, handles, metrics, drops, info);
+    let state = http_state(&settings, &log, handles, sessions, metrics, drops, info);
     let http = match http::Server::start(state, &settings.host.socket()).await {
         Ok(http) => http,
         Err(error) => {
@@ -238,6 +240,7 @@ fn start_janitor(
         janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
         janitor::expire_tasks(log.clone(), ended.clone(), metrics.clone()),
         janitor::carry_out_plans(log.clone(), ended),
+        janitor::forget_receipts(KEPT),
         retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());
@@ -346,6 +349,7 @@ fn http_state(
         Workspaces,
         &Reloader,
     ),
+    sessions: Sessions,
     metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
@@ -371,6 +375,7 @@ fn http_state(
     });
     http::State::new(
         (queue.clone(), supervisor.clone(), workspaces, reload),
+        sessions,
         settings.http.clone(),
         settings.tasks.clone(),
         host,

@@ -8,6 +8,7 @@ mod agent;
 mod batch;
 mod bulk;
 mod client;
+mod command_agent;
 mod completions;
 mod config;
 mod db;
@@ -88,6 +89,7 @@ enum Command {
     #[command(subcommand)]
     Plan(plan::Plan),
     MockAgent(mock::MockAgent),
+    CommandAgent(command_agent::CommandAgent),
     #[command(subcommand)]
     Workspace(workspace::Workspace),
     #[command(subcommand)]
@@ -161,6 +163,7 @@ impl Command {
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
             Self::MockAgent(agent) => return agent.run(),
+            Self::CommandAgent(agent) => return agent.run(),
             Self::Workspace(workspace) => asked(workspace.run(global)),
             Self::Db(db) => asked(db.run(global)),
             Self::Events(events) => asked(events.run(global)),

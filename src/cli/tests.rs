@@ -75,6 +75,7 @@ const COMMANDS: &[&str] = &[
     "plan approve",
     "plan skip",
     "mock-agent",
+    "command-agent",
     "workspace list",
     "workspace prune",
     "db migrate",

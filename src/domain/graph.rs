@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{TaskId, task::TaskState};
 
 pub use condition::{condition_uses, holds};
-pub use input::{InputError, Names, Results, Unread, check, render};
+pub use input::{InputError, Names, Results, Unread, check, render, render_of};
 pub use order::in_order;
 pub use resolve::{Fault, Target, Wanted, resolve};
 

@@ -20,6 +20,7 @@
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | schedule | what submits a task at each of its times: see [`schedule`] |
+//! | session | what people and assistants write down about a piece of work: see [`session`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
@@ -50,10 +51,12 @@ pub mod restart;
 pub mod retry;
 pub mod rollout;
 pub mod schedule;
+pub mod session;
 pub mod snooze;
 pub mod task;
 pub mod template;
 pub mod unique;
+pub mod webhook;
 pub mod workspace;
 
 pub use entry::{ClaimId, Entry, Lane};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{
     HttpRequest,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName},
     web::{BytesMut, Payload},
 };
 use futures_util::StreamExt;
@@ -49,20 +49,33 @@ pub(super) async fn object(
     }
 }
 
-fn is_json(request: &HttpRequest) -> Result<(), ApiError> {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let sent = header(CONTENT_TYPE).unwrap_or_default();
-    let essence = sent.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
+fn header(request: &HttpRequest, name: HeaderName) -> Option<&str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether a body says that it is of this media type.
+pub(super) fn says(request: &HttpRequest, media: &str) -> bool {
+    let sent = header(request, CONTENT_TYPE).unwrap_or_default();
+    sent.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media)
+}
+
+/// Refuses a body that does not say that it is JSON as it is.
+pub(super) fn is_json(request: &HttpRequest) -> Result<(), ApiError> {
+    if !says(request, "application/json") {
         return Err(ApiError::new(Kind::NotJson, "send `Content-Type: application/json`"));
     }
-    match header(CONTENT_ENCODING) {
+    match header(request, CONTENT_ENCODING) {
         None | Some("identity") => Ok(()),
         Some(_) => Err(ApiError::new(Kind::NotJson, "send the body without `Content-Encoding`")),
     }
 }
 
-async fn bytes(request: &HttpRequest, payload: Payload, max: u64) -> Result<BytesMut, ApiError> {
+/// Reads a body of at most `max` bytes.
+pub(super) async fn bytes(
+    request: &HttpRequest,
+    payload: Payload,
+    max: u64,
+) -> Result<BytesMut, ApiError> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > max) {
         return Err(too_large(max));
@@ -91,7 +104,7 @@ fn too_large(max: u64) -> ApiError {
 }
 
 /// Parses JSON; the error says where it is broken.
-fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     if bytes.is_empty() {
         return Err(ApiError::new(Kind::BadJson, "the body is empty; send a JSON object"));
     }

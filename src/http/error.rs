@@ -14,7 +14,9 @@ use super::{
     api::{FieldError, PROBLEM_JSON, Problem},
     guard::Refusal,
 };
-use crate::{queue::QueueError, supervisor::SupervisorError, telemetry::Chain};
+use crate::{
+    queue::QueueError, sessions::SessionError, supervisor::SupervisorError, telemetry::Chain,
+};
 
 /// The kinds of error; the word of each is the end of its `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +25,18 @@ pub(super) enum Kind {
     BadQuery,
     BadPath,
     BadHeader,
+    BadField,
     NoKey,
     CrossSite,
+    NotAllowed,
+    BadSignature,
     NotFound,
     NoRoute,
     NoMethod,
     SlowBody,
     WrongState,
     NotUnique,
+    Exists,
     FeedCut,
     TooLarge,
     NotJson,
@@ -41,19 +47,23 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::BadJson,
         Self::BadQuery,
         Self::BadPath,
         Self::BadHeader,
+        Self::BadField,
         Self::NoKey,
         Self::CrossSite,
+        Self::NotAllowed,
+        Self::BadSignature,
         Self::NotFound,
         Self::NoRoute,
         Self::NoMethod,
         Self::SlowBody,
         Self::WrongState,
         Self::NotUnique,
+        Self::Exists,
         Self::FeedCut,
         Self::TooLarge,
         Self::NotJson,
@@ -70,14 +80,18 @@ impl Kind {
             Self::BadQuery => (S::BAD_REQUEST, "bad-query", "The query is not valid"),
             Self::BadPath => (S::BAD_REQUEST, "bad-path", "The path is not valid"),
             Self::BadHeader => (S::BAD_REQUEST, "bad-header", "A header is not valid"),
+            Self::BadField => (S::BAD_REQUEST, "bad-field", "A field is not as it must be"),
             Self::NoKey => (S::UNAUTHORIZED, "no-key", "The API key is missing or wrong"),
             Self::CrossSite => (S::FORBIDDEN, "cross-site", "Requests of other sites are refused"),
+            Self::NotAllowed => (S::FORBIDDEN, "not-allowed", "The operator does not allow that"),
+            Self::BadSignature => (S::FORBIDDEN, "bad-signature", "The signature is not right"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),
             Self::NoRoute => (S::NOT_FOUND, "no-route", "There is no such path"),
             Self::NoMethod => (S::METHOD_NOT_ALLOWED, "no-method", "The path has no such method"),
             Self::SlowBody => (S::REQUEST_TIMEOUT, "slow-body", "The body came too slowly"),
             Self::WrongState => (S::CONFLICT, "wrong-state", "Not in this state"),
             Self::NotUnique => (S::CONFLICT, "not-unique", "There is such a task already"),
+            Self::Exists => (S::CONFLICT, "exists", "There is one already"),
             Self::FeedCut => (S::GONE, "feed-cut", "What comes next was deleted"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::NotJson => (S::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be JSON"),
@@ -106,11 +120,16 @@ impl ApiError {
 
     /// The input has these mistakes.
     pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+        Self::fields(Kind::Invalid, errors)
+    }
+
+    /// These mistakes are the reason for an error of `kind`.
+    pub(super) fn fields(kind: Kind, errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [one] => format!("{}: {}", one.field, one.detail),
             many => format!("{} fields are not valid; `errors` names each", many.len()),
         };
-        Self { errors, ..Self::new(Kind::Invalid, detail) }
+        Self { errors, ..Self::new(kind, detail) }
     }
 
     /// This one field is the reason for an error of `kind`.
@@ -217,6 +236,28 @@ impl From<QueueError> for ApiError {
             }
             QueueError::Unavailable { .. } => Self::unavailable(&error),
             QueueError::Internal { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        let said = error.to_string();
+        match error {
+            SessionError::UnknownSession { .. } | SessionError::Unknown { .. } => {
+                Self::new(Kind::NotFound, said)
+            }
+            SessionError::Exists { .. } => Self::new(Kind::Exists, said),
+            SessionError::Illegal { .. }
+            | SessionError::Completed { .. }
+            | SessionError::NotEmpty { .. }
+            | SessionError::WrongState { .. } => Self::new(Kind::WrongState, said),
+            SessionError::Invalid { field, detail } => Self::of_field(Kind::Invalid, field, detail),
+            SessionError::NotAllowed { field, detail } => {
+                Self::of_field(Kind::NotAllowed, field.to_owned(), detail)
+            }
+            SessionError::Queue(error) => error.into(),
+            SessionError::Fault(what) => Self::fault(what),
         }
     }
 }

@@ -148,17 +148,6 @@ impl<'a> Fields<'a> {
         texts
     }
 
-    /// Takes true or false.
-    pub(super) fn boolean(&mut self, name: &'static str) -> Option<bool> {
-        match self.take(name)? {
-            Value::Bool(value) => Some(value),
-            other => {
-                self.wrong(name, format!("must be true or false, not {}", kind_of(&other)));
-                None
-            }
-        }
-    }
-
     /// Takes a text that parses.
     pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.string(name)?;
@@ -224,6 +213,16 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// Reads `object`, which stands at `at` within this one.
+    pub(super) fn within<T>(
+        &mut self,
+        at: String,
+        object: Map<String, Value>,
+        read: impl FnOnce(&mut Fields<'_>) -> T,
+    ) -> T {
+        read(&mut Fields::new(at, object, self.errors))
     }
 
     /// Takes `true` or `false`; false where it is absent.

@@ -63,7 +63,7 @@ pub(super) async fn change(state: Data<State>, request: HttpRequest, payload: Pa
 fn limited(fields: &mut Fields<'_>) -> Option<Limited> {
     let key = fields.parsed::<KeyPattern>("key").map(Limited::Key);
     let fleet = fields.parsed::<FleetName>("fleet").map(Limited::Fleet);
-    let all = fields.boolean("all").filter(|all| *all).map(|_| Limited::All);
+    let all = fields.bool("all").filter(|all| *all).map(|_| Limited::All);
     let mut named = key.into_iter().chain(fleet).chain(all);
     let first = named.next();
     if first.is_none() || named.next().is_some() {
@@ -104,7 +104,7 @@ pub(super) async fn of_queue(state: Data<State>, request: HttpRequest, payload: 
         limit: limit(&mut fields, "concurrency", "rate"),
         key_limit: limit(&mut fields, "key_concurrency", "key_rate"),
         weight: fields.integer("weight", 1..=1000).and_then(|weight| u32::try_from(weight).ok()),
-        fair: fields.boolean("fair"),
+        fair: fields.bool("fair"),
     };
     fields.finish();
     let change = errors.or(change).map_err(ApiError::invalid)?;

@@ -29,11 +29,13 @@ mod query;
 mod queues;
 mod schedules;
 mod server;
+mod sessions;
 mod socket;
 mod submit;
 mod tasks;
 mod terms;
 mod unique;
+mod webhook;
 mod workspaces;
 
 use std::{fmt, sync::Arc};
@@ -51,6 +53,7 @@ use slog::Logger;
 use crate::{
     domain::{HostId, record::ReloadRecord},
     queue::QueueHandle,
+    sessions::Sessions,
     settings,
     supervisor::SupervisorHandle,
     workspace::Workspaces,
@@ -88,6 +91,8 @@ pub struct State {
     queue: QueueHandle,
     supervisor: SupervisorHandle,
     workspaces: Workspaces,
+    sessions: Sessions,
+    relay: webhook::relay::Relay,
     reload: Reload,
     settings: settings::Http,
     tasks: settings::Tasks,
@@ -106,14 +111,28 @@ impl State {
             Workspaces,
             Reload,
         ),
+        sessions: Sessions,
         settings: settings::Http,
         tasks: settings::Tasks,
         host: HostInfo,
         metrics: RenderMetrics,
         log: Logger,
     ) -> Self {
-        let closing = Closing::default();
-        Self { queue, supervisor, workspaces, reload, settings, tasks, host, metrics, log, closing }
+        let (closing, relay) = (Closing::default(), webhook::relay::Relay::default());
+        Self {
+            queue,
+            supervisor,
+            workspaces,
+            sessions,
+            relay,
+            reload,
+            settings,
+            tasks,
+            host,
+            metrics,
+            log,
+            closing,
+        }
     }
 }
 
@@ -197,6 +216,43 @@ fn routes() -> Vec<Row> {
         ("/api/v1/plans/runs/{id}/tasks/{task}/skip", vec![post(plans::skip)]),
         ("/api/v1/workspaces", vec![get(workspaces::list)]),
         ("/api/v1/workspaces/prune", vec![post(workspaces::prune)]),
+        ("/webhook", vec![post(webhook::receive)]),
+        ("/ws", vec![get(webhook::relay::join)]),
+        ("/llm-instructions", vec![get(webhook::instructions::show)]),
+        ("/api/v1/search", vec![get(sessions::search)]),
+        ("/api/v1/session-imports", vec![post(sessions::import)]),
+        ("/api/v1/sessions", vec![get(sessions::list), post(sessions::create)]),
+        (
+            "/api/v1/sessions/{id}",
+            vec![get(sessions::show), patch(sessions::change), delete(sessions::remove)],
+        ),
+        ("/api/v1/sessions/{id}/pause", vec![post(sessions::pause)]),
+        ("/api/v1/sessions/{id}/resume", vec![post(sessions::resume)]),
+        ("/api/v1/sessions/{id}/complete", vec![post(sessions::complete)]),
+        ("/api/v1/sessions/{id}/export", vec![get(sessions::export)]),
+        ("/api/v1/sessions/{id}/chunks", vec![get(sessions::chunks), post(sessions::append)]),
+        ("/api/v1/sessions/{id}/chunks/{item}", vec![get(sessions::chunk)]),
+        (
+            "/api/v1/sessions/{id}/chunks/{item}/content",
+            vec![get(sessions::chunk_content), put(sessions::put_chunk_content)],
+        ),
+        ("/api/v1/sessions/{id}/memories", vec![get(sessions::memories), post(sessions::store)]),
+        (
+            "/api/v1/sessions/{id}/memories/{item}",
+            vec![get(sessions::memory), put(sessions::put_memory)],
+        ),
+        ("/api/v1/sessions/{id}/tasks", vec![get(sessions::tasks), post(sessions::delegate)]),
+        ("/api/v1/sessions/{id}/tasks/{item}", vec![get(sessions::task)]),
+        ("/api/v1/sessions/{id}/tasks/{item}/cancel", vec![post(sessions::cancel)]),
+        (
+            "/api/v1/sessions/{id}/artifacts",
+            vec![get(sessions::artifacts), post(sessions::add_artifact)],
+        ),
+        ("/api/v1/sessions/{id}/artifacts/{item}", vec![get(sessions::artifact)]),
+        (
+            "/api/v1/sessions/{id}/artifacts/{item}/content",
+            vec![get(sessions::artifact_content), put(sessions::put_artifact_content)],
+        ),
         ("/api/v1/events", vec![get(events::feed)]),
         ("/api/v1/queues", vec![get(queues::list)]),
         ("/api/v1/queues/{name}/pause", vec![post(limits::pause_queue)]),

@@ -78,11 +78,20 @@ impl Query {
         Ok(Self(pairs))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_str())
     }
 
-    fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+    /// The list of words that `name` is, each parsed; none if it is absent.
+    pub(super) fn words<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Vec<T>, ApiError> {
+        let words = self.get(name).into_iter().flat_map(|text| text.split(','));
+        words.map(|word| word.parse().map_err(|error: T::Err| bad(name, &error))).collect()
+    }
+
+    pub(super) fn parsed<T: FromStr<Err: Display>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, ApiError> {
         self.get(name).map(|text| text.parse().map_err(|e: T::Err| bad(name, &e))).transpose()
     }
 
@@ -92,12 +101,12 @@ impl Query {
         Ok(Some(kind.to_owned()))
     }
 
-    fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         let detail = "must be a time with its offset after RFC 3339, as in `2030-01-31T08:00:00Z`";
         self.get(name).map(|text| text.parse().map_err(|_| bad(name, &detail))).transpose()
     }
 
-    fn flag(&self, name: &str) -> Result<bool, ApiError> {
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
@@ -115,7 +124,13 @@ impl Query {
         cursor.map(|text| text.parse().map_err(|_| bad("cursor", &detail))).transpose()
     }
 
-    fn number(&self, name: &str, default: u32, least: u32, most: u32) -> Result<u32, ApiError> {
+    pub(super) fn number(
+        &self,
+        name: &str,
+        default: u32,
+        least: u32,
+        most: u32,
+    ) -> Result<u32, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse()
             .ok()

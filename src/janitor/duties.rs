@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use slog::{Logger, info};
 
 use super::{Done, Duty};
-use crate::store::{hosts, queues};
+use crate::store::{hosts, queues, sessions::receipts};
 
 /// How often hosts are looked for whose lease has ended, though none was to end. A lease that is
 /// shorter than this is looked after in time all the same, once its host has been seen.
@@ -13,6 +13,10 @@ const LOOK_FOR_HOSTS: Duration = Duration::from_secs(7);
 /// How often pauses are looked for that were set since the last look. Claims go by the time itself, and
 /// the poll of hosts finds what waited.
 const LOOK_FOR_PAUSES: Duration = Duration::from_secs(10);
+/// How often answers to requests with a key are looked for that nobody needs any more.
+const LOOK_FOR_RECEIPTS: Duration = Duration::from_secs(600);
+/// As many as one statement forgets; then there may be more.
+const RECEIPTS_AT_ONCE: usize = 10_000;
 /// A host that is claiming in the very moment is left for the next look, this much later.
 const SOON: Duration = Duration::from_millis(100);
 /// How long a look may take.
@@ -57,5 +61,17 @@ pub fn ended_pauses(log: Logger) -> Duty {
             }
             Ok(Done { woken: ended.queues, again_in: ended.next.map(|next| next.max(SOON)) })
         }
+    })
+}
+
+/// Forgets answers to requests with a key that are older than `kept`.
+///
+/// Harmless whoever does it, so it needs no fence.
+pub fn forget_receipts(kept: Duration) -> Duty {
+    Duty::new("receipts", LOOK_FOR_RECEIPTS, move |leading| async move {
+        let prune = async |db: &_| receipts::prune(db, kept).await;
+        let forgotten = leading.store().within(LIMIT, prune).await?;
+        let again_in = (forgotten == RECEIPTS_AT_ONCE).then_some(Duration::ZERO);
+        Ok(Done { again_in, ..Done::default() })
     })
 }

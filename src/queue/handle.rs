@@ -133,7 +133,7 @@ impl QueueHandle {
     }
 
     /// Counts what was submitted, and wakes whom it is for.
-    pub(super) async fn submitted(&self, tasks: &[NewTask], submitted: &[Submitted]) {
+    pub(crate) async fn submitted(&self, tasks: &[NewTask], submitted: &[Submitted]) {
         self.metrics.submitted(submitted.iter().filter(|one| one.created).count());
         let mut queues: Vec<QueueName> = tasks
             .iter()

@@ -287,7 +287,7 @@ impl QueueHandle {
     }
 
     /// Ends a task by hand, and tells who waits for it. False if it is not pending any more.
-    async fn by_hand(&self, task: TaskId, how: ByHand) -> Result<bool, QueueError> {
+    pub(crate) async fn by_hand(&self, task: TaskId, how: ByHand) -> Result<bool, QueueError> {
         let ended =
             self.store.transact(async |db| plans::end_by_hand(db, &[task], &how).await).await?;
         let state = how.state();

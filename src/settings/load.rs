@@ -11,7 +11,7 @@ use super::{
     reader::Section,
     schedules,
     sources::Sources,
-    tasks, workspaces,
+    tasks, webhook, workspaces,
 };
 
 /// Reads, merges and checks every source. Finds every problem, not the first alone.
@@ -55,6 +55,9 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     let (fleets, complete) = fleets::read(context, root);
     let queues = queues::read(context, root, &fleets, complete);
     let schedules = schedules::read(context, root, &queues, complete);
+    let of_fleets = complete.then_some(&*fleets);
+    let webhook = all.section("webhook").and_then(|section| webhook::read(&section, of_fleets));
+    let github = webhook::rules(context, root, &queues, complete);
     Some(Settings {
         host: host?,
         database: database?,
@@ -64,6 +67,8 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
         limits: limits?,
         history: history?,
         workspaces: workspaces?,
+        webhook: webhook?,
+        github,
         queues,
         schedules,
         fleets,

@@ -42,6 +42,7 @@ mod tasks;
 mod tests;
 mod units;
 mod values;
+mod webhook;
 mod workspaces;
 
 use std::{
@@ -62,12 +63,13 @@ pub use sources::{Machine, Sources, default_file};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 use crate::domain::{
-    QueueName,
+    FleetName, QueueName,
     admission::{KeyPattern, Limit},
     fleet::Fleet,
     history::{Keep, Terms},
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
+    webhook::{GithubRule, Reach, ShellRule},
 };
 
 /// Everything a host is told.
@@ -89,6 +91,10 @@ pub struct Settings {
     pub history: History,
     /// `[workspaces]`: the git worktrees of attempts.
     pub workspaces: Workspaces,
+    /// `[webhook]`: what callers of `POST /webhook` may ask for.
+    pub webhook: Webhook,
+    /// `[github.NAME]`, in the order of their names.
+    pub github: Vec<GithubRule>,
     /// `[queues.NAME]`; every queue that a fleet serves is here, with defaults where it has no table.
     pub queues: BTreeMap<QueueName, Queue>,
     /// `[schedules.NAME]`, in the order of their names, each with whether it is made paused.
@@ -229,6 +235,25 @@ pub struct Workspaces {
     pub max_disk: Option<u64>,
     /// How long one command of git may take.
     pub git_timeout: Duration,
+}
+
+/// `[webhook]`: what callers of `POST /webhook` may ask for.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// How long a caller who wants to wait for a task waits.
+    pub sync_wait: Duration,
+    /// The fleets that callers may give tasks to.
+    pub reach: Reach,
+    /// The fleet that runs the commands of callers; they may run none where it is absent.
+    pub command_fleet: Option<FleetName>,
+    /// The subcommands of git that callers may run.
+    pub git: Vec<String>,
+    /// Whether callers may run other programs.
+    pub shell: ShellRule,
+    /// The directories in and below which commands may be run.
+    pub roots: Vec<PathBuf>,
+    /// The secret that GitHub signs its deliveries with; none is taken where it is absent.
+    pub github_secret: Option<Secret>,
 }
 
 /// `[queues.NAME]`.

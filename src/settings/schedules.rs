@@ -150,7 +150,7 @@ fn cadence(section: &Section<'_>) -> Option<Option<Cadence>> {
     }
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     section: &Section<'_>,
     key: &str,
 ) -> Option<T> {
@@ -158,7 +158,7 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     text.parse().map_err(|error: T::Err| section.problem(key, error.to_string())).ok()
 }
 
-fn kind(section: &Section<'_>) -> Option<String> {
+pub(super) fn kind(section: &Section<'_>) -> Option<String> {
     let kind = section.text("kind")?;
     let is_plain =
         !kind.is_empty() && kind.chars().count() <= MAX_KIND && !kind.chars().any(char::is_control);

@@ -1,6 +1,7 @@
 //! Which tables and keys there are. The built-in defaults are the list: a key that is not in them
 //! is unknown, `[fleets.NAME]` has the keys of `[fleet_defaults]`, `[queues.NAME]` those of
-//! `[queue_defaults]`, `[schedules.NAME]` those of `[schedule_defaults]`, and an empty table (such as `env`) takes any key.
+//! `[queue_defaults]`, `[schedules.NAME]` those of `[schedule_defaults]`,
+//! `[github.NAME]` those of `[github_defaults]`, and an empty table (such as `env`) takes any key.
 
 use config::{Map, Value, ValueKind};
 
@@ -11,10 +12,11 @@ use super::{
 };
 
 /// Tables whose keys are names of the user's, and the table that each of them is like.
-const NAMED: [(&str, &str); 3] = [
+const NAMED: [(&str, &str); 4] = [
     ("fleets", "fleet_defaults"),
     ("queues", "queue_defaults"),
     ("schedules", "schedule_defaults"),
+    ("github", "github_defaults"),
 ];
 
 /// Takes out of `layer` what `defaults` does not know, and says so.

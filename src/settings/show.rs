@@ -5,7 +5,7 @@ use std::{fmt::Write, path::Path, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Queue, Settings, fleets,
+    Queue, Settings, Webhook, fleets,
     history::keep_word,
     layers::join,
     limits::format_rate,
@@ -15,6 +15,7 @@ use super::{
     reader::OFF,
     schedules::{CATCH_UPS, OVERLAPS},
     units::{format_duration, format_size},
+    webhook::EVERY,
 };
 use crate::domain::{
     admission::Rate,
@@ -23,6 +24,7 @@ use crate::domain::{
     health::{Check, Readiness},
     retry::{Cause, Growth, RetryPolicy},
     schedule::{Cadence, Schedule},
+    webhook::{GithubRule, Reach},
 };
 
 /// The effective settings as TOML, secrets masked; each field says where it is written.
@@ -76,10 +78,43 @@ pub fn to_json(settings: &Settings) -> Value {
             "max_disk": settings.workspaces.max_disk.map_or_else(|| OFF.to_owned(), format_size),
             "git_timeout": format_duration(settings.workspaces.git_timeout),
         },
+        "webhook": webhook(&settings.webhook),
+        "github": settings.github.iter().map(of_rule).collect::<Map<_, _>>(),
         "queues": queues.collect::<Map<_, _>>(),
         "schedules": schedules.collect::<Map<_, _>>(),
         "fleets": fleets.collect::<Map<_, _>>(),
     })
+}
+
+fn webhook(webhook: &Webhook) -> Value {
+    let fleets = match &webhook.reach {
+        Reach::All => json!([EVERY]),
+        Reach::These(fleets) => json!(fleets),
+    };
+    json!({
+        "sync_wait": format_duration(webhook.sync_wait),
+        "fleets": fleets,
+        "command_fleet": webhook.command_fleet.as_ref().map_or("", |fleet| fleet.as_str()),
+        "git": webhook.git,
+        "shell": webhook.shell.as_str(),
+        "roots": webhook.roots.iter().map(|root| path(root)).collect::<Vec<_>>(),
+        "github_secret": if webhook.github_secret.is_some() { mask::MASK } else { "" },
+    })
+}
+
+fn of_rule(rule: &GithubRule) -> (String, Value) {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let shown = json!({
+        "event": rule.event,
+        "action": text(&rule.action),
+        "repository": text(&rule.repository),
+        "branch": text(&rule.branch),
+        "queue": rule.queue,
+        "kind": rule.kind,
+        "priority": rule.priority,
+        "input": rule.input,
+    });
+    (rule.name.to_string(), shown)
 }
 
 fn log(settings: &Settings) -> Value {

@@ -14,6 +14,7 @@ use crate::domain::{
     batch::BatchEnd,
     graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
+    session::{ItemName, SessionId, SessionState},
     task::{FailureClass, Outcome, TaskState},
 };
 
@@ -73,7 +74,16 @@ macro_rules! name_columns {
         }
     )*};
 }
-name_columns!(QueueName, AgentName, GroupName, ScheduleName, PlanTaskId, PhaseName);
+name_columns!(
+    QueueName,
+    AgentName,
+    GroupName,
+    ScheduleName,
+    PlanTaskId,
+    PhaseName,
+    SessionId,
+    ItemName
+);
 
 /// Enums are enums, with the same words.
 macro_rules! enum_columns {
@@ -115,7 +125,8 @@ enum_columns!(
     Origin as "schedule_origin",
     Overlap as "schedule_overlap",
     CatchUp as "schedule_catch_up",
-    FiringOutcome as "firing_outcome"
+    FiringOutcome as "firing_outcome",
+    SessionState as "session_state"
 );
 
 /// Whose limit a row of `limits` is.

@@ -110,6 +110,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0018_workspaces.sql"
         )),
     },
+    File {
+        name: "V19__sessions",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0019_sessions.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

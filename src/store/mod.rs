@@ -46,6 +46,7 @@ pub mod plans;
 pub mod queues;
 pub mod roles;
 pub mod schedules;
+pub mod sessions;
 mod sever;
 mod statement;
 pub mod tasks;
@@ -206,6 +207,22 @@ impl Store {
         transact(&mut self.client().await?, work).await
     }
 
+    /// Does `work` in one transaction, where it may fail for reasons of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::transact`], and those of `work`, after which everything is undone.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::transact`].
+    pub async fn transact_for<T, E: From<StoreError>>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        transact(&mut self.client().await?, work).await
+    }
+
     /// Does `work` in one transaction, and gives it up after `limit`, as [`Store::within`] does.
     ///
     /// # Errors
@@ -261,10 +278,10 @@ impl Store {
     }
 }
 
-async fn transact<T>(
+async fn transact<T, E: From<StoreError>>(
     client: &mut Client,
-    work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+    work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let failed =
         |source| StoreError::Statement { statement: "transaction", source: Cause::from(source) };
     let transaction = client.transaction().await.map_err(failed)?;

@@ -81,6 +81,10 @@ keys! {
     LAG_MS = "lag_ms",
     /// A version of this program, of Postgres or of the schema.
     VERSION = "version",
+    /// The id of a session.
+    SESSION = "session",
+    /// The command of a webhook.
+    COMMAND = "command",
     /// The method of an HTTP request or of a JSON-RPC call.
     METHOD = "method",
     /// The status of an HTTP response.

@@ -48,6 +48,12 @@ struct KindLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommandLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     queue: String,
     state: &'static str,
@@ -80,6 +86,11 @@ pub struct Metrics {
     firings: Family<FiringLabels, Counter>,
     deleted: Family<KindLabels, Counter>,
     stopped: Gauge,
+    commands: Family<CommandLabels, Counter>,
+    relay_clients: Gauge,
+    relay_dropped: Counter,
+    memory_batch: Histogram,
+    search_seconds: Histogram,
     claim_size: Histogram,
     claim_seconds: Histogram,
     settle_size: Histogram,
@@ -119,6 +130,11 @@ impl Metrics {
             firings: Family::default(),
             deleted: Family::default(),
             stopped: Gauge::default(),
+            commands: Family::default(),
+            relay_clients: Gauge::default(),
+            relay_dropped: Counter::default(),
+            memory_batch: sizes(),
+            search_seconds: seconds(),
             claim_size: sizes(),
             claim_seconds: seconds(),
             settle_size: sizes(),
@@ -158,6 +174,17 @@ impl Metrics {
         );
         let help = "1 while this host, as the leader, can't delete because it can't archive";
         registry.register("history_stopped", help, self.stopped.clone());
+        registry.register(
+            "webhook_commands",
+            "Commands of webhooks, by kind and by what came of them",
+            self.commands.clone(),
+        );
+        let help = "Clients that follow webhooks over /ws";
+        registry.register("relay_clients", help, self.relay_clients.clone());
+        let help = "Clients of /ws that were dropped because they could not keep up";
+        registry.register("relay_dropped", help, self.relay_dropped.clone());
+        let help = "Memories kept by one statement";
+        registry.register("memory_batch_size", help, self.memory_batch.clone());
         registry.register("claim_batch_size", "Tasks in one claim", self.claim_size.clone());
         registry.register("settle_batch_size", "Outcomes in one settle", self.settle_size.clone());
         let mut timed = |name, help, histogram: &Histogram| {
@@ -165,6 +192,7 @@ impl Metrics {
         };
         timed("claim", "Time of one claim statement", &self.claim_seconds);
         timed("settle", "Time of one settle statement", &self.settle_seconds);
+        timed("session_search", "Time of one look for memories or words", &self.search_seconds);
         timed("pickup", "Time a task was ready before it was claimed", &self.pickup_seconds);
     }
 
@@ -228,6 +256,32 @@ impl Metrics {
     /// Something became of a due time of a schedule.
     pub fn schedule_fired(&self, outcome: FiringOutcome) {
         self.firings.get_or_create(&FiringLabels { outcome: outcome.as_str() }).inc();
+    }
+
+    /// Something came of a command of a webhook.
+    pub fn commanded(&self, kind: &'static str, outcome: &'static str) {
+        self.commands.get_or_create(&CommandLabels { kind, outcome }).inc();
+    }
+
+    /// A client of the relay has come.
+    pub fn relay_joined(&self) {
+        self.relay_clients.inc();
+    }
+
+    /// A client of the relay has gone, or was dropped because it could not keep up.
+    pub fn relay_left(&self, dropped: bool) {
+        self.relay_clients.dec();
+        self.relay_dropped.inc_by(dropped.into());
+    }
+
+    /// So many memories were kept by one statement.
+    pub fn memories_written(&self, count: usize) {
+        self.memory_batch.observe(count as f64);
+    }
+
+    /// A look for memories or words took this long.
+    pub fn searched(&self, took: Duration) {
+        self.search_seconds.observe(took.as_secs_f64());
     }
 
     /// All of it, as OpenMetrics text.

@@ -113,11 +113,20 @@ pub fn render(input: &Value, results: &Results, most: u64) -> Result<Value, Inpu
     let Some(deps) = &results.deps else {
         return Err(InputError::Results { bytes: results.bytes, most: results.most });
     };
-    let facts = json!({ DEPS: deps });
+    render_of(input, &json!({ DEPS: deps }), most)
+}
+
+/// Fills an input in with `facts`, an object whose fields are the names that its texts may use. What
+/// comes out has at most `most` bytes of JSON.
+///
+/// # Errors
+///
+/// As [`render`].
+pub fn render_of(input: &Value, facts: &Value, most: u64) -> Result<Value, InputError> {
     let mut filling = Filling {
         engine: engine(),
-        given: Given::from(Serde(&facts)),
-        facts: &facts,
+        given: Given::from(Serde(facts)),
+        facts,
         fuel: FUEL,
         most,
         left: most,

@@ -30,7 +30,7 @@ impl Asked {
         let reference = task.text("ref", MAX_REFERENCE);
         let depends_on = task.texts("depends_on", MAX_NAME);
         let policy = task.parsed("on_dependency_failure");
-        let template = task.boolean("template").unwrap_or(false);
+        let template = task.bool("template").unwrap_or(false);
         if depends_on.is_empty() {
             if policy.is_some() {
                 task.wrong("on_dependency_failure", "has no meaning without `depends_on`");

@@ -14,11 +14,13 @@ mod mock;
 mod readiness;
 mod reload;
 mod schedules;
+mod sessions;
 mod sql;
 mod stop;
 mod tasks;
 mod time;
 mod unique;
+mod webhook;
 pub(crate) mod workspaces;
 
 use crate::support::host::WORKER;

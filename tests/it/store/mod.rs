@@ -21,6 +21,7 @@ mod queues;
 mod roles;
 mod schedules;
 mod schema;
+mod sessions;
 mod settle;
 mod sql_doc;
 mod states;

@@ -17,6 +17,7 @@ pub(crate) mod netns;
 pub(crate) mod processes;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod websocket;
 pub(crate) mod wire;
 
 pub(crate) use database::TestDatabase;

@@ -1,0 +1,410 @@
+//! Sessions as resources: the same deeds as those of the webhook, one path each.
+
+mod contents;
+pub(super) mod read;
+
+use std::{fmt::Display, str::FromStr};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::LOCATION,
+    web::{Data, Payload},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    Answer, State, body,
+    error::{ApiError, Kind},
+    fields::{self, Errors, Fields},
+    ok,
+    query::{self, Query},
+};
+use crate::{
+    domain::session::{
+        ArtifactFilter, Export, ItemName, MemoryFilter, MemoryType, SearchFilter, SearchKind,
+        SessionEvent, SessionFilter, SessionId, SessionState, read_markdown,
+    },
+    sessions::{Command, Done},
+};
+use read::{ITEMS, MAX_LIMIT, Names};
+
+pub(super) use contents::{
+    artifact_content, chunk_content, export, put_artifact_content, put_chunk_content,
+};
+
+/// How many sessions a page has where the caller does not say.
+const SESSIONS: u32 = 20;
+
+fn id(request: &HttpRequest) -> Result<SessionId, ApiError> {
+    named(request, "id")
+}
+
+fn item(request: &HttpRequest) -> Result<ItemName, ApiError> {
+    named(request, "item")
+}
+
+/// A part of the path, as its caller calls it.
+fn named<T: FromStr<Err: Display>>(request: &HttpRequest, part: &str) -> Result<T, ApiError> {
+    let text = decoded(request.match_info().get(part).unwrap_or_default());
+    text.parse().map_err(|error: T::Err| ApiError::new(Kind::BadPath, format!("`{part}` {error}")))
+}
+
+/// The server decodes a path but for `%`, `/` and `+`, which would be read as something else then.
+fn decoded(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let (kept, taken) = match rest.get(at + 1..at + 3).map(str::to_ascii_uppercase).as_deref() {
+            Some("2F") => ('/', 3),
+            Some("2B") => ('+', 3),
+            Some("25") => ('%', 3),
+            _ => ('%', 1),
+        };
+        out.push(kept);
+        rest = &rest[at + taken..];
+    }
+    out + rest
+}
+
+/// Carries out a command on the session of the path, and answers what came of it.
+async fn run(state: &State, session: &SessionId, command: Command) -> Answer {
+    Ok(match state.sessions.run(session, command).await? {
+        Done::Session(session) => ok(&session),
+        Done::Deleted(deleted) => ok(&json!({ "deleted": deleted })),
+        Done::Sessions(page) => ok(&page),
+        Done::Appended(chunks) => {
+            let done = chunks.into_iter().next();
+            let done =
+                done.ok_or_else(|| ApiError::fault("a chunk was neither kept nor refused"))?;
+            let shown = json!({
+                "chunk_id": done.chunk, "content_size": done.size,
+                "extracted_items_processed": done.extracted, "created": done.created,
+            });
+            made(done.created, &place(session, "chunks", done.chunk.as_str()), &shown)
+        }
+        Done::Chunk(chunk) => ok(&chunk),
+        Done::Chunks(page) => ok(&page),
+        Done::Stored { key, kind, created } => {
+            let shown = json!({ "key": key, "type": kind, "created": created });
+            made(created, &place(session, "memories", key.as_str()), &shown)
+        }
+        Done::Memory(memory) => ok(&memory),
+        Done::Memories(page) => ok(&page),
+        Done::Task(task) => ok(&task),
+        Done::Delegated { task, created } => {
+            made(created, &place(session, "tasks", task.task_id.as_str()), &task)
+        }
+        Done::Tasks(page) => ok(&page),
+        Done::ArtifactKept { artifact, size, created } => {
+            let shown =
+                json!({ "artifact_id": artifact, "content_size": size, "created": created });
+            made(created, &place(session, "artifacts", artifact.as_str()), &shown)
+        }
+        Done::Artifact(artifact) => ok(&artifact),
+        Done::Artifacts(page) => ok(&page),
+    })
+}
+
+/// 201 with where it is, or 200 if it took the place of another.
+fn made(created: bool, place: &str, shown: &impl Serialize) -> HttpResponse {
+    let mut answer = if created { HttpResponse::Created() } else { HttpResponse::Ok() };
+    answer.insert_header((LOCATION, place.to_owned()));
+    answer.json(shown)
+}
+
+/// The path of something in a session.
+fn place(session: &SessionId, what: &str, name: &str) -> String {
+    let session = encoded(session.as_str());
+    format!("/api/v1/sessions/{session}/{what}/{}", encoded(name))
+}
+
+/// A text as a part of a path.
+fn encoded(text: &str) -> String {
+    let mut path = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            path.push(byte.into());
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}
+
+/// Reads the fields of a body, none of which may be unknown.
+async fn fields_of<T>(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    read: impl FnOnce(&mut Fields<'_>, &mut Names) -> Option<T>,
+) -> Result<T, ApiError> {
+    query::none(request)?;
+    let key = query::idempotency_key(request.headers())?;
+    let object = body::object(request, payload, state.settings.max_body).await?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), object, &mut errors);
+    let read = read(&mut fields, &mut Names::of(key));
+    fields.finish();
+    let read = errors.or(read).map_err(ApiError::invalid)?;
+    read.ok_or_else(|| ApiError::fault("a body without mistakes could not be read"))
+}
+
+/// Nothing may be said beside the path.
+async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<(), ApiError> {
+    query::none(request)?;
+    let body = body::object(request, payload, state.settings.max_body).await?;
+    fields::nothing(body).map_err(ApiError::invalid)
+}
+
+pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+    let known = ["state", "participant", "text", "since", "limit", "cursor"];
+    let query = Query::read(request.query_string(), &known)?;
+    let filter = SessionFilter {
+        states: query.words("state")?,
+        participant: query.get("participant").map(str::to_owned),
+        text: query.get("text").map(str::to_owned),
+        since: query.time("since")?,
+        limit: query.number("limit", SESSIONS, 1, MAX_LIMIT)?,
+        after: query.parsed("cursor")?,
+    };
+    let any = anybody()?;
+    run(&state, &any, Command::List(Box::new(filter))).await
+}
+
+/// Stands for the session where none is meant.
+fn anybody() -> Result<SessionId, ApiError> {
+    "any".parse().map_err(|_| ApiError::fault("a word is no id of a session"))
+}
+
+pub(super) async fn create(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let new = fields_of(&state, &request, payload, |fields, names| {
+        let given = fields.parsed("session_id");
+        let id = given.or_else(|| names.make("session").parse().ok())?;
+        Some(read::session(fields, id))
+    })
+    .await?;
+    let id = new.id.clone();
+    let Done::Session(session) = state.sessions.run(&id, Command::Create(Box::new(new))).await?
+    else {
+        return Err(ApiError::fault("a session was made and is not there"));
+    };
+    let place = format!("/api/v1/sessions/{}", encoded(id.as_str()));
+    Ok(made(true, &place, &session))
+}
+
+pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    run(&state, &id(&request)?, Command::Show).await
+}
+
+pub(super) async fn change(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let id = id(&request)?;
+    let change = fields_of(&state, &request, payload, |fields, _| Some(read::change(fields)));
+    run(&state, &id, Command::Change(Box::new(change.await?))).await
+}
+
+pub(super) async fn remove(state: Data<State>, request: HttpRequest) -> Answer {
+    let id = id(&request)?;
+    let query = Query::read(request.query_string(), &["cascade"])?;
+    let cascade = query.get("cascade").is_none() || query.flag("cascade")?;
+    run(&state, &id, Command::Delete { cascade }).await
+}
+
+async fn step(
+    state: Data<State>,
+    request: HttpRequest,
+    payload: Payload,
+    event: SessionEvent,
+) -> Answer {
+    let id = id(&request)?;
+    bare(&state, &request, payload).await?;
+    run(&state, &id, Command::Step(event)).await
+}
+
+pub(super) async fn pause(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    step(state, request, payload, SessionEvent::Paused).await
+}
+
+pub(super) async fn resume(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    step(state, request, payload, SessionEvent::Resumed).await
+}
+
+pub(super) async fn complete(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    step(state, request, payload, SessionEvent::Completed).await
+}
+
+pub(super) async fn chunks(state: Data<State>, request: HttpRequest) -> Answer {
+    let id = id(&request)?;
+    let (limit, after) = query::page(request.query_string(), (ITEMS, MAX_LIMIT))?;
+    run(&state, &id, Command::ListChunks { limit, after }).await
+}
+
+pub(super) async fn append(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let id = id(&request)?;
+    let chunk =
+        fields_of(&state, &request, payload, |fields, names| read::chunk(fields, None, names));
+    run(&state, &id, Command::Append(vec![chunk.await?])).await
+}
+
+pub(super) async fn chunk(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    run(&state, &id(&request)?, Command::GetChunk(item(&request)?)).await
+}
+
+pub(super) async fn memories(state: Data<State>, request: HttpRequest) -> Answer {
+    let id = id(&request)?;
+    let query = Query::read(request.query_string(), &["type", "tag", "text", "limit", "cursor"])?;
+    let filter = MemoryFilter {
+        kinds: query.words("type")?,
+        tags: query.words("tag")?,
+        text: query.get("text").map(str::to_owned),
+        limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
+        after: query.parsed("cursor")?,
+    };
+    run(&state, &id, Command::Query(Box::new(filter))).await
+}
+
+pub(super) async fn store(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let id = id(&request)?;
+    let memory =
+        fields_of(&state, &request, payload, |fields, names| read::memory(fields, None, names));
+    run(&state, &id, Command::Store(memory.await?)).await
+}
+
+pub(super) async fn memory(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    run(&state, &id(&request)?, Command::Retrieve(item(&request)?)).await
+}
+
+pub(super) async fn put_memory(
+    state: Data<State>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let (id, key) = (id(&request)?, item(&request)?);
+    let memory = fields_of(&state, &request, payload, |fields, names| {
+        read::memory(fields, Some(key), names)
+    });
+    run(&state, &id, Command::Store(memory.await?)).await
+}
+
+pub(super) async fn tasks(state: Data<State>, request: HttpRequest) -> Answer {
+    let id = id(&request)?;
+    let (limit, after) = query::page(request.query_string(), (ITEMS, MAX_LIMIT))?;
+    run(&state, &id, Command::ListTasks { limit, after }).await
+}
+
+pub(super) async fn delegate(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let id = id(&request)?;
+    let delegation = fields_of(&state, &request, payload, read::delegation);
+    run(&state, &id, Command::Delegate(Box::new(delegation.await?))).await
+}
+
+pub(super) async fn task(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    run(&state, &id(&request)?, Command::GetTask(item(&request)?)).await
+}
+
+pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let (id, task) = (id(&request)?, item(&request)?);
+    bare(&state, &request, payload).await?;
+    run(&state, &id, Command::CancelTask(task)).await
+}
+
+pub(super) async fn artifacts(state: Data<State>, request: HttpRequest) -> Answer {
+    let id = id(&request)?;
+    let query = Query::read(request.query_string(), &["type", "limit", "cursor"])?;
+    let filter = ArtifactFilter {
+        kind: query.get("type").map(str::to_owned),
+        limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
+        after: query.parsed("cursor")?,
+    };
+    run(&state, &id, Command::ListArtifacts(Box::new(filter))).await
+}
+
+pub(super) async fn add_artifact(
+    state: Data<State>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let id = id(&request)?;
+    let artifact =
+        fields_of(&state, &request, payload, |fields, names| read::artifact(fields, None, names));
+    run(&state, &id, Command::AddArtifact(Box::new(artifact.await?))).await
+}
+
+pub(super) async fn artifact(state: Data<State>, request: HttpRequest) -> Answer {
+    query::none(&request)?;
+    run(&state, &id(&request)?, Command::GetArtifact(item(&request)?)).await
+}
+
+/// Searches all sessions, or one.
+pub(super) async fn search(state: Data<State>, request: HttpRequest) -> Answer {
+    let known = ["text", "kind", "session", "tag", "type", "since", "until", "limit", "cursor"];
+    let query = Query::read(request.query_string(), &known)?;
+    let text = query.get("text").filter(|text| !text.trim().is_empty());
+    let missing = || ApiError::new(Kind::BadQuery, "`text`: must be there: what is searched for");
+    let filter = SearchFilter {
+        text: text.ok_or_else(missing)?.to_owned(),
+        kinds: query.words::<SearchKind>("kind")?,
+        session: query.parsed("session")?,
+        tags: query.words("tag")?,
+        types: query.words::<MemoryType>("type")?,
+        since: query.time("since")?,
+        until: query.time("until")?,
+        limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
+        after: query.parsed("cursor")?,
+    };
+    Ok(ok(&state.sessions.search(filter).await?))
+}
+
+/// Makes a session of a file that was exported: JSON, or Markdown by its media type.
+pub(super) async fn import(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    let query = Query::read(request.query_string(), &["merge"])?;
+    let merge = query.flag("merge")?;
+    let bytes = body::bytes(&request, payload, state.settings.max_body).await?;
+    let bad = |detail: String| ApiError::new(Kind::BadField, detail);
+    let export: Export = if body::says(&request, "text/markdown") {
+        let text = std::str::from_utf8(&bytes);
+        let text = text.map_err(|_| bad("the body must be text in UTF-8".to_owned()))?;
+        read_markdown(text).map_err(|error| bad(error.to_string()))?
+    } else {
+        body::is_json(&request)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| bad(format!("the body is no exported session: {error}")))?
+    };
+    if export.hostler_session != crate::domain::session::FORM {
+        let detail = format!("is form {}; this host knows form 1", export.hostler_session);
+        return Err(ApiError::of_field(Kind::Invalid, "hostler_session".to_owned(), detail));
+    }
+    let ends_well =
+        export.session.status == SessionState::Completed || export.session.completed_at.is_none();
+    if !ends_well {
+        let detail = "is only for a completed session".to_owned();
+        return Err(ApiError::of_field(Kind::Invalid, "session.completed_at".to_owned(), detail));
+    }
+    let imported = state.sessions.import(export, merge).await?;
+    let place = format!("/api/v1/sessions/{}", encoded(imported.session_id.as_str()));
+    Ok(made(imported.created, &place, &imported))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_leaves_encoded_is_decoded_once() {
+        for (text, name) in [
+            ("plain", "plain"),
+            ("a%2fb%2Bc%25", "a/b+c%"),
+            ("%252F", "%2F"),
+            ("100%", "100%"),
+            ("%zz%2", "%zz%2"),
+        ] {
+            assert_eq!(decoded(text), name, "{text}");
+        }
+        assert_eq!(encoded("a/ä b~"), "a%2F%C3%A4%20b~");
+    }
+}

@@ -1,0 +1,222 @@
+//! `POST /webhook`: the contract that chat assistants and other programs speak, see
+//! `docs/LLM_SESSION_API.md`.
+//!
+//! One body, one command (or a batch). What comes of it is told in the shape of the contract, with a true
+//! HTTP status beside it; a body that can't be read is a problem document, as everywhere.
+//!
+//! - A request with an `Idempotency-Key` is carried out once; the same again gets the same answer.
+//! - A caller may wait for a task; after the wait that the operator allows it gets 504, and the task goes
+//!   on.
+//! - What was taken is told to the clients of the [`relay`].
+
+mod answer;
+pub(super) mod github;
+pub(super) mod instructions;
+mod read;
+pub(super) mod relay;
+mod task;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Data, Payload},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Answer, State, body,
+    error::{ApiError, Kind},
+    query,
+    sessions::read::Names,
+};
+use crate::{
+    domain::session::SessionId,
+    sessions::{Command, Done},
+};
+use answer::{Told, has_ended};
+use read::{Asked, BATCH, Wrong};
+use relay::Heard;
+
+/// A status and a body, as they are kept for a request that comes again.
+type Spoken = (StatusCode, Value);
+
+/// Answers a webhook.
+pub(super) async fn receive(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let bytes = body::bytes(&request, payload, state.settings.max_body).await?;
+    body::is_json(&request)?;
+    if github::is_delivery(request.headers()) {
+        return github::receive(&state, &request, &bytes).await;
+    }
+    let key = query::idempotency_key(request.headers())?;
+    let value = body::parse(&bytes)?;
+    let Value::Object(object) = value.clone() else {
+        return Err(ApiError::new(Kind::BadJson, "the body must be an object"));
+    };
+    let mut names = Names::of(key);
+    let asked = read::read(object, &mut names).map_err(wrong)?;
+    let Some(key) = key else {
+        let (status, body) = carry_out(&state, &request, asked, &value).await;
+        return Ok(HttpResponse::build(status).json(body));
+    };
+    let receipt = match state.sessions.take("webhook", key, &Sha256::digest(&bytes)).await? {
+        Ok(receipt) => receipt,
+        Err((status, body)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            let mut again = HttpResponse::build(status);
+            again.insert_header(("Idempotent-Replayed", "true"));
+            return Ok(again.json(body));
+        }
+    };
+    let (status, body) = carry_out(&state, &request, asked, &value).await;
+    if status.is_server_error() {
+        state.sessions.release(&receipt).await?;
+    } else {
+        state.sessions.answered(&receipt, status.as_u16(), &body).await?;
+    }
+    Ok(HttpResponse::build(status).json(body))
+}
+
+fn wrong(wrong: Wrong) -> ApiError {
+    match wrong {
+        Wrong::Fields(errors) => ApiError::fields(Kind::BadField, errors),
+        Wrong::Unknown { field, word, known } => {
+            let detail = format!("`{word}` is not known; known are {}", known.join(", "));
+            ApiError::of_field(Kind::Invalid, field, detail)
+        }
+    }
+}
+
+/// Carries out what was asked for, tells the log, the metrics and the relay.
+async fn carry_out(state: &State, request: &HttpRequest, asked: Asked, body: &Value) -> Spoken {
+    let delivery = request
+        .headers()
+        .get(super::api::REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .map_or_else(|| Names::of(None).make("delivery"), str::to_owned);
+    let event = body["type"].as_str().unwrap_or_default();
+    let tell = |sync| state.relay.tell(&Heard { sync, event, delivery: &delivery, payload: body });
+    match asked {
+        Asked::One { word, session, command, sync } => {
+            tell(sync);
+            let told = one(state, word, &session, command, sync).await;
+            let status = told.status;
+            log(state, word, Some(&session), status, told.cause.as_deref());
+            (status, told.body(word, &session))
+        }
+        Asked::Batch { session, commands, atomic } => {
+            tell(false);
+            let told = if atomic {
+                together(state, &session, commands).await
+            } else {
+                each(state, &session, commands).await
+            };
+            log(state, BATCH, Some(&session), told.status, told.cause.as_deref());
+            (told.status, told.body(BATCH, &session))
+        }
+        Asked::Insight { session, command } => {
+            tell(false);
+            let word = "llm_conversation_insight";
+            let told = one(state, word, &session, command, false).await;
+            log(state, word, Some(&session), told.status, told.cause.as_deref());
+            (told.status, told.body(word, &session))
+        }
+        Asked::Task { command, sync } => {
+            let (status, body, cause) = task::carry_out(state, command, sync, &tell).await;
+            log(state, "task_command", None, status, cause.as_deref());
+            (status, body)
+        }
+    }
+}
+
+/// One line for each command, and one count; never what it held.
+fn log(
+    state: &State,
+    word: &'static str,
+    session: Option<&SessionId>,
+    status: StatusCode,
+    cause: Option<&str>,
+) {
+    let outcome = match status.as_u16() {
+        504 => "timeout",
+        500.. => "failed",
+        400.. => "refused",
+        _ => "done",
+    };
+    state.sessions.commanded(word, outcome);
+    let session = session.map(SessionId::as_str).unwrap_or_default();
+    if let Some(cause) = cause {
+        slog::error!(state.log, "command failed"; "command" => word, "error" => cause);
+    }
+    slog::info!(state.log, "command of a webhook";
+        "command" => word, "session" => session, "status" => status.as_u16());
+}
+
+/// Carries out one command.
+async fn one(state: &State, word: &str, session: &SessionId, command: Command, sync: bool) -> Told {
+    let done = match state.sessions.run(session, command).await {
+        Ok(done) => done,
+        Err(error) => return Told::failed(error),
+    };
+    let name = match &done {
+        Done::Delegated { task, .. } if sync => task.task_id.clone(),
+        _ => return Told::done(word, done),
+    };
+    match state.sessions.task_ended(session, &name).await {
+        Ok(task) if has_ended(&task.status) => Told::done(word, Done::Task(Box::new(task))),
+        Ok(task) => Told {
+            status: StatusCode::GATEWAY_TIMEOUT,
+            message: format!("task {name} has not ended yet; it goes on, ask with get_task"),
+            data: Ok(json!(task)),
+            cause: None,
+        },
+        Err(error) => Told::failed(error),
+    }
+}
+
+/// Carries out commands one by one; each counts by itself.
+async fn each(state: &State, session: &SessionId, commands: Vec<(&'static str, Command)>) -> Told {
+    let mut items = Vec::with_capacity(commands.len());
+    let mut failed = 0_usize;
+    for (word, command) in commands {
+        let told = one(state, word, session, command, false).await;
+        failed += usize::from(!told.is_done());
+        items.push(told.item(word));
+    }
+    let processed = items.len();
+    Told {
+        status: if failed == 0 { StatusCode::OK } else { StatusCode::MULTI_STATUS },
+        message: format!("{} of {processed} commands carried out", processed - failed),
+        data: Ok(json!({ "results": items, "processed": processed, "failed": failed })),
+        cause: None,
+    }
+}
+
+/// Carries out commands, all of them or none.
+async fn together(
+    state: &State,
+    session: &SessionId,
+    commands: Vec<(&'static str, Command)>,
+) -> Told {
+    let (words, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+    match state.sessions.run_all(session, commands).await {
+        Ok(done) => {
+            let items =
+                words.iter().zip(done).map(|(word, done)| Told::done(word, done).item(word));
+            let items: Vec<_> = items.collect();
+            Told {
+                status: StatusCode::OK,
+                message: format!("{} commands carried out", items.len()),
+                data: Ok(json!({ "processed": items.len(), "results": items, "failed": 0 })),
+                cause: None,
+            }
+        }
+        Err((at, error)) => {
+            let mut told = Told::failed(error);
+            let word = words.get(at).copied().unwrap_or_default();
+            told.message = format!("nothing was done: commands[{at}], {word}, can't be");
+            told
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Commands of callers: git, other programs, and tasks for a fleet, each a task of a queue.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{SessionError, Sessions, plain_task};
+use crate::{
+    domain::{
+        TaskId,
+        record::TaskRecord,
+        session::ItemName,
+        task::{NewTask, TaskState},
+        webhook::{Refused, git, shell},
+    },
+    queue::QueueError,
+};
+
+/// How much longer a task may take than its command: the agent ends that itself.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The longest `task_id`, in characters: it is part of an idempotency key.
+const MAX_TASK_ID: usize = 200;
+
+/// What is to be run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// `git` in a directory.
+    Git {
+        /// Its argv.
+        command: Value,
+        /// Where; the first of the roots where absent.
+        dir: Option<String>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// Another program, or a line for a shell.
+    Shell {
+        /// Its argv, or the line.
+        command: Value,
+        /// Where; the first of the roots where absent.
+        dir: Option<String>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// A task for a fleet.
+    Fleet {
+        /// The fleet.
+        fleet: String,
+        /// The input of the task.
+        params: Value,
+    },
+}
+
+/// A command of a caller.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskCommand {
+    /// What the caller calls it: the same again is the same task.
+    pub name: Option<ItemName>,
+    /// What is to be run.
+    pub action: Action,
+}
+
+/// The task that a command became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commanded {
+    /// What the caller calls it, or its id.
+    pub name: ItemName,
+    /// The task.
+    pub task: TaskId,
+    /// Whether it was made; otherwise it was there already.
+    pub created: bool,
+}
+
+/// How a command ended, or stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandEnd {
+    /// `completed` or `failed`, or where the task is while it has not ended.
+    pub status: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// `success`, `stdout`, `stderr` and `returncode`; of a task for a fleet its result, too.
+    pub output: Value,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// How long it took.
+    pub execution_ms: u64,
+}
+
+impl Sessions {
+    /// Has a command carried out; answers as soon as its task is submitted.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Invalid`] and [`SessionError::NotAllowed`] name the field.
+    pub async fn task_command(&self, command: TaskCommand) -> Result<Commanded, SessionError> {
+        let task = match command.action {
+            Action::Git { command, dir, timeout } => {
+                let argv = git(&command, &self.rules.webhook.git).map_err(refused)?;
+                self.program("git", argv, dir, timeout).await?
+            }
+            Action::Shell { command, dir, timeout } => {
+                let argv = shell(&command, self.rules.webhook.shell).map_err(refused)?;
+                self.program("shell", argv, dir, timeout).await?
+            }
+            Action::Fleet { fleet, params } => {
+                let queue = self.rules.queue_of("data.action_type", &fleet)?;
+                plain_task(queue, fleet, params, &self.queue.terms())
+            }
+        };
+        let own_name = |task: &NewTask| {
+            task.id.to_string().parse().map_err(|_| SessionError::Fault("an id is no name"))
+        };
+        let name = match command.name {
+            Some(name) if name.as_str().chars().count() > MAX_TASK_ID => {
+                let detail = format!("must have at most {MAX_TASK_ID} characters");
+                return Err(SessionError::Invalid { field: "data.task_id".to_owned(), detail });
+            }
+            Some(name) => name,
+            None => own_name(&task)?,
+        };
+        let key = format!("task_command:{name}");
+        let submitted = self.submit(NewTask { idempotency_key: Some(key), ..task }).await?;
+        Ok(Commanded { name, task: submitted.id, created: submitted.created })
+    }
+
+    /// The task that runs a program.
+    async fn program(
+        &self,
+        kind: &str,
+        argv: Vec<String>,
+        dir: Option<String>,
+        timeout: Duration,
+    ) -> Result<NewTask, SessionError> {
+        let webhook = &self.rules.webhook;
+        let queue = webhook.command_fleet.as_ref().and_then(|fleet| self.rules.fleets.get(fleet));
+        let queue = queue.ok_or_else(|| SessionError::NotAllowed {
+            field: "data.action_type",
+            detail: "no commands are run here (`webhook.command_fleet` in the config)".to_owned(),
+        })?;
+        let roots = webhook.roots.clone();
+        let found = tokio::task::spawn_blocking(move || resolve(dir.as_deref(), &roots)).await;
+        let dir = found.map_err(|_| SessionError::Fault("looking for a directory failed"))??;
+        let input = json!({ "command": {
+            "argv": argv,
+            "working_dir": dir,
+            "timeout_ms": u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        } });
+        let task = plain_task(queue.clone(), kind.to_owned(), input, &self.queue.terms());
+        // What a command did is not known: it is not done again by itself.
+        Ok(NewTask { max_attempts: 1, timeout: Some(timeout + GRACE), ..task })
+    }
+
+    /// How a command ended, or how it stands once the wait that the operator allows is over.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Queue`].
+    pub async fn command_ended(&self, task: TaskId) -> Result<CommandEnd, SessionError> {
+        Ok(end_of(&self.ended(task).await?))
+    }
+
+    /// How a command stands now.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Queue`].
+    pub async fn command_stands(&self, task: TaskId) -> Result<CommandEnd, SessionError> {
+        let found = self.queue.get(task).await?;
+        Ok(end_of(&found.ok_or(QueueError::UnknownTask { task })?))
+    }
+}
+
+fn refused(refused: Refused) -> SessionError {
+    match refused {
+        Refused::Malformed(detail) => {
+            SessionError::Invalid { field: "data.params.command".to_owned(), detail }
+        }
+        Refused::NotAllowed(detail) => {
+            SessionError::NotAllowed { field: "data.params.command", detail }
+        }
+    }
+}
+
+/// The directory that is meant, with all links followed, if it is one of the roots or below one.
+fn resolve(dir: Option<&str>, roots: &[PathBuf]) -> Result<PathBuf, SessionError> {
+    let not_allowed =
+        |detail: String| SessionError::NotAllowed { field: "data.params.working_dir", detail };
+    let Some(first) = roots.first() else {
+        let detail = "no directory is open to commands (`webhook.roots` in the config)";
+        return Err(not_allowed(detail.to_owned()));
+    };
+    let outside = || not_allowed("is not below a directory that is open to commands".to_owned());
+    let wanted = dir.map_or_else(|| first.clone(), |dir| first.join(dir));
+    // Whether something is there is nobody's business outside of the roots.
+    let found = wanted.canonicalize().map_err(|error| missing(&error, &wanted, roots))?;
+    let below = |root: &PathBuf| root.canonicalize().is_ok_and(|root| found.starts_with(root));
+    match roots.iter().any(below) {
+        true if found.is_dir() => Ok(found),
+        true => Err(SessionError::Invalid {
+            field: "data.params.working_dir".to_owned(),
+            detail: "is not a directory".to_owned(),
+        }),
+        false => Err(outside()),
+    }
+}
+
+fn missing(error: &io::Error, wanted: &Path, roots: &[PathBuf]) -> SessionError {
+    let plain = !wanted.components().any(|part| matches!(part, std::path::Component::ParentDir));
+    if plain
+        && error.kind() == io::ErrorKind::NotFound
+        && roots.iter().any(|root| wanted.starts_with(root))
+    {
+        return SessionError::Invalid {
+            field: "data.params.working_dir".to_owned(),
+            detail: "is not there".to_owned(),
+        };
+    }
+    SessionError::NotAllowed {
+        field: "data.params.working_dir",
+        detail: "is not below a directory that is open to commands".to_owned(),
+    }
+}
+
+/// What a caller is told of the task of a command.
+fn end_of(task: &TaskRecord) -> CommandEnd {
+    let result = task.output.clone().unwrap_or(Value::Null);
+    let is_program = result["returncode"].is_i64() && result["stdout"].is_string();
+    let completed = task.state == TaskState::Completed;
+    let error = task.error.as_ref().map(|error| error.message.clone());
+    let success =
+        if is_program { completed && result["success"] == json!(true) } else { completed };
+    let output = match (completed, is_program) {
+        (true, true) => result,
+        (true, false) => {
+            let text = match &result {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            json!({ "success": true, "stdout": text, "stderr": "", "returncode": 0, "result": result })
+        }
+        (false, _) => {
+            let said = error.as_deref().unwrap_or_default();
+            json!({ "success": false, "stdout": "", "stderr": said, "returncode": Value::Null })
+        }
+    };
+    let took = task.started_at.zip(task.finished_at).map(|(from, to)| to.duration_since(from));
+    let status = match task.state {
+        TaskState::Completed if success => "completed",
+        TaskState::Completed | TaskState::Failed | TaskState::Cancelled => "failed",
+        state => state.as_str(),
+    };
+    let error = match (task.state, error) {
+        (TaskState::Cancelled, None) => Some("it was called off".to_owned()),
+        (TaskState::Completed, _) if !success => {
+            Some(format!("the command ended with status {}", output["returncode"]))
+        }
+        (TaskState::Completed, _) => None,
+        (_, error) => error,
+    };
+    CommandEnd {
+        status: status.to_owned(),
+        ended: task.state.is_final(),
+        output,
+        error,
+        execution_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_before_it_is_looked_whether_a_directory_is_below() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(inside.path().join("repo")).unwrap();
+        fs::write(inside.path().join("file"), "").unwrap();
+        symlink(outside.path(), inside.path().join("escape")).unwrap();
+        symlink(inside.path().join("repo"), inside.path().join("alias")).unwrap();
+        let roots = [inside.path().to_path_buf()];
+        let real = inside.path().canonicalize().unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let go = |dir: &str| resolve(Some(dir), &roots);
+        assert_eq!(resolve(None, &roots).unwrap(), real);
+        assert_eq!(go("repo").unwrap(), real.join("repo"));
+        assert_eq!(go("alias").unwrap(), real.join("repo"));
+        assert_eq!(go(&text(&inside.path().join("repo"))).unwrap(), real.join("repo"));
+        for outside in ["escape", "..", "/", "/etc", "repo/../..", "/no/such/place", "../nowhere"] {
+            let refused = go(outside);
+            assert!(
+                matches!(refused, Err(SessionError::NotAllowed { .. })),
+                "{outside}: {refused:?}"
+            );
+        }
+        assert!(matches!(go("file"), Err(SessionError::Invalid { .. })));
+        assert!(matches!(go("nothing"), Err(SessionError::Invalid { .. })));
+        assert!(matches!(resolve(None, &[]), Err(SessionError::NotAllowed { .. })));
+    }
+}

@@ -1,0 +1,393 @@
+//! Sessions, for those who ask: the one implementation behind `POST /webhook`, `/api/v1/sessions` and
+//! whatever else speaks of sessions.
+//!
+//! A caller makes a [`Command`] and gets a [`Done`]. A command is carried out whole or not at all;
+//! several can be, together ([`Sessions::run_all`]). Memories, which come most often, go through one
+//! writer that keeps all that have arrived meanwhile by one statement (`writer`).
+//!
+//! # Guarantees
+//!
+//! - What was answered is committed. A task that was given away is linked to its session in the
+//!   transaction that submits it.
+//! - The same `task_id` again is the same task, in a session as in [`Sessions::task_command`].
+//! - Nothing gets into a session that is completed, or deleted in the same moment.
+//!
+//! # Failures
+//!
+//! [`SessionError`] says what the caller can do. After [`crate::queue::QueueError::Unavailable`] it is
+//! not known whether the command was carried out: all but `delegate_task` without a `task_id` and what
+//! makes up a key may be sent again.
+
+mod command;
+mod commands;
+mod contents;
+mod deeds;
+mod error;
+mod github;
+mod reads;
+mod receipts;
+mod transfer;
+mod writer;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        FleetName, QueueName, TaskId,
+        record::{Submitted, TaskRecord},
+        session::{ItemName, SessionId, SessionTaskRecord},
+        task::{NewTask, Terms},
+        webhook::GithubRule,
+    },
+    queue::{QueueError, QueueHandle},
+    settings::{self, Settings},
+    store::{Store, plans::ByHand},
+    telemetry::metrics::Metrics,
+};
+
+pub use command::{ChunkDone, Command, Done, Receiver};
+pub use commands::{Action, CommandEnd, Commanded, TaskCommand};
+pub use contents::Upload;
+pub use error::SessionError;
+pub use github::Delivered;
+pub use receipts::{KEPT, Receipt};
+
+use deeds::After;
+use writer::Writer;
+
+/// What a host says of itself to callers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The fleets that callers may give tasks to, in their order.
+    pub fleets: Vec<FleetName>,
+    /// Whether git commands are run.
+    pub git: bool,
+    /// Whether other commands are run, and how they may be given.
+    pub shell: crate::domain::webhook::ShellRule,
+    /// How long a caller who waits for a task waits at most.
+    pub sync_wait: Duration,
+}
+
+/// Carries out what callers ask of sessions. Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub struct Sessions {
+    store: Store,
+    queue: QueueHandle,
+    writer: Writer,
+    metrics: Arc<Metrics>,
+    rules: Arc<Rules>,
+}
+
+/// What the operator allows.
+struct Rules {
+    webhook: settings::Webhook,
+    github: Vec<GithubRule>,
+    /// The fleets that take tasks, each with the first of its queues.
+    fleets: BTreeMap<FleetName, QueueName>,
+    max_input: u64,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Starts the writer in the current arbiter.
+    pub(crate) fn start(
+        store: Store,
+        queue: QueueHandle,
+        metrics: Arc<Metrics>,
+        settings: &Settings,
+    ) -> Self {
+        let fleets = settings.fleets.iter();
+        let fleets =
+            fleets.filter_map(|fleet| Some((fleet.name.clone(), fleet.queues.first()?.clone())));
+        let rules = Rules {
+            webhook: settings.webhook.clone(),
+            github: settings.github.clone(),
+            fleets: fleets.collect(),
+            max_input: settings.tasks.max_input,
+        };
+        let writer = Writer::start(store.clone(), metrics.clone());
+        Self { store, queue, writer, metrics, rules: Arc::new(rules) }
+    }
+
+    /// What this host offers its callers.
+    pub fn offer(&self) -> Offer {
+        let webhook = &self.rules.webhook;
+        let commands = webhook.command_fleet.is_some() && !webhook.roots.is_empty();
+        let shell = if commands { webhook.shell } else { crate::domain::webhook::ShellRule::Off };
+        let fleets = self.rules.fleets.keys().filter(|fleet| self.rules.offers(fleet));
+        Offer {
+            fleets: fleets.cloned().collect(),
+            git: commands && !webhook.git.is_empty(),
+            shell,
+            sync_wait: webhook.sync_wait,
+        }
+    }
+
+    /// The secret that GitHub signs with.
+    pub fn github_secret(&self) -> Option<&settings::Secret> {
+        self.rules.webhook.github_secret.as_ref()
+    }
+
+    /// The longest input of a task, in bytes.
+    pub fn max_input(&self) -> u64 {
+        self.rules.max_input
+    }
+
+    /// Carries out one command on a session.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`]; nothing was done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it answered, the command may or may not have been carried out.
+    pub async fn run(&self, session: &SessionId, command: Command) -> Result<Done, SessionError> {
+        let began = Instant::now();
+        let is_search = command.is_search();
+        let done = match command {
+            Command::Store(memory) => {
+                let key = memory.key.clone();
+                let kind = memory.kind;
+                let created = self.writer.store(session.clone(), memory).await?;
+                Ok(Done::Stored { key, kind, created })
+            }
+            Command::CancelTask(name) => {
+                self.cancel(session, &name).await.map(|task| Done::Task(Box::new(task)))
+            }
+            command if command.only_reads() => {
+                let db = self.store.client().await?;
+                deeds::one(
+                    &self.rules,
+                    &self.queue.terms(),
+                    &db,
+                    session,
+                    command,
+                    &mut After::none(),
+                )
+                .await
+            }
+            command => {
+                let (done, after) = self
+                    .store
+                    .transact_for(async |db| {
+                        let mut after = After::none();
+                        let done = deeds::one(
+                            &self.rules,
+                            &self.queue.terms(),
+                            db,
+                            session,
+                            command,
+                            &mut after,
+                        )
+                        .await?;
+                        Ok::<_, SessionError>((done, after))
+                    })
+                    .await?;
+                self.submitted(after).await;
+                Ok(done)
+            }
+        };
+        if is_search {
+            self.metrics.searched(began.elapsed());
+        }
+        done
+    }
+
+    /// Carries out several commands on a session, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// The first that can't be carried out, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sessions::run`].
+    pub async fn run_all(
+        &self,
+        session: &SessionId,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Done>, (usize, SessionError)> {
+        let mut at = 0;
+        let done = self
+            .store
+            .transact_for(async |db| {
+                let mut after = After::none();
+                let mut done = Vec::with_capacity(commands.len());
+                for (nth, command) in commands.into_iter().enumerate() {
+                    at = nth;
+                    let terms = self.queue.terms();
+                    let one = deeds::one(&self.rules, &terms, db, session, command, &mut after);
+                    done.push(one.await?);
+                }
+                Ok::<_, SessionError>((done, after))
+            })
+            .await;
+        match done {
+            Ok((done, after)) => {
+                self.submitted(after).await;
+                Ok(done)
+            }
+            Err(error) => Err((at, error)),
+        }
+    }
+
+    /// Wakes whom the tasks of a committed transaction are for.
+    async fn submitted(&self, after: After) {
+        if !after.tasks.is_empty() {
+            self.queue.submitted(&after.tasks, &after.submitted).await;
+        }
+    }
+
+    /// Calls a task of a session off.
+    async fn cancel(
+        &self,
+        session: &SessionId,
+        name: &ItemName,
+    ) -> Result<SessionTaskRecord, SessionError> {
+        let task = self.task(session, name).await?;
+        let Some(id) = task.task else {
+            return Err(SessionError::WrongState {
+                what: format!(
+                    "task `{name}` was brought along from elsewhere and can't be called off"
+                ),
+            });
+        };
+        self.queue.cancel(id).await?;
+        self.task(session, name).await
+    }
+
+    /// One task of a session, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::UnknownSession`], [`SessionError::Unknown`].
+    pub async fn task(
+        &self,
+        session: &SessionId,
+        name: &ItemName,
+    ) -> Result<SessionTaskRecord, SessionError> {
+        reads::task(&self.store.client().await?, session, name).await
+    }
+
+    /// A task of a session once it has ended, or as it is when the wait that the operator allows is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sessions::task`].
+    pub async fn task_ended(
+        &self,
+        session: &SessionId,
+        name: &ItemName,
+    ) -> Result<SessionTaskRecord, SessionError> {
+        let task = self.task(session, name).await?;
+        if let Some(id) = task.task {
+            self.ended(id).await?;
+        }
+        self.task(session, name).await
+    }
+
+    /// A task once it has ended, or as it is when the wait is over.
+    async fn ended(&self, task: TaskId) -> Result<TaskRecord, SessionError> {
+        let found = self.queue.wait(task, self.rules.webhook.sync_wait).await?;
+        found.ok_or_else(|| QueueError::UnknownTask { task }.into())
+    }
+
+    /// A client of the relay has answered for a task: it ends so if no agent has it yet, else its agent is
+    /// to leave it.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Queue`], if it has ended already among others.
+    pub async fn answered_by_relay(
+        &self,
+        task: TaskId,
+        end: &CommandEnd,
+    ) -> Result<(), SessionError> {
+        let how = if end.status == "completed" {
+            ByHand::Completed(end.output.clone())
+        } else {
+            ByHand::Failed(end.error.clone().unwrap_or_default())
+        };
+        if !self.queue.by_hand(task, how).await? {
+            self.queue.cancel(task).await?;
+        }
+        Ok(())
+    }
+
+    /// Something came of a command of a webhook.
+    pub fn commanded(&self, kind: &'static str, outcome: &'static str) {
+        self.metrics.commanded(kind, outcome);
+    }
+
+    /// A client of the relay has come.
+    pub fn relay_joined(&self) {
+        self.metrics.relay_joined();
+    }
+
+    /// A client of the relay has gone, or was dropped because it could not keep up.
+    pub fn relay_left(&self, dropped: bool) {
+        self.metrics.relay_left(dropped);
+    }
+
+    /// Submits a task that belongs to no session.
+    async fn submit(&self, task: NewTask) -> Result<Submitted, SessionError> {
+        let submitted = self.queue.submit(vec![task]).await?.into_iter().next();
+        submitted.ok_or(SessionError::Fault("the queue answered a submit of one task with none"))
+    }
+}
+
+impl Rules {
+    /// Whether callers may give tasks to a fleet.
+    fn offers(&self, fleet: &FleetName) -> bool {
+        self.webhook.reach.allows(fleet) && self.webhook.command_fleet.as_ref() != Some(fleet)
+    }
+
+    /// The queue in which a fleet finds its tasks, by the name of the fleet or of one of its agents.
+    fn queue_of(&self, field: &'static str, name: &str) -> Result<QueueName, SessionError> {
+        let by_agent = || {
+            let agent: crate::domain::AgentName = serde_json::from_value(name.into()).ok()?;
+            agent.fleet()
+        };
+        let fleet = name.parse::<FleetName>().ok().filter(|fleet| self.fleets.contains_key(fleet));
+        let fleet = fleet.or_else(by_agent).filter(|fleet| self.offers(fleet));
+        fleet.and_then(|fleet| self.fleets.get(&fleet)).cloned().ok_or_else(|| {
+            let names = self.fleets.keys().filter(|fleet| self.offers(fleet));
+            let names: Vec<_> = names.map(ToString::to_string).collect();
+            let known =
+                if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+            let detail = format!("is no fleet that may be given tasks here; those are: {known}");
+            SessionError::Invalid { field: field.to_owned(), detail }
+        })
+    }
+}
+
+/// A task with nothing special about it.
+fn plain_task(
+    queue: QueueName,
+    kind: String,
+    input: serde_json::Value,
+    terms: &crate::domain::retry::AllQueueTerms,
+) -> NewTask {
+    NewTask {
+        id: TaskId::from_uuid(Uuid::now_v7()),
+        kind,
+        input,
+        priority: 0,
+        run_at: None::<Timestamp>,
+        max_attempts: terms.of(&queue).max_attempts,
+        queue,
+        timeout: None,
+        idempotency_key: None,
+        terms: Terms::default(),
+    }
+}
