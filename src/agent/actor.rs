@@ -9,11 +9,11 @@ use slog::{Logger, debug, info, o, warn};
 
 use super::{
     Adopted, AgentReport, AgentStatus, Surroundings, conversation::Worker, log::AgentLog,
-    memo::Memo, messages::Timer, spawn::Start, tombstone::Tombstone, work::Work,
+    memo::Memo, messages::Timer, notify::Listening, spawn::Start, tombstone::Tombstone, work::Work,
 };
 use crate::{
     domain::{
-        Generation,
+        Generation, Millis,
         adoption::Standing,
         agent::{
             Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Rules, Rung, step,
@@ -72,6 +72,12 @@ pub(crate) struct AgentActor {
     pub(super) detail: Value,
     pub(super) grace: Option<SpawnHandle>,
     pub(super) backoff: Option<SpawnHandle>,
+    /// Its notification socket, once it was opened.
+    pub(super) listening: Option<Listening>,
+    /// Its process has said `WATCHDOG=1`, and goes on.
+    pub(super) beats: bool,
+    /// Since when its process is being sent away.
+    pub(super) leaves_since: Option<Millis>,
     /// What the newest look from outside found wrong.
     pub(super) last_look: Option<String>,
     pub(super) tombstone: Tombstone,
@@ -111,6 +117,9 @@ impl AgentActor {
             detail: Value::Null,
             grace: None,
             backoff: None,
+            listening: None,
+            beats: false,
+            leaves_since: None,
             last_look: None,
         }
     }
@@ -142,12 +151,13 @@ impl AgentActor {
         }
         // One that takes several tasks takes them while at work, too.
         let takes_more = match self.agent.state {
-            AgentState::Busy => !self.agent.draining,
+            AgentState::Busy => !self.agent.draining && !self.agent.parting,
             state => state == AgentState::Idle,
         };
         if self.fleet.prefetch > 1 && before.state == AgentState::Busy && !takes_more {
             self.withdraw();
         }
+        self.note_leaving();
         self.vitals.expect(self.expectation());
         self.report();
         Ok(())
@@ -178,6 +188,7 @@ impl AgentActor {
         match self.agent.state {
             AgentState::Busy => Expect::Life,
             AgentState::Idle if beats.is_some_and(|worker| worker.idle_heartbeat) => Expect::Life,
+            AgentState::Idle if self.beats => Expect::Life,
             _ => Expect::Nothing,
         }
     }
@@ -220,6 +231,10 @@ impl AgentActor {
             Effect::Run => self.run(ctx),
             Effect::End(end) => self.end_attempt(end, ctx),
             Effect::Climb(rung) => self.climb(rung, ctx),
+            Effect::AwaitEnd => {
+                let timer = Timer::Grace(self.status.generation);
+                self.grace = Some(ctx.notify_later(timer, self.fleet.stop_grace));
+            }
             Effect::ArmBackoff(delay) => {
                 let delay = restart::jittered(delay, fastrand::f64());
                 self.backoff = Some(ctx.notify_later(Timer::Backoff, delay));
@@ -242,11 +257,14 @@ impl AgentActor {
         }
         self.status.generation = self.status.generation.next();
         self.own_log.forget();
+        self.beats = false;
+        self.listen(ctx);
         let start = Start {
             around: self.around.clone(),
             fleet: self.fleet.clone(),
             agent: self.status.agent.clone(),
             generation: self.status.generation,
+            notify: self.listening.as_ref().and_then(|_| self.notify_name()),
             assignment: self.work.front().map(|work| work.assignment.clone()),
         };
         start.go(ctx.address().recipient());

@@ -77,8 +77,8 @@ impl AgentActor {
             });
         }
         let greeting = standing.map_or(Greeting::Adopted, |s| Greeting::Known(s, epoch));
+        self.listen(ctx);
         self.take_process(process, greeting, ctx);
-        self.vitals.touch();
         self.vitals.expect(self.expectation());
         self.status.reason = Some("adopted from the host before this one".to_owned());
         self.report();

@@ -187,6 +187,11 @@ impl AgentActor {
                 debug!(self.log, "request refused"; "reason" => why);
                 self.say(bytes, ctx);
             }
+            Received::ToolOpened { id, limit } => {
+                let limit = limit.unwrap_or(self.fleet.heartbeat.tool_stale_after);
+                self.vitals.open_tool(id, limit);
+            }
+            Received::ToolClosed { id } => self.vitals.close_tool(&id),
             Received::Heartbeat => {}
             Received::Ignored { why } => {
                 debug!(self.log, "message ignored"; "reason" => why);

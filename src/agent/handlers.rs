@@ -68,7 +68,7 @@ impl AgentActor {
     fn has_room(&self, more: usize) -> bool {
         match self.agent.state {
             AgentState::Idle => true,
-            AgentState::Busy if self.agent.draining => false,
+            AgentState::Busy if self.agent.draining || self.agent.parting => false,
             AgentState::Busy => self.work.len() + more <= usize::from(self.fleet.prefetch),
             _ => false,
         }
@@ -150,7 +150,10 @@ impl Handler<Timer> for AgentActor {
     fn handle(&mut self, timer: Timer, ctx: &mut Self::Context) {
         match timer {
             Timer::Startup(generation) => {
-                if self.is_newest(generation) && self.agent.state == AgentState::Starting {
+                let starts = self.is_newest(generation) && self.agent.state == AgentState::Starting;
+                if let Some(left) = self.start_extended().filter(|_| starts) {
+                    ctx.notify_later(timer, left);
+                } else if starts {
                     let reason = self.why_not_ready();
                     self.fault(Fault::Startup, reason, Value::Null, ctx);
                 }

@@ -79,6 +79,7 @@ impl AgentActor {
             looks = Looks::after_readiness();
         }
         self.process = Some(Process { id, pid, worker, gate, looks });
+        self.vitals.set_pid(pid);
         if readiness.is_looked_at() {
             self.look_from_outside(looked_at, ctx);
         }
@@ -109,6 +110,8 @@ impl AgentActor {
 
     pub(super) fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
         self.tombstone.release();
+        self.vitals.set_pid(0);
+        self.vitals.set_told(None);
         let process = self.process.take();
         let id = process.as_ref().map(|process| process.id);
         let worker = process.and_then(|process| process.worker);

@@ -32,6 +32,7 @@ mod life;
 mod log;
 mod memo;
 mod messages;
+mod notify;
 mod readiness;
 mod spawn;
 mod stdio;
@@ -54,7 +55,7 @@ use crate::{
         fleet::Fleet,
         heartbeat::Silence,
     },
-    heartbeat::{Clock, Vitals},
+    heartbeat::{Clock, LookAtTrees, Vitals},
     process::Processes,
     queue::FromAgent,
     telemetry::metrics::Metrics,
@@ -76,6 +77,10 @@ pub struct Surroundings {
     pub standing_dir: PathBuf,
     /// What attempts work in that have a worktree of their own.
     pub workspaces: Workspaces,
+    /// What the abstract names of the agents' notification sockets begin with.
+    pub notify_prefix: String,
+    /// Looks at the processes of agents.
+    pub trees: LookAtTrees,
     /// Where agents' own logs go.
     pub log_dir: PathBuf,
     /// An agent's log begins anew at this size, in bytes.

@@ -91,6 +91,7 @@ impl AgentActor {
                     fleet: self.fleet.clone(),
                     agent: self.status.agent.clone(),
                     generation: self.status.generation,
+                    notify: None,
                     assignment: None,
                 };
                 let argv = argv.iter().map(|word| of(word)).collect();

@@ -26,6 +26,8 @@ pub(super) struct Start {
     pub(super) fleet: Arc<Fleet>,
     pub(super) agent: AgentName,
     pub(super) generation: Generation,
+    /// The name of its notification socket, if it has one.
+    pub(super) notify: Option<String>,
     /// The attempt that the process is made for, of an `exec` agent.
     pub(super) assignment: Option<Arc<Assignment>>,
 }
@@ -125,6 +127,7 @@ impl Start {
                     agent: &self.agent,
                     generation: self.generation,
                     attempt: assignment.map(|one| (one.task, one.attempt)),
+                    notify: self.notify.as_deref(),
                 },
             ),
             cwd: place.map_or_else(|| fleet.cwd.clone(), |place| place.path.clone()),

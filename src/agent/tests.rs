@@ -195,6 +195,8 @@ pub(crate) fn world() -> World {
         attempts_dir: dir.path().join("attempts"),
         standing_dir: dir.path().to_owned(),
         workspaces: crate::workspace::tests::opened(&dir.path().join("workspaces"), None, &[]),
+        notify_prefix: format!("hostler-test/{}", Uuid::new_v4()),
+        trees: Arc::new(|pids| vec![None; pids.len()]),
         log_dir: dir.path().to_owned(),
         log_rotate_size: 1 << 20,
         clock: Clock::start(),
@@ -236,7 +238,11 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
             window: Duration::from_secs(60),
             stable_after: Duration::from_secs(30),
         },
-        heartbeat: heartbeat::Limits { every: Duration::from_secs(1), stale_after: None },
+        heartbeat: heartbeat::Limits {
+            every: Duration::from_secs(1),
+            stale_after: None,
+            ..heartbeat::Limits::default()
+        },
         readiness: health::Readiness::default(),
     }
 }

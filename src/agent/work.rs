@@ -167,7 +167,7 @@ impl AgentActor {
         if let Some(limit) = work.limit {
             ctx.cancel_future(limit);
         }
-        self.vitals.set_progress(None);
+        self.vitals.attempt_ended();
         self.status.attempts_ended += 1;
         let (task, attempt) = key;
         let outcome = work.judge(outcome);

@@ -22,7 +22,7 @@ use crate::{
     history::retention,
     http,
     janitor::{self, JanitorHandle},
-    process::{Keeper, KeeperError},
+    process::{Keeper, KeeperError, look_at},
     queue::{Launch, OnLease, QueueHandle},
     sessions::{KEPT, Sessions},
     settings::{self, Settings},
@@ -173,6 +173,9 @@ pub async fn start(
             attempts_dir: settings.host.attempts_dir(),
             standing_dir: settings.host.standing_dir(),
             workspaces: workspaces.clone(),
+            // By the identity of the directory: the next host on it hears the same processes.
+            notify_prefix: format!("hostler/{}", slot.simple()),
+            trees: Arc::new(look_at),
             log_dir,
             log_rotate_size: settings.log.agent_rotate_size,
             clock,

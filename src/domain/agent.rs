@@ -104,6 +104,8 @@ pub enum Then {
     Again,
     /// What the restart policy says of a failure.
     Recover,
+    /// What the restart policy says of the way in which it ends.
+    Part,
 }
 
 /// How an attempt ends that its agent did not end itself.
@@ -164,6 +166,8 @@ pub struct Agent {
     pub leaving: Option<Leaving>,
     /// Takes no new task; stops when the current one has ended.
     pub draining: bool,
+    /// Its process is on its way out by itself: it takes no new task.
+    pub parting: bool,
     /// When the newest process was started.
     pub started: Millis,
     /// Its failures.
@@ -176,6 +180,7 @@ impl Default for Agent {
             state: AgentState::Stopped,
             leaving: None,
             draining: false,
+            parting: false,
             started: 0,
             history: History::default(),
         }
@@ -226,6 +231,8 @@ pub enum AgentEvent {
     Faulty(Fault),
     /// The heartbeat's verdict.
     Silent,
+    /// Its process says that it is on its way out by itself.
+    Parting,
     /// Leave; if `hard`, without asking.
     Stop {
         /// SIGKILL at once.
@@ -256,6 +263,8 @@ pub enum Effect {
     Run,
     /// The attempt that was under way ends like this.
     End(End),
+    /// Wait for its end, and arm the grace.
+    AwaitEnd,
     /// Climb to this rung of the kill ladder, and arm the grace (none after the last rung).
     Climb(Rung),
     /// Wait this long (before jitter), then [`AgentEvent::BackoffElapsed`].

@@ -151,9 +151,14 @@ proptest! {
             leadership::Standing::Lost => 2,
         };
         prop_assert!(leads(early) <= leads(late));
-        let limits = heartbeat::Limits { every: length / 2, stale_after: Some(length) };
+        let limits = heartbeat::Limits {
+            every: length / 2,
+            stale_after: Some(length),
+            ..heartbeat::Limits::default()
+        };
         let is_stale = |now| {
-            heartbeat::judge(&limits, heartbeat::Expect::Life, since, now) != heartbeat::Verdict::Alive
+            let signs = heartbeat::Signs { since, heard: since, looked_at: Some(now), ..Default::default() };
+            matches!(heartbeat::judge(&limits, &signs, None, now), heartbeat::Verdict::Stale(_))
         };
         prop_assert!(!is_stale(early) || is_stale(late));
         if late <= since {

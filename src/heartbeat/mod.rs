@@ -2,14 +2,16 @@
 //!
 //! # Overview
 //!
-//! Whatever sees an agent live (a chunk of output, a grown file, a heartbeat message) touches its
-//! [`Vitals`]; the actor looks at all of its fleet's from time to time and asks
-//! [`domain::heartbeat`](crate::domain::heartbeat). It reports a verdict and decides nothing.
+//! Whatever sees an agent live (a chunk of output, a grown file, a heartbeat message, a notification)
+//! touches its [`Vitals`]; the actor asks [`domain::heartbeat`](crate::domain::heartbeat) about each of
+//! its fleet's, and when to ask again. Half-way to a verdict and before one it has the processes of a silent
+//! agent looked at, off its thread. It reports a verdict and decides nothing.
 //!
 //! # Guarantees
 //!
-//! A verdict comes within a tenth of the limit after the limit has passed, and carries the
-//! generation it was judged for: one for an older process is dropped by whoever gets it.
+//! - A verdict comes within a tenth of the limit after the limit has passed, and carries the
+//!   generation it was judged for: one for an older process is dropped by whoever gets it.
+//! - While no life is expected of any agent of the fleet, no timer runs.
 //!
 //! # Failures
 //!
@@ -18,16 +20,22 @@
 
 mod vitals;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
+use vitals::Alarm;
 pub use vitals::{Clock, Vitals};
 
 use crate::domain::{
-    AgentName, FleetName, Generation,
-    heartbeat::{self, Limits, Silence, Verdict},
+    AgentName, FleetName, Generation, Millis,
+    heartbeat::{self, Expect, Limits, Moved, Silence, Tree, Verdict},
+    restart::millis,
 };
+
+/// Looks at the processes of agents, by the pids of their first ones; nothing of one that is gone.
+/// Blocks: it reads `/proc`.
+pub type LookAtTrees = Arc<dyn Fn(&[u32]) -> Vec<Option<Tree>> + Send + Sync>;
 
 /// What the actor tells its owner.
 #[derive(Debug, Clone, Message)]
@@ -59,10 +67,20 @@ impl HeartbeatHandle {
         fleet: FleetName,
         limits: Limits,
         clock: Clock,
+        trees: LookAtTrees,
         owner: Recipient<HeartbeatReport>,
     ) -> Self {
-        let tombstone = Tombstone { fleet, owner };
-        Self(HeartbeatActor { limits, clock, watched: BTreeMap::new(), tombstone }.start())
+        let actor = HeartbeatActor {
+            limits,
+            clock,
+            trees,
+            alarm: Alarm::new(),
+            timer: None,
+            looking: false,
+            watched: BTreeMap::new(),
+            tombstone: Tombstone { fleet, owner },
+        };
+        Self(actor.start())
     }
 
     /// Whether the actor is still there.
@@ -100,6 +118,11 @@ impl Drop for Tombstone {
 struct HeartbeatActor {
     limits: Limits,
     clock: Clock,
+    trees: LookAtTrees,
+    alarm: Arc<Alarm>,
+    timer: Option<SpawnHandle>,
+    /// A look at processes is under way; what follows from it is decided when it is there.
+    looking: bool,
     watched: BTreeMap<AgentName, Watched>,
     tombstone: Tombstone,
 }
@@ -109,23 +132,121 @@ struct Watched {
     vitals: Arc<Vitals>,
     /// A verdict is given once for a process.
     judged: bool,
+    /// The newest look at its processes, and what they were then.
+    looked: Option<(Millis, Option<Tree>)>,
+    /// What they did between the last two looks.
+    moved: Option<Moved>,
+}
+
+impl Watched {
+    fn judge(&self, limits: &Limits, now: Millis) -> Verdict {
+        if self.judged || self.vitals.expected() == Expect::Nothing {
+            return Verdict::Unlimited;
+        }
+        let looked_at = self.looked.map(|(at, _)| at);
+        let signs = heartbeat::Signs { looked_at, ..self.vitals.signs() };
+        heartbeat::judge(limits, &signs, self.moved, now)
+    }
+
+    /// Takes in a look at its processes.
+    fn looked(&mut self, limits: &Limits, tree: Option<Tree>, now: Millis) {
+        // What was before it was last heard says nothing of its silence.
+        let heard = self.vitals.signs().heard;
+        let before = self.looked.filter(|(at, _)| *at >= heard);
+        self.moved = match (before, tree) {
+            (Some((at, Some(before))), Some(after)) => {
+                let over = Duration::from_millis(now.saturating_sub(at));
+                Some(Moved::between(&before, &after, over))
+            }
+            _ => None,
+        };
+        if self.moved.is_some_and(|moved| moved.is_life(limits.evidence)) {
+            self.vitals.worked();
+        }
+        self.looked = Some((now, tree));
+    }
 }
 
 impl HeartbeatActor {
-    fn look(&mut self, _: &mut Context<Self>) {
+    /// Judges all, and arranges for the next time.
+    fn look(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        for (agent, watched) in self.watched.iter_mut().filter(|(_, watched)| !watched.judged) {
-            let vitals = &watched.vitals;
-            let verdict = heartbeat::judge(&self.limits, vitals.expected(), vitals.heard(), now);
-            if let Verdict::Stale(silence) = verdict {
-                watched.judged = true;
-                self.tombstone.owner.do_send(HeartbeatReport::Stale {
-                    agent: agent.clone(),
-                    generation: watched.generation,
-                    silence,
-                });
+        let (mut next, mut to_look_at) = (Millis::MAX, Vec::new());
+        for (agent, watched) in &mut self.watched {
+            match watched.judge(&self.limits, now) {
+                Verdict::Unlimited => {}
+                Verdict::Alive { until } => next = next.min(until),
+                Verdict::Look => to_look_at.push((agent.clone(), watched.generation)),
+                Verdict::Stale(silence) => {
+                    watched.judged = true;
+                    self.tombstone.owner.do_send(HeartbeatReport::Stale {
+                        agent: agent.clone(),
+                        generation: watched.generation,
+                        silence,
+                    });
+                }
             }
         }
+        if !to_look_at.is_empty() && !self.looking {
+            self.look_at_processes(to_look_at, ctx);
+        }
+        if next < Millis::MAX {
+            // Several that are due one soon after the other are looked at together.
+            let limit = self.limits.stale_after.or(self.limits.first_sign).unwrap_or_default();
+            next = next.max(now.saturating_add(millis(heartbeat::look_every(limit)) / 2));
+        }
+        self.wake_at(next, ctx);
+    }
+
+    /// Looks again then, and no more before unless it is woken.
+    fn wake_at(&mut self, next: Millis, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.alarm.set(next);
+        if next < Millis::MAX {
+            let wait = Duration::from_millis(next.saturating_sub(self.clock.now()));
+            self.timer = Some(ctx.run_later(wait, |this, ctx| {
+                this.timer = None;
+                this.look(ctx);
+            }));
+        }
+    }
+
+    /// Follows the alarm from here on.
+    fn heed(&self, ctx: &mut Context<Self>) {
+        let moved = self.alarm.clone().moved().into_actor(self).map(|(), this, ctx| {
+            this.wake_at(this.alarm.next(), ctx);
+            this.heed(ctx);
+        });
+        ctx.spawn(moved);
+    }
+
+    /// Has the processes of these looked at, off this thread.
+    fn look_at_processes(&mut self, whose: Vec<(AgentName, Generation)>, ctx: &mut Context<Self>) {
+        self.looking = true;
+        let of = |(agent, _): &(AgentName, Generation)| {
+            self.watched.get(agent).and_then(|watched| watched.vitals.pid())
+        };
+        let pids: Vec<Option<u32>> = whose.iter().map(of).collect();
+        let (trees, known): (_, Vec<u32>) =
+            (self.trees.clone(), pids.iter().flatten().copied().collect());
+        let look = tokio::task::spawn_blocking(move || trees(&known));
+        let seen = look.into_actor(self).map(move |seen, this, ctx| {
+            this.looking = false;
+            let now = this.clock.now();
+            // A look that panicked saw nothing: the verdict rests on the silence alone.
+            let mut seen = seen.unwrap_or_default().into_iter();
+            for ((agent, generation), pid) in whose.into_iter().zip(pids) {
+                let tree = pid.and_then(|_| seen.next().flatten());
+                let watched = this.watched.get_mut(&agent);
+                if let Some(watched) = watched.filter(|one| one.generation == generation) {
+                    watched.looked(&this.limits, tree, now);
+                }
+            }
+            this.look(ctx);
+        });
+        ctx.spawn(seen);
     }
 }
 
@@ -133,9 +254,7 @@ impl Actor for HeartbeatActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(every) = heartbeat::look_every(&self.limits) {
-            ctx.run_interval(every, Self::look);
-        }
+        self.heed(ctx);
     }
 }
 
@@ -143,7 +262,9 @@ impl Handler<Watch> for HeartbeatActor {
     type Result = ();
 
     fn handle(&mut self, Watch { agent, generation, vitals }: Watch, _: &mut Self::Context) {
-        self.watched.insert(agent, Watched { generation, vitals, judged: false });
+        vitals.watched_by(self.alarm.clone(), self.limits);
+        let watched = Watched { generation, vitals, judged: false, looked: None, moved: None };
+        self.watched.insert(agent, watched);
     }
 }
 

@@ -1,11 +1,11 @@
 //! Against tokio's paused clock: no test waits for real.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::domain::heartbeat::Expect;
+use crate::domain::heartbeat::{Evidence, Ground};
 
 struct Collector(mpsc::UnboundedSender<HeartbeatReport>);
 
@@ -34,50 +34,155 @@ impl Handler<Explode> for HeartbeatActor {
     }
 }
 
-const LIMITS: Limits =
-    Limits { every: Duration::from_secs(1), stale_after: Some(Duration::from_secs(5)) };
+/// Whether the actor has a timer.
+#[derive(Message)]
+#[rtype(result = "bool")]
+struct IsArmed;
 
-fn world() -> (HeartbeatHandle, Arc<Vitals>, mpsc::UnboundedReceiver<HeartbeatReport>) {
+impl Handler<IsArmed> for HeartbeatActor {
+    type Result = bool;
+
+    fn handle(&mut self, _: IsArmed, _: &mut Self::Context) -> bool {
+        self.timer.is_some()
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn limits() -> Limits {
+    Limits {
+        stale_after: Some(LIMIT),
+        busy_stale_after: Duration::from_secs(60),
+        ..Limits::default()
+    }
+}
+
+struct World {
+    handle: HeartbeatHandle,
+    vitals: Arc<Vitals>,
+    told: mpsc::UnboundedReceiver<HeartbeatReport>,
+    looks: Arc<AtomicU64>,
+}
+
+/// An agent whose processes have used so much more CPU time at each look.
+fn world(limits: Limits, cpu: Duration) -> World {
     let (tell, told) = mpsc::unbounded_channel();
     let owner = Collector(tell).start().recipient();
     let clock = Clock::start();
-    let handle = HeartbeatHandle::start("f".parse().unwrap(), LIMITS, clock, owner);
+    let looks = Arc::new(AtomicU64::new(0));
+    let counted = looks.clone();
+    let trees: LookAtTrees = Arc::new(move |pids| {
+        let nth = u32::try_from(counted.fetch_add(1, Ordering::Relaxed)).unwrap();
+        let tree = Tree { processes: 1, cpu: cpu * nth, ..Tree::default() };
+        vec![Some(tree); pids.len()]
+    });
+    let handle = HeartbeatHandle::start("f".parse().unwrap(), limits, clock, trees, owner);
     let vitals = Arc::new(Vitals::new(clock));
+    vitals.set_pid(7);
     handle.watch("f-1".parse().unwrap(), Generation(3), vitals.clone());
-    (handle, vitals, told)
+    World { handle, vitals, told, looks }
+}
+
+impl World {
+    async fn verdict(&mut self) -> Silence {
+        match self.told.recv().await.unwrap() {
+            HeartbeatReport::Stale { generation: Generation(3), silence, .. } => silence,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[actix::test]
 async fn a_silent_agent_is_reported_once_with_its_generation() {
     tokio::time::pause();
-    let (_handle, vitals, mut told) = world();
-    vitals.expect(Expect::Life);
+    let mut world = world(limits(), Duration::ZERO);
+    world.vitals.expect(Expect::Life);
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_secs(4)).await;
-        vitals.touch();
+        world.vitals.touch();
     }
-    assert!(told.try_recv().is_err(), "it was heard every four seconds");
-    let report = told.recv().await.unwrap();
-    let HeartbeatReport::Stale { generation, silence, .. } = report else { panic!("{report:?}") };
-    assert_eq!(generation, Generation(3));
-    assert!(silence.silent > LIMITS.stale_after.unwrap());
-    assert!(silence.silent < LIMITS.stale_after.unwrap().mul_f64(1.1));
+    assert!(world.told.try_recv().is_err(), "it was heard every four seconds");
+    let silence = world.verdict().await;
+    assert!(silence.silent > LIMIT && silence.silent < LIMIT.mul_f64(1.1), "{silence:?}");
+    assert!(silence.moved.is_some_and(|moved| moved.cpu.is_zero()), "{silence:?}");
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(told.try_recv().is_err(), "once");
+    assert!(world.told.try_recv().is_err(), "once");
+}
+
+/// The bar: an idle fleet costs nothing.
+#[actix::test]
+async fn where_nothing_is_expected_no_timer_runs_and_no_process_is_looked_at() {
+    tokio::time::pause();
+    let mut world = world(limits(), Duration::ZERO);
+    world.vitals.expect(Expect::Nothing);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(world.told.try_recv().is_err());
+    assert!(!world.handle.0.send(IsArmed).await.unwrap());
+    assert_eq!(world.looks.load(Ordering::Relaxed), 0);
+    world.vitals.expect(Expect::Life);
+    tokio::task::yield_now().await;
+    assert!(world.handle.0.send(IsArmed).await.unwrap());
+    world.vitals.expect(Expect::Nothing);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(!world.handle.0.send(IsArmed).await.unwrap(), "it was let go again");
 }
 
 #[actix::test]
-async fn an_agent_of_which_nothing_is_expected_may_be_silent() {
+async fn work_counts_where_the_fleet_allows_it_and_not_for_ever() {
     tokio::time::pause();
-    let (_handle, vitals, mut told) = world();
-    vitals.expect(Expect::Nothing);
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    assert!(told.try_recv().is_err());
+    for cpu in [false, true] {
+        let evidence = Evidence { cpu, ..Evidence::default() };
+        let mut world = world(Limits { evidence, ..limits() }, Duration::from_secs(1));
+        world.vitals.expect(Expect::Life);
+        let silence = world.verdict().await;
+        let (limit, ground) =
+            if cpu { (Duration::from_secs(60), Ground::OnlyBusy) } else { (LIMIT, Ground::Quiet) };
+        assert_eq!(silence.ground, ground);
+        assert!(silence.silent > limit && silence.silent < limit.mul_f64(1.1), "{silence:?}");
+        assert!(silence.moved.is_some_and(|moved| moved.cpu >= Duration::from_secs(1)));
+    }
+}
+
+#[actix::test]
+async fn an_open_tool_call_and_a_word_of_its_own_put_the_verdict_off() {
+    tokio::time::pause();
+    let mut world = world(limits(), Duration::ZERO);
+    world.vitals.expect(Expect::Life);
+    world.vitals.open_tool("a".to_owned(), Duration::from_secs(20));
+    world.vitals.open_tool("b".to_owned(), Duration::from_secs(90));
+    world.vitals.close_tool("b");
+    let silence = world.verdict().await;
+    assert_eq!((silence.ground, silence.limit), (Ground::Tool, Duration::from_secs(20)));
+
+    let mut world = self::world(limits(), Duration::ZERO);
+    world.vitals.expect(Expect::Life);
+    world.vitals.extend(Duration::from_secs(30));
+    let silence = world.verdict().await;
+    assert!(silence.silent > Duration::from_secs(30), "{silence:?}");
+
+    let mut world = self::world(limits(), Duration::ZERO);
+    world.vitals.expect(Expect::Life);
+    world.vitals.limit(Some(Duration::from_secs(1)));
+    let silence = world.verdict().await;
+    assert_eq!(silence.limit, Duration::from_secs(1));
+    assert!(silence.silent < Duration::from_millis(1100), "{silence:?}");
+    world.vitals.attempt_ended();
+}
+
+#[actix::test]
+async fn many_open_tool_calls_are_bounded() {
+    let vitals = Vitals::new(Clock::start());
+    for nth in 0..1000_u64 {
+        vitals.open_tool(nth.to_string(), Duration::from_secs(nth));
+    }
+    assert_eq!(vitals.signs().tool.unwrap().limit, Duration::from_secs(999));
+    vitals.attempt_ended();
+    assert_eq!(vitals.signs().tool, None);
 }
 
 #[actix::test]
 async fn the_owner_is_told_of_a_panic() {
-    let (handle, _vitals, mut told) = world();
-    handle.0.do_send(Explode);
-    assert!(matches!(told.recv().await.unwrap(), HeartbeatReport::Gone { .. }));
+    let mut world = world(limits(), Duration::ZERO);
+    world.handle.0.do_send(Explode);
+    assert!(matches!(world.told.recv().await.unwrap(), HeartbeatReport::Gone { .. }));
 }

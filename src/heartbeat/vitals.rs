@@ -1,15 +1,29 @@
 //! The signs of life of one agent, shared between the tasks that see them and the actor that
 //! judges them: no message per line of output.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
-use crate::domain::{Millis, heartbeat::Expect};
+use crate::domain::{
+    Millis,
+    heartbeat::{self, Expect, Limits, OpenTool, Sign, Signs},
+    restart::millis,
+};
+
+/// The most open tool calls of an agent that are kept; more replace the one that ends first.
+const MAX_TOOLS: usize = 64;
 
 /// A monotonic clock that begins with the host. Tests may pause it: it is tokio's.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +41,66 @@ impl Clock {
     }
 }
 
+/// When the actor that judges the agents of a fleet looks at them next. While it need not, it sleeps, and
+/// whoever makes it necessary wakes it: an idle fleet costs nothing.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    next: AtomicU64,
+    wake: Notify,
+}
+
+impl Alarm {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { next: AtomicU64::new(Millis::MAX), wake: Notify::new() })
+    }
+
+    /// The actor looks then.
+    pub(super) fn set(&self, next: Millis) {
+        self.next.store(next, Ordering::Release);
+    }
+
+    /// The actor must look by then.
+    fn by(&self, at: Millis) {
+        if at < self.next.load(Ordering::Acquire) {
+            self.next.store(at, Ordering::Release);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The time by which it must look has come nearer.
+    pub(super) async fn moved(self: Arc<Self>) {
+        self.wake.notified().await;
+    }
+
+    /// By when it must look.
+    pub(super) fn next(&self) -> Millis {
+        self.next.load(Ordering::Acquire)
+    }
+}
+
 /// When one agent was last heard, and whether life is expected of it.
 #[derive(Debug)]
 pub struct Vitals {
     clock: Clock,
     heard: AtomicU64,
+    last: AtomicU8,
     expected: AtomicBool,
-    progress: Mutex<Option<Value>>,
+    /// The pid of its process; 0 while it has none.
+    pid: watch::Sender<u32>,
+    more: Mutex<More>,
+}
+
+/// What changes rarely.
+#[derive(Debug, Default)]
+struct More {
+    since: Millis,
+    worked: Option<Millis>,
+    own_limit: Option<Duration>,
+    tools: BTreeMap<String, OpenTool>,
+    extended: Option<Millis>,
+    progress: Option<Value>,
+    told: Option<String>,
+    alarm: Option<(Arc<Alarm>, Limits)>,
 }
 
 impl Vitals {
@@ -42,30 +109,53 @@ impl Vitals {
         Self {
             clock,
             heard: AtomicU64::new(clock.now()),
+            last: AtomicU8::new(Sign::None as u8),
             expected: AtomicBool::new(false),
-            progress: Mutex::new(None),
+            pid: watch::Sender::new(0),
+            more: Mutex::default(),
         }
     }
 
-    /// A sign of life.
-    pub fn touch(&self) {
-        self.heard.store(self.clock.now(), Ordering::Relaxed);
+    fn more(&self) -> MutexGuard<'_, More> {
+        self.more.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When it was last heard.
-    pub fn heard(&self) -> Millis {
-        self.heard.load(Ordering::Relaxed)
+    /// A sign of life: output, progress or a heartbeat.
+    pub fn touch(&self) {
+        self.heard(Sign::Said);
+    }
+
+    /// A sign of life of that kind.
+    pub fn heard(&self, sign: Sign) {
+        self.last.store(sign as u8, Ordering::Relaxed);
+        self.heard.store(self.clock.now(), Ordering::Relaxed);
     }
 
     /// How long ago it was last heard.
     pub fn silent_for(&self) -> Millis {
-        self.clock.now().saturating_sub(self.heard())
+        self.clock.now().saturating_sub(self.heard.load(Ordering::Relaxed))
     }
 
     /// Says what is expected from now on; the silence before does not count.
     pub fn expect(&self, expect: Expect) {
-        self.touch();
-        self.expected.store(expect == Expect::Life, Ordering::Release);
+        self.heard(Sign::None);
+        let is_life = expect == Expect::Life;
+        self.expected.store(is_life, Ordering::Release);
+        let mut more = self.more();
+        more.since = self.clock.now();
+        (more.worked, more.extended) = (None, None);
+        if is_life {
+            self.alarm(&more);
+        }
+    }
+
+    /// Wakes whoever judges it, if that would come too late.
+    fn alarm(&self, more: &More) {
+        if let Some((alarm, limits)) = &more.alarm
+            && let Some(soon) = heartbeat::first_look(limits, more.own_limit)
+        {
+            alarm.by(self.clock.now().saturating_add(millis(soon)));
+        }
     }
 
     /// What is expected now.
@@ -73,13 +163,123 @@ impl Vitals {
         if self.expected.load(Ordering::Acquire) { Expect::Life } else { Expect::Nothing }
     }
 
+    /// The limit that holds in place of the fleet's, for the attempt that begins or until its process
+    /// says another.
+    pub fn limit(&self, own: Option<Duration>) {
+        let mut more = self.more();
+        more.own_limit = own;
+        if self.expected() == Expect::Life {
+            self.alarm(&more);
+        }
+    }
+
+    /// It asks for this much time from now before it is stale, whatever it shows.
+    pub fn extend(&self, by: Duration) {
+        self.more().extended = Some(self.clock.now().saturating_add(millis(by)));
+    }
+
+    /// Until when it asked to be waited for.
+    pub fn extended(&self) -> Option<Millis> {
+        self.more().extended
+    }
+
+    /// A tool call has begun that may take so long.
+    pub fn open_tool(&self, id: String, limit: Duration) {
+        let until = self.clock.now().saturating_add(millis(limit));
+        let mut more = self.more();
+        more.tools.insert(id, OpenTool { until, limit });
+        if more.tools.len() > MAX_TOOLS {
+            let first = more.tools.iter().min_by_key(|(_, tool)| tool.until);
+            if let Some(id) = first.map(|(id, _)| id.clone()) {
+                more.tools.remove(&id);
+            }
+        }
+    }
+
+    /// A tool call has ended.
+    pub fn close_tool(&self, id: &str) {
+        self.more().tools.remove(id);
+    }
+
+    /// No attempt is under way any more: what it had said of itself is over, too.
+    pub fn attempt_ended(&self) {
+        let mut more = self.more();
+        more.tools.clear();
+        more.own_limit = None;
+        more.progress = None;
+    }
+
+    /// Its process; 0 where it has none any longer.
+    pub fn set_pid(&self, pid: u32) {
+        self.pid.send_replace(pid);
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        Some(*self.pid.borrow()).filter(|pid| *pid != 0)
+    }
+
+    /// Its process, once it has one.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped.
+    pub async fn process(&self) -> u32 {
+        let mut pid = self.pid.subscribe();
+        // The sender is here: waiting can't fail.
+        pid.wait_for(|pid| *pid != 0).await.map_or(0, |pid| *pid)
+    }
+
+    /// Its processes were seen to do something that counts.
+    pub(super) fn worked(&self) {
+        self.more().worked = Some(self.clock.now());
+    }
+
+    /// Who must be woken when it is to be judged.
+    pub(super) fn watched_by(&self, alarm: Arc<Alarm>, limits: Limits) {
+        let mut more = self.more();
+        more.alarm = Some((alarm, limits));
+        if self.expected() == Expect::Life {
+            self.alarm(&more);
+        }
+    }
+
+    /// All that is known, but for when its processes were looked at.
+    pub(super) fn signs(&self) -> Signs {
+        let more = self.more();
+        Signs {
+            since: more.since,
+            heard: self.heard.load(Ordering::Relaxed).max(more.since),
+            last: match self.last.load(Ordering::Relaxed) {
+                last if last == Sign::Said as u8 => Sign::Said,
+                last if last == Sign::Notified as u8 => Sign::Notified,
+                _ => Sign::None,
+            },
+            worked: more.worked,
+            own_limit: more.own_limit,
+            tool: more.tools.values().max_by_key(|tool| tool.until).copied(),
+            extended: more.extended,
+            looked_at: None,
+        }
+    }
+
     /// Keeps what the agent last said of its progress; `None` when its task ends.
     pub fn set_progress(&self, progress: Option<Value>) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        self.more().progress = progress;
     }
 
     /// What the agent last said of its progress.
     pub fn progress(&self) -> Option<Value> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.more().progress.clone()
+    }
+
+    /// Keeps what its process says of itself by `STATUS=`.
+    pub fn set_told(&self, told: Option<String>) {
+        self.more().told = told;
+    }
+
+    /// What its process last said of itself.
+    pub fn told(&self) -> Option<String> {
+        self.more().told.clone()
     }
 }

@@ -33,8 +33,10 @@ mod error;
 mod host;
 pub mod keeper;
 mod mark;
+mod notify;
 mod sweep;
 mod sys;
+mod tree;
 mod wire;
 
 use std::{collections::BTreeMap, fmt, os::fd::OwnedFd, path::PathBuf};
@@ -47,6 +49,8 @@ use tokio::sync::oneshot;
 pub use error::{KeeperError, SpawnError};
 pub use host::Keeper;
 pub use mark::VARIABLE as MARK_VARIABLE;
+pub use notify::{Datagram, NotifySocket};
+pub use tree::{belongs, look_at};
 
 use crate::domain::{
     AgentName, Generation,

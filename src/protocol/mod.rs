@@ -18,6 +18,7 @@
 mod excerpt;
 pub mod exec;
 pub mod frame;
+pub mod notify;
 pub mod output;
 mod task;
 pub mod worker;

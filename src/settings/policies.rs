@@ -121,7 +121,36 @@ fn heartbeat(section: &Section<'_>) -> Option<heartbeat::Limits> {
     let stale_after = section.duration_or_off("stale_after", MS * 20..=HOUR * 24 * 7);
     let (every, stale_after) = (every?, stale_after?);
     check::heartbeat(section, every, stale_after);
-    Some(heartbeat::Limits { every, stale_after })
+    let first_sign = section.duration_or_off("first_sign", MS * 20..=HOUR * 24 * 7);
+    let evidence = evidence(section);
+    let busy_stale_after = section.duration("busy_stale_after", MS * 20..=HOUR * 24 * 30);
+    let tool_stale_after = section.duration("tool_stale_after", MS * 20..=HOUR * 24);
+    Some(heartbeat::Limits {
+        every,
+        stale_after,
+        first_sign: first_sign?,
+        evidence: evidence?,
+        busy_stale_after: busy_stale_after?,
+        tool_stale_after: tool_stale_after?,
+    })
+}
+
+fn evidence(section: &Section<'_>) -> Option<heartbeat::Evidence> {
+    let words = section.texts("evidence")?;
+    let mut evidence = heartbeat::Evidence::default();
+    for (at, word) in words.iter().enumerate() {
+        match word.as_str() {
+            "notify" => evidence.notify = true,
+            "cpu" => evidence.cpu = true,
+            "io" => evidence.io = true,
+            _ => {
+                let message = format!("must be one of `notify`, `cpu`, `io`, got \"{word}\"");
+                section.wrong_item("evidence", at, message);
+                return None;
+            }
+        }
+    }
+    Some(evidence)
 }
 
 /// Reads `scale`, which is off where it names no most.

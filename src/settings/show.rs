@@ -22,6 +22,7 @@ use crate::domain::{
     autoscale,
     fleet::Fleet,
     health::{Check, Readiness},
+    heartbeat::Evidence,
     retry::{Cause, Growth, RetryPolicy},
     schedule::{Cadence, Schedule},
     webhook::{GithubRule, Reach},
@@ -344,9 +345,18 @@ fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {
     let heartbeat = json!({
         "every": format_duration(heartbeat.every),
         "stale_after": duration_or_off(heartbeat.stale_after),
+        "first_sign": duration_or_off(heartbeat.first_sign),
+        "evidence": evidence(heartbeat.evidence),
+        "busy_stale_after": format_duration(heartbeat.busy_stale_after),
+        "tool_stale_after": format_duration(heartbeat.tool_stale_after),
     });
     let ready = ready(&fleet.readiness);
     vec![("limits", limits), ("restart", restart), ("heartbeat", heartbeat), ("ready", ready)]
+}
+
+fn evidence(evidence: Evidence) -> Vec<&'static str> {
+    let all = [("notify", evidence.notify), ("cpu", evidence.cpu), ("io", evidence.io)];
+    all.into_iter().filter(|(_, counts)| *counts).map(|(word, _)| word).collect()
 }
 
 fn ready(readiness: &Readiness) -> Value {

@@ -70,7 +70,13 @@ impl SupervisorActor {
     pub(super) fn watch_fleet(&mut self, fleet: &Fleet, ctx: &mut Context<Self>) {
         let owner = ctx.address().recipient();
         let clock = self.around.clock;
-        let handle = HeartbeatHandle::start(fleet.name.clone(), fleet.heartbeat, clock, owner);
+        let handle = HeartbeatHandle::start(
+            fleet.name.clone(),
+            fleet.heartbeat,
+            clock,
+            self.around.trees.clone(),
+            owner,
+        );
         for entry in self.agents.iter().filter(|entry| entry.fleet.name == fleet.name) {
             if let Some(agent) = &entry.handle {
                 let status = &entry.status;

@@ -106,6 +106,7 @@ impl Entry {
             task: status.work.map(|(task, _)| task),
             attempt: status.work.map(|(_, attempt)| attempt),
             progress: vitals.and_then(|vitals| vitals.progress()),
+            told: vitals.and_then(|vitals| vitals.told()),
             heard_ms_ago: vitals.filter(|_| status.pid.is_some()).map(|v| v.silent_for()),
             restarts: status.restarts.clone(),
             attempts_ended: status.attempts_ended,

@@ -104,6 +104,8 @@ impl Conversation {
             Ok(Received::Progress(_)) => "progress",
             Ok(Received::Log { .. }) => "log",
             Ok(Received::Artifact(_)) => "artifact",
+            Ok(Received::ToolOpened { .. }) => "tool call begins",
+            Ok(Received::ToolClosed { .. }) => "tool call ends",
             Ok(Received::Heartbeat) => "heartbeat",
             Ok(Received::Ignored { .. }) => "ignored",
             Ok(Received::Reply { bytes, .. }) => {

@@ -120,7 +120,13 @@ async fn a_task_over_its_time_that_is_not_let_go_ends_with_its_process() {
 async fn a_stale_verdict_on_an_older_process_is_dropped() {
     let (mut subject, fake, to) = Subject::ready().await;
     let (_fake, _) = Subject::run(&to, fake).await;
-    let silence = Silence { silent: Duration::from_secs(9), limit: Duration::from_secs(5) };
+    let silence = Silence {
+        silent: Duration::from_secs(9),
+        limit: Duration::from_secs(5),
+        ground: heartbeat::Ground::Quiet,
+        last: heartbeat::Sign::Said,
+        moved: None,
+    };
     subject.handle.silent(Generation(0), silence);
     subject.handle.silent(Generation(1), silence);
     let status = subject.until(AgentState::Stale).await;

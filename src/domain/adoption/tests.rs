@@ -46,6 +46,7 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         heartbeat: heartbeat::Limits {
             every: Duration::from_secs(1),
             stale_after: Some(Duration::from_secs(9)),
+            ..heartbeat::Limits::default()
         },
         readiness: health::Readiness::default(),
     }

@@ -68,13 +68,19 @@ pub fn step(
             vec![F::Run]
         }
         // More for one that takes several at a time.
-        (S::Busy, E::Assigned) if rules.kind == Kind::Resident && !agent.draining => vec![F::Run],
+        (S::Busy, E::Assigned)
+            if rules.kind == Kind::Resident && !agent.draining && !agent.parting =>
+        {
+            vec![F::Run]
+        }
         (S::Busy, E::Done) if agent.draining && rules.kind == Kind::Resident => {
             leave(rules, &mut next, Rung::Ask, Then::Stop, End::Released)
         }
         (S::Busy, E::Done) if agent.draining => rest(&mut next, S::Stopped),
+        (S::Busy, E::Done) if agent.parting && rules.kind == Kind::Resident => part(&mut next),
         (S::Busy, E::Done) => {
             next.state = S::Idle;
+            next.parting = false;
             if rules.kind == Kind::PerTask {
                 next.history.clear();
             }
@@ -134,6 +140,16 @@ pub fn step(
             effects
         }
 
+        (S::Starting | S::Idle, E::Parting) if rules.kind == Kind::Resident => {
+            let mut effects: Vec<Effect> = withdrawn(agent).into_iter().collect();
+            effects.extend(part(&mut next));
+            effects
+        }
+        (S::Busy, E::Parting) => {
+            next.parting = true;
+            vec![]
+        }
+
         (S::Starting | S::Idle | S::Busy, E::Stop { hard }) => {
             leave(rules, &mut next, first_rung(agent, hard), Then::Stop, End::Released)
         }
@@ -166,6 +182,7 @@ pub fn step(
                 Then::Pause => rest(&mut next, S::Paused),
                 Then::Again => begin(rules, &mut next, now),
                 Then::Recover => recover(rules, &mut next, true, now),
+                Then::Part => recover(rules, &mut next, event != (E::Exited { clean: true }), now),
             });
             effects
         }
@@ -195,6 +212,7 @@ pub fn step(
 /// Begins a life: a resident process is started; a per-task agent is ready as it is.
 fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
     next.started = now;
+    next.parting = false;
     next.draining = false;
     match rules.kind {
         Kind::Resident => {
@@ -217,6 +235,7 @@ fn begin_or_rest(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
 fn rest(next: &mut Agent, state: AgentState) -> Vec<Effect> {
     next.state = state;
     next.draining = false;
+    next.parting = false;
     next.leaving = None;
     vec![]
 }
@@ -229,7 +248,7 @@ fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: End) -> V
         effects.extend(match then {
             Then::Pause => rest(next, AgentState::Paused),
             Then::Again => begin(rules, next, next.started),
-            Then::Stop | Then::Recover => rest(next, AgentState::Stopped),
+            Then::Stop | Then::Recover | Then::Part => rest(next, AgentState::Stopped),
         });
         return effects;
     }
@@ -239,6 +258,13 @@ fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: End) -> V
     next.leaving = Some(Leaving { rung, then, end: at_work.then_some(end) });
     effects.push(Effect::Climb(rung));
     effects
+}
+
+/// Its process leaves by itself: its end is waited for, and it is made to leave only if it takes too long.
+fn part(next: &mut Agent) -> Vec<Effect> {
+    next.state = AgentState::Stopping;
+    next.leaving = Some(Leaving { rung: Rung::Ask, then: Then::Part, end: None });
+    vec![Effect::AwaitEnd]
 }
 
 /// How an attempt under way ends whose process is already gone.
@@ -289,6 +315,7 @@ fn then_instead(next: &mut Agent, then: Then) -> Vec<Effect> {
 /// What the restart policy makes of an end.
 fn recover(rules: &Rules, next: &mut Agent, failed: bool, now: Millis) -> Vec<Effect> {
     next.leaving = None;
+    next.parting = false;
     if next.draining {
         return rest(next, AgentState::Stopped);
     }

@@ -35,7 +35,7 @@ fn agent(state: S) -> Agent {
     }
 }
 
-const EVENTS: [E; 23] = [
+const EVENTS: [E; 24] = [
     E::Adopted { busy: false },
     E::Adopted { busy: true },
     E::Start,
@@ -51,6 +51,7 @@ const EVENTS: [E; 23] = [
     E::Faulty(Fault::Startup),
     E::Faulty(Fault::Unready),
     E::Silent,
+    E::Parting,
     E::Stop { hard: false },
     E::Stop { hard: true },
     E::Pause,
@@ -85,6 +86,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Starting,    E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Unready),   S::Stopping,    vec![signal]),
+        (S::Starting,    E::Parting,                  S::Stopping,    vec![F::AwaitEnd]),
         (S::Starting,    soft,                        S::Stopping,    vec![signal]),
         (S::Starting,    hard,                        S::Stopping,    vec![kill]),
         (S::Starting,    E::Pause,                    S::Stopping,    vec![signal]),
@@ -101,6 +103,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Idle,        E::Faulty(Fault::Startup),   S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Faulty(Fault::Unready),   S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Silent,                   S::Stale,       vec![F::Withdraw, signal]),
+        (S::Idle,        E::Parting,                  S::Stopping,    vec![F::Withdraw, F::AwaitEnd]),
         (S::Idle,        soft,                        S::Stopping,    vec![F::Withdraw, ask]),
         (S::Idle,        hard,                        S::Stopping,    vec![F::Withdraw, kill]),
         (S::Idle,        E::Pause,                    S::Stopping,    vec![F::Withdraw, ask]),
@@ -119,6 +122,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Busy,        E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
         (S::Busy,        E::Faulty(Fault::Unready),   S::Stopping,    vec![signal]),
         (S::Busy,        E::Silent,                   S::Stale,       vec![signal]),
+        (S::Busy,        E::Parting,                  S::Busy,        vec![]),
         (S::Busy,        soft,                        S::Stopping,    vec![signal]),
         (S::Busy,        hard,                        S::Stopping,    vec![kill]),
         (S::Busy,        E::Pause,                    S::Stopping,    vec![signal]),
@@ -258,6 +262,21 @@ fn a_draining_agent_finishes_its_task_and_stops() {
             assert_eq!(agent.state, S::Stopped);
         }
     }
+}
+
+#[test]
+fn one_that_leaves_by_itself_finishes_its_task_and_is_followed_by_policy() {
+    let rules = rules(Kind::Resident);
+    let (busy, _) = follow(&rules, agent(S::Busy), &[(E::Parting, 0)]);
+    assert!(step(&rules, &busy, E::Assigned, 1).is_err(), "it takes no more");
+    let (done, effects) = follow(&rules, busy, &[(E::Done, 1)]);
+    assert_eq!((done.state, effects), (S::Stopping, vec![F::AwaitEnd]));
+    let clean = [(E::Exited { clean: true }, 20_000)];
+    assert_eq!(follow(&rules, done.clone(), &clean).1, [F::Spawn], "a clean end is no failure");
+    let broken = [(E::Exited { clean: false }, 20_000)];
+    assert_eq!(follow(&rules, done.clone(), &broken).1, [F::ArmBackoff(SECOND)]);
+    let (late, effects) = follow(&rules, done, &[(E::GraceElapsed, 2)]);
+    assert_eq!((late.state, effects), (S::Stopping, vec![F::Climb(Rung::Signal)]));
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub struct AgentRecord {
     pub attempt: Option<Attempt>,
     /// The newest `task/progress`, as the agent told it.
     pub progress: Option<Value>,
+    /// What its process says of itself by `STATUS=` on its notification socket.
+    pub told: Option<String>,
     /// How long ago it last showed life, in milliseconds; `null` without a process.
     pub heard_ms_ago: Option<u64>,
     /// How often a process of its was replaced, by cause.

@@ -27,6 +27,8 @@ pub struct Process<'a> {
     pub generation: Generation,
     /// The attempt it is for; `None` for a process that stays.
     pub attempt: Option<(TaskId, Attempt)>,
+    /// The abstract name of the socket on which it may tell of itself, if it has one.
+    pub notify: Option<&'a str>,
 }
 
 /// The whole environment of a process of `fleet`, later ones win: [`INHERITED`] from `host`; what
@@ -62,6 +64,12 @@ pub fn environment(
         ("HOSTLER_TASK_ID", process.attempt.map(|(task, _)| task.to_string())),
         ("HOSTLER_ATTEMPT", process.attempt.map(|(_, attempt)| attempt.to_string())),
     ];
+    if let Some(name) = process.notify {
+        variables.insert("NOTIFY_SOCKET".to_owned(), format!("@{name}"));
+        if let Some(limit) = fleet.heartbeat.stale_after {
+            variables.insert("WATCHDOG_USEC".to_owned(), limit.as_micros().to_string());
+        }
+    }
     for (name, value) in told {
         match value {
             Some(value) => variables.insert(name.to_owned(), value),
@@ -115,7 +123,11 @@ mod tests {
                 window: Duration::from_secs(1),
                 stable_after: Duration::from_secs(1),
             },
-            heartbeat: heartbeat::Limits { every: Duration::from_secs(1), stale_after: None },
+            heartbeat: heartbeat::Limits {
+                every: Duration::from_secs(1),
+                stale_after: None,
+                ..heartbeat::Limits::default()
+            },
             readiness: health::Readiness::default(),
         }
     }
@@ -127,7 +139,7 @@ mod tests {
     fn made(host: &[(&str, &str)], fleet: &Fleet, with_task: bool) -> BTreeMap<String, String> {
         let attempt = with_task.then_some((TaskId::from_uuid(Uuid::from_u128(7)), Attempt(2)));
         let agent = "claude-3".parse().unwrap();
-        let process = Process { agent: &agent, generation: Generation(4), attempt };
+        let process = Process { agent: &agent, generation: Generation(4), attempt, notify: None };
         environment(&map(host), fleet, &process)
     }
 
@@ -176,6 +188,23 @@ mod tests {
             ("HOSTLER_ATTEMPT", "2"),
         ]));
         assert_eq!(made(&host, &fleet, true), expected);
+    }
+
+    #[test]
+    fn a_process_is_told_where_it_may_tell_of_itself() {
+        let agent = "claude-3".parse().unwrap();
+        let notify = Some("hostler/1/claude-3");
+        let process = Process { agent: &agent, generation: Generation(4), attempt: None, notify };
+        let fleet = Fleet {
+            heartbeat: heartbeat::Limits {
+                stale_after: Some(Duration::from_secs(2)),
+                ..heartbeat::Limits::default()
+            },
+            ..fleet()
+        };
+        let made = environment(&map(&[("NOTIFY_SOCKET", "/of/the/host")]), &fleet, &process);
+        assert_eq!(made["NOTIFY_SOCKET"], "@hostler/1/claude-3");
+        assert_eq!(made["WATCHDOG_USEC"], "2000000");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Nothing a worker tells here can fail its task. What can't be used is ignored, with the reason.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
@@ -18,6 +18,9 @@ pub const MAX_PROGRESS: usize = 64 * 1024;
 
 /// The most bytes of one `task/log` message; the rest is cut off.
 pub const MAX_LOG: usize = 16 * 1024;
+
+/// The longest time that an agent may give a tool call.
+pub(super) const MAX_TOOL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most bytes of an artifact's name, type and path.
 pub const MAX_NAME: usize = 1024;
@@ -102,6 +105,21 @@ struct ArtifactParams {
     path: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ToolState {
+    Open,
+    Closed,
+}
+
+#[derive(Deserialize)]
+struct ToolParams {
+    id: String,
+    state: ToolState,
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+}
+
 /// What a notification means while `current` is under way.
 pub(super) fn read(
     method: &str,
@@ -112,6 +130,7 @@ pub(super) fn read(
         "heartbeat" => Ok(Received::Heartbeat),
         "task/log" => log(params),
         "task/progress" => about(params, current).and_then(progress),
+        "task/tool" => about(params, current).and_then(tool),
         "task/artifact" => about(params, current).and_then(artifact),
         other => Err(format!("there is no notification `{}`", excerpt(other.as_bytes()))),
     };
@@ -166,6 +185,19 @@ fn log(params: Option<&RawValue>) -> Result<Received, String> {
         other => shorten(&other.to_string(), MAX_LOG),
     };
     Ok(Received::Log { level, message })
+}
+
+fn tool(params: &RawValue) -> Result<Received, String> {
+    let ToolParams { id, state, timeout_ms } =
+        serde_json::from_str(params.get()).map_err(|error| error.to_string())?;
+    if id.is_empty() || id.len() > MAX_NAME {
+        return Err(format!("its `id` must have 1 to {MAX_NAME} bytes"));
+    }
+    let limit = timeout_ms.map(|ms| Duration::from_millis(ms).min(MAX_TOOL));
+    Ok(match state {
+        ToolState::Open => Received::ToolOpened { id, limit },
+        ToolState::Closed => Received::ToolClosed { id },
+    })
 }
 
 fn artifact(params: &RawValue) -> Result<Received, String> {

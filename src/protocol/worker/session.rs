@@ -87,6 +87,18 @@ pub enum Received {
     },
     /// The attempt under way made something.
     Artifact(Artifact),
+    /// A tool call of the attempt under way has begun.
+    ToolOpened {
+        /// What tells it from others, as the agent says.
+        id: String,
+        /// How long it may take; the fleet's limit where the agent does not say.
+        limit: Option<Duration>,
+    },
+    /// A tool call has ended.
+    ToolClosed {
+        /// Which.
+        id: String,
+    },
     /// The agent is alive.
     Heartbeat,
     /// Nothing; worth a line in the log.

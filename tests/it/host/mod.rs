@@ -9,6 +9,7 @@ mod configs;
 pub(crate) mod embedded;
 mod events;
 mod graphs;
+mod heartbeats;
 mod input;
 mod mock;
 mod readiness;

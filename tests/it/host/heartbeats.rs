@@ -1,0 +1,184 @@
+//! Agents that show life in their own ways, and those that show none: each is found, and the verdict
+//! says by what.
+
+use std::{
+    fs,
+    os::{linux::net::SocketAddrExt, unix::net},
+};
+
+use nix::sys::{signal::Signal, stat::Mode};
+use serde_json::{Value, json};
+
+use crate::support::{
+    host::Host,
+    processes::{eventually, send},
+};
+
+/// Says what is written to the pipe `say`, and is ready when it says so.
+const TELLER: &str = r#"
+[fleets.teller]
+protocol = "service"
+command = ["python3", "@FIXTURES@/notify.py", "@DIR@/say"]
+ready = { check = "notify" }
+heartbeat = { every = "100ms", stale_after = "2s" }
+"#;
+
+fn pid(agent: &Value) -> i32 {
+    i32::try_from(agent["pid"].as_u64().expect("a pid")).expect("a pid")
+}
+
+/// A host with a teller, and what has it say something.
+fn teller(more: &str) -> (Host, impl Fn(&str)) {
+    let host = Host::new(&format!("{TELLER}{more}")).set("log.level", "info");
+    let pipe = host.path("say");
+    nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    (host.up(), move |words: &str| fs::write(&pipe, format!("{words}\n")).unwrap())
+}
+
+#[test]
+fn a_process_tells_of_itself_and_nobody_else_does_so_for_it() {
+    let (mut host, say) = teller("");
+    let first = host.until_agent("teller-1", "starting");
+    eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
+    say("STATUS=warming_up");
+    eventually("its status is shown", || host.agent("teller-1")["told"] == "warming_up");
+    assert_eq!(first["ready"], false);
+
+    // This test is no process of the agent's: what it says is not taken for the agent's word.
+    let environ = fs::read(format!("/proc/{}/environ", pid(&host.agent("teller-1")))).unwrap();
+    let environ = String::from_utf8_lossy(&environ).into_owned();
+    let name = environ.split('\0').find_map(|one| one.strip_prefix("NOTIFY_SOCKET=@")).unwrap();
+    let stranger = net::UnixDatagram::unbound().unwrap();
+    stranger.connect_addr(&net::SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+    stranger.send(b"READY=1\nSTATUS=of a stranger").unwrap();
+    say("STATUS=still_warming");
+    eventually("the agent is heard", || host.agent("teller-1")["told"] == "still_warming");
+    assert_eq!(host.agent("teller-1")["ready"], false, "{}", host.log());
+
+    say("READY=1 STATUS=at_work");
+    let ready = host.until_agent("teller-1", "idle");
+    assert_eq!((&ready["ready"], &ready["told"]), (&json!(true), &json!("at_work")), "{ready}");
+
+    // The host that comes next hears the same process.
+    host.kill9();
+    host.restart();
+    assert_eq!(host.until_agent("teller-1", "idle")["pid"], ready["pid"]);
+    say("STATUS=under_the_next_host");
+    eventually("it is heard", || host.agent("teller-1")["told"] == "under_the_next_host");
+
+    // It leaves by itself, which is no fault; another one follows.
+    say("STOPPING=1");
+    let leaving = host.until_agent("teller-1", "stopping");
+    assert!(leaving["reason"].as_str().unwrap().contains("STOPPING=1"), "{leaving}");
+    say("exit");
+    eventually("another one runs", || {
+        let agent = host.agent("teller-1");
+        agent["generation"].as_u64() > ready["generation"].as_u64() && !agent["pid"].is_null()
+    });
+    say("READY=1");
+    host.until_agent("teller-1", "idle");
+    say("WATCHDOG=trigger");
+    eventually("it is replaced at its own word", || {
+        host.agent("teller-1")["restarts"]["stale"] == 1
+    });
+    eventually("the log says why", || host.log().contains("WATCHDOG=trigger"));
+    assert!(host.stop().success());
+    host.until_nothing_is_left();
+}
+
+#[test]
+fn who_has_beaten_once_must_go_on_and_is_found_when_it_is_stopped() {
+    let (host, say) = teller("");
+    eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
+    say("READY=1");
+    host.until_agent("teller-1", "idle");
+    say("WATCHDOG=1 STATUS=beats");
+    eventually("it was heard", || host.agent("teller-1")["told"] == "beats");
+    let agent = host.agent("teller-1");
+    send(pid(&agent), Signal::SIGSTOP);
+    eventually("it is replaced", || host.agent("teller-1")["restarts"]["stale"] == 1);
+    for part in
+        ["heard last was a word on its notification socket", "its process is stopped by a signal"]
+    {
+        eventually(part, || host.log().contains(part));
+    }
+}
+
+/// A start takes longer than it may, if its process asks for that.
+#[test]
+fn a_start_can_be_extended() {
+    let (host, say) = teller("start_timeout = \"1s\"\nrestart = { max_restarts = 0 }\n");
+    eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
+    say("EXTEND_TIMEOUT_USEC=600000000 STATUS=slow");
+    eventually("it was heard", || host.agent("teller-1")["told"] == "slow");
+    let since = crate::support::processes::now();
+    eventually("the limit of its start is over", || since.elapsed().as_millis() > 1500);
+    assert_eq!(host.agent("teller-1")["state"], "starting");
+    say("READY=1");
+    host.until_agent("teller-1", "idle");
+}
+
+fn exec(name: &str, script: &str, heartbeat: &str) -> String {
+    format!(
+        "[fleets.{name}]\nprotocol = \"exec\"\nqueues = [\"{name}\"]\nstdin = \"null\"\n\
+         command = [\"sh\", \"-c\", {script:?}]\n\
+         heartbeat = {{ every = \"100ms\", stale_after = \"1s\"{heartbeat} }}\n"
+    )
+}
+
+#[test]
+fn a_hang_is_found_whatever_it_looks_like_and_work_is_left_alone() {
+    let spin = "while :; do :; done";
+    let fleets = [
+        exec("stopped", "kill -STOP $$", ""),
+        exec("spins", spin, ""),
+        exec("sleeps", "sleep 1000 & wait", ""),
+        exec("busy", spin, ", evidence = [\"cpu\"], busy_stale_after = \"3s\""),
+        exec("quiet", "sleep 1000", ", stale_after = \"1h\", first_sign = \"500ms\"")
+            .replace("stale_after = \"1s\", ", ""),
+        // Its child works, as long as a build might; then it is done.
+        exec(
+            "works",
+            "timeout 4 sh -c 'while :; do :; done'; echo built",
+            ", evidence = [\"cpu\"]",
+        ),
+    ];
+    let host = Host::new(&fleets.concat()).up();
+    let submit =
+        |queue: &str| host.submit(&json!({"queue": queue, "input": {}, "max_attempts": 1}));
+    let rows = [
+        ("stopped", "its process is stopped by a signal"),
+        ("spins", "s of CPU time and moved"),
+        ("sleeps", "its 2 processes used 0.00 s of CPU time"),
+        ("busy", "nothing but CPU time or I/O for"),
+        ("quiet", "no sign of life in the first"),
+    ];
+    let tasks = rows.map(|(queue, evidence)| (submit(queue), queue, evidence));
+    let works = submit("works");
+    for (task, queue, evidence) in tasks {
+        let task = host.wait(&task);
+        assert_eq!((&task["state"], &task["error"]["class"]), (&json!("failed"), &json!("stale")));
+        let message = task["error"]["message"].as_str().unwrap();
+        assert!(message.contains(evidence), "{queue}: {message}");
+    }
+    let done = host.wait(&works);
+    assert_eq!((&done["state"], &done["output"]), (&json!("completed"), &json!("built")), "{done}");
+}
+
+#[test]
+fn an_open_tool_call_has_a_limit_of_its_own() {
+    let fleets = "[fleets.tool]\nprotocol = \"worker\"\ncount = 2\n\
+        command = [\"python3\", \"@FIXTURES@/tool.py\"]\n\
+        heartbeat = { every = \"100ms\", stale_after = \"2s\" }\n";
+    let host = Host::new(fleets).up();
+    let task = |ms: u64, limit_ms: u64| {
+        let input = json!({"ms": ms, "limit_ms": limit_ms});
+        host.submit(&json!({"input": input, "max_attempts": 1}))
+    };
+    let (allowed, hangs) = (task(5_000, 60_000), task(600_000, 3_000));
+    let hangs = host.wait(&hangs);
+    assert_eq!(hangs["error"]["class"], "stale");
+    let message = hangs["error"]["message"].as_str().unwrap();
+    assert!(message.contains("a tool call that takes longer than its limit of 3.0 s"), "{message}");
+    assert_eq!(host.wait(&allowed)["output"], json!({"output": "built"}));
+}
