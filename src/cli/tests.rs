@@ -29,6 +29,7 @@ const COMMANDS: &[&str] = &[
     "task list",
     "task show",
     "task graph",
+    "task logs",
     "task wait",
     "task cancel",
     "task retry",
@@ -166,6 +167,7 @@ fn good_lines_parse() {
         "up -c a.toml -c b.toml --set host.name=x --set http.bind=127.0.0.1:0".to_owned(),
         "--json demo".to_owned(),
         "agent logs echo-1 -f --tail 5".to_owned(),
+        format!("task logs {id} -f --attempt 2 --stream stderr --tail 5"),
         "task submit --queue q --kind k --input {} --priority -5 --delay 5s --timeout 1m"
             .to_owned(),
         "task submit --wait".to_owned(),

@@ -32,6 +32,7 @@ mod server;
 mod sessions;
 mod socket;
 mod submit;
+mod task_logs;
 mod tasks;
 mod terms;
 mod unique;
@@ -176,6 +177,7 @@ fn routes() -> Vec<Row> {
         ("/api/v1/tasks/{id}", vec![get(tasks::show)]),
         ("/api/v1/tasks/{id}/attempts", vec![get(tasks::attempts)]),
         ("/api/v1/tasks/{id}/events", vec![get(tasks::events)]),
+        ("/api/v1/tasks/{id}/logs", vec![get(task_logs::logs)]),
         ("/api/v1/tasks/{id}/graph", vec![get(tasks::graph)]),
         ("/api/v1/tasks/{id}/cancel", vec![post(tasks::cancel)]),
         ("/api/v1/tasks/{id}/retry", vec![post(tasks::retry)]),

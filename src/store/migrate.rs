@@ -117,6 +117,10 @@ const FILES: &[File] = &[
             "/sql/migrations/0019_sessions.sql"
         )),
     },
+    File {
+        name: "V20__memory",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0020_memory.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -11,6 +11,7 @@ mod events;
 mod graphs;
 mod heartbeats;
 mod input;
+mod logs;
 mod mock;
 mod readiness;
 mod reload;
