@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-soak test-chaos lint fmt doc bench bench-pure bench-plan bench-tasks bench-queue setup clean
+.PHONY: help demo test test-soak test-chaos lint fmt doc bench bench-pure bench-plan bench-tasks bench-queue bench-supervision test-faults setup clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ test-soak: setup ## Minutes of faults: 10,000 tasks while agents are killed at r
 
 test-chaos: setup ## Everything fails at once, and nothing may be lost; SEED=7 again the same, MINUTES=20 longer
 	@SEED=$(SEED) MINUTES=$(MINUTES) tests/run.sh $(CARGO) test --test it chaos_ -- --ignored --nocapture
+
+test-faults: setup ## Every fault of processes and hosts, and 1,000 random sequences against a model; SEED=7 one again
+	@SEED=$(SEED) tests/run.sh $(CARGO) test --test it -- faults:: keeper:: adoption:: --include-ignored --skip soak_
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check
@@ -48,6 +51,9 @@ bench-tasks: setup ## Pick-up latency and throughput end to end, beside a bare f
 bench-queue: setup ## The queue beside nine peers and bare SQL in one run; BENCH_PEERS=none leaves the peers out
 	@benches/queue/peers.sh
 	$(CARGO) bench --bench queue
+
+bench-supervision: setup ## Restarts, storms, stops beside a bare fork loop and the supervisors on PATH; BENCH_ARGS="--quick" is shorter
+	$(CARGO) bench --bench supervision -- $(BENCH_ARGS)
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -128,7 +128,7 @@ fn agent_step(criterion: &mut Criterion) {
         window: Duration::from_secs(300),
         stable_after: Duration::from_secs(30),
     };
-    let rules = Rules { kind: Kind::Resident, restart };
+    let rules = Rules { kind: Kind::Resident, asks: true, restart };
     let idle = Agent { state: AgentState::Idle, ..Agent::default() };
     criterion.bench_function("agent_step", |bencher| {
         bencher.iter(|| {

@@ -30,7 +30,8 @@ CREATE TYPE hostler.failure_class AS ENUM (
     'host_lost',
     'internal',
     'input',
-    'deadline'
+    'deadline',
+    'memory'
 );
 
 CREATE TYPE hostler.firing_outcome AS ENUM (

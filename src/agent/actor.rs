@@ -23,7 +23,7 @@ use crate::{
         heartbeat::Expect,
         record::RestartCause,
         restart,
-        task::Outcome,
+        task::{FailureClass, Outcome},
     },
     heartbeat::Vitals,
     process::ProcessId,
@@ -70,6 +70,8 @@ pub(crate) struct AgentActor {
     pub(super) unsettled: Option<ProcessId>,
     /// More about the fault that is being dealt with, for a program.
     pub(super) detail: Value,
+    /// The process that has just ended did so for want of memory.
+    pub(super) out_of_memory: bool,
     pub(super) grace: Option<SpawnHandle>,
     pub(super) backoff: Option<SpawnHandle>,
     /// Its notification socket, once it was opened.
@@ -94,10 +96,10 @@ impl AgentActor {
     ) -> Self {
         let log = around.log.new(o!("agent" => status.agent.to_string()));
         let path = around.log_path(&status.agent);
-        let own_log = AgentLog::open(&path, around.log_rotate_size).unwrap_or_else(|error| {
+        let own_log = AgentLog::open(&path, around.log_policy).unwrap_or_else(|error| {
             warn!(log, "an agent's log can't be opened"; "error" => %error,
                 "path" => %path.display());
-            AgentLog::nowhere()
+            AgentLog::nowhere(around.log_policy)
         });
         Self {
             log,
@@ -115,6 +117,7 @@ impl AgentActor {
             work: VecDeque::new(),
             unsettled: None,
             detail: Value::Null,
+            out_of_memory: false,
             grace: None,
             backoff: None,
             listening: None,
@@ -316,7 +319,11 @@ impl AgentActor {
         let reason = self.status.reason.clone();
         let outcome = match end {
             End::Failed(class) => Outcome::Failed {
-                class,
+                class: if self.out_of_memory && class == FailureClass::Exit {
+                    FailureClass::Memory
+                } else {
+                    class
+                },
                 message: reason.unwrap_or_else(|| format!("the attempt failed: {class}")),
                 detail: std::mem::take(&mut self.detail),
             },

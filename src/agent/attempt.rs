@@ -1,5 +1,6 @@
 //! The files of one attempt: `<attempts>/<task>/<attempt>/`, with `stdin.json`, `stdout` and
-//! `stderr` of an `exec` process, and `artifacts/` with what a worker sent by `task/artifact`.
+//! `stderr` of an `exec` process, `log` with what a worker wrote meanwhile, and `artifacts/` with what it sent
+//! by `task/artifact`.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -51,6 +52,11 @@ impl AttemptFiles {
         self.dir.join("stdout")
     }
 
+    /// What a worker, which has no stdout and stderr of its own here, wrote while it was at it.
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
     pub(super) fn stderr(&self) -> PathBuf {
         self.dir.join("stderr")
     }
@@ -94,7 +100,15 @@ impl AttemptFiles {
         };
         match read() {
             Ok((stdout, stderr)) => {
-                exec::outcome(fleet.output, status, &stdout, &stderr, fleet.max_output)
+                let outcome =
+                    exec::outcome(fleet.output, status, &stdout, &stderr, fleet.max_output);
+                match outcome {
+                    Outcome::Failed { message, detail, .. } if ended.out_of_memory => {
+                        let message = format!("{OUT_OF_MEMORY}; {message}");
+                        Outcome::Failed { class: FailureClass::Memory, message, detail }
+                    }
+                    outcome => outcome,
+                }
             }
             Err(error) => {
                 let dir = self.dir.display();
@@ -132,6 +146,10 @@ fn private_dir(dir: &Path) -> io::Result<()> {
 fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
+
+/// What is said of an attempt that the kernel ended for want of memory.
+pub(super) const OUT_OF_MEMORY: &str =
+    "it took more memory than its control group may have (limits.group_memory)";
 
 /// At most the first `most` bytes of a file.
 fn read_some(path: &Path, most: u64) -> io::Result<Vec<u8>> {

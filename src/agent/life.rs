@@ -6,6 +6,7 @@ use slog::{info, warn};
 
 use super::{
     actor::{AgentActor, Greeting, Process},
+    attempt::OUT_OF_MEMORY,
     messages::StartError,
     stdio,
     tombstone::{once_copied, when_ended},
@@ -152,7 +153,9 @@ impl AgentActor {
             self.explain_end(ended, unfinished.as_ref());
         }
         let clean = ended.exit == Exit::Code(0);
+        self.out_of_memory = ended.out_of_memory;
         self.observe(AgentEvent::Exited { clean }, ctx);
+        self.out_of_memory = false;
     }
 
     /// No later host needs to hear of the end of that process.
@@ -169,6 +172,9 @@ impl AgentActor {
         let mut reason = format!("the process {}{at_work}", ended.exit);
         if let Some(error) = unfinished {
             reason = format!("{reason}; {error}");
+        }
+        if ended.out_of_memory {
+            reason = format!("{reason}; {OUT_OF_MEMORY}");
         }
         if !tail.is_empty() {
             reason = format!("{reason}; the end of its stderr: {tail}");

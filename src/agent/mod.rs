@@ -45,6 +45,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use actix::prelude::*;
 
 pub use adopt::{Adopted, left_outcome};
+pub use log::LogPolicy;
 pub use memo::read_standing;
 pub use messages::{AgentReport, AgentStatus};
 
@@ -83,8 +84,8 @@ pub struct Surroundings {
     pub trees: LookAtTrees,
     /// Where agents' own logs go.
     pub log_dir: PathBuf,
-    /// An agent's log begins anew at this size, in bytes.
-    pub log_rotate_size: u64,
+    /// How the logs of agents are kept.
+    pub log_policy: LogPolicy,
     /// The clock of the host.
     pub clock: Clock,
     /// What is counted.

@@ -8,11 +8,15 @@ use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
 use slog::warn;
-use tokio::{net::unix::pipe, sync::mpsc};
+use tokio::{
+    net::unix::pipe,
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
 use super::{
     actor::AgentActor,
-    log::AgentLog,
+    log::{AgentLog, Allowance},
     messages::{FromProcess, What},
     tombstone::WhenEnded,
 };
@@ -222,7 +226,7 @@ pub(super) async fn copy_to_log(
             return;
         }
     };
-    let mut sink = Sink { file, log, vitals, warned: false };
+    let mut sink = Sink { allowance: file.allowance(), file, log, vitals, warned: false };
     let (mut ended, mut buffer) = (ended, BytesMut::new());
     // A descendant that escaped may hold the pipe open for ever: its end is not waited for.
     loop {
@@ -233,7 +237,16 @@ pub(super) async fn copy_to_log(
         buffer.reserve(CHUNK);
         match pipe.try_read_buf(&mut buffer) {
             Ok(0) => return,
-            Ok(_) => sink.take(buffer.split().freeze()).await,
+            Ok(_) => {
+                let wait = sink.take(buffer.split().freeze()).await;
+                // The pipe fills meanwhile, and then its writer waits, too.
+                if !wait.is_zero() {
+                    tokio::select! {
+                        _ = &mut ended => break,
+                        () = sleep(wait) => {}
+                    }
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,
         }
@@ -246,6 +259,7 @@ pub(super) async fn copy_to_log(
 
 /// Where copied output goes.
 struct Sink {
+    allowance: Allowance,
     file: AgentLog,
     log: slog::Logger,
     vitals: Arc<Vitals>,
@@ -253,13 +267,16 @@ struct Sink {
 }
 
 impl Sink {
-    async fn take(&mut self, chunk: Bytes) {
+    /// Writes a chunk; how long to wait before the next.
+    async fn take(&mut self, chunk: Bytes) -> Duration {
         self.vitals.touch();
+        let wait = self.allowance.take(chunk.len(), Instant::now());
         // What can't be written is lost, but still read: a full disk must not stop agents.
         if let (Err(error), false) = (self.file.append(chunk).await, self.warned) {
             warn!(self.log, "an agent's log can't be written"; "error" => %error);
             self.warned = true;
         }
+        wait
     }
 }
 

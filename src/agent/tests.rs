@@ -30,6 +30,7 @@ use crate::{
     },
     process::{Ended, Exit, ProcessId, SpawnError, Spawned, Spec},
     queue::ToAgent,
+    telemetry::Rotation,
 };
 
 /// A handler that panics, as a bug would.
@@ -198,7 +199,10 @@ pub(crate) fn world() -> World {
         notify_prefix: format!("hostler-test/{}", Uuid::new_v4()),
         trees: Arc::new(|pids| vec![None; pids.len()]),
         log_dir: dir.path().to_owned(),
-        log_rotate_size: 1 << 20,
+        log_policy: LogPolicy {
+            rotation: Rotation { size: 1 << 20, age: None, keep: 1 },
+            rate: None,
+        },
         clock: Clock::start(),
         metrics: Arc::new(Metrics::new("test")),
         log: slog::Logger::root(slog::Discard, slog::o!()),

@@ -131,6 +131,10 @@ impl AgentActor {
     /// The first of what is in hand is under way from here: its time begins.
     pub(super) fn begin_next(&mut self, ctx: &mut Context<Self>) {
         let Some(mut work) = self.work.pop_front() else { return };
+        if self.fleet.protocol == Protocol::Worker {
+            let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
+            self.own_log.concerns(Some(files.log()));
+        }
         if !work.begun {
             self.begin(&mut work, ctx);
         }
@@ -167,6 +171,9 @@ impl AgentActor {
         if let Some(limit) = work.limit {
             ctx.cancel_future(limit);
         }
+        if place == 0 {
+            self.own_log.concerns(None);
+        }
         self.vitals.attempt_ended();
         self.status.attempts_ended += 1;
         let (task, attempt) = key;
@@ -195,9 +202,9 @@ impl AgentActor {
     pub(super) fn write_log(&self, level: &str, message: &str) {
         let task = self.work.front().map_or_else(String::new, |work| work.key().0.to_string());
         let line = format!("{} {level} {task} {message}\n", jiff::Timestamp::now());
-        let (own_log, log) = (self.own_log.clone(), self.log.clone());
+        let (written, log) = (self.own_log.append(Bytes::from(line)), self.log.clone());
         actix::spawn(async move {
-            if let Err(error) = own_log.append(Bytes::from(line)).await {
+            if let Err(error) = written.await {
                 warn!(log, "an agent's log can't be written"; "error" => %error);
             }
         });

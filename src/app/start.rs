@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     access::Access,
-    agent::Surroundings,
+    agent::{LogPolicy, Surroundings},
     domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
@@ -23,10 +23,10 @@ use crate::{
     history::retention,
     http,
     janitor::{self, JanitorHandle},
-    process::{Keeper, KeeperError, look_at},
+    process::{self, Keeper, KeeperError, look_at},
     queue::{Launch, OnLease, QueueHandle},
     sessions::{KEPT, Sessions},
-    settings::{self, Settings},
+    settings::{self, CgroupPlace, Settings},
     store::{
         Store, StoreError, hosts, limits,
         listen::Listener,
@@ -36,7 +36,7 @@ use crate::{
     },
     supervisor::{Scales, SupervisorHandle},
     telemetry::{
-        Component, Drops, Redactor, component,
+        Component, Drops, Redactor, Rotation, component,
         metrics::{Metrics, Scrape},
     },
 };
@@ -107,6 +107,15 @@ impl Running {
     }
 }
 
+/// Where the control groups of agents may go.
+fn cgroup_base(host: &settings::Host) -> Option<PathBuf> {
+    match &host.cgroups {
+        CgroupPlace::Auto => process::own_cgroup(),
+        CgroupPlace::Off => None,
+        CgroupPlace::At(path) => Some(path.clone()),
+    }
+}
+
 /// Starts a host on the data directory that `lock` holds. Must be called within an actix system;
 /// `env` is the environment of the process.
 ///
@@ -146,9 +155,14 @@ pub async fn start(
     let keeper_log = component(&log, Component::Keeper);
     let exe = std::env::current_exe()
         .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
-    let (keeper, found) =
-        Keeper::start(&keeper_log, exe, settings.host.keeper_socket(), settings.host.log_dir())
-            .await?;
+    let (keeper, found) = Keeper::start(
+        &keeper_log,
+        exe,
+        settings.host.keeper_socket(),
+        settings.host.log_dir(),
+        cgroup_base(&settings.host),
+    )
+    .await?;
     let (slot, pace) = (host.slot, Pace::of(host.lease));
     let scales = read_scales(&settings)?;
     let mut adoption = adopt(&settings, &scales, &log, &keeper, (found, &store, &host)).await?;
@@ -188,7 +202,14 @@ pub async fn start(
             notify_prefix: format!("hostler/{}", slot.simple()),
             trees: Arc::new(look_at),
             log_dir,
-            log_rotate_size: settings.log.agent_rotate_size,
+            log_policy: LogPolicy {
+                rotation: Rotation {
+                    size: settings.log.agent_rotate_size,
+                    age: Some(settings.log.agent_rotate_age),
+                    keep: settings.log.agent_keep_files,
+                },
+                rate: settings.log.agent_rate,
+            },
             clock,
             metrics: metrics.clone(),
             log: component(&log, Component::Agent),

@@ -97,6 +97,13 @@ pub(super) fn with_query(path: &str, pairs: &[(&str, Option<String>)]) -> String
     whole
 }
 
+/// `text` as a part of a path.
+pub(super) fn in_path(text: &str) -> String {
+    let mut path = String::new();
+    escape(text, &mut path);
+    path
+}
+
 fn escape(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {

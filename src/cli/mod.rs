@@ -5,6 +5,7 @@
 
 mod address;
 mod agent;
+mod artifact;
 mod batch;
 mod bulk;
 mod client;
@@ -21,15 +22,18 @@ mod global;
 mod group;
 mod host;
 mod hosts;
+mod import_json;
 mod key;
 mod limit;
 mod lock;
+mod memory;
 mod mock;
 mod output;
 mod plan;
 mod queue;
 mod reload;
 mod schedule;
+mod session;
 mod task;
 mod workspace;
 
@@ -91,6 +95,13 @@ enum Command {
     Schedule(schedule::Schedule),
     #[command(subcommand)]
     Plan(plan::Plan),
+    #[command(subcommand)]
+    Session(session::Session),
+    #[command(subcommand)]
+    Memory(memory::Memory),
+    #[command(subcommand)]
+    Artifact(artifact::Artifact),
+    ImportJson(import_json::ImportJson),
     MockAgent(mock::MockAgent),
     CommandAgent(command_agent::CommandAgent),
     #[command(subcommand)]
@@ -166,6 +177,10 @@ impl Command {
             Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),
             Self::Plan(plan) => plan.run(global),
+            Self::Session(session) => asked(session.run(global)),
+            Self::Memory(memory) => asked(memory.run(global)),
+            Self::Artifact(artifact) => asked(artifact.run(global)),
+            Self::ImportJson(import) => asked(import.run(global)),
             Self::MockAgent(agent) => return agent.run(),
             Self::CommandAgent(agent) => return agent.run(),
             Self::Workspace(workspace) => asked(workspace.run(global)),

@@ -6,7 +6,7 @@
 //! | lock | a name that one task holds alone (exclusive), or several together (shared) |
 //! | path | files by a [`Glob`](super::glob::Glob) that are written (by one alone) or read (by several) |
 //! | key | a name under which tasks are counted: `account:alice` |
-//! | limit | how many may run at once, and how many may begin within a window |
+//! | limit | how many may run at once, and how many may begin within a window; of the tasks in the hands of one agent, one runs |
 //! | lane | tasks of one queue with the same needs: if the first can't begin, no other can |
 //! | waiter | a task that was passed over, though an agent was there for it, since others hold what it needs |
 //!
@@ -37,7 +37,7 @@ pub use needs::{
     UnreadableNeed,
 };
 pub use turns::Turns;
-pub use usage::{BlockKind, Blocker, Held, Running, Situation, Start, Usage, Waiter};
+pub use usage::{AgentAt, BlockKind, Blocker, Held, Running, Situation, Start, Usage, Waiter};
 
 #[cfg(test)]
 mod tests;

@@ -81,7 +81,15 @@ pub struct Open {
 pub fn fingerprint(fleet: &Fleet) -> String {
     let limits = &fleet.limits;
     let cpu = limits.cpu.map(|cpu| cpu.as_nanos().to_string());
-    let numbers = [limits.memory, limits.open_files, limits.processes, limits.file_size];
+    let numbers = [
+        limits.memory,
+        limits.open_files,
+        limits.processes,
+        limits.file_size,
+        limits.group_memory,
+        limits.group_processes,
+        limits.cpu_weight,
+    ];
     let parts = serde_json::json!([
         fleet.protocol,
         fleet.command,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Millis,
-    fleet::Fleet,
+    fleet::{Fleet, Protocol},
     restart::{self, History},
     task::FailureClass,
 };
@@ -145,6 +145,9 @@ pub enum Kind {
 pub struct Rules {
     /// What the process is to the agent.
     pub kind: Kind,
+    /// Whether it can be asked to leave in words. Else the first rung is the signal, and no second
+    /// follows.
+    pub asks: bool,
     /// When it is started again.
     pub restart: restart::Policy,
 }
@@ -153,7 +156,8 @@ impl Rules {
     /// The rules of `fleet`.
     pub const fn of(fleet: &Fleet) -> Self {
         let kind = if fleet.protocol.is_resident() { Kind::Resident } else { Kind::PerTask };
-        Self { kind, restart: fleet.restart }
+        let asks = matches!(fleet.protocol, Protocol::Worker);
+        Self { kind, asks, restart: fleet.restart }
     }
 }
 

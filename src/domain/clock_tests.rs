@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    FleetName, QueueName, TaskId,
+    AgentName, FleetName, HostId, QueueName, TaskId,
     admission::{
         Ask, Candidate, Choice, Limit, Needs, QueueRules, Rate, Rules, Scope, Situation, Start,
         Turns, choose,
@@ -73,7 +73,10 @@ fn choice(now: Timestamp, rate: Rate, starts: Vec<Start>) -> Choice {
     };
     let (fleet, queues): (FleetName, _) = ("f".parse().unwrap(), [queue()]);
     let candidates = [candidate(1), candidate(2)];
-    let ask = Ask { fleet: &fleet, queues: &queues, agents: 2, candidates: &candidates };
+    let agents = [AgentName::of(&fleet, 1), AgentName::of(&fleet, 2)];
+    let host = HostId::from_uuid(Uuid::from_u128(1));
+    let (queues, candidates) = (&queues, &candidates);
+    let ask = Ask { host, fleet: &fleet, queues, agents: &agents, candidates };
     choose(&situation, &ask, &mut Turns::default())
 }
 

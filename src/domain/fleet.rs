@@ -84,7 +84,8 @@ pub enum StopSignal {
     Sigquit,
 }
 
-/// Limits of one agent process, set by `setrlimit` before it runs; absent means inherited.
+/// Limits of one agent: of each of its processes, set by `setrlimit` before it runs, where absent means
+/// inherited; and of all of them together, set of its control group, where one can be made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Address space in bytes (`RLIMIT_AS`).
@@ -97,6 +98,12 @@ pub struct Limits {
     pub cpu: Option<Duration>,
     /// Largest file in bytes (`RLIMIT_FSIZE`).
     pub file_size: Option<u64>,
+    /// Memory of all its processes together, in bytes (`memory.max`).
+    pub group_memory: Option<u64>,
+    /// How many processes it may have (`pids.max`).
+    pub group_processes: Option<u64>,
+    /// Its share of the CPU beside others, 1 to 10,000; 100 is usual (`cpu.weight`).
+    pub cpu_weight: Option<u64>,
 }
 
 /// One fleet: agents of one kind.

@@ -88,7 +88,7 @@ impl History {
         if !failed {
             return match policy.when {
                 When::Always if stable => Decision::Again,
-                When::Always => Decision::After(policy.backoff_min),
+                When::Always => after(policy.backoff_min),
                 When::OnFailure | When::Never => Decision::Leave,
             };
         }
@@ -105,8 +105,13 @@ impl History {
             return Decision::Quarantine { failures };
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
-        Decision::After(backoff(policy.backoff_min, policy.backoff_max, self.in_a_row))
+        after(backoff(policy.backoff_min, policy.backoff_max, self.in_a_row))
     }
+}
+
+/// A new process after this wait: now, where there is none.
+const fn after(wait: Duration) -> Decision {
+    if wait.is_zero() { Decision::Again } else { Decision::After(wait) }
 }
 
 /// The wait after the `failures`-th failure in a row: `min` doubled each time, `max` at the most.
@@ -164,6 +169,16 @@ mod tests {
             let got = History::default().ended(&policy(when), failed, lived, 0);
             assert_eq!(got, decision, "{when:?} failed={failed} lived={lived:?}");
         }
+    }
+
+    #[test]
+    fn no_wait_is_none_and_the_intensity_holds_all_the_same() {
+        let policy = Policy { backoff_min: Duration::ZERO, ..policy(When::Always) };
+        let mut history = History::default();
+        let decisions: Vec<_> =
+            (0..5).map(|n| history.ended(&policy, n > 0, SECOND, n * 10)).collect();
+        assert_eq!(decisions[..4], [Decision::Again; 4]);
+        assert_eq!(decisions[4], Decision::Quarantine { failures: 4 });
     }
 
     #[test]

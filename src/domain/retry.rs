@@ -45,7 +45,7 @@ pub struct Cause {
 /// A word that names no kind of failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no kind of failure: write a class (exit, task, timeout, stale, spawn, protocol or internal), or one with a code, as `exit:3` or `task:17`"
+    "`{0}` is no kind of failure: write a class (exit, task, timeout, stale, spawn, protocol, internal or memory), or one with a code, as `exit:3` or `task:17`"
 )]
 pub struct UnknownCause(String);
 
@@ -93,7 +93,7 @@ impl From<Cause> for String {
 
 impl Cause {
     /// The classes that an attempt can fail with and that a policy has a say in.
-    const CLASSES: [FailureClass; 7] = [
+    const CLASSES: [FailureClass; 8] = [
         FailureClass::Exit,
         FailureClass::Task,
         FailureClass::Timeout,
@@ -101,6 +101,7 @@ impl Cause {
         FailureClass::Spawn,
         FailureClass::Protocol,
         FailureClass::Internal,
+        FailureClass::Memory,
     ];
 
     /// Whether a failure of `class`, with `code` if it has one, is of this kind.

@@ -8,6 +8,7 @@ mod cursor;
 mod ids;
 mod items;
 mod record;
+mod search;
 mod transfer;
 
 use std::fmt;
@@ -19,12 +20,13 @@ pub use ids::{ItemName, NotAName, SessionId};
 pub use items::{
     ArtifactFilter, ChunkFormat, Delegation, Extracted, Insight, MAX_TAG, MAX_TAGS, MemoryFilter,
     MemoryType, NewArtifact, NewChunk, NewMemory, NewSession, SearchFilter, SearchKind,
-    SearchTerms, SessionChange, SessionFilter, UnknownWord, pieces,
+    SessionChange, SessionFilter, UnknownWord,
 };
 pub use record::{
     ArtifactRecord, ChunkRecord, Deleted, Export, Imported, MemoryRecord, PastTask, SearchHit,
     SessionRecord, SessionStats, SessionTaskRecord, Tally,
 };
+pub use search::{SearchTerms, pieces};
 pub use transfer::{FORM, Form, NotReadable, Part, read_markdown};
 
 /// Where a session is in its life.

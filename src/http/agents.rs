@@ -1,13 +1,19 @@
 //! Agents.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header,
+    HttpRequest,
     web::{Data, Payload},
 };
 
 use super::{
-    Answer, State, api::Listing, body, caller::Caller, error::ApiError, fields, logs, ok, query,
+    Answer, State,
+    api::Listing,
+    body,
+    caller::Caller,
+    error::ApiError,
+    fields,
+    logs::{self, Follower},
+    ok, query,
 };
 use crate::{
     domain::{AgentName, access::About},
@@ -65,8 +71,5 @@ pub(super) async fn logs(state: Data<State>, request: HttpRequest) -> Answer {
     let name: AgentName = query::path(&request, "name")?;
     let agent = state.supervisor.agent(name).await?;
     let path = state.supervisor.log_path(&agent.name);
-    let stream = logs::stream(path, tail, state.closing.clone());
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
-        .streaming(stream))
+    Ok(logs::answer(&request, Follower::new(path, tail, state.closing.clone())))
 }

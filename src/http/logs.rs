@@ -11,8 +11,11 @@ use std::{
     time::Duration,
 };
 
+use actix_web::{HttpRequest, HttpResponse, http::header};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, future::LocalBoxFuture, stream};
+use serde_json::json;
 use tokio::{
     fs::{self, File},
     io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt},
@@ -27,26 +30,96 @@ const BLOCK: usize = 64 * 1024;
 /// How often a log that is followed is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Streams the log at `path`. One that is not there yet is empty, or waited for if it is followed.
-/// A stream that follows ends when the server does.
-pub(super) fn stream(
-    path: PathBuf,
-    tail: Tail,
-    closing: Closing,
-) -> impl Stream<Item = io::Result<Bytes>> {
-    let follower = Follower { path, tail, closing, log: None, begun: false };
-    stream::try_unfold(follower, |mut follower| async move {
-        Ok(follower.next().await?.map(|block| (block, follower)))
+/// How many looks in which nothing new is found come between two questions whether more can come.
+const LOOKS: u32 = 5;
+
+/// Says whether nothing more will be written.
+pub(super) type IsOver = Box<dyn Fn() -> LocalBoxFuture<'static, bool>>;
+
+/// The log at `path` as the answer to a request: the bytes as they are, or for one that asks for
+/// events, each block as one.
+pub(super) fn answer(request: &HttpRequest, log: Follower) -> HttpResponse {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let (kind, wants_events) = match accept {
+        Some(accept) if accept.contains(EVENTS) => (EVENTS, true),
+        _ => ("text/plain; charset=utf-8", false),
+    };
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((header::CONTENT_TYPE, kind));
+    if wants_events {
+        answer.streaming(events(log.stream()))
+    } else {
+        answer.streaming(log.stream())
+    }
+}
+
+/// The content type of server-sent events.
+const EVENTS: &str = "text/event-stream";
+
+/// Blocks as server-sent events: `{"text": …}`, or `{"base64": …}` where it is no text. A character
+/// that falls into two blocks goes with the second.
+fn events(blocks: impl Stream<Item = io::Result<Bytes>>) -> impl Stream<Item = io::Result<Bytes>> {
+    let mut rest = Vec::new();
+    let with_end = blocks.map(|block| block.map(Some)).chain(stream::iter([Ok(None)]));
+    with_end.map(move |block| {
+        let block = block?;
+        let is_end = block.is_none();
+        rest.extend_from_slice(&block.unwrap_or_default());
+        let whole = match std::str::from_utf8(&rest) {
+            Err(error) if error.error_len().is_none() && !is_end => error.valid_up_to(),
+            _ => rest.len(),
+        };
+        let bytes: Vec<u8> = rest.drain(..whole).collect();
+        Ok(event(&bytes))
     })
 }
 
-struct Follower {
+fn event(bytes: &[u8]) -> Bytes {
+    if bytes.is_empty() {
+        return Bytes::new();
+    }
+    let data = match std::str::from_utf8(bytes) {
+        Ok(text) => json!({ "text": text }),
+        Err(_) => json!({ "base64": BASE64_STANDARD.encode(bytes) }),
+    };
+    Bytes::from(format!("data: {data}\n\n"))
+}
+
+/// A log, to be read from its last lines on.
+pub(super) struct Follower {
     path: PathBuf,
     tail: Tail,
     closing: Closing,
+    /// Asked now and then by one that follows; without it there may always be more.
+    is_over: Option<IsOver>,
+    /// How many looks in a row found nothing, since the question.
+    looks: u32,
+    /// It is over: what is there is read, and then no more.
+    last: bool,
     log: Option<Log>,
     /// Whether a file was open before: the next one is read from its beginning.
     begun: bool,
+}
+
+impl Follower {
+    /// The log at `path`. One that is not there yet is empty, or waited for if it is followed. A stream
+    /// that follows ends when the server does, or once nothing more can come.
+    pub(super) fn new(path: PathBuf, tail: Tail, closing: Closing) -> Self {
+        let (is_over, looks, last) = (None, 0, false);
+        Self { path, tail, closing, is_over, looks, last, log: None, begun: false }
+    }
+
+    /// One that can end by itself.
+    pub(super) fn until(self, is_over: IsOver) -> Self {
+        Self { is_over: Some(is_over), ..self }
+    }
+
+    /// Block by block.
+    fn stream(self) -> impl Stream<Item = io::Result<Bytes>> {
+        stream::try_unfold(self, |mut follower| async move {
+            Ok(follower.next().await?.map(|block| (block, follower)))
+        })
+    }
 }
 
 struct Log {
@@ -67,12 +140,22 @@ impl Follower {
             if let Some(log) = &mut self.log
                 && let Some(block) = log.read().await?
             {
+                self.looks = 0;
                 return Ok(Some(block));
             }
-            if !self.tail.follow {
+            if !self.tail.follow || self.last {
                 return Ok(None);
             }
             if self.changed().await? {
+                continue;
+            }
+            self.looks += 1;
+            if self.looks.is_multiple_of(LOOKS)
+                && let Some(is_over) = &self.is_over
+                && is_over().await
+            {
+                // What was written before the question was answered is still to be read.
+                self.last = true;
                 continue;
             }
             tokio::select! {
@@ -200,8 +283,11 @@ mod tests {
 
     async fn all(path: &Path, lines: u32) -> String {
         let tail = Tail { lines, follow: false };
-        let blocks: Vec<_> =
-            stream(path.to_owned(), tail, Closing::default()).try_collect().await.unwrap();
+        let blocks: Vec<_> = Follower::new(path.to_owned(), tail, Closing::default())
+            .stream()
+            .try_collect()
+            .await
+            .unwrap();
         String::from_utf8(blocks.concat()).unwrap()
     }
 
@@ -223,7 +309,7 @@ mod tests {
         let path = dir.path().join("a.log");
         let (closing, closed) = watch::channel(false);
         let tail = Tail { lines: 1, follow: true };
-        let stream = stream(path.clone(), tail, Closing::of(closed));
+        let stream = Follower::new(path.clone(), tail, Closing::of(closed)).stream();
         let mut stream = std::pin::pin!(stream);
         std::fs::write(&path, "old\nlast\n").unwrap();
         assert_eq!(stream.try_next().await.unwrap().unwrap(), "last\n");
@@ -236,5 +322,47 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         closing.send_replace(true);
         assert_eq!(stream.try_next().await.unwrap(), None);
+    }
+
+    #[actix_web::test]
+    async fn a_log_that_is_over_is_read_to_its_end_and_no_further() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "first\n").unwrap();
+        let late = path.clone();
+        let is_over: IsOver = Box::new(move || {
+            // The last words come just before the answer.
+            std::fs::OpenOptions::new()
+                .append(true)
+                .open(&late)
+                .unwrap()
+                .write_all(b"last\n")
+                .unwrap();
+            Box::pin(std::future::ready(true))
+        });
+        let tail = Tail { lines: 9, follow: true };
+        let log = Follower::new(path, tail, Closing::default()).until(is_over);
+        let blocks: Vec<_> = log.stream().try_collect().await.unwrap();
+        assert_eq!(blocks.concat(), b"first\nlast\n");
+    }
+
+    #[actix_web::test]
+    async fn events_carry_text_whole_and_bytes_as_they_are() {
+        let blocks: [&[u8]; 5] = [b"a\n\xc3", b"\xa9 b", b"\xff\x00", b"c\xe2\x82", b""];
+        let blocks = stream::iter(blocks.map(|block| Ok(Bytes::from_static(block))));
+        let sent: Vec<_> = events(blocks).try_collect().await.unwrap();
+        let sent = String::from_utf8(sent.concat()).unwrap();
+        let data: Vec<serde_json::Value> = sent
+            .split_terminator("\n\n")
+            .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+            .collect();
+        let rows = [
+            json!({"text": "a\n"}),
+            json!({"text": "\u{e9} b"}),
+            json!({"base64": "/wA="}),
+            json!({"text": "c"}),
+            json!({"base64": "4oI="}),
+        ];
+        assert_eq!(data, rows);
     }
 }

@@ -36,6 +36,7 @@ mod server;
 mod sessions;
 mod socket;
 mod submit;
+mod task_logs;
 mod tasks;
 mod terms;
 mod unique;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        TaskId,
+        Attempt, TaskId,
         bulk::Selection,
         feed::{FeedCursor, NoCursor},
         record::{GraphExtent, TaskFilter},
@@ -303,6 +303,52 @@ pub(super) fn tail(query: &str) -> Result<Tail, ApiError> {
     let query = Query::read(query, &["tail", "follow"])?;
     let lines = query.number("tail", DEFAULT_TAIL, 0, MAX_TAIL)?;
     Ok(Tail { lines, follow: query.flag("follow")? })
+}
+
+/// Which of an attempt's files is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// What a process of its own wrote to stdout.
+    Stdout,
+    /// And to stderr.
+    Stderr,
+    /// What a worker wrote meanwhile.
+    Log,
+}
+
+impl Stream {
+    /// Its word, and the name of the file.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Log => "log",
+        }
+    }
+}
+
+/// Which log of a task is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OfAttempt {
+    pub(super) attempt: Option<Attempt>,
+    pub(super) stream: Option<Stream>,
+}
+
+/// Reads `tail`, `follow`, `attempt` and `stream`.
+pub(super) fn attempt_log(query: &str) -> Result<(Tail, OfAttempt), ApiError> {
+    let query = Query::read(query, &["tail", "follow", "attempt", "stream"])?;
+    let lines = query.number("tail", DEFAULT_TAIL, 0, MAX_TAIL)?;
+    let attempt = match query.get("attempt") {
+        Some(_) => Some(Attempt(query.number("attempt", 1, 1, i32::MAX.unsigned_abs())?)),
+        None => None,
+    };
+    let streams = [Stream::Stdout, Stream::Stderr, Stream::Log];
+    let stream = query.get("stream").map(|word| {
+        let found = streams.into_iter().find(|stream| stream.as_str() == word);
+        found.ok_or_else(|| bad("stream", &"must be `stdout`, `stderr` or `log`"))
+    });
+    let of = OfAttempt { attempt, stream: stream.transpose()? };
+    Ok((Tail { lines, follow: query.flag("follow")? }, of))
 }
 
 /// Reads the `Idempotency-Key` header.

@@ -13,7 +13,8 @@ use super::{
         Subject::{Agent, Body, Filtered, Fleet, Host, Nothing, OneQueue, Queue, Task},
         admin, control, read, submit,
     },
-    health, keys, limits, plans, queues, schedules, sessions, tasks, webhook, workspaces,
+    health, keys, limits, plans, queues, schedules, sessions, task_logs, tasks, webhook,
+    workspaces,
 };
 
 /// One path and the methods that it has.
@@ -58,6 +59,7 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/tasks/{id}", vec![get(read(Task), tasks::show)]),
         ("/api/v1/tasks/{id}/attempts", vec![get(read(Task), tasks::attempts)]),
         ("/api/v1/tasks/{id}/events", vec![get(read(Task), tasks::events)]),
+        ("/api/v1/tasks/{id}/logs", vec![get(read(Task), task_logs::logs)]),
         ("/api/v1/tasks/{id}/graph", vec![get(read(Task), tasks::graph)]),
         ("/api/v1/tasks/{id}/cancel", vec![post(control(Task), tasks::cancel)]),
         ("/api/v1/tasks/{id}/retry", vec![post(control(Task), tasks::retry)]),

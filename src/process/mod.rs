@@ -9,8 +9,9 @@
 //!
 //! - A process is told to be over by its pid, never by the end of a pipe, and once it is told to be
 //!   over, so is everything that it forked: its group is killed before its leader is reaped, and
-//!   what escaped by `setsid` or a double fork is found as an orphan of the keeper (a child
-//!   subreaper) by its session or the mark `HOSTLER_MARK` in its environment.
+//!   what escaped by `setsid` or a double fork is in its control group, where one could be made, and is
+//!   else found as an orphan of the keeper (a child subreaper) by its session or the mark
+//!   `HOSTLER_MARK` in its environment.
 //! - When the host's connection ends, the keeper keeps everything for the next host until the time
 //!   that [`Keeper::keep_until`] told, then ends it all and itself; at once if none was told. The next
 //!   host's [`Keeper::start`] finds every process with its pipes, its note and its end, until the
@@ -22,6 +23,8 @@
 //!
 //! # Limits
 //!
+//! Where there are no control groups:
+//!
 //! - A daemonised descendant that erased its environment and left its session belongs to no agent
 //!   that could be named; it ends with the keeper. If the keeper is itself killed, such a one, and a
 //!   descendant in the agent's own group that erased its environment, are out of reach.
@@ -29,6 +32,7 @@
 //! - A process that not even SIGKILL ends (in an uninterruptible wait) is reported after a deadline
 //!   in [`Ended::survived`].
 
+mod cgroup;
 mod error;
 mod host;
 pub mod keeper;
@@ -46,6 +50,7 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+pub use cgroup::own_directory as own_cgroup;
 pub use error::{KeeperError, SpawnError};
 pub use host::Keeper;
 pub use mark::VARIABLE as MARK_VARIABLE;
@@ -163,6 +168,9 @@ pub struct Ended {
     /// does not say.
     #[serde(default)]
     pub for_silence: bool,
+    /// Whether the kernel killed it because it, with all that it forked, took more memory than it may.
+    #[serde(default)]
+    pub out_of_memory: bool,
 }
 
 impl Ended {
@@ -173,6 +181,7 @@ impl Ended {
         swept: 0,
         survived: 0,
         for_silence: false,
+        out_of_memory: false,
     };
 
     /// What of the host was to blame, where the process was not: whatever it was at has not failed.

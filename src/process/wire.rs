@@ -78,6 +78,13 @@ pub(crate) struct Limits {
     pub(crate) processes: Option<u64>,
     pub(crate) cpu_seconds: Option<u64>,
     pub(crate) file_size: Option<u64>,
+    /// Of the control group, as are the next two.
+    #[serde(default)]
+    pub(crate) group_memory: Option<u64>,
+    #[serde(default)]
+    pub(crate) group_processes: Option<u64>,
+    #[serde(default)]
+    pub(crate) cpu_weight: Option<u64>,
 }
 
 /// Keeper to host.

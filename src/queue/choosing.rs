@@ -1,6 +1,6 @@
 //! How the actor claims where there may be something to choose, and what follows.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use actix::prelude::*;
 use tokio::time::Instant;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{actor::QueueActor, chooser::Found};
 use crate::{
     domain::{
-        FleetName, QueueName, TaskId,
+        AgentName, FleetName, QueueName, TaskId,
         task::{Assignment, Settlement},
     },
     store::{
@@ -57,9 +57,7 @@ pub(super) async fn claim(
         }
         taken.found = Some(found);
     }
-    let given: BTreeSet<_> = taken.assignments.iter().map(|one| &one.agent).collect();
-    let rest: Vec<_> =
-        order.agents.iter().filter(|agent| !given.contains(agent)).cloned().collect();
+    let rest = left(&order.agents, &taken.assignments);
     if !rest.is_empty() {
         let plain = store
             .within(limit, async |db| {
@@ -69,6 +67,20 @@ pub(super) async fn claim(
         taken.assignments.extend(plain);
     }
     Ok(taken)
+}
+
+/// The places of `agents` that are left when these tasks are given.
+fn left(agents: &[AgentName], given: &[Assignment]) -> Vec<AgentName> {
+    let mut taken: HashMap<&AgentName, usize> = HashMap::new();
+    given.iter().for_each(|one| *taken.entry(&one.agent).or_default() += 1);
+    let is_left = |agent: &&AgentName| match taken.get_mut(*agent) {
+        Some(places) if *places > 0 => {
+            *places -= 1;
+            false
+        }
+        _ => true,
+    };
+    agents.iter().filter(is_left).cloned().collect()
 }
 
 impl QueueActor {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Host, reader::Section};
+use super::{CgroupPlace, Host, reader::Section};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -17,6 +17,8 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
     let watch_config = section.bool("watch_config");
     let keep_attempts = section.duration("keep_attempts", Duration::ZERO..=DAY * 3660);
 
+    let cgroups = cgroups(section);
+
     let data_dir = data_dir?.or_else(|| machine.data_dir.clone());
     if data_dir.is_none() {
         let message = "has no default, because neither HOME nor XDG_DATA_HOME is set: set it";
@@ -29,5 +31,23 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
         drain_grace: drain_grace?,
         watch_config: watch_config?,
         keep_attempts: keep_attempts?,
+        cgroups: cgroups?,
     })
+}
+
+fn cgroups(section: &Section<'_>) -> Option<CgroupPlace> {
+    match section.text("cgroups")?.as_str() {
+        "auto" => Some(CgroupPlace::Auto),
+        "off" => Some(CgroupPlace::Off),
+        _ => {
+            let path = section.path_or_none("cgroups")?.unwrap_or_default();
+            if path.join("cgroup.procs").is_file() {
+                return Some(CgroupPlace::At(path));
+            }
+            let message = "is no control group: write \"auto\", \"off\" or the path of a directory \
+                           of cgroup v2 that this host may use";
+            section.problem("cgroups", message.to_owned());
+            None
+        }
+    }
 }

@@ -30,6 +30,9 @@ pub(super) fn read(section: &Section<'_>) -> Option<Log> {
     let keep_files = section.number("keep_files", 0..=1000);
     let buffer = section.number("buffer", 16..=1_000_000);
     let agent_rotate_size = section.size("agent_rotate_size", FILE_SIZES);
+    let agent_rotate_age = section.duration("agent_rotate_age", MINUTE..=MINUTE * 60 * 24 * 365);
+    let agent_keep_files = section.number("agent_keep_files", 0..=1000);
+    let agent_rate = section.size_or_off("agent_rate", 1 << 10..=1 << 40);
     Some(Log {
         level: level?,
         components: components?,
@@ -39,6 +42,9 @@ pub(super) fn read(section: &Section<'_>) -> Option<Log> {
         keep_files: keep_files?,
         buffer: buffer?,
         agent_rotate_size: agent_rotate_size?,
+        agent_rotate_age: agent_rotate_age?,
+        agent_keep_files: agent_keep_files?,
+        agent_rate: agent_rate?,
     })
 }
 

@@ -120,6 +120,29 @@ pub struct Host {
     pub watch_config: bool,
     /// How long the files of ended attempts are kept.
     pub keep_attempts: Duration,
+    /// Whether agents get control groups, and where.
+    pub cgroups: CgroupPlace,
+}
+
+/// Where the control groups of agents go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CgroupPlace {
+    /// Below the host's own, or beside it, if that may be.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// Below this directory.
+    At(PathBuf),
+}
+
+impl std::fmt::Display for CgroupPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Off => f.write_str("off"),
+            Self::At(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// `[database]`: which Postgres, and how it is used.
@@ -185,8 +208,14 @@ pub struct Log {
     pub keep_files: u32,
     /// How many lines may wait to be written before more are dropped (and counted).
     pub buffer: u32,
-    /// An agent's own log begins anew at this size, in bytes; one old file is kept.
+    /// An agent's own log begins anew at this size, in bytes.
     pub agent_rotate_size: u64,
+    /// An agent's own log begins anew when it is this old.
+    pub agent_rotate_age: Duration,
+    /// How many old files of an agent's log are kept.
+    pub agent_keep_files: u32,
+    /// How many bytes an agent may write to its log in a second; `None` is any number.
+    pub agent_rate: Option<u64>,
 }
 
 /// `[tasks]`: what a task is given that does not say otherwise.

@@ -87,19 +87,25 @@ fn limits(section: &Section<'_>) -> Option<Limits> {
         section.problem("cpu", "must be whole seconds: the kernel counts no finer".to_owned());
     }
     let file_size = section.size_or_off("file_size", 1 << 10..=TIB_1024);
+    let group_memory = section.size_or_off("group_memory", 1 << 20..=TIB_1024);
+    let group_processes = section.number_or_off("group_processes", 1..=4_194_304);
+    let cpu_weight = section.number_or_off("cpu_weight", 1..=10_000);
     Some(Limits {
         memory: memory?,
         open_files: open_files?,
         processes: processes?,
         cpu: cpu?,
         file_size: file_size?,
+        group_memory: group_memory?,
+        group_processes: group_processes?,
+        cpu_weight: cpu_weight?,
     })
 }
 
 fn restart(section: &Section<'_>) -> Option<Policy> {
     let when = section.word("when", &WHEN);
-    let backoff_min = section.duration("backoff_min", MS..=HOUR);
-    let backoff_max = section.duration("backoff_max", MS..=HOUR * 24);
+    let backoff_min = section.duration("backoff_min", Duration::ZERO..=HOUR);
+    let backoff_max = section.duration("backoff_max", Duration::ZERO..=HOUR * 24);
     let max_restarts = section.number("max_restarts", 0..=10_000);
     let window = section.duration("window", MS * 1000..=HOUR * 24 * 30);
     let stable_after = section.duration("stable_after", Duration::ZERO..=HOUR * 24);

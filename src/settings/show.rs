@@ -54,6 +54,7 @@ pub fn to_json(settings: &Settings) -> Value {
             "drain_grace": format_duration(host.drain_grace),
             "watch_config": host.watch_config,
             "keep_attempts": format_duration(host.keep_attempts),
+            "cgroups": host.cgroups.to_string(),
         },
         "database": {
             "url": database.url.as_ref().map_or_else(String::new, |url| mask::urls(url.reveal()).into_owned()),
@@ -130,6 +131,9 @@ fn log(settings: &Settings) -> Value {
         "keep_files": log.keep_files,
         "buffer": log.buffer,
         "agent_rotate_size": format_size(log.agent_rotate_size),
+        "agent_rotate_age": format_duration(log.agent_rotate_age),
+        "agent_keep_files": log.agent_keep_files,
+        "agent_rate": size_or_off(log.agent_rate),
         "components": components.collect::<Map<_, _>>(),
     })
 }
@@ -165,6 +169,10 @@ fn history(settings: &Settings) -> Value {
 
 fn count_or_off(count: Option<u32>) -> Value {
     count.map_or_else(|| json!(OFF), |count| json!(count))
+}
+
+fn size_or_off(size: Option<u64>) -> String {
+    size.map_or_else(|| OFF.to_owned(), format_size)
 }
 
 fn rate_or_off(rate: Option<Rate>) -> Value {
@@ -324,7 +332,6 @@ fn scale(policy: Option<autoscale::Policy>) -> Value {
 
 fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {
     let (limits, restart, heartbeat) = (&fleet.limits, &fleet.restart, &fleet.heartbeat);
-    let size_or_off = |size: Option<u64>| size.map_or_else(|| OFF.to_owned(), format_size);
     let number_or_off =
         |number: Option<u64>| number.map_or_else(|| json!(OFF), |number| json!(number));
     let limits = json!({
@@ -333,6 +340,9 @@ fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {
         "processes": number_or_off(limits.processes),
         "cpu": duration_or_off(limits.cpu),
         "file_size": size_or_off(limits.file_size),
+        "group_memory": size_or_off(limits.group_memory),
+        "group_processes": number_or_off(limits.group_processes),
+        "cpu_weight": number_or_off(limits.cpu_weight),
     });
     let restart = json!({
         "when": word(&WHEN, &restart.when),

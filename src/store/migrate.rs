@@ -118,10 +118,14 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V20__api_keys",
+        name: "V20__memory",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0020_memory.sql")),
+    },
+    File {
+        name: "V21__api_keys",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0020_api_keys.sql"
+            "/sql/migrations/0021_api_keys.sql"
         )),
     },
 ];

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     agent::{Adopted, Surroundings},
     domain::{
-        AgentName, FleetName,
+        AgentName, FleetName, TaskId,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
         health::FleetStanding,
@@ -137,6 +137,7 @@ pub enum SupervisorError {
 pub struct SupervisorHandle {
     actor: Addr<SupervisorActor>,
     log_dir: PathBuf,
+    attempts_dir: PathBuf,
     /// Where the sizes of fleets are kept; one writes at a time.
     scales_file: Arc<Mutex<PathBuf>>,
 }
@@ -151,9 +152,9 @@ impl SupervisorHandle {
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
     ) -> Self {
-        let log_dir = around.log_dir.clone();
+        let (log_dir, attempts_dir) = (around.log_dir.clone(), around.attempts_dir.clone());
         let actor = SupervisorActor::new(log, (fleets, scales), around, adopted).start();
-        Self { actor, log_dir, scales_file: Arc::new(Mutex::new(scales_file)) }
+        Self { actor, log_dir, attempts_dir, scales_file: Arc::new(Mutex::new(scales_file)) }
     }
 
     /// Has these fleets from now on: those that are new are started, those that are gone leave once
@@ -280,6 +281,11 @@ impl SupervisorHandle {
     /// The agent's own log file.
     pub fn log_path(&self, name: &AgentName) -> PathBuf {
         self.log_dir.join(format!("{name}.log"))
+    }
+
+    /// Where the files of a task's attempts are that ran on this host, each by its number.
+    pub fn attempts_path(&self, task: TaskId) -> PathBuf {
+        self.attempts_dir.join(task.to_string())
     }
 
     /// Whether the supervisor answers.

@@ -24,6 +24,9 @@ fn settings() -> Log {
         keep_files: 3,
         buffer: 1024,
         agent_rotate_size: 1 << 20,
+        agent_rotate_age: Duration::from_secs(86_400),
+        agent_keep_files: 1,
+        agent_rate: None,
     }
 }
 

@@ -1,11 +1,10 @@
--- memories/matching: the best $7 memories of session $1 for the words $2, none if these say nothing: with all the tags $3, of the types
---     $4, and after rank $5 and number $6. $8 narrows by types and tags in the words of `search`. Up to 5000
---     that fit are ranked; where more do, the newest 100 of them. No row if the session is unknown; a row
---     without a key if there are none.
+-- memories/matching: the best $7 memories of session $1 for the words $2, none if these say nothing: with
+--     all the tags $3, of the types $4, and after rank $5 and number $6. $8 narrows by types and tags in the
+--     words of `search`. Up to 5000 that fit are ranked; where more do, those among the newest 1000 of each
+--     type. No row if the session is unknown; a row without a key if there are none.
 -- State: none.
 -- Locks: none.
--- Index: sessions_id_key; memories_search. Where many fit, memories_newest, once per type from its newest
---     end: `IS TRUE` keeps the other index out of it.
+-- Index: sessions_id_key; memories_search. Where many fit, memories_newest, once per type from its newest end.
 WITH session AS MATERIALIZED (
     SELECT no FROM hostler.sessions WHERE id = $1
 ), wanted AS MATERIALIZED (
@@ -13,7 +12,7 @@ WITH session AS MATERIALIZED (
         (SELECT '''' || E'\x01' || no || '''' FROM session)::tsquery && $8::text::tsquery && words.query AS narrowed
     FROM (SELECT websearch_to_tsquery('english', $2) AS query) AS words
 ), few AS MATERIALIZED (
-    SELECT id, ts_rank(search, (SELECT words FROM wanted)) AS rank
+    SELECT id, search
     FROM hostler.memories
     WHERE search @@ (SELECT narrowed FROM wanted) AND (SELECT numnode(words) FROM wanted) > 0
         AND ($3::text[] IS NULL OR tags @> $3) AND type = ANY ($4::text[])
@@ -24,20 +23,21 @@ WITH session AS MATERIALIZED (
     CROSS JOIN unnest($4) AS kind (type)
     CROSS JOIN LATERAL (
         SELECT one.id, ts_rank(one.search, (SELECT words FROM wanted)) AS rank
-        FROM hostler.memories AS one
-        WHERE one.session_no = session.no AND one.type = kind.type
-            AND (one.search @@ (SELECT narrowed FROM wanted)) IS TRUE
+        FROM (
+            SELECT id, search, tags FROM hostler.memories
+            WHERE session_no = session.no AND memories.type = kind.type
+            ORDER BY id DESC
+            LIMIT 1000
+        ) AS one
+        WHERE (one.search @@ (SELECT narrowed FROM wanted)) IS TRUE
             AND ($3 IS NULL OR one.tags @> $3)
-        ORDER BY one.id DESC
-        LIMIT 100
     ) AS newest
     WHERE (SELECT count(*) FROM few) > 5000
-    ORDER BY newest.id DESC
-    LIMIT 100
 ), best AS (
     SELECT id, rank
     FROM (
-        SELECT id, rank FROM few WHERE (SELECT count(*) FROM few) <= 5000
+        SELECT id, ts_rank(search, (SELECT words FROM wanted)) AS rank FROM few
+        WHERE (SELECT count(*) FROM few) <= 5000
         UNION ALL
         SELECT id, rank FROM many
     ) AS ranked

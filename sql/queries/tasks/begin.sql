@@ -1,7 +1,7 @@
--- tasks/begin: hand the tasks $2 to the agents $3 of host $1, the first to the first, as
+-- tasks/begin: hand the tasks $2 to the agents $3 of host $1, each to the one at its place, as
 --     src/domain/admission.rs has chosen. Those that are gone or locked by now are left out, and
 --     those whose lane is not $4 any more: a submit has replaced what they need.
---     Returns one row per task, in the order of the agents. They began when this was said, and not
+--     Returns one row per task, in their order. They began when this was said, and not
 --     when the transaction began, which may have waited for others: so no attempt seems to
 --     have begun before what it waited for had ended.
 -- State: pending -> running, which is `step(Pending, Claimed)`; a trigger writes down what each holds.
@@ -11,9 +11,9 @@
 WITH host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $1 AND lease_ends_at > now() FOR KEY SHARE
 ), due AS MATERIALIZED (
-    SELECT locked.id, ranked.place
+    SELECT locked.id
     FROM host
-    CROSS JOIN unnest($2::uuid[], $4::bigint[]) WITH ORDINALITY AS ranked (id, lane, place)
+    CROSS JOIN unnest($2::uuid[], $4::bigint[]) AS ranked (id, lane)
     CROSS JOIN LATERAL (
         SELECT tasks.id
         FROM hostler.tasks
@@ -25,9 +25,7 @@ WITH host AS MATERIALIZED (
 ), claimed AS (
     UPDATE hostler.tasks
     SET state = 'running', version = version + 1, attempt = attempt + 1, host_id = $1,
-        agent = ($3::text[])[
-            array_position((SELECT array_agg(due.id ORDER BY due.place) FROM due), id)
-        ],
+        agent = ($3::text[])[array_position($2::uuid[], id)],
         started_at = clock_timestamp()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, workspace,
@@ -46,4 +44,4 @@ WITH host AS MATERIALIZED (
 SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, workspace, deadline_in_ms,
     waited_ms, input, results, started_at
 FROM claimed
-ORDER BY array_position($3::text[], agent);
+ORDER BY array_position($2::uuid[], id);

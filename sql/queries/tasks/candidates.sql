@@ -1,7 +1,7 @@
 -- tasks/candidates: tasks of the queues $1, of priority $6 and higher, that wait to begin, for $2
---     agents: the first of each queue that need nothing; the first $5 of each queue that need
---     something; and the first of each of $4 lanes of each queue, from the lanes $3 on, one per
---     queue. Returns them with what they need, and some of them twice.
+--     agents: the first of each queue that need nothing; the first of each of $4 lanes of each queue,
+--     from the lanes $3 on, one per queue; and, unless these are all, the first $5 of each queue that
+--     need something. Returns them with what they need, and some of them twice.
 -- State: none.
 -- Locks: none.
 -- Index: tasks_pending and tasks_needing, once per queue; tasks_lanes, once or twice per lane: from
@@ -56,7 +56,13 @@ WITH RECURSIVE served AS MATERIALIZED (
         WHERE tasks.queue = served.name AND tasks.state = 'pending' AND tasks.lane IS NOT NULL
             AND tasks.priority >= $6
         ORDER BY tasks.priority DESC, tasks.id
-        LIMIT $5
+        -- Where every lane is looked into as far as there are agents, that is all there is.
+        LIMIT CASE
+            WHEN (SELECT count(*) FROM lanes) BETWEEN 1 AND least($4 - 1, 4 * $5 / $2)
+                AND (SELECT max(first_lane) FROM served) = -9223372036854775808
+            THEN 0
+            ELSE $5
+        END
     ) AS best
     UNION ALL
     SELECT best.id, served.name, best.priority, NULL, false

@@ -1,15 +1,15 @@
--- tasks/running: how many tasks run, by queue and fleet. The fleet is what the name of an agent
---     begins with; of plain tasks it is not known, and what is claimed ahead counts as running.
+-- tasks/running: how many tasks run, by queue and agent, with its host. Of plain tasks who has them
+--     is not known, and what is claimed ahead counts as running.
 -- State: none.
 -- Locks: none.
 -- Index: tasks_held, the whole of it: it has what runs just now; log_claims, and log_ends_pkey, one
 --     range per claim.
-SELECT queue, regexp_replace(agent, '-[0-9]+$', '') AS fleet, count(*) AS tasks
+SELECT queue, host_id, agent, count(*) AS tasks
 FROM hostler.tasks
 WHERE state IN ('running', 'awaiting_input')
-GROUP BY 1, 2
+GROUP BY 1, 2, 3
 UNION ALL
-SELECT log_lanes.queue, NULL, sum(log_claims.last - log_claims.first + 1 - (
+SELECT log_lanes.queue, NULL, NULL, sum(log_claims.last - log_claims.first + 1 - (
     SELECT count(*)
     FROM hostler.log_ends
     WHERE log_ends.lane = log_claims.lane AND log_ends.number >= log_claims.first

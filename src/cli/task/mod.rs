@@ -3,6 +3,7 @@
 pub(super) mod batch;
 mod bulk;
 mod graph;
+mod logs;
 pub(super) mod render;
 mod snooze;
 mod submit;
@@ -47,6 +48,7 @@ pub(super) enum Task {
         task: TaskId,
     },
     Graph(graph::Graph),
+    Logs(logs::Logs),
     Wait(wait::Wait),
     Cancel(bulk::Cancel),
     Retry(bulk::Retry),
@@ -100,6 +102,7 @@ impl Task {
             Self::List(list) => list.run(&client, output).await,
             Self::Show { task } => show(&client, output, task).await,
             Self::Graph(graph) => graph.run(&client, output).await,
+            Self::Logs(logs) => logs.run(&client).await,
             Self::Release { tasks } => command(&client, output, &tasks, "release").await,
             Self::Wait(wait) => wait.run(&client, output).await,
             Self::Cancel(cancel) => cancel.run(&client, output).await,

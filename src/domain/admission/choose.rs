@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::{
     needs::{Label, Needs},
     turns::Turns,
-    usage::{Asking, BlockKind, Blocker, Situation, Usage},
+    usage::{AgentAt, Asking, BlockKind, Blocker, Situation, Usage},
 };
-use crate::domain::{FleetName, QueueName, TaskId};
+use crate::domain::{AgentName, FleetName, HostId, QueueName, TaskId};
 
 /// A task that waits to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,15 @@ pub struct Candidate {
 /// For whom tasks are chosen, and among which.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
+    /// The host that asks.
+    pub host: HostId,
     /// The fleet whose agents are free.
     pub fleet: &'a FleetName,
     /// The queues that it serves.
     pub queues: &'a [QueueName],
-    /// How many agents are free.
-    pub agents: usize,
+    /// The agents that could take a task, in their order; one that could take several stands there
+    /// as often.
+    pub agents: &'a [AgentName],
     /// Tasks of those queues that wait, in any order.
     pub candidates: &'a [Candidate],
 }
@@ -43,8 +46,8 @@ pub struct Ask<'a> {
 /// What was chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// The tasks that begin, the first first; no more than there are agents.
-    pub take: Vec<TaskId>,
+    /// The tasks that begin, the first first, and whom each is for.
+    pub take: Vec<(TaskId, AgentName)>,
     /// Tasks that were passed over because others hold what they need: one of each lane.
     pub passed: Vec<TaskId>,
     /// Whether any was passed over, for whatever reason.
@@ -55,6 +58,8 @@ pub struct Choice {
 
 /// Chooses the tasks that begin now: in their order, and none of which is blocked by what runs, by
 /// what is limited, by what is kept for a waiter that comes before, or by one chosen before it.
+///
+/// Each is for the first of the agents that may have it.
 pub fn choose(situation: &Situation, ask: &Ask<'_>, turns: &mut Turns) -> Choice {
     let mut usage = Usage::new(situation);
     let mut line = Line::new(situation, ask);
@@ -62,7 +67,9 @@ pub fn choose(situation: &Situation, ask: &Ask<'_>, turns: &mut Turns) -> Choice
     // What is chosen only ever makes less possible: once the first of a lane is blocked, so are
     // those behind it.
     let mut closed: HashSet<(&QueueName, &Needs)> = HashSet::new();
-    while choice.take.len() < ask.agents {
+    let at = |agent: &AgentName| AgentAt { host: ask.host, agent: agent.clone() };
+    let mut free: VecDeque<AgentAt> = ask.agents.iter().map(at).collect();
+    while !free.is_empty() {
         let Some(next) = line.next(turns) else { break };
         let Candidate { task, queue, priority, needs } = next;
         if closed.contains(&(queue, needs)) {
@@ -70,10 +77,11 @@ pub fn choose(situation: &Situation, ask: &Ask<'_>, turns: &mut Turns) -> Choice
         }
         let asking = Asking { task: *task, queue, priority: *priority, needs };
         let blockers = usage.in_the_way(Some(ask.fleet), asking);
-        if blockers.is_empty() {
-            usage.begin(ask.fleet, asking);
+        let place = place(&usage, ask.fleet, &free, asking, &blockers);
+        if let Some(agent) = place.and_then(|place| free.remove(place)) {
+            usage.begin(ask.fleet, &agent, asking);
             line.serve(next, turns);
-            choice.take.push(*task);
+            choice.take.push((*task, agent.agent));
             continue;
         }
         closed.insert((queue, needs));
@@ -88,6 +96,24 @@ pub fn choose(situation: &Situation, ask: &Ask<'_>, turns: &mut Turns) -> Choice
         }
     }
     choice
+}
+
+/// Whose place among the `free` a task gets that these `blockers` stand in the way of: the first if
+/// there are none. Where only so many run as may, somebody who is at one of those could have it next.
+fn place(
+    usage: &Usage<'_>,
+    fleet: &FleetName,
+    free: &VecDeque<AgentAt>,
+    asking: Asking<'_>,
+    blockers: &[Blocker],
+) -> Option<usize> {
+    if blockers.is_empty() {
+        return Some(0);
+    }
+    if blockers.iter().any(|blocker| blocker.kind != BlockKind::Concurrency) {
+        return None;
+    }
+    free.iter().position(|agent| usage.stands_behind(fleet, agent, asking))
 }
 
 /// Whether a task is passed over for what others hold, so that it could be for ever. Tasks that

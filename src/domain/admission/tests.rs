@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{FleetName, QueueName, TaskId};
+use crate::domain::{AgentName, FleetName, HostId, QueueName, TaskId};
 
 mod world;
 
@@ -57,12 +57,12 @@ fn limit(concurrency: u32) -> Limit {
     Limit { concurrency: Some(concurrency), rate: None }
 }
 
-/// Which of the tasks, numbered from 1, begin beside one that runs and holds `held`.
-fn chosen(held: &str, tasks: &[&str], agents: usize) -> Vec<u128> {
-    let running = Held { task: task(100), queue: queue("q"), needs: needs(held), since: at(0) };
+/// Which of the tasks, numbered from 1, begin beside one that runs and holds `held_by`.
+fn chosen(held_by: &str, tasks: &[&str], agents: usize) -> Vec<u128> {
+    let running = held(100, held_by, 0);
     let situation = Situation { now: at(10), held: vec![running], ..Situation::default() };
     let candidates: Vec<_> = tasks.iter().zip(1..).map(|(text, n)| candidate(n, text)).collect();
-    numbers(&ask(&situation, &candidates, agents, &mut Turns::default()).take)
+    taken(&ask(&situation, &candidates, agents, &mut Turns::default()))
 }
 
 fn candidate(number: u128, text: &str) -> Candidate {
@@ -75,12 +75,42 @@ fn ask(
     agents: usize,
     turns: &mut Turns,
 ) -> Choice {
-    let queues: Vec<_> = candidates.iter().map(|candidate| candidate.queue.clone()).collect();
-    choose(situation, &Ask { fleet: &fleet(), queues: &queues, agents, candidates }, turns)
+    ask_for(situation, candidates, &agents_of(agents), turns)
 }
 
-fn numbers(tasks: &[TaskId]) -> Vec<u128> {
-    tasks.iter().map(|task| task.as_uuid().as_u128()).collect()
+fn ask_for(
+    situation: &Situation,
+    candidates: &[Candidate],
+    agents: &[AgentName],
+    turns: &mut Turns,
+) -> Choice {
+    let queues: Vec<_> = candidates.iter().map(|candidate| candidate.queue.clone()).collect();
+    let ask = Ask { host: host(), fleet: &fleet(), queues: &queues, agents, candidates };
+    choose(situation, &ask, turns)
+}
+
+fn number(task: &TaskId) -> u128 {
+    task.as_uuid().as_u128()
+}
+
+/// The tasks that begin.
+fn taken(choice: &Choice) -> Vec<u128> {
+    choice.take.iter().map(|(task, _)| number(task)).collect()
+}
+
+fn host() -> HostId {
+    HostId::from_uuid(Uuid::from_u128(1))
+}
+
+/// So many agents of the fleet, the first of which is number 1.
+fn agents_of(count: usize) -> Vec<AgentName> {
+    (1..=count).map(|n| AgentName::of(&fleet(), u16::try_from(n).unwrap())).collect()
+}
+
+/// A task that runs and holds something; somebody has it who has nothing else.
+fn held(number: u128, text: &str, since: i64) -> Held {
+    let needs = needs(text);
+    Held { task: task(number), queue: queue("q"), agent: None, needs, since: at(since) }
 }
 
 #[test]
@@ -115,7 +145,7 @@ fn higher_priorities_come_first_and_then_older_tasks() {
     candidates[0].priority = -1;
     candidates.reverse();
     let choice = ask(&Situation::default(), &candidates, 3, &mut Turns::default());
-    assert_eq!(numbers(&choice.take), [4, 2, 3]);
+    assert_eq!(taken(&choice), [4, 2, 3]);
     assert!(!choice.blocked);
 }
 
@@ -138,12 +168,16 @@ fn limits_count_what_runs_everywhere() {
     rules.all = limit(10);
     rules.fleets.insert(fleet(), limit(5));
     rules.queues.insert(queue("q"), QueueRules { limit: limit(4), ..QueueRules::default() });
-    let running = |queue, fleet, tasks| Running { queue, fleet, tasks };
+    let running = |queue, agent: Option<u16>, tasks| {
+        let agent = agent.map(|n| AgentAt { host: host(), agent: AgentName::of(&fleet(), n) });
+        Running { queue, agent, tasks }
+    };
     let two: Vec<_> = (1..=9).map(|n| candidate(n, "")).collect();
     let rows = [
         (vec![], 4),
         (vec![running(queue("q"), None, 3)], 1),
-        (vec![running(queue("other"), Some(fleet()), 3)], 2),
+        ((101..104).map(|n| running(queue("other"), Some(n), 1)).collect(), 2),
+        (vec![running(queue("other"), Some(101), 3)], 4),
         (vec![running(queue("other"), None, 9)], 1),
         (vec![running(queue("other"), None, 12)], 0),
     ];
@@ -153,6 +187,41 @@ fn limits_count_what_runs_everywhere() {
         assert_eq!(choice.take.len(), expected, "{:?}", situation.running);
         assert!(choice.blocked && choice.passed.is_empty(), "they come in their order anyway");
     }
+}
+
+/// Of what an agent has in hand one runs, the others wait there: they take nothing of what may run.
+#[test]
+fn what_waits_behind_another_task_of_its_agent_does_not_run() {
+    let [a, b, c] = [1, 2, 3].map(|n| AgentName::of(&fleet(), n));
+    let mut situation = Situation::default();
+    situation.rules.keys.insert("k".parse().unwrap(), limit(2));
+    situation.rules.fleets.insert(fleet(), limit(2));
+    let candidates: Vec<_> = (1..=9).map(|n| candidate(n, "@k")).collect();
+    let rows = [
+        (vec![&a, &b, &c], vec![&a, &b]),
+        (vec![&a, &b, &c, &a, &b, &c, &a], vec![&a, &b, &a, &b, &a]),
+        (vec![&c, &c, &a], vec![&c, &c, &a]),
+    ];
+    let give = |situation: &Situation, free: Vec<&AgentName>| {
+        let free: Vec<_> = free.into_iter().cloned().collect();
+        let choice = ask_for(situation, &candidates, &free, &mut Turns::default());
+        choice.take.into_iter().map(|(_, agent)| agent).collect::<Vec<_>>()
+    };
+    for (free, expected) in rows {
+        let got = give(&situation, free.clone());
+        assert_eq!(got.iter().collect::<Vec<_>>(), expected, "{free:?}");
+    }
+    // One of the two is at work, elsewhere somebody of the same name is the other.
+    let mine = AgentAt { host: host(), agent: a.clone() };
+    let theirs = AgentAt { host: HostId::from_uuid(Uuid::from_u128(2)), agent: b.clone() };
+    situation.held = vec![Held { agent: Some(mine), ..held(50, "@k", 0) }];
+    assert_eq!(give(&situation, vec![&b, &c, &a]), [b.clone(), a.clone()]);
+    situation.held.push(Held { agent: Some(theirs), ..held(51, "@k", 0) });
+    assert_eq!(give(&situation, vec![&b, &c, &a, &a]), [a.clone(), a.clone()]);
+    // Two locks are two locks, whoever has the tasks.
+    let locked: Vec<_> = (1..=2).map(|n| candidate(n, "repo")).collect();
+    let choice = ask_for(&situation, &locked, &[a.clone(), a], &mut Turns::default());
+    assert_eq!(taken(&choice), [1]);
 }
 
 #[test]
@@ -185,7 +254,7 @@ fn what_is_paused_waits_until_it_ends() {
     situation.rules.paused_keys.insert("account:*".parse().unwrap(), pause(Some(5_000)));
     let candidates = [candidate(1, "@account:alice"), candidate(2, "@other"), candidate(3, "")];
     let choice = ask(&situation, &candidates, 9, &mut Turns::default());
-    assert_eq!((numbers(&choice.take), choice.opens), (vec![2, 3], Some(at(5_000))));
+    assert_eq!((taken(&choice), choice.opens), (vec![2, 3], Some(at(5_000))));
     situation.rules.paused_keys.insert("account:alice".parse().unwrap(), pause(None));
     assert_eq!(ask(&situation, &candidates, 9, &mut Turns::default()).opens, None);
     situation.now = at(5_000);
@@ -196,9 +265,7 @@ fn what_is_paused_waits_until_it_ends() {
 #[test]
 fn a_task_that_waits_says_for_what_and_for_whom() {
     let mut situation = Situation { now: at(10), ..Situation::default() };
-    let held =
-        |n, text| Held { task: task(n), queue: queue("q"), needs: needs(text), since: at(5) };
-    situation.held = vec![held(7, "repo"), held(8, "w:src/http/** @account:bob")];
+    situation.held = vec![held(7, "repo", 5), held(8, "w:src/http/** @account:bob", 5)];
     situation.rules.keys.insert("account:*".parse().unwrap(), limit(1));
     let wanted = needs("~repo r:src/*/auth.rs @account:bob");
     let found = Usage::new(&situation).blockers(task(1), &queue("q"), 0, &wanted);
@@ -223,29 +290,32 @@ fn what_was_passed_over_for_long_enough_is_next() {
         needs: needs(text),
         since: at(0),
     };
-    let held = Held { task: task(50), queue: queue("q"), needs: needs("~repo"), since: at(0) };
+    let held = held(50, "~repo", 0);
     let mut situation = Situation { now: at(10), held: vec![held], ..Situation::default() };
     let mut candidates: Vec<_> =
         [(1, "repo x"), (2, "~repo"), (3, "x"), (4, "~repo")].map(|(n, t)| candidate(n, t)).into();
     let choice = ask(&situation, &candidates, 9, &mut Turns::default());
-    assert_eq!((numbers(&choice.take), numbers(&choice.passed)), (vec![2, 3, 4], vec![1]));
+    assert_eq!(
+        (taken(&choice), choice.passed.iter().map(number).collect::<Vec<_>>()),
+        (vec![2, 3, 4], vec![1])
+    );
     situation.waiters = vec![waiter(1, 0, "repo x")];
     assert_eq!(ask(&situation, &candidates, 9, &mut Turns::default()).take, []);
     // What comes before it is not held up by it.
     candidates[3].priority = 1;
     let choice = ask(&situation, &candidates, 9, &mut Turns::default());
-    assert_eq!(numbers(&choice.take), [4]);
+    assert_eq!(taken(&choice), [4]);
     // It begins as soon as what it needs is free.
     situation.held.clear();
     candidates[3].priority = 0;
     let choice = ask(&situation, &candidates, 9, &mut Turns::default());
-    assert_eq!(numbers(&choice.take), [1]);
+    assert_eq!(taken(&choice), [1]);
     // Nothing is kept for one that could not begin anyway.
     let pause = Pause { reason: None, until: None };
     situation.waiters = vec![waiter(9, 5, "repo x @quota")];
     situation.rules.paused_keys.insert("quota".parse().unwrap(), pause);
     let choice = ask(&situation, &candidates, 9, &mut Turns::default());
-    assert_eq!(numbers(&choice.take), [1]);
+    assert_eq!(taken(&choice), [1]);
 }
 
 #[test]
@@ -260,15 +330,15 @@ fn keys_of_a_fair_queue_take_turns() {
     let mut order = Vec::new();
     for _ in 0..9 {
         // One agent: what was given out before must be remembered.
-        let taken = ask(&situation, &waiting, 1, &mut turns).take;
-        waiting.retain(|candidate| !taken.contains(&candidate.task));
-        order.extend(numbers(&taken));
+        let began = taken(&ask(&situation, &waiting, 1, &mut turns));
+        waiting.retain(|candidate| !began.contains(&number(&candidate.task)));
+        order.extend(began);
     }
     assert_eq!(order, [1, 51, 60, 2, 52, 3, 53, 4, 54]);
     waiting
         .iter_mut()
         .for_each(|candidate| candidate.priority = i16::from(candidate.task == task(9)));
-    assert_eq!(numbers(&ask(&situation, &waiting, 1, &mut turns).take), [9], "priority is first");
+    assert_eq!(taken(&ask(&situation, &waiting, 1, &mut turns)), [9], "priority is first");
 }
 
 #[test]
@@ -280,9 +350,10 @@ fn queues_take_turns_by_their_weights_and_nobody_saves_up() {
     let mut turns = Turns::default();
     let mut share = |candidates: &[Candidate], agents: usize| {
         let queues = [queue("heavy"), queue("q")];
-        let asked = Ask { fleet: &fleet(), queues: &queues, agents, candidates };
-        let taken = choose(&situation, &asked, &mut turns).take;
-        taken.iter().filter(|task| task.as_uuid().as_u128() >= 1_000).count()
+        let agents = &agents_of(agents);
+        let asked = Ask { host: host(), fleet: &fleet(), queues: &queues, agents, candidates };
+        let began = taken(&choose(&situation, &asked, &mut turns));
+        began.iter().filter(|number| **number >= 1_000).count()
     };
     let both: Vec<_> =
         (1..=100).map(|n| of("q", n)).chain((1_000..1_100).map(|n| of("heavy", n))).collect();

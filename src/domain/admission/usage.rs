@@ -1,6 +1,6 @@
 //! What is held, counted and kept just now, and what of it is in the way of a task.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,16 @@ use super::{
     limits::{Limit, Pause, Rate, Rules, Scope},
     needs::{Access, Label, Mode, Needs, PathUse},
 };
-use crate::domain::{FleetName, QueueName, TaskId};
+use crate::domain::{AgentName, FleetName, HostId, QueueName, TaskId};
+
+/// An agent of a host: other hosts may have agents of the same names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AgentAt {
+    /// The host.
+    pub host: HostId,
+    /// The agent.
+    pub agent: AgentName,
+}
 
 /// A running task with what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,19 +27,21 @@ pub struct Held {
     pub task: TaskId,
     /// Its queue.
     pub queue: QueueName,
+    /// Who has it in hand, where that is an agent of a host.
+    pub agent: Option<AgentAt>,
     /// What it holds.
     pub needs: Needs,
     /// Since when.
     pub since: Timestamp,
 }
 
-/// How many tasks of a queue run with agents of a fleet, on all hosts.
+/// How many tasks of a queue an agent has in hand, of which it works on one at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
     /// The queue.
     pub queue: QueueName,
-    /// The fleet, where the name of the agent tells it.
-    pub fleet: Option<FleetName>,
+    /// The agent. Where it is not known, or is none of a host, each task counts.
+    pub agent: Option<AgentAt>,
     /// How many.
     pub tasks: u32,
 }
@@ -138,6 +149,28 @@ impl Owner {
     }
 }
 
+/// How many run of one thing that is counted.
+#[derive(Debug, Default)]
+struct Count {
+    /// Those who have tasks of it in hand: each works on one at a time, and the others wait there.
+    agents: HashSet<AgentAt>,
+    /// Tasks of which it is not known who has them.
+    others: u32,
+}
+
+impl Count {
+    fn add(&mut self, agent: Option<&AgentAt>, tasks: u32) {
+        match agent {
+            Some(agent) => _ = self.agents.insert(agent.clone()),
+            None => self.others = self.others.saturating_add(tasks),
+        }
+    }
+
+    fn running(&self) -> u32 {
+        u32::try_from(self.agents.len()).unwrap_or(u32::MAX).saturating_add(self.others)
+    }
+}
+
 /// A [`Situation`], put in order to be asked.
 #[derive(Debug)]
 pub struct Usage<'a> {
@@ -146,7 +179,7 @@ pub struct Usage<'a> {
     locks: HashMap<Label, Vec<(Owner, Mode)>>,
     paths: Vec<(Owner, PathUse)>,
     /// How many run.
-    counts: HashMap<Scope, u32>,
+    counts: HashMap<Scope, Count>,
     /// Who waits for one of a key.
     kept: HashMap<Scope, Vec<Owner>>,
     starts: HashMap<Scope, BTreeMap<Timestamp, u32>>,
@@ -168,15 +201,17 @@ impl<'a> Usage<'a> {
             let owner = Owner { task: held.task, since: held.since, kept: None };
             usage.hold(owner, &held.needs);
             for key in held.needs.keys() {
-                usage.count(Scope::Key(key.clone()), 1);
-                usage.count(Scope::QueueKey(held.queue.clone(), key.clone()), 1);
+                usage.count(Scope::Key(key.clone()), held.agent.as_ref(), 1);
+                let within = Scope::QueueKey(held.queue.clone(), key.clone());
+                usage.count(within, held.agent.as_ref(), 1);
             }
         }
         for running in &situation.running {
-            usage.count(Scope::All, running.tasks);
-            usage.count(Scope::Queue(running.queue.clone()), running.tasks);
-            if let Some(fleet) = &running.fleet {
-                usage.count(Scope::Fleet(fleet.clone()), running.tasks);
+            let Running { queue, agent, tasks } = running;
+            usage.count(Scope::All, agent.as_ref(), *tasks);
+            usage.count(Scope::Queue(queue.clone()), agent.as_ref(), *tasks);
+            if let Some(fleet) = agent.as_ref().and_then(|it| it.agent.fleet()) {
+                usage.count(Scope::Fleet(fleet), agent.as_ref(), *tasks);
             }
         }
         for start in &situation.starts {
@@ -217,9 +252,8 @@ impl<'a> Usage<'a> {
         self.paths.extend(needs.paths().iter().map(|path| (owner, path.clone())));
     }
 
-    fn count(&mut self, scope: Scope, tasks: u32) {
-        let count = self.counts.entry(scope).or_insert(0);
-        *count = count.saturating_add(tasks);
+    fn count(&mut self, scope: Scope, agent: Option<&AgentAt>, tasks: u32) {
+        self.counts.entry(scope).or_default().add(agent, tasks);
     }
 
     fn started(&mut self, scope: Scope, at: Timestamp, tasks: u32) {
@@ -227,8 +261,8 @@ impl<'a> Usage<'a> {
         *count = count.saturating_add(tasks);
     }
 
-    /// `asking` begins now, with an agent of `fleet`.
-    pub(super) fn begin(&mut self, fleet: &FleetName, asking: Asking<'_>) {
+    /// `asking` is given to `agent` of `fleet` now.
+    pub(super) fn begin(&mut self, fleet: &FleetName, agent: &AgentAt, asking: Asking<'_>) {
         let owner = Owner { task: asking.task, since: self.now, kept: None };
         self.hold(owner, asking.needs);
         let scopes: Vec<_> =
@@ -237,8 +271,31 @@ impl<'a> Usage<'a> {
             if limit.rate.is_some() {
                 self.started(scope.clone(), self.now, 1);
             }
-            self.count(scope, 1);
+            self.count(scope, Some(agent), 1);
         }
+    }
+
+    /// Whether `agent` may have `asking` behind what it works on, though as many run as may: then
+    /// not one more runs at once.
+    pub(super) fn stands_behind(
+        &self,
+        fleet: &FleetName,
+        agent: &AgentAt,
+        asking: Asking<'_>,
+    ) -> bool {
+        self.rules
+            .scopes(Some(fleet), asking.queue, asking.needs.keys())
+            .filter(|(scope, limit)| self.is_full(scope, limit, asking))
+            .all(|(scope, _)| self.counts.get(&scope).is_some_and(|it| it.agents.contains(agent)))
+    }
+
+    /// Whether as many run as may, with those for whom one is kept.
+    fn is_full(&self, scope: &Scope, limit: &Limit, asking: Asking<'_>) -> bool {
+        let Some(most) = limit.concurrency else { return false };
+        let kept = self.kept.get(scope).into_iter().flatten();
+        let kept = kept.filter(|owner| owner.precedes(asking)).count();
+        let running = self.counts.get(scope).map_or(0, Count::running);
+        running.saturating_add(u32::try_from(kept).unwrap_or(u32::MAX)) >= most
     }
 
     /// What is in the way of a task that waits, whoever might run it. Empty if nothing is: it waits
@@ -274,11 +331,7 @@ impl<'a> Usage<'a> {
     fn limits(&self, fleet: Option<&FleetName>, asking: Asking<'_>, found: &mut Vec<Blocker>) {
         for (scope, limit) in self.rules.scopes(fleet, asking.queue, asking.needs.keys()) {
             let Limit { concurrency, rate } = limit;
-            let kept = self.kept.get(&scope).into_iter().flatten();
-            let kept = kept.filter(|owner| owner.precedes(asking)).count();
-            let taken = self.counts.get(&scope).copied().unwrap_or(0);
-            let taken = taken.saturating_add(u32::try_from(kept).unwrap_or(u32::MAX));
-            if let Some(most) = concurrency.filter(|most| taken >= *most) {
+            if let Some(most) = concurrency.filter(|_| self.is_full(&scope, &limit, asking)) {
                 let reason = Some(format!("{most} may run at once"));
                 found.push(blocker(BlockKind::Concurrency, scope_name(&scope), reason));
             }

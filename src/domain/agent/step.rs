@@ -169,7 +169,10 @@ pub fn step(
 
         (S::Stale | S::Stopping, E::GraceElapsed) => {
             let Some(leaving) = &mut next.leaving else { return Err(illegal) };
-            let Some(higher) = above(leaving.rung) else { return Err(illegal) };
+            let Some(higher) = above(leaving.rung, !rules.asks && leaving.then != Then::Part)
+            else {
+                return Err(illegal);
+            };
             leaving.rung = higher;
             next.state = S::Stopping;
             vec![F::Climb(higher)]
@@ -295,11 +298,11 @@ fn first_rung(agent: &Agent, hard: bool) -> Rung {
     }
 }
 
-/// The rung after this one.
-const fn above(rung: Rung) -> Option<Rung> {
+/// The rung after this one; to ask may have been the signal already.
+const fn above(rung: Rung, was_signal: bool) -> Option<Rung> {
     match rung {
-        Rung::Ask => Some(Rung::Signal),
-        Rung::Signal => Some(Rung::Kill),
+        Rung::Ask if !was_signal => Some(Rung::Signal),
+        Rung::Ask | Rung::Signal => Some(Rung::Kill),
         Rung::Kill => None,
     }
 }

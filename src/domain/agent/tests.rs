@@ -10,6 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn rules(kind: Kind) -> Rules {
     Rules {
         kind,
+        asks: true,
         restart: restart::Policy {
             when: When::Always,
             backoff_min: SECOND,
@@ -262,6 +263,14 @@ fn a_draining_agent_finishes_its_task_and_stops() {
             assert_eq!(agent.state, S::Stopped);
         }
     }
+}
+
+#[test]
+fn one_that_can_not_be_asked_in_words_is_signalled_once() {
+    let rules = Rules { asks: false, ..rules(Kind::Resident) };
+    let events = [(E::Stop { hard: false }, 0), (E::GraceElapsed, 1)];
+    let (_, effects) = follow(&rules, agent(S::Idle), &events);
+    assert_eq!(effects, [F::Climb(Rung::Kill)]);
 }
 
 #[test]

@@ -144,12 +144,11 @@ impl Dispatch {
             {
                 continue;
             }
-            let mut agents = serving.slots.reserve(most);
+            // Where plain tasks may wait too, they get the other places.
+            let agents = serving.slots.reserve(most, floor > i16::MIN);
             if agents.is_empty() {
                 continue;
             }
-            // What holds something for itself should not stand behind another task of its agent.
-            agents.sort_by_key(|agent| serving.slots.held(agent));
             serving.turn = Turn::Plain;
             let claiming = Claiming { agents: agents.clone(), floor, ..Claiming::default() };
             serving.claiming = Some(claiming);
@@ -179,24 +178,32 @@ impl Dispatch {
         if assignments.len() < claiming.agents.len() && !claiming.woken {
             serving.dry_from = Some(claiming.floor);
         }
-        let mut without: BTreeSet<_> =
-            claiming.agents.iter().filter(|agent| !claiming.withdrawn.contains(*agent)).collect();
+        // Their places, as often as they stand there.
+        let mut places: BTreeMap<&AgentName, usize> = BTreeMap::new();
+        claiming.agents.iter().for_each(|agent| *places.entry(agent).or_default() += 1);
         let mut handouts = Vec::with_capacity(assignments.len());
         for assignment in assignments {
-            if without.remove(&assignment.agent) && serving.slots.is_open(&assignment.agent) {
-                serving.slots.unreserve(&assignment.agent, true);
+            let place = places.get_mut(&assignment.agent).filter(|left| **left > 0);
+            let has_place = place.map(|left| *left -= 1).is_some();
+            serving.slots.unreserve(&assignment.agent, true);
+            if has_place
+                && !claiming.withdrawn.contains(&assignment.agent)
+                && serving.slots.is_open(&assignment.agent)
+            {
                 serving.slots.gave(&assignment.agent, 1);
                 self.held.insert(assignment.task, Held::of(fleet, &assignment));
                 handouts.push(Handout::Give(assignment));
             } else {
-                serving.slots.unreserve(&assignment.agent, true);
                 handouts.push(Handout::PutBack(assignment));
             }
         }
         // Whoever got nothing is first in the next claim, in the old order.
         let given: BTreeSet<&AgentName> = handouts.iter().map(Handout::agent).collect();
-        for agent in claiming.agents.iter().rev().filter(|agent| !given.contains(agent)) {
-            serving.slots.unreserve(agent, false);
+        for agent in claiming.agents.iter().rev() {
+            if let Some(left) = places.get_mut(agent).filter(|left| **left > 0) {
+                *left -= 1;
+                serving.slots.unreserve(agent, given.contains(agent));
+            }
         }
         // Who could take more than one has not been listed since.
         claiming.agents.iter().for_each(|agent| serving.slots.list(agent));

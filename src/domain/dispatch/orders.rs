@@ -2,14 +2,14 @@
 
 use crate::domain::{AgentName, FleetName, QueueName, task::Assignment};
 
-/// A claim of tracked tasks to send: up to one for each of `agents`.
+/// A claim of tracked tasks to send: up to one for each place of `agents`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The fleet it is for.
     pub fleet: FleetName,
     /// The queues to take from.
     pub queues: Vec<QueueName>,
-    /// Whom the tasks are for.
+    /// Whom the tasks are for; who could take several stands there as often.
     pub agents: Vec<AgentName>,
     /// Only tasks of this priority and higher.
     pub floor: i16,

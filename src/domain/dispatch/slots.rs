@@ -53,11 +53,6 @@ impl Slots {
         self.agents.get(agent).is_some_and(|slot| slot.open)
     }
 
-    /// How many tasks `agent` has.
-    pub(super) fn held(&self, agent: &AgentName) -> usize {
-        self.agents.get(agent).map_or(0, |slot| slot.held)
-    }
-
     /// Whether anybody takes tasks, now or once it has ended what it has.
     pub(super) fn any_stays(&self) -> bool {
         self.agents.values().any(|slot| slot.stays)
@@ -69,21 +64,22 @@ impl Slots {
         listed.map(Slot::free).sum()
     }
 
-    /// Up to `most` agents that are free, each once; a claim is under way for them from here.
-    pub(super) fn reserve(&mut self, most: usize) -> Vec<AgentName> {
-        let mut reserved = Vec::new();
-        for _ in 0..self.order.len() {
-            if reserved.len() == most {
-                break;
-            }
+    /// Up to `most` places of agents that are free, in turns, or one place of each; a claim is under
+    /// way for them from here. The emptiest come first: what holds something for itself should not
+    /// stand behind another task of its agent.
+    pub(super) fn reserve(&mut self, most: usize, one_each: bool) -> Vec<AgentName> {
+        let most = if one_each { most.min(self.order.len()) } else { most };
+        let mut reserved: Vec<(usize, AgentName)> = Vec::new();
+        while reserved.len() < most {
             let Some(agent) = self.next_free() else { break };
             if let Some(slot) = self.agents.get_mut(&agent) {
                 slot.reserved += 1;
+                reserved.push((slot.held + slot.reserved, agent.clone()));
             }
             self.list(&agent);
-            reserved.push(agent);
         }
-        reserved
+        reserved.sort_by_key(|(behind, _)| *behind);
+        reserved.into_iter().map(|(_, agent)| agent).collect()
     }
 
     /// The claim for `agent` is over. Whoever got nothing is first again if it is told so in the

@@ -28,11 +28,13 @@ pub enum FailureClass {
     Input,
     /// The task's deadline passed.
     Deadline,
+    /// The kernel ended it, because it and what it forked took more memory than they may.
+    Memory,
 }
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Exit,
         Self::Task,
         Self::Timeout,
@@ -43,6 +45,7 @@ impl FailureClass {
         Self::Internal,
         Self::Input,
         Self::Deadline,
+        Self::Memory,
     ];
 
     /// The word used in SQL, in the API and in metrics.
@@ -58,6 +61,7 @@ impl FailureClass {
             Self::Internal => "internal",
             Self::Input => "input",
             Self::Deadline => "deadline",
+            Self::Memory => "memory",
         }
     }
 }

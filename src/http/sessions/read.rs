@@ -115,10 +115,8 @@ pub(in crate::http) fn anything(
     fields: &mut Fields<'_>,
     name: &'static str,
 ) -> Option<Map<String, Value>> {
-    if !fields.gives(name) {
-        return None;
-    }
     match fields.json(name, u64::MAX) {
+        Value::Null => None,
         Value::Object(object) => Some(object),
         other => {
             fields.wrong(name, format!("must be an object, not {}", kind_of(&other)));
@@ -174,9 +172,11 @@ pub(in crate::http) fn session(fields: &mut Fields<'_>, id: SessionId) -> NewSes
 
 /// What is to be changed of a session.
 pub(in crate::http) fn change(fields: &mut Fields<'_>) -> SessionChange {
+    let changes_participants = fields.gives("participants");
+    let participants = participants(fields);
     SessionChange {
         title: fields.text("title", MAX_TITLE),
-        participants: fields.gives("participants").then(|| participants(fields)),
+        participants: changes_participants.then_some(participants),
         context: prose(fields, "context"),
         metadata: anything(fields, "metadata"),
     }

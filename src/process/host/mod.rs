@@ -51,7 +51,8 @@ struct Shared {
 
 impl Keeper {
     /// Goes on with the keeper that a host before this left at `socket`, or starts one: `exe keeper`,
-    /// listening there, with its log in `log_dir`. One that is ending is waited for, one of another
+    /// listening there, with its log in `log_dir` and the control groups of its processes in `groups`,
+    /// where they can be made. One that is ending is waited for, one of another
     /// version is ended, and what a dead one left is ended, too.
     ///
     /// What is found goes by the time that the host before this gave, until
@@ -67,9 +68,10 @@ impl Keeper {
         exe: PathBuf,
         socket: PathBuf,
         log_dir: PathBuf,
+        groups: Option<PathBuf>,
     ) -> Result<(Self, Found), KeeperError> {
         let log = log.new(o!("component" => "process"));
-        let places = Places { exe, socket, log_dir };
+        let places = Places { exe, socket, log_dir, groups };
         let mut started = match start::find(&log, &places).await? {
             Some(found) => found,
             None => start::start(&places).await?,

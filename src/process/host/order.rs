@@ -52,6 +52,9 @@ pub(super) fn order(id: ProcessId, spec: Spec) -> Order {
         processes: limits.processes,
         cpu_seconds: cpu,
         file_size: limits.file_size,
+        group_memory: limits.group_memory,
+        group_processes: limits.group_processes,
+        cpu_weight: limits.cpu_weight,
     };
     Order { id: id.0, argv, env, cwd, user, limits, stdin, stdout, stderr, note, keep_pipes }
 }

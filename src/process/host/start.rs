@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        KeeperError,
+        KeeperError, cgroup,
         sweep::sweep,
         wire::{Notice, Request, VERSION},
     },
@@ -52,6 +52,30 @@ pub(super) struct Places {
     pub(super) socket: PathBuf,
     /// Where its log is.
     pub(super) log_dir: PathBuf,
+    /// Where its control groups may go.
+    pub(super) groups: Option<PathBuf>,
+}
+
+/// What is written down of a keeper for the hosts that come after it.
+#[derive(Debug)]
+struct Record {
+    instance: Uuid,
+    /// The directory of its control groups.
+    groups: Option<PathBuf>,
+}
+
+impl Record {
+    fn read(file: &Path) -> Option<Self> {
+        let text = fs::read_to_string(file).ok()?;
+        let mut lines = text.lines();
+        let instance = Uuid::try_parse(lines.next()?.trim()).ok()?;
+        Some(Self { instance, groups: lines.next().map(PathBuf::from) })
+    }
+
+    fn text(&self) -> String {
+        let groups = self.groups.as_ref().map(|path| path.display().to_string());
+        format!("{}\n{}", self.instance.simple(), groups.unwrap_or_default()).trim_end().to_owned()
+    }
 }
 
 impl Places {
@@ -67,17 +91,13 @@ impl Places {
     /// Removes what is of no use without the keeper `instance`, unless another took its place.
     pub(super) fn clear(&self, instance: Uuid) {
         let file = self.instance_file();
-        if read_instance(&file) == Some(instance) {
+        if Record::read(&file).is_some_and(|record| record.instance == instance) {
             for path in [&self.socket, &file] {
                 // A file that stays does no harm: the next start replaces it.
                 fs::remove_file(path).ok();
             }
         }
     }
-}
-
-fn read_instance(file: &Path) -> Option<Uuid> {
-    Uuid::try_parse(fs::read_to_string(file).ok()?.trim()).ok()
 }
 
 /// A keeper that runs and said hello.
@@ -130,8 +150,8 @@ pub(super) async fn find(log: &Logger, places: &Places) -> Result<Option<Started
             Answer::Ended => break,
         }
     }
-    if let Some(instance) = read_instance(&places.instance_file()) {
-        sweep_after(log, instance, Vec::new()).await;
+    if let Some(record) = Record::read(&places.instance_file()) {
+        sweep_after(log, places, record.instance, Vec::new()).await;
     }
     Ok(None)
 }
@@ -171,7 +191,14 @@ async fn dismiss(places: &Places) {
 }
 
 /// Ends what a dead keeper left behind, and logs what was found.
-pub(super) async fn sweep_after(log: &Logger, instance: Uuid, leaders: Vec<u32>) {
+pub(super) async fn sweep_after(log: &Logger, places: &Places, instance: Uuid, leaders: Vec<u32>) {
+    let record = Record::read(&places.instance_file()).filter(|one| one.instance == instance);
+    if let Some(groups) = record.and_then(|record| record.groups) {
+        let swept = tokio::task::spawn_blocking(move || cgroup::sweep(&groups)).await;
+        if let Err(error) = swept.map_err(io::Error::other).flatten() {
+            warn!(log, "control groups of a dead keeper can't be removed"; "error" => %error);
+        }
+    }
     match tokio::task::spawn_blocking(move || sweep(instance, &leaders)).await {
         Ok(Ok(swept)) if swept.survived > 0 => {
             warn!(log, "processes of a dead keeper do not end"; "count" => swept.survived);
@@ -188,12 +215,14 @@ pub(super) async fn sweep_after(log: &Logger, instance: Uuid, leaders: Vec<u32>)
 /// Starts a keeper and says hello.
 pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
     let instance = Uuid::new_v4();
-    let log = prepare(places, instance)?;
+    let groups = places.groups.as_deref().map(|base| cgroup::directory_for(base, instance));
+    let log = prepare(places, &Record { instance, groups: groups.clone() })?;
     let listener = listen_at(&places.socket)
         .map_err(|source| KeeperError::Socket { path: places.socket.clone(), source })?;
     let mut child = Command::new(&places.exe)
         .arg("keeper")
         .arg(instance.simple().to_string())
+        .args(groups)
         .env_clear()
         .stdin(listener)
         .stdout(Stdio::null())
@@ -235,7 +264,7 @@ pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
 }
 
 /// Makes the directories and files of a keeper; gives the file of its log.
-fn prepare(places: &Places, instance: Uuid) -> Result<fs::File, KeeperError> {
+fn prepare(places: &Places, record: &Record) -> Result<fs::File, KeeperError> {
     let at = |path: PathBuf| move |source| KeeperError::Files { path, source };
     let mut directory = DirBuilder::new();
     directory
@@ -244,7 +273,7 @@ fn prepare(places: &Places, instance: Uuid) -> Result<fs::File, KeeperError> {
         .create(&places.log_dir)
         .map_err(at(places.log_dir.clone()))?;
     let file = places.instance_file();
-    fs::write(&file, instance.simple().to_string()).map_err(at(file))?;
+    fs::write(&file, record.text()).map_err(at(file))?;
     OpenOptions::new()
         .append(true)
         .create(true)

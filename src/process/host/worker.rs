@@ -213,7 +213,7 @@ impl Worker {
         }
         if !leaves || !self.live.is_empty() {
             let leaders = self.live.values().map(|live| live.pid).collect();
-            start::sweep_after(&self.log, instance, leaders).await;
+            start::sweep_after(&self.log, &self.places, instance, leaders).await;
         }
         self.lose_all();
     }

@@ -1,12 +1,12 @@
 //! The children of the keeper: the leaders, which it started, and orphans, which they left to it.
 //!
 //! A leader that died is **dying** until nothing of it is left: its group is killed, then it is
-//! reaped, then orphans of it are looked for and killed, again and again until a look finds none.
-//! One look serves all that are dying at the time.
+//! reaped, then orphans of it are looked for and killed, again and again until a look finds none, and
+//! its control group is empty. One look serves all that are dying at the time.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs, io,
+    io,
     os::fd::OwnedFd,
     rc::Rc,
     time::Duration,
@@ -14,8 +14,8 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, kill, killpg},
-    unistd::{Pid, getpgid, getsid},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
 };
 use slog::{Logger, warn};
 use tokio::time::Instant;
@@ -23,13 +23,22 @@ use uuid::Uuid;
 
 use super::super::{
     Ended, Exit, Usage,
-    mark::Mark,
+    cgroup::Group,
     sys::{self, Look},
-    wire::{Notice, Stream},
+    wire::{Failure, Notice, Stream},
 };
+use super::launch::{Launch, Launches, Progress};
+use super::spawn::Started;
 
 /// How long killed descendants may take to end before the process is reported without them.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
+
+/// The wait before a control group that is not empty is looked at again: what dies in it may be
+/// nobody's orphan yet.
+const GROUP_LOOK: Duration = Duration::from_millis(5);
+
+/// What the host is told, and the descriptors that go with it.
+pub(super) type Told = (Notice, Vec<Rc<OwnedFd>>);
 
 /// The host's ends of a process's pipes, shared with the frame that takes them to the host.
 pub(super) type Pipes = Vec<(Stream, Rc<OwnedFd>)>;
@@ -40,6 +49,9 @@ struct Leader {
     kept: Kept,
     /// It was killed because the host had fallen silent.
     for_silence: bool,
+    /// Its command may not run yet, and the host was not told of it.
+    launch: Option<Launch>,
+    group: Option<Group>,
 }
 
 /// What is kept with a process for the next host.
@@ -50,17 +62,22 @@ pub(super) struct Kept {
 }
 
 #[derive(Debug)]
-struct Dying {
-    id: u64,
+pub(super) struct Dying {
+    pub(super) id: u64,
     /// The pid that its leader had: the number of its group and its session.
-    pid: i32,
+    pub(super) pid: i32,
     kept: Kept,
     exit: Exit,
     usage: Usage,
     for_silence: bool,
-    swept: u32,
+    out_of_memory: bool,
+    /// Why its command never ran.
+    failure: Option<Failure>,
+    /// Its control group, while anything in it may live.
+    group: Option<Group>,
+    pub(super) swept: u32,
     /// Killed orphans that are not reaped yet. When empty, another look is due.
-    waits: HashSet<i32>,
+    pub(super) waits: HashSet<i32>,
     deadline: Instant,
 }
 
@@ -72,35 +89,26 @@ struct Over {
     ended: Ended,
 }
 
-/// Whose an orphan is.
-enum Owner {
-    /// A leader that lives; its descendants may outlive each other.
-    Live,
-    /// The place of one in `dying`.
-    Dying(usize),
-    /// One of ours that was reported already.
-    Reported,
-    /// Nobody that can be named.
-    Unknown,
-}
-
 /// All children, by what is known of them.
 #[derive(Debug)]
 pub(super) struct Children {
-    log: Logger,
-    instance: Uuid,
+    pub(super) log: Logger,
+    pub(super) instance: Uuid,
     leaders: BTreeMap<u64, Leader>,
-    by_pid: HashMap<i32, u64>,
-    dying: Vec<Dying>,
+    pub(super) by_pid: HashMap<i32, u64>,
+    pub(super) dying: Vec<Dying>,
+    /// Readable while one of those that were forked has come to its command, or failed.
+    pub(super) launches: Launches,
     /// As many as had a process and no host: nothing is started without one.
     over: BTreeMap<u64, Over>,
     /// Whether another look is due without waiting for a signal.
-    again: bool,
+    pub(super) again: bool,
 }
 
 impl Children {
-    pub(super) fn new(log: Logger, instance: Uuid) -> Self {
-        Self {
+    pub(super) fn new(log: Logger, instance: Uuid) -> io::Result<Self> {
+        Ok(Self {
+            launches: Launches::new()?,
             log,
             instance,
             leaders: BTreeMap::new(),
@@ -108,13 +116,36 @@ impl Children {
             dying: Vec::new(),
             over: BTreeMap::new(),
             again: false,
+        })
+    }
+
+    /// Takes a process in that was just forked. [`Children::launched`] tells how that went on.
+    pub(super) fn add(&mut self, id: u64, started: Started, kept: Kept, group: Option<Group>) {
+        let Started { pid, launch } = started;
+        let watched = self.launches.add(id, &launch);
+        let launch = Some(launch);
+        self.leaders.insert(id, Leader { pid, kept, for_silence: false, launch, group });
+        self.by_pid.insert(pid, id);
+        if let Err(error) = watched {
+            // Nobody would hear of it before its end: then that is now.
+            warn!(self.log, "launch can't be watched"; "error" => %error);
+            self.signal(id, Signal::SIGKILL);
         }
     }
 
-    /// Takes a process in that was just started.
-    pub(super) fn add(&mut self, id: u64, pid: i32, kept: Kept) {
-        self.leaders.insert(id, Leader { pid, kept, for_silence: false });
-        self.by_pid.insert(pid, id);
+    /// Tells of those whose command runs by now.
+    pub(super) fn launched(&mut self) -> io::Result<Vec<Told>> {
+        let mut told = Vec::new();
+        for id in self.launches.ready()? {
+            let Some(leader) = self.leaders.get_mut(&id) else { continue };
+            // One that failed is told of when nothing of it is left; it ends by itself.
+            if let Some(launch) = leader.launch.take_if(|one| matches!(one.look(), Progress::Runs))
+            {
+                self.launches.remove(&launch);
+                told.push(spawned(id, leader.pid, launch));
+            }
+        }
+        Ok(told)
     }
 
     pub(super) fn contains(&self, id: u64) -> bool {
@@ -122,7 +153,11 @@ impl Children {
     }
 
     /// All that a host has not said to forget, for one that connects, in the order of their starts.
-    pub(super) fn kept(&self) -> Vec<(Notice, Vec<Rc<OwnedFd>>)> {
+    pub(super) fn kept(&mut self) -> Vec<Told> {
+        // Whoever waited for these launches is gone: should one fail, it ends with the status of that.
+        for launch in self.leaders.values_mut().filter_map(|leader| leader.launch.take()) {
+            self.launches.remove(&launch);
+        }
         let leaders = self.leaders.iter().map(|(id, one)| (*id, (one.pid, &one.kept, None)));
         let dying = self.dying.iter().map(|one| (one.id, (one.pid, &one.kept, None)));
         let over = self.over.iter().map(|(id, one)| (*id, (one.pid, &one.kept, Some(one.ended))));
@@ -147,14 +182,29 @@ impl Children {
         self.over.remove(&id);
     }
 
-    /// Signals the group of a process. Its leader is not reaped, so the number is still its own.
+    /// Signals the group of a process; SIGKILL goes to all of its control group.
     pub(super) fn signal(&self, id: u64, signal: Signal) {
         let Some(leader) = self.leaders.get(&id) else { return };
+        self.signal_group(leader, signal);
+        if signal == Signal::SIGKILL {
+            self.kill_group(leader.group.as_ref());
+        }
+    }
+
+    /// Signals the process group. Its leader is not reaped, so the number is still its own.
+    fn signal_group(&self, leader: &Leader, signal: Signal) {
         if let Err(errno) = killpg(Pid::from_raw(leader.pid), signal)
             && errno != Errno::ESRCH
         {
             warn!(self.log, "process group can't be signalled";
                 "pid" => leader.pid, "signal" => %signal, "error" => %errno);
+        }
+    }
+
+    /// Kills all that is in the control group of a process.
+    fn kill_group(&self, group: Option<&Group>) {
+        if let Some(Err(error)) = group.map(Group::kill) {
+            warn!(self.log, "control group can't be killed"; "error" => %error);
         }
     }
 
@@ -183,14 +233,20 @@ impl Children {
 
     /// When [`Children::tend`] wants to run again though no child died.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        let first = self.dying.iter().map(|dying| dying.deadline).min();
+        let look = |dying: &Dying| match dying.group {
+            Some(_) => dying.deadline.min(now + GROUP_LOOK),
+            None => dying.deadline,
+        };
+        let first = self.dying.iter().map(look).min();
         if self.again { Some(now) } else { first }
     }
 
     /// Reaps the dead, sweeps what they left, and tells who is over.
-    pub(super) fn tend(&mut self, now: Instant) -> io::Result<Vec<Notice>> {
-        let others = self.reap_all(now)?;
+    pub(super) fn tend(&mut self, now: Instant) -> io::Result<Vec<Told>> {
+        let mut told = Vec::new();
+        let others = self.reap_all(now, &mut told)?;
         self.again = false;
+        self.empty_groups();
         if self.dying.iter().any(|dying| dying.waits.is_empty()) {
             // Without any child there is no orphan, and nothing to look for.
             let clean = !others || self.sweep()?;
@@ -198,147 +254,109 @@ impl Children {
             self.again = !clean;
         }
         let again = self.again;
-        let over = |dying: &mut Dying| (dying.waits.is_empty() && !again) || dying.deadline <= now;
+        let over = |dying: &mut Dying| {
+            let is_empty = dying.waits.is_empty() && dying.group.is_none();
+            (is_empty && !again) || dying.deadline <= now
+        };
         let over: Vec<_> = self.dying.extract_if(.., over).collect();
-        Ok(over.into_iter().map(|dying| self.report(dying)).collect())
+        told.extend(over.into_iter().map(|dying| (self.report(dying), Vec::new())));
+        Ok(told)
+    }
+
+    /// Kills what lives in the control groups of the dying, and removes those that are empty.
+    fn empty_groups(&mut self) {
+        for dying in &mut self.dying {
+            dying.group.take_if(|group| !group.is_populated());
+        }
+        for group in self.dying.iter().filter_map(|dying| dying.group.as_ref()) {
+            self.kill_group(Some(group));
+        }
     }
 
     fn report(&mut self, dying: Dying) -> Notice {
-        let Dying { id, pid, kept, exit, usage, for_silence, swept, waits, .. } = dying;
-        let survived = u32::try_from(waits.len()).unwrap_or(u32::MAX);
+        let Dying { id, pid, kept, exit, usage, for_silence, out_of_memory, swept, .. } = dying;
+        let survived = u32::try_from(dying.waits.len()).unwrap_or(u32::MAX);
+        let survived = survived.max(dying.group.is_some().into());
         if survived > 0 {
             warn!(self.log, "descendants do not end by SIGKILL"; "pid" => pid, "count" => survived);
         }
-        let ended = Ended { exit, usage, swept, survived, for_silence };
+        if let Some(failure) = dying.failure {
+            return Notice::SpawnFailed { id, failure };
+        }
+        let ended = Ended { exit, usage, swept, survived, for_silence, out_of_memory };
         self.over.insert(id, Over { pid, kept, ended });
         Notice::Exited { id, ended }
     }
 
-    /// Reaps every dead child, the group of a leader killed first. Tells whether a child remains.
-    fn reap_all(&mut self, now: Instant) -> io::Result<bool> {
+    /// Reaps every dead child, the group of a leader killed first. Tells whether a child remains, and
+    /// adds the leaders whose command had run unseen to what is `told`.
+    pub(super) fn reap_all(&mut self, now: Instant, told: &mut Vec<Told>) -> io::Result<bool> {
         loop {
             let pid = match sys::look_for_dead()? {
                 Look::NoChildren => return Ok(false),
                 Look::NoneDead => return Ok(true),
                 Look::Dead(pid) => pid,
             };
-            let leader = self.by_pid.remove(&pid).and_then(|id| {
+            let id = self.by_pid.remove(&pid);
+            let leader = id.and_then(|id| Some((id, self.leaders.remove(&id)?)));
+            if let Some((_, leader)) = &leader {
                 // The dead leader still holds the number of its group.
-                self.signal(id, Signal::SIGKILL);
-                self.leaders.remove(&id).map(|leader| (id, leader))
-            });
+                self.signal_group(leader, Signal::SIGKILL);
+            }
             let (exit, usage) = sys::reap(pid)?;
             for dying in &mut self.dying {
                 dying.waits.remove(&pid);
             }
-            if let Some((id, Leader { kept, for_silence, .. })) = leader {
-                let (waits, deadline) = (HashSet::new(), now + SWEEP_LIMIT);
-                // One that had ended by itself just before did that.
-                let for_silence = for_silence && exit == Exit::Signal(Signal::SIGKILL as i32);
-                self.dying.push(Dying {
-                    id,
-                    pid,
-                    kept,
-                    exit,
-                    usage,
-                    for_silence,
-                    swept: 0,
-                    waits,
-                    deadline,
-                });
+            if let Some((id, leader)) = leader {
+                self.bury(id, leader, (exit, usage), now, told);
             }
         }
     }
 
-    /// Looks at every orphan once and kills those of the dying. `false` where one was dead already.
-    fn sweep(&mut self) -> io::Result<bool> {
-        let mut clean = true;
-        for pid in orphans(&self.by_pid)? {
-            match sys::look_at(pid)? {
-                Look::NoChildren => {}
-                Look::Dead(_) => clean = false,
-                Look::NoneDead => self.sweep_one(pid),
-            }
-        }
-        Ok(clean)
-    }
-
-    fn sweep_one(&mut self, pid: i32) {
-        match self.owner(pid) {
-            Owner::Live | Owner::Unknown => {}
-            Owner::Reported => self.kill_orphan(pid),
-            Owner::Dying(at) => {
-                self.kill_orphan(pid);
-                let dying = &mut self.dying[at];
-                let in_its_group =
-                    getpgid(Some(Pid::from_raw(pid))) == Ok(Pid::from_raw(dying.pid));
-                if dying.waits.insert(pid) && !in_its_group {
-                    dying.swept += 1;
+    /// A leader is reaped; what it left is not looked for yet.
+    fn bury(
+        &mut self,
+        id: u64,
+        leader: Leader,
+        (exit, usage): (Exit, Usage),
+        now: Instant,
+        told: &mut Vec<Told>,
+    ) {
+        let Leader { pid, kept, for_silence, launch, group } = leader;
+        let failure = launch.and_then(|mut launch| {
+            self.launches.remove(&launch);
+            match launch.look() {
+                Progress::Failed(failure) => Some(failure),
+                // Nothing holds the other end: the command ran, or a kill came before it.
+                Progress::Open | Progress::Runs => {
+                    told.push(spawned(id, pid, launch));
+                    None
                 }
             }
-        }
-    }
-
-    /// Whose `pid` is: by its mark, else by its session, whose number can't be reused before all
-    /// members are gone.
-    fn owner(&self, pid: i32) -> Owner {
-        if let Some(mark) = Mark::of(pid).filter(|mark| mark.instance == self.instance) {
-            return match self.dying.iter().position(|dying| dying.id == mark.id) {
-                Some(at) => Owner::Dying(at),
-                None if self.contains(mark.id) => Owner::Live,
-                None => Owner::Reported,
-            };
-        }
-        let Ok(session) = getsid(Some(Pid::from_raw(pid))) else { return Owner::Unknown };
-        if self.by_pid.contains_key(&session.as_raw()) {
-            return Owner::Live;
-        }
-        let place = self.dying.iter().position(|dying| dying.pid == session.as_raw());
-        place.map_or(Owner::Unknown, Owner::Dying)
-    }
-
-    /// Kills an orphan and its group. It is a child that is not reaped, so neither number is reused.
-    fn kill_orphan(&self, pid: i32) {
-        let pid = Pid::from_raw(pid);
-        let group = getpgid(Some(pid)).ok();
-        let group = group.filter(|group| group.as_raw() > 1 && Ok(*group) != getpgid(None));
-        let killed =
-            [group.map(|group| killpg(group, Signal::SIGKILL)), Some(kill(pid, Signal::SIGKILL))];
-        for errno in killed.into_iter().flatten().filter_map(Result::err) {
-            if errno != Errno::ESRCH {
-                warn!(self.log, "descendant can't be killed";
-                    "pid" => pid.as_raw(), "error" => %errno);
-            }
-        }
-    }
-
-    /// Kills every child that is left, named or not. Tells whether there was none.
-    pub(super) fn end_orphans(&mut self, now: Instant) -> io::Result<bool> {
-        if !self.reap_all(now)? {
-            return Ok(true);
-        }
-        for pid in orphans(&self.by_pid)? {
-            match sys::look_at(pid)? {
-                Look::NoneDead => self.kill_orphan(pid),
-                Look::Dead(_) => self.again = true,
-                Look::NoChildren => {}
-            }
-        }
-        Ok(false)
+        });
+        // One that had ended by itself just before did that.
+        let for_silence = for_silence && exit == Exit::Signal(Signal::SIGKILL as i32);
+        let was_killed = exit == Exit::Signal(Signal::SIGKILL as i32);
+        let out_of_memory = was_killed && group.as_ref().is_some_and(Group::was_out_of_memory);
+        self.dying.push(Dying {
+            id,
+            pid,
+            kept,
+            exit,
+            usage,
+            for_silence,
+            out_of_memory,
+            failure,
+            group,
+            swept: 0,
+            waits: HashSet::new(),
+            deadline: now + SWEEP_LIMIT,
+        });
     }
 }
 
-/// The pids of all processes but the leaders: the candidates. The kernel lists them in the order of
-/// their numbers, and every one that lives through the whole listing is in it.
-fn orphans(leaders: &HashMap<i32, u64>) -> io::Result<Vec<i32>> {
-    let mut pids = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        if !leaders.contains_key(&pid) {
-            pids.push(pid);
-        }
-    }
-    Ok(pids)
+/// That the command of a process runs, with the ends of its pipes.
+fn spawned(id: u64, pid: i32, launch: Launch) -> Told {
+    let (pipes, fds) = launch.pipes.into_iter().unzip();
+    (Notice::Spawned { id, pid: pid.unsigned_abs(), pipes }, fds)
 }

@@ -14,47 +14,43 @@
 //! read end keeps a writer from SIGPIPE after the host closed its own, which then waits once the pipe
 //! is full, and a copy of a write end keeps a reader from EOF (`Request::CloseStdin` ends that).
 
+mod begin;
+mod child;
 mod children;
+mod identity;
+mod launch;
+mod orphans;
 mod peer;
+mod setup;
 mod spawn;
 
 use std::{
     ffi::OsString,
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixListener,
-    },
+    os::{fd::AsFd, unix::net::UnixListener},
+    path::PathBuf,
     process::ExitCode,
-    rc::Rc,
     sync::Mutex,
     time::Duration,
 };
 
 use nix::{
-    fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        prctl,
-        resource::rlim_t,
-        signal::{SigSet, Signal},
-        signalfd::{SfdFlags, SignalFd},
-        stat::Mode,
-    },
-    unistd::{chdir, dup2_stdin, setsid},
+    sys::{prctl, resource::rlim_t, signal::Signal, signalfd::SignalFd},
+    unistd::{chdir, setsid},
 };
 use slog::{Drain, Logger, error, info, o, warn};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::{
-    children::{Children, Kept},
+    children::{Children, Told},
     peer::Peer,
 };
 use super::{
-    mark::Mark,
+    cgroup::Cgroups,
     sys,
-    wire::{Failure, Notice, Order, Request, Step, VERSION},
+    wire::{Notice, Request, VERSION},
 };
 
 /// How long a keeper waits for its host's hello before it ends.
@@ -66,18 +62,20 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 /// The wait before writing again where the kernel had too many descriptors under way.
 const STALL: Duration = Duration::from_millis(5);
 
-/// Runs the keeper; `args` are the words after `keeper`. Must be called before the process has a
+/// Runs the keeper; `args` are the words after `keeper`: its id, and the directory that its control
+/// groups go to, where they may. Must be called before the process has a
 /// second thread.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let drain = Mutex::new(slog_json::Json::default(io::stderr())).map(slog::Fuse);
     let log = Logger::root(drain, o!("component" => "keeper", "pid" => std::process::id()));
     let mut args = args.into_iter();
     let instance = args.next().and_then(|word| Uuid::try_parse(word.to_str()?).ok());
+    let groups = args.next().map(PathBuf::from);
     let (Some(instance), None) = (instance, args.next()) else {
         error!(log, "the keeper is started by a host, not by hand: run `hostler up`");
         return ExitCode::from(2);
     };
-    match Keeper::new(log.clone(), instance).and_then(|mut keeper| keeper.run()) {
+    match Keeper::new(log.clone(), instance, groups).and_then(|mut keeper| keeper.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             error!(log, "keeper failed"; "error" => %problem);
@@ -115,6 +113,8 @@ struct Keeper {
     signals: SignalFd,
     peer: Option<Peer>,
     children: Children,
+    /// Where control groups can be made.
+    groups: Option<Cgroups>,
     last_id: u64,
     /// How many hosts said hello.
     hosts: u64,
@@ -130,7 +130,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(log: Logger, instance: Uuid) -> io::Result<Self> {
+    fn new(log: Logger, instance: Uuid, groups: Option<PathBuf>) -> io::Result<Self> {
         sys::close_from(3)?;
         // Fails where the keeper leads a group already, which is as good.
         if let Err(errno) = setsid() {
@@ -139,12 +139,20 @@ impl Keeper {
         chdir("/")?;
         prctl::set_name(c"hostler-keeper")?;
         prctl::set_child_subreaper(true)?;
-        let signals = take_signals()?;
-        let listener = UnixListener::from(take_stdin()?);
+        let signals = setup::take_signals()?;
+        let listener = UnixListener::from(setup::take_stdin()?);
         listener.set_nonblocking(true)?;
         info!(log, "keeper started");
         Ok(Self {
-            children: Children::new(log.clone(), instance),
+            children: Children::new(log.clone(), instance)?,
+            groups: groups.and_then(|directory| {
+                let made = Cgroups::make(directory.clone());
+                made.inspect_err(|error| {
+                    info!(log, "no control groups: sessions and marks must do";
+                        "path" => %directory.display(), "error" => %error);
+                })
+                .ok()
+            }),
             log,
             instance,
             listener,
@@ -165,6 +173,7 @@ impl Keeper {
             self.wait()?;
             let signalled = self.take_signals()?;
             self.serve();
+            self.launched()?;
             self.end_of_frozen();
             self.tend()?;
             if let Some(peer) = &mut self.peer {
@@ -215,6 +224,7 @@ impl Keeper {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), listen),
+            PollFd::new(self.children.launches.as_fd(), PollFlags::POLLIN),
         ];
         if let Some(peer) = &self.peer {
             fds.push(PollFd::new(peer.as_fd(), peer.interest()));
@@ -341,35 +351,24 @@ impl Keeper {
         }
     }
 
-    fn spawn(&mut self, peer: &mut Peer, order: Order) {
-        let id = order.id;
-        let result = if self.is_ending() || id <= self.last_id {
-            let subject =
-                if self.is_ending() { "its keeper is ending" } else { "its id is not new" };
-            Err(Failure { step: Step::Order, errno: 0, subject: subject.to_owned() })
-        } else {
-            self.last_id = id;
-            spawn::start(&order, Mark { instance: self.instance, id }, self.files)
-        };
-        match result {
-            Ok(started) => {
-                let pipes: Vec<_> =
-                    started.pipes.into_iter().map(|(stream, fd)| (stream, Rc::new(fd))).collect();
-                let kept = if order.keep_pipes { pipes.clone() } else { Vec::new() };
-                self.children.add(id, started.pid, Kept { note: order.note, pipes: kept });
-                let (pipes, fds) = pipes.into_iter().unzip();
-                peer.tell(&Notice::Spawned { id, pid: started.pid.unsigned_abs(), pipes }, fds);
-            }
-            Err(failure) => peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new()),
+    /// Tells of those whose command runs by now.
+    fn launched(&mut self) -> io::Result<()> {
+        let told = self.children.launched()?;
+        self.tell(told);
+        Ok(())
+    }
+
+    /// Tells the host, if there is one.
+    fn tell(&mut self, told: impl IntoIterator<Item = Told>) {
+        if let Some(peer) = self.peer.as_mut().filter(|peer| peer.is_host) {
+            told.into_iter().for_each(|(notice, fds)| peer.tell(&notice, fds));
         }
     }
 
     /// Reaps, sweeps and tells the host.
     fn tend(&mut self) -> io::Result<()> {
-        let notices = self.children.tend(Instant::now())?;
-        if let Some(peer) = self.peer.as_mut().filter(|peer| peer.is_host) {
-            notices.iter().for_each(|notice| peer.tell(notice, Vec::new()));
-        }
+        let told = self.children.tend(Instant::now())?;
+        self.tell(told);
         Ok(())
     }
 
@@ -412,32 +411,4 @@ impl Keeper {
             && self.children.end_orphans(now)?
             && !self.peer.as_ref().is_some_and(Peer::has_waiting))
     }
-}
-
-/// Blocks the signals that the loop reads, and clears what was ignored, which children would inherit.
-/// SIGPIPE stays ignored here: `std` clears it in children.
-fn take_signals() -> io::Result<SignalFd> {
-    sys::heed_signals();
-    let mut mask = SigSet::empty();
-    // The terminal's signals are read and dropped: when the keeper ends is for its host to say.
-    for signal in [
-        Signal::SIGCHLD,
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-        Signal::SIGTSTP,
-    ] {
-        mask.add(signal);
-    }
-    mask.thread_block()?;
-    Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
-}
-
-/// The listening socket that came as stdin, which becomes `/dev/null`.
-fn take_stdin() -> io::Result<OwnedFd> {
-    let socket = io::stdin().as_fd().try_clone_to_owned()?;
-    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    dup2_stdin(&null)?;
-    Ok(socket)
 }

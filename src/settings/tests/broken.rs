@@ -59,7 +59,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "[tasks.retry]\nnever_on = [\"exit\", \"exit:many\"]",
-        "hostler.toml:2: tasks.retry.never_on[1]: `exit:many` is no kind of failure: write a class (exit, task, timeout, stale, spawn, protocol or internal), or one with a code, as `exit:3` or `task:17`",
+        "hostler.toml:2: tasks.retry.never_on[1]: `exit:many` is no kind of failure: write a class (exit, task, timeout, stale, spawn, protocol, internal or memory), or one with a code, as `exit:3` or `task:17`",
     ),
     (
         "[schedule_defaults]\ncron = \"0 25 * * *\"",

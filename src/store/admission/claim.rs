@@ -51,7 +51,8 @@ pub struct Order {
     pub fleet: FleetName,
     /// The queues that it serves.
     pub queues: Vec<QueueName>,
-    /// The free agents; the first task is for the first.
+    /// The agents that could take a task, in their order; one that could take several stands there as
+    /// often.
     pub agents: Vec<AgentName>,
     /// Only tasks of this priority and higher.
     pub floor: i16,
@@ -73,7 +74,7 @@ pub struct Memory {
 /// What was given out, and what is to be known of the rest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Claimed {
-    /// One assignment per task, in the order of the agents.
+    /// One assignment per task, the first chosen first.
     pub assignments: Vec<Assignment>,
     /// Tasks wait that could not begin.
     pub blocked: bool,
@@ -150,9 +151,10 @@ pub async fn begin(
     )?;
     let situation = Situation { now, rules, held, running, starts, waiters };
     let ask = Ask {
+        host: order.host,
         fleet: &order.fleet,
         queues: &order.queues,
-        agents: order.agents.len(),
+        agents: &order.agents,
         candidates: &found.tasks,
     };
     let Choice { take, passed, blocked, opens } = choose(&situation, &ask, &mut memory.turns);
@@ -236,14 +238,16 @@ fn rates(rules: &Rules, order: &Order, tasks: &[Candidate]) -> Rates {
 async fn hand_out(
     db: &impl GenericClient,
     order: &Order,
-    take: &[TaskId],
+    take: &[(TaskId, AgentName)],
     lane: &BTreeMap<TaskId, i64>,
 ) -> Result<(Vec<Assignment>, Option<Timestamp>), StoreError> {
     if take.is_empty() {
         return Ok((Vec::new(), None));
     }
-    let lanes: Vec<Option<i64>> = take.iter().map(|task| lane.get(task).copied()).collect();
-    let rows = BEGIN.query(db, &[&order.host, &take, &order.agents, &lanes]).await?;
+    let (tasks, agents): (Vec<TaskId>, Vec<&AgentName>) =
+        take.iter().map(|(task, agent)| (*task, agent)).unzip();
+    let lanes: Vec<Option<i64>> = tasks.iter().map(|task| lane.get(task).copied()).collect();
+    let rows = BEGIN.query(db, &[&order.host, &tasks, &agents, &lanes]).await?;
     let (mut assignments, mut began) = (Vec::with_capacity(rows.len()), None);
     for row in &rows {
         let fields = BEGIN.fields(row);

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use crate::{
     domain::{
-        FleetName,
+        HostId,
         admission::{
-            Held, KeyPattern, Limit, NeedKind, Needs, Pause, QueueRules, Rules, Running, Scope,
-            Start, Waiter,
+            AgentAt, Held, KeyPattern, Limit, NeedKind, Needs, Pause, QueueRules, Rules, Running,
+            Scope, Start, Waiter,
         },
     },
     store::{
@@ -83,11 +83,20 @@ pub(super) async fn held(db: &impl GenericClient) -> Result<Vec<Held>, StoreErro
             Ok(Held {
                 task: fields.get("task_id")?,
                 queue: fields.get("queue")?,
+                agent: agent(&fields)?,
                 needs: needs(&fields)?,
                 since: fields.get("since")?,
             })
         })
         .collect()
+}
+
+/// The columns `host_id` and `agent`; nothing for one that is not of a host.
+fn agent(fields: &Fields<'_>) -> Result<Option<AgentAt>, StoreError> {
+    let (host, agent): (Option<HostId>, Option<&str>) =
+        (fields.get("host_id")?, fields.get("agent")?);
+    let agent = agent.and_then(|agent| agent.parse().ok());
+    Ok(host.zip(agent).map(|(host, agent)| AgentAt { host, agent }))
 }
 
 /// What runs, counted, if a limit asks for it.
@@ -107,10 +116,9 @@ pub(super) async fn running(
     rows.iter()
         .map(|row| {
             let fields = RUNNING.fields(row);
-            let fleet: Option<&str> = fields.get("fleet")?;
             Ok(Running {
                 queue: fields.get("queue")?,
-                fleet: fleet.and_then(|fleet| fleet.parse::<FleetName>().ok()),
+                agent: agent(&fields)?,
                 tasks: fields.count("tasks")?,
             })
         })

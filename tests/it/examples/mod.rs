@@ -1,6 +1,7 @@
 //! The example agents, and those that misbehave, over real pipes.
 
 mod harness;
+mod webhooks;
 
 use std::{
     fs,

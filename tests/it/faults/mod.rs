@@ -6,6 +6,7 @@ mod leaving;
 mod misbehaviour;
 mod outage;
 mod storm;
+mod supervision;
 
 use std::collections::{BTreeMap, BTreeSet};
 

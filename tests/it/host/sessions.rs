@@ -26,8 +26,13 @@ fn the_resources_are_what_the_webhook_writes() {
     ask(&host, "POST", "/sessions", Some(&json!({"session_id": "a b"}))).expect(409);
     let odd = ask(&host, "POST", "/sessions", Some(&json!({"titel": "T"}))).expect(422);
     assert_eq!(odd["errors"][0]["field"], "titel");
-    let changed =
-        ask(&host, "PATCH", "/sessions/a%20b", Some(&json!({"context": "more"}))).expect(200);
+    let changed = ask(
+        &host,
+        "PATCH",
+        "/sessions/a%20b",
+        Some(&json!({"context": "more", "participants": null, "metadata": null})),
+    )
+    .expect(200);
     assert_eq!((&changed["context"], &changed["title"]), (&json!("more"), &json!("T")));
 
     let put = ask(

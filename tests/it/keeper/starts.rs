@@ -75,6 +75,7 @@ async fn limits_are_seen_by_the_process() {
         processes: Some(99),
         cpu: Some(Duration::from_millis(41_500)),
         file_size: Some(12_345_678),
+        ..Limits::default()
     };
     let mut agent = world.spawn(spec).await;
     let lines = agent.rest().await;

@@ -37,8 +37,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::with_groups(None).await
+    }
+
+    /// One whose processes get control groups below `groups`.
+    pub(super) async fn with_groups(groups: Option<PathBuf>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let keeper = start(dir.path()).await;
+        let keeper = start_with(dir.path(), groups).await;
         Self { dir, keeper, name: Uuid::new_v4().to_string() }
     }
 
@@ -121,9 +126,13 @@ pub(super) async fn in_time<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub(super) async fn start(dir: &Path) -> Keeper {
+    start_with(dir, None).await
+}
+
+async fn start_with(dir: &Path, groups: Option<PathBuf>) -> Keeper {
     let log = Logger::root(Discard, o!());
     let socket = dir.join("keeper.sock");
-    Keeper::start(&log, HOSTLER.into(), socket, dir.join("logs")).await.unwrap().0
+    Keeper::start(&log, HOSTLER.into(), socket, dir.join("logs"), groups).await.unwrap().0
 }
 
 /// A process with nothing but a command.

@@ -6,7 +6,10 @@ mod limited;
 mod locks;
 mod replaced;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use deadpool_postgres::Client;
 use hostler::{
@@ -83,9 +86,18 @@ impl World {
         made.into_iter().map(|made| made.id).collect()
     }
 
-    /// What is handed out to `count` agents.
+    /// What is handed out to `count` agents, which have had nothing before.
     async fn choose(&self, count: usize) -> Vec<Assignment> {
-        let order = order(self.host, std::slice::from_ref(&self.queue), super::agents(count));
+        static USED: AtomicU16 = AtomicU16::new(1_000);
+        let first = USED.fetch_add(u16::try_from(count).unwrap(), Ordering::Relaxed);
+        let fleet = "agent".parse().unwrap();
+        let agents = (first..).take(count).map(|number| AgentName::of(&fleet, number));
+        self.choose_for(agents.collect()).await
+    }
+
+    /// What is handed out to `agents`.
+    async fn choose_for(&self, agents: Vec<AgentName>) -> Vec<Assignment> {
+        let order = order(self.host, std::slice::from_ref(&self.queue), agents);
         choose(&self.store, &order).await.assignments
     }
 

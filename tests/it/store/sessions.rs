@@ -170,7 +170,7 @@ async fn what_is_kept_is_found_by_type_tags_and_words() {
 }
 
 #[tokio::test]
-async fn more_hits_than_are_ranked_are_answered_with_the_newest() {
+async fn where_more_fit_than_are_ranked_the_newest_are_answered_with() {
     let world = World::new().await;
     let session: SessionId = "large".parse().unwrap();
     sessions::create(&world.db, &new("large"), None).await.unwrap();

@@ -1,6 +1,6 @@
 //! A world in which tasks come, begin and end, as the store keeps it; with an eye on every rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{prelude::*, sample::Index, test_runner::TestCaseError};
 
@@ -19,7 +19,7 @@ pub(super) struct Job {
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Submit(Job),
-    /// So many agents ask; some of what they are given is gone already.
+    /// Agents ask, who could take so many tasks together; some of what they are given is gone already.
     Claim(usize, Index),
     End(Index),
     Pass(i64),
@@ -30,7 +30,7 @@ pub(super) struct World {
     now: i64,
     next: u128,
     waiting: BTreeMap<u128, Job>,
-    running: BTreeMap<u128, (Job, i64)>,
+    running: BTreeMap<u128, (Job, i64, AgentName)>,
     /// Every start there ever was.
     begun: Vec<(u128, Job, i64)>,
     passed: BTreeMap<u128, i64>,
@@ -91,7 +91,7 @@ impl World {
     }
 
     pub(super) fn end_older_than(&mut self, ms: i64) {
-        self.running.retain(|_, (_, since)| self.now - *since < ms);
+        self.running.retain(|_, (_, since, _)| self.now - *since < ms);
     }
 
     /// Calls off all but the oldest that wait, so that the world stays small.
@@ -103,28 +103,31 @@ impl World {
     }
 
     fn begin(&mut self, choice: &Choice, keep: usize) {
-        for task in choice.take.iter().take(keep) {
-            let task = task.as_uuid().as_u128();
+        for (task, agent) in choice.take.iter().take(keep) {
+            let task = number(task);
             let job = self.waiting.remove(&task).expect("what is chosen waits");
             self.passed.remove(&task);
             self.begun.push((task, job.clone(), self.now));
-            assert!(self.running.insert(task, (job, self.now)).is_none());
+            let running = (job, self.now, agent.clone());
+            assert!(self.running.insert(task, running).is_none());
         }
         for task in &choice.passed {
-            self.passed.entry(task.as_uuid().as_u128()).or_insert(self.now);
+            self.passed.entry(number(task)).or_insert(self.now);
         }
     }
 
     fn situation(&self) -> Situation {
-        let held = self.running.iter().map(|(number, (job, since))| Held {
+        let at_host = |agent: &AgentName| AgentAt { host: host(), agent: agent.clone() };
+        let held = self.running.iter().map(|(number, (job, since, agent))| Held {
             task: task(*number),
             queue: job.queue.clone(),
+            agent: Some(at_host(agent)),
             needs: job.needs.clone(),
             since: at(*since),
         });
-        let running = self.running.values().map(|(job, _)| Running {
+        let running = self.running.values().map(|(job, _, agent)| Running {
             queue: job.queue.clone(),
-            fleet: Some(fleet()),
+            agent: Some(at_host(agent)),
             tasks: 1,
         });
         let starts = self.begun.iter().flat_map(|(_, job, began)| {
@@ -168,7 +171,10 @@ impl World {
         let queues: Vec<QueueName> = (0..3).map(|n| format!("q{n}").parse().unwrap()).collect();
         let situation = self.situation();
         let fleet = fleet();
-        let ask = Ask { fleet: &fleet, queues: &queues, agents, candidates: &candidates };
+        // Three who could take several each, in turns.
+        let agents: Vec<_> = agents_of(3).into_iter().cycle().take(agents).collect();
+        let (queues, candidates) = (&queues, &candidates);
+        let ask = Ask { host: host(), fleet: &fleet, queues, agents: &agents, candidates };
         choose(&situation, &ask, &mut self.turns)
     }
 
@@ -176,21 +182,21 @@ impl World {
     /// that is tested, as far as that goes.
     pub(super) fn check(&self) -> Result<(), TestCaseError> {
         let running: Vec<_> = self.running.iter().collect();
-        for (at, (one, (a, _))) in running.iter().enumerate() {
-            for (other, (b, _)) in &running[at + 1..] {
+        for (at, (one, (a, ..))) in running.iter().enumerate() {
+            for (other, (b, ..)) in &running[at + 1..] {
                 prop_assert!(!collide(&a.needs, &b.needs), "{one} {:?} and {other} {:?}", a, b);
             }
         }
-        let mut counts: BTreeMap<Scope, (u32, Limit)> = BTreeMap::new();
+        let mut counts: BTreeMap<Scope, (BTreeSet<&AgentName>, Limit)> = BTreeMap::new();
         let fleet = fleet();
-        for (job, _) in self.running.values() {
+        for (job, _, agent) in self.running.values() {
             for (scope, limit) in self.rules.scopes(Some(&fleet), &job.queue, job.needs.keys()) {
-                counts.entry(scope).or_insert((0, limit)).0 += 1;
+                counts.entry(scope).or_insert((BTreeSet::new(), limit)).0.insert(agent);
             }
         }
-        for (scope, (count, limit)) in &counts {
+        for (scope, (agents, limit)) in &counts {
             let most = limit.concurrency.unwrap_or(u32::MAX);
-            prop_assert!(count <= &most, "{count} run under {scope}");
+            prop_assert!(agents.len() <= most as usize, "{agents:?} run under {scope}");
         }
         // A window that ends with the newest start is as full as any that is new.
         let mut windows: BTreeMap<Scope, (u32, Rate)> = BTreeMap::new();

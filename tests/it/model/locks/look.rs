@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use hostler::domain::{
-    FleetName, QueueName, TaskId,
+    AgentName, FleetName, HostId, QueueName, TaskId,
     admission::{
         Ask, Candidate, Choice, Held, NeedKind, Needs, Situation, Turns, Usage, Waiter, choose,
     },
@@ -90,14 +90,17 @@ impl Look {
             })
             .collect();
         let fleet: FleetName = "f".parse().expect("a name");
+        let agents: Vec<_> = (1..=agents).map(|n| AgentName::of(&fleet, n.into())).collect();
         let ask = Ask {
             fleet: &fleet,
             queues: &[queue()],
-            agents: agents.into(),
+            host: HostId::from_uuid(Uuid::nil()),
+            agents: &agents,
             candidates: &candidates,
         };
         let situation = self.situation(kinds);
         let Choice { take, passed, .. } = choose(&situation, &ask, &mut Turns::default());
+        let take: Vec<TaskId> = take.into_iter().map(|(task, _)| task).collect();
         (set(&take), set(&passed))
     }
 
@@ -106,6 +109,7 @@ impl Look {
         let held = held.map(|at| Held {
             task: task(at),
             queue: queue(),
+            agent: None,
             needs: needs(self.held[at]),
             since: Timestamp::UNIX_EPOCH,
         });

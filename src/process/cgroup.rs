@@ -1,0 +1,298 @@
+//! Control groups (version 2), one for each process of a keeper, in a directory of that keeper's.
+//!
+//! The kernel lists in a group whatever a process forks, however it leaves its parent, and kills them
+//! all at one word. Where no group can be made, the session and the mark must do.
+//!
+//! What can be asked of a group beyond that depends on the controllers that the directory above passes
+//! on, which it can only while no process is in it itself. So a host whose own group is called
+//! [`LEAF`] makes the groups of agents beside it (systemd: `Delegate=yes`, `DelegateSubgroup=hostler`).
+
+use std::{
+    cell::{Cell, RefCell},
+    fs::{self, File},
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::{Path, PathBuf},
+    rc::Rc,
+    thread::sleep,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::wire::Limits;
+
+/// The name of a host's own group, where agents' groups go beside it.
+const LEAF: &str = "hostler";
+
+/// The controllers that limits need.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
+/// How long the processes of a killed group may take to end.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The wait before a group that is ending is looked at again.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The directory in which this process may make groups, where the system has one.
+pub fn own_directory() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let directory = directory_of(&mounts, &own)?;
+    // A mount of another namespace shows nothing of this process.
+    directory.join("cgroup.procs").is_file().then(|| match directory.parent() {
+        Some(parent) if directory.ends_with(LEAF) => parent.to_owned(),
+        _ => directory,
+    })
+}
+
+/// The group of a process by what the kernel says of its mounts and groups.
+fn directory_of(mounts: &str, own: &str) -> Option<PathBuf> {
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    mounts.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let below = Path::new(path).strip_prefix(root).ok()?;
+        kind.starts_with("cgroup2 ").then(|| Path::new(point).join(below))
+    })
+}
+
+/// The directory of the groups of a keeper.
+pub(crate) fn directory_for(base: &Path, instance: Uuid) -> PathBuf {
+    base.join(format!("hostler-{}", instance.simple()))
+}
+
+/// The groups of a keeper. Making one takes about as long as starting a process: those that emptied by
+/// themselves are used again.
+#[derive(Debug)]
+pub(crate) struct Cgroups {
+    directory: PathBuf,
+    free: Rc<RefCell<Vec<Empty>>>,
+}
+
+impl Cgroups {
+    /// Makes the directory, and has it pass on what controllers there are.
+    ///
+    /// # Errors
+    ///
+    /// No group can be made there.
+    pub(crate) fn make(directory: PathBuf) -> io::Result<Self> {
+        fs::create_dir(&directory)?;
+        for directory in directory.parent().into_iter().chain([&*directory]) {
+            for controller in CONTROLLERS {
+                // Without it the limits that need it are told of when a process asks for them.
+                write(directory, "cgroup.subtree_control", &format!("+{controller}")).ok();
+            }
+        }
+        let groups = Self { directory, free: Rc::default() };
+        if groups.directory.join("cgroup.kill").is_file() {
+            return Ok(groups);
+        }
+        Err(io::Error::other("the kernel can't kill a group (Linux 5.14 can)"))
+    }
+
+    /// A group for the process `id`, with its limits; and which of these it can't keep.
+    ///
+    /// # Errors
+    ///
+    /// None can be made.
+    pub(crate) fn group(&self, id: u64, limits: &Limits) -> io::Result<(Group, Vec<&'static str>)> {
+        let limits = [limits.group_memory, limits.group_processes, limits.cpu_weight];
+        let mut free = self.free.borrow_mut();
+        let place = free.iter().rposition(|empty| empty.limits == limits);
+        let empty = match place {
+            Some(place) => free.swap_remove(place),
+            None => Empty::make(self.directory.join(id.to_string()), limits)?,
+        };
+        let unkept = empty.unkept.clone();
+        Ok((
+            Group { killed: empty.killed(), empty: Some(empty), free: Rc::clone(&self.free) },
+            unkept,
+        ))
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        // A group that can't be emptied keeps it; the next host tries again.
+        remove(&self.directory).ok();
+    }
+}
+
+/// A group with nothing in it.
+#[derive(Debug)]
+struct Empty {
+    path: PathBuf,
+    directory: File,
+    limits: [Option<u64>; 3],
+    /// The names of the limits that it can't keep.
+    unkept: Vec<&'static str>,
+    /// It was killed once. Newer kernels (6.18 does) then kill whatever is forked into it later.
+    killed_once: Cell<bool>,
+}
+
+impl Empty {
+    fn make(path: PathBuf, limits: [Option<u64>; 3]) -> io::Result<Self> {
+        fs::create_dir(&path)?;
+        let files = [
+            ("group_memory", "memory.max"),
+            ("group_processes", "pids.max"),
+            ("cpu_weight", "cpu.weight"),
+        ];
+        let mut unkept = Vec::new();
+        for ((name, file), limit) in files.into_iter().zip(limits) {
+            let Some(limit) = limit else { continue };
+            if write(&path, file, &limit.to_string()).is_err() {
+                unkept.push(name);
+            } else if file == "memory.max" {
+                // All or none: what is left of an agent after a part of it is killed is of no use.
+                write(&path, "memory.oom.group", "1").ok();
+            }
+        }
+        let directory = File::open(&path)?;
+        Ok(Self { directory, path, limits, unkept, killed_once: Cell::new(false) })
+    }
+
+    /// How often the kernel killed something in it for want of memory.
+    fn killed(&self) -> u64 {
+        if self.limits[0].is_none() {
+            return 0;
+        }
+        let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
+        let count = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count.and_then(|count| count.parse().ok()).unwrap_or_default()
+    }
+}
+
+/// The group of one process, with all that it forked.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// Taken out when it is dropped.
+    empty: Option<Empty>,
+    /// How often something had been killed in it for want of memory before.
+    killed: u64,
+    free: Rc<RefCell<Vec<Empty>>>,
+}
+
+impl Group {
+    /// Kills all that is in it.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        self.empty.as_ref().map_or(Ok(()), |group| {
+            group.killed_once.set(true);
+            write(&group.path, "cgroup.kill", "1")
+        })
+    }
+
+    /// Whether anything in it lives.
+    pub(crate) fn is_populated(&self) -> bool {
+        self.empty.as_ref().is_some_and(|group| is_populated(&group.path))
+    }
+
+    /// Whether the kernel killed something in it for want of memory.
+    pub(crate) fn was_out_of_memory(&self) -> bool {
+        self.empty.as_ref().is_some_and(|group| group.killed() > self.killed)
+    }
+
+    /// Where it is, for a process to begin there.
+    pub(crate) fn directory(&self) -> Option<BorrowedFd<'_>> {
+        self.empty.as_ref().map(|group| group.directory.as_fd())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(group) = self.empty.take() else { return };
+        if group.killed_once.get() || is_populated(&group.path) {
+            // Where something in it does not end, it stays until the keeper's directory is removed.
+            fs::remove_dir(&group.path).ok();
+        } else {
+            self.free.borrow_mut().push(group);
+        }
+    }
+}
+
+/// Kills whatever a dead keeper left in its groups, waits for its end, and removes them. Blocks.
+///
+/// # Errors
+///
+/// The groups can't be read, or something in them does not end.
+pub(crate) fn sweep(directory: &Path) -> io::Result<()> {
+    if !directory.is_dir() {
+        return Ok(());
+    }
+    write(directory, "cgroup.kill", "1")?;
+    let deadline = Instant::now() + LIMIT;
+    while is_populated(directory) && Instant::now() < deadline {
+        pause();
+    }
+    remove(directory)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it blocks, and says so; the kernel tells no other way"
+)]
+fn pause() {
+    sleep(LOOK);
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir(entry.path())?;
+        }
+    }
+    fs::remove_dir(directory)
+}
+
+fn is_populated(directory: &Path) -> bool {
+    let events = fs::read_to_string(directory.join("cgroup.events")).unwrap_or_default();
+    events.lines().any(|line| line == "populated 1")
+}
+
+fn write(directory: &Path, file: &str, text: &str) -> io::Result<()> {
+    // Never makes a file: in a directory that is no group this fails.
+    io::Write::write_all(
+        &mut fs::OpenOptions::new().write(true).open(directory.join(file))?,
+        text.as_bytes(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_group_is_found_through_mounts_and_namespaces() {
+        let usual = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";
+        let mixed = "29 23 0:25 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+            31 29 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+            30 29 0:26 / /sys/fs/cgroup/unified rw shared:4 - cgroup2 cgroup2 rw\n";
+        let part = "30 23 0:26 /user.slice /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let rows = [
+            (usual, "0::/system.slice/a.service\n", Some("/sys/fs/cgroup/system.slice/a.service")),
+            (usual, "0::/\n", Some("/sys/fs/cgroup")),
+            (mixed, "4:memory:/x\n0::/y\n", Some("/sys/fs/cgroup/unified/y")),
+            (part, "0::/user.slice/u\n", Some("/sys/fs/cgroup/u")),
+            (part, "0::/system.slice\n", None),
+            (usual, "4:memory:/x\n", None),
+            ("", "0::/\n", None),
+        ];
+        for (mounts, own, found) in rows {
+            let got = directory_of(mounts, own);
+            // An empty rest of a path leaves a slash at the end, which compares as none.
+            assert_eq!(got.as_deref(), found.map(Path::new), "{mounts} {own}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_no_group_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = Cgroups::make(dir.path().join("hostler-x")).unwrap_err();
+        assert!(refused.to_string().contains("can't kill a group"), "{refused}");
+        assert!(!dir.path().join("hostler-x").exists());
+    }
+}
