@@ -98,6 +98,7 @@ const COMMANDS: &[&str] = &[
     "command-agent",
     "workspace list",
     "workspace prune",
+    "workspace resolved",
     "db migrate",
     "db status",
     "db roles",

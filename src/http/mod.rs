@@ -218,6 +218,7 @@ fn routes() -> Vec<Row> {
         ("/api/v1/plans/runs/{id}/tasks/{task}/skip", vec![post(plans::skip)]),
         ("/api/v1/workspaces", vec![get(workspaces::list)]),
         ("/api/v1/workspaces/prune", vec![post(workspaces::prune)]),
+        ("/api/v1/workspaces/{task}/resolved", vec![post(workspaces::resolved)]),
         ("/webhook", vec![post(webhook::receive)]),
         ("/ws", vec![get(webhook::relay::join)]),
         ("/llm-instructions", vec![get(webhook::instructions::show)]),

@@ -121,6 +121,17 @@ const FILES: &[File] = &[
         name: "V20__memory",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0020_memory.sql")),
     },
+    File {
+        name: "V21__merges",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0021_merges.sql")),
+    },
+    File {
+        name: "V22__plan_history",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0022_plan_history.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.
