@@ -360,6 +360,15 @@ CREATE TABLE hostler.memory_tags (
     CONSTRAINT memory_tags_pkey PRIMARY KEY (session_no, tag, memory_id)
 );
 
+CREATE TABLE hostler.plan_durations (
+    name text NOT NULL,
+    run_id uuid NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    took_ms bigint NOT NULL,
+    CONSTRAINT plan_duration_makes_sense CHECK ((took_ms >= 0)),
+    CONSTRAINT plan_durations_pkey PRIMARY KEY (name, run_id)
+);
+
 CREATE TABLE hostler.plan_runs (
     id uuid NOT NULL,
     title text NOT NULL,
@@ -412,8 +421,13 @@ CREATE TABLE hostler.plan_tasks (
     ended_at timestamp with time zone,
     agent text,
     took_ms bigint,
+    merge_id uuid,
+    merge_rank integer,
+    merge_state task_state,
     CONSTRAINT plan_task_decides_by_something CHECK (((condition IS NOT NULL) OR (decided IS NULL))),
     CONSTRAINT plan_task_ends_for_good CHECK ((state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state]))),
+    CONSTRAINT plan_task_merge_ends_for_good CHECK ((merge_state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state]))),
+    CONSTRAINT plan_task_merges_in_order CHECK (((merge_id IS NULL) = (merge_rank IS NULL))),
     CONSTRAINT plan_task_times_make_sense CHECK (((LEAST(planned_ms, start_ms) >= 0) AND (finish_ms >= start_ms) AND (took_ms >= 0))),
     CONSTRAINT plan_tasks_pkey PRIMARY KEY (run_id, place)
 );
@@ -741,15 +755,21 @@ CREATE INDEX memories_newest ON hostler.memories USING btree (session_no, type, 
 
 CREATE INDEX memories_search ON hostler.memories USING gin (search) WITH (gin_pending_list_limit='256');
 
+CREATE INDEX plan_durations_newest ON hostler.plan_durations USING btree (name, ended_at);
+
 CREATE UNIQUE INDEX plan_runs_idempotency_key ON hostler.plan_runs USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
 CREATE INDEX plan_runs_open ON hostler.plan_runs USING btree (id) WHERE (ended_at IS NULL);
+
+CREATE UNIQUE INDEX plan_tasks_by_merge ON hostler.plan_tasks USING btree (merge_id) WHERE (merge_id IS NOT NULL);
 
 CREATE UNIQUE INDEX plan_tasks_by_name ON hostler.plan_tasks USING btree (run_id, name);
 
 CREATE INDEX plan_tasks_by_task ON hostler.plan_tasks USING btree (task_id);
 
 CREATE INDEX plan_tasks_history ON hostler.plan_tasks USING btree (name, ended_at) WHERE (took_ms IS NOT NULL);
+
+CREATE UNIQUE INDEX plan_tasks_merges ON hostler.plan_tasks USING btree (run_id, merge_rank) WHERE (merge_rank IS NOT NULL);
 
 CREATE INDEX schedules_due ON hostler.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
 

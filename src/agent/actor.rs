@@ -106,7 +106,12 @@ impl AgentActor {
             rules: Rules::of(&fleet),
             fleet,
             agent: Agent::default(),
-            tombstone: Tombstone::new(status.agent.clone(), watcher, around.processes.clone()),
+            tombstone: Tombstone::new(
+                status.agent.clone(),
+                watcher,
+                around.processes.clone(),
+                around.workspaces.clone(),
+            ),
             memo: Memo::new(&around.standing_dir, &status.agent),
             adopted,
             status: AgentStatus { state: AgentState::Stopped, pid: None, work: None, ..status },

@@ -27,6 +27,13 @@ impl Actor for AgentActor {
             None => self.report(),
         }
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // It is called while a panic unwinds, too.
+        if !std::thread::panicking() {
+            self.tombstone.stopped();
+        }
+    }
 }
 
 impl Handler<Order> for AgentActor {

@@ -39,10 +39,12 @@ impl Start {
         actix::spawn(async move {
             let generation = self.generation;
             let processes = self.around.processes.clone();
+            let (workspaces, agent) = (self.around.workspaces.clone(), self.agent.clone());
             let result = self.spawn().await;
             let id = result.as_ref().ok().map(|spawned| spawned.id);
-            if let (Err(_), Some(id)) = (tell.send(Started { generation, result }).await, id) {
-                processes.kill(id);
+            if tell.send(Started { generation, result }).await.is_err() {
+                id.into_iter().for_each(|id| processes.kill(id));
+                workspaces.close_of(&agent).await;
             }
         });
     }

@@ -1,4 +1,4 @@
-//! Sends [`AgentReport::Gone`] however the actor ends.
+//! Sends [`AgentReport::Gone`] however the actor ends, and closes what it left open if that was a panic.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::AgentReport;
 use crate::{
     domain::AgentName,
     process::{Ended, ProcessId, Processes},
+    workspace::Workspaces,
 };
 
 /// Resolves when a process is gone; can be waited for in several places.
@@ -36,7 +37,9 @@ pub(super) struct Tombstone {
     agent: AgentName,
     watcher: Recipient<AgentReport>,
     processes: Arc<dyn Processes>,
+    workspaces: Workspaces,
     live: Option<(ProcessId, WhenEnded)>,
+    orderly: bool,
     dismissed: bool,
 }
 
@@ -45,8 +48,14 @@ impl Tombstone {
         agent: AgentName,
         watcher: Recipient<AgentReport>,
         processes: Arc<dyn Processes>,
+        workspaces: Workspaces,
     ) -> Self {
-        Self { agent, watcher, processes, live: None, dismissed: false }
+        Self { agent, watcher, processes, workspaces, live: None, orderly: false, dismissed: false }
+    }
+
+    /// The actor has stopped, and has told of all that it had in hand.
+    pub(super) const fn stopped(&mut self) {
+        self.orderly = true;
     }
 
     /// The actor owns this process now.
@@ -72,20 +81,31 @@ impl Tombstone {
 impl Drop for Tombstone {
     fn drop(&mut self) {
         let gone = AgentReport::Gone { agent: self.agent.clone() };
-        let Some((id, ended)) = self.live.take() else {
-            if !self.dismissed {
-                self.watcher.do_send(gone);
-            }
-            return;
-        };
+        let live = self.live.take();
         // The attempt must not run elsewhere before this process is gone.
-        self.processes.kill(id);
+        if let Some((id, _)) = &live {
+            self.processes.kill(*id);
+        }
+        if live.is_none() && self.dismissed {
+            return;
+        }
+        if live.is_none() && self.orderly {
+            self.watcher.do_send(gone);
+            return;
+        }
         let (watcher, processes) = (self.watcher.clone(), self.processes.clone());
+        let (workspaces, agent) = (self.workspaces.clone(), self.agent.clone());
+        let orderly = self.orderly;
         // Without a runtime the host is at its end, and there is nobody left to tell.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                ended.await;
-                processes.forget(id);
+                if let Some((id, ended)) = live {
+                    ended.await;
+                    processes.forget(id);
+                }
+                if !orderly {
+                    workspaces.close_of(&agent).await;
+                }
                 watcher.do_send(gone);
             });
         }

@@ -45,10 +45,12 @@ impl AgentActor {
         let (key, assignment) = (work.key(), work.assignment.clone());
         let (fleet, workspaces) = (self.fleet.clone(), self.around.workspaces.clone());
         let to = ctx.address();
-        // Goes on if the actor ends meanwhile: what is made is closed by the next host.
+        // Goes on if the actor ends meanwhile: then nobody works in what is made.
         actix::spawn(async move {
             let result = workspaces.prepare(&fleet, &assignment).await;
-            to.do_send(Placed { key, result });
+            if to.send(Placed { key, result }).await.is_err() {
+                workspaces.close(key.0, key.1, Outcome::Cancelled).await;
+            }
         });
         true
     }

@@ -5,6 +5,7 @@ mod adopt;
 mod autoscale;
 mod demo;
 mod housekeeping;
+mod merges;
 mod reload;
 mod start;
 mod stop;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     adopt::adopt,
-    autoscale, housekeeping,
+    autoscale, housekeeping, merges,
     reload::{LoadSettings, ReloadError, Reloader},
     stop::FINISH,
     workspaces::open_workspaces,
@@ -218,6 +218,7 @@ pub async fn start(
     );
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue, &workspaces);
     queue.report_to(supervisor.for_queue());
+    merges::start(workspaces.clone(), queue.clone(), component(&log, Component::Agent));
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
     let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use slog::Logger;
+use uuid::Uuid;
 
 use crate::{
-    domain::{TaskId, glob::Glob, task::Assignment, workspace::WorkspaceRecord},
+    domain::{
+        TaskId,
+        glob::Glob,
+        task::Assignment,
+        workspace::{Conflict, WorkspaceRecord, for_person},
+    },
     settings::Settings,
-    store::{Store, workspaces},
+    store::{Store, queues, tasks, workspaces},
     telemetry::{Chain, Component, component},
     workspace::{Bounds, Journal, Workspaces},
 };
@@ -50,6 +56,25 @@ impl Journal for InPostgres {
         Box::pin(async move {
             let write = async || workspaces::put(&store.client().await?, &record).await;
             write().await.map_err(|error| Chain(&error).to_string())
+        })
+    }
+
+    fn for_person(
+        &self,
+        record: WorkspaceRecord,
+        conflict: Conflict,
+    ) -> BoxFuture<'static, Result<TaskId, String>> {
+        let store = self.0.clone();
+        Box::pin(async move {
+            let id = TaskId::from_uuid(Uuid::now_v7());
+            let task = for_person(&record, &conflict, id).ok_or("there is no queue for people")?;
+            let submit = async |db: &deadpool_postgres::Transaction<'_>| {
+                queues::for_people(db).await?;
+                tasks::submit(db, std::slice::from_ref(&task)).await
+            };
+            let submitted = store.transact(submit).await;
+            submitted.map_err(|error| Chain(&error).to_string())?;
+            Ok(id)
         })
     }
 }

@@ -101,6 +101,7 @@ const COMMANDS: &[&str] = &[
     "command-agent",
     "workspace list",
     "workspace prune",
+    "workspace resolved",
     "db migrate",
     "db status",
     "db roles",

@@ -10,7 +10,11 @@ use super::{
     output::{Table, Tone, ago},
 };
 use crate::{
-    domain::workspace::{WorkspaceList, WorkspaceListing, WorkspacePruning},
+    domain::{
+        TaskId,
+        workspace::{WorkspaceList, WorkspaceListing, WorkspacePruning},
+    },
+    http::api::Resolved,
     settings::format_size,
 };
 
@@ -25,6 +29,19 @@ pub(super) enum Workspace {
     )]
     List,
     Prune(Prune),
+    Resolved(Resolve),
+}
+
+/// Say that you have resolved a conflict in its worktree: what is there is committed and merged
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Conflicts for people are tasks of the queue plan.people; each says where its worktree is. \
+    Nothing happens while marks are left (`<<<<<<<`). Ask the host that has the worktree.\n\nExamples:\n  \
+    hostler task list --queue plan.people\n  hostler workspace resolved tsk_0198c1d2…"
+)]
+pub(super) struct Resolve {
+    /// The task for a person, or the one whose work it is
+    task: TaskId,
 }
 
 /// Remove those that nothing speaks for: whose work is committed and in the base, with nobody inside
@@ -47,6 +64,11 @@ impl Workspace {
             Self::List => {
                 let list: WorkspaceList = client.get("/api/v1/workspaces").await?;
                 output.show(&list, |list| listed(list, Timestamp::now()))?;
+            }
+            Self::Resolved(Resolve { task }) => {
+                let path = format!("/api/v1/workspaces/{task}/resolved");
+                let resolved: Resolved = client.post(&path, &json!({})).await?.json()?;
+                output.show(&resolved, |it| format!("merged by {}\n", it.commit))?;
             }
             Self::Prune(Prune { dry_run }) => {
                 let body = json!({ "dry_run": dry_run });
@@ -81,7 +103,7 @@ fn table(items: &[WorkspaceListing], now: Timestamp) -> String {
     let mut table = Table::new(&heads);
     for WorkspaceListing { workspace, stays } in items {
         let tone = match stays {
-            _ if workspace.problem.is_some() => Tone::Bad,
+            _ if workspace.problem.is_some() || workspace.stuck.is_some() => Tone::Bad,
             _ if workspace.outside_count > 0 => Tone::Warn,
             None => Tone::Dim,
             Some(_) => Tone::Plain,

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Lane, TaskId, task::TaskState};
+use super::{Lane, PlanRunId, TaskId, task::TaskState};
 
 mod archive;
 
@@ -57,6 +57,8 @@ pub struct Terms {
     pub dead_letters: Keep,
     /// What the feed tells of plain tasks.
     pub feed: Keep,
+    /// Runs of plans; what is learned from them stays.
+    pub plans: Keep,
 }
 
 /// The kinds of what is deleted.
@@ -72,12 +74,20 @@ pub enum Kind {
     DeadLetters,
     /// Rows of the feed.
     Feed,
+    /// Runs of plans.
+    Plans,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Completed, Self::Cancelled, Self::Failed, Self::DeadLetters, Self::Feed];
+    pub const ALL: [Self; 6] = [
+        Self::Completed,
+        Self::Cancelled,
+        Self::Failed,
+        Self::DeadLetters,
+        Self::Feed,
+        Self::Plans,
+    ];
 
     /// The word of the config, of metrics and of answers.
     pub const fn as_str(self) -> &'static str {
@@ -87,6 +97,7 @@ impl Kind {
             Self::Failed => "failed",
             Self::DeadLetters => "dead_letters",
             Self::Feed => "feed",
+            Self::Plans => "plans",
         }
     }
 }
@@ -117,13 +128,20 @@ pub enum Look {
         /// The task after which to go on.
         after: TaskId,
     },
+    /// Runs of plans.
+    Plans {
+        /// How long they are kept.
+        term: Duration,
+        /// The run after which to go on.
+        after: PlanRunId,
+    },
 }
 
 impl Look {
     /// The state of the tracked tasks that are looked for.
     pub const fn state(kind: Kind) -> TaskState {
         match kind {
-            Kind::Completed | Kind::Feed => TaskState::Completed,
+            Kind::Completed | Kind::Feed | Kind::Plans => TaskState::Completed,
             Kind::Cancelled => TaskState::Cancelled,
             Kind::Failed | Kind::DeadLetters => TaskState::Failed,
         }
@@ -135,12 +153,14 @@ impl Look {
 pub enum Went {
     /// There is nothing more of it.
     ToTheEnd,
-    /// There is more of the feed.
+    /// There is more of the feed, or of the same run.
     On,
     /// There is more of the lane, after this number.
     AfterNumber(i64),
     /// There are more tasks, after this one.
     AfterTask(TaskId),
+    /// There may be more runs, after this one.
+    AfterRun(PlanRunId),
 }
 
 /// One way through all that may be over its term.
@@ -175,6 +195,11 @@ impl Sweep {
                 });
             }
         }
+        // After their tasks: a run stays for as long as one of these.
+        if let Some(term) = terms.plans.term() {
+            let after = PlanRunId::from_uuid(uuid::Uuid::nil());
+            looks.push_back(Look::Plans { term, after });
+        }
         Self { looks }
     }
 
@@ -186,7 +211,8 @@ impl Sweep {
     /// The look that [`Sweep::next`] named went this far.
     pub fn looked(&mut self, went: Went) {
         match (self.looks.front_mut(), went) {
-            (Some(Look::Feed { .. }), Went::On) => {}
+            (Some(Look::Feed { .. } | Look::Plans { .. }), Went::On) => {}
+            (Some(Look::Plans { after, .. }), Went::AfterRun(run)) => *after = run,
             (Some(Look::Log { after, .. }), Went::AfterNumber(number)) => *after = number,
             (Some(Look::Tasks { after, .. }), Went::AfterTask(task)) => *after = task,
             _ => _ = self.looks.pop_front(),
@@ -223,7 +249,8 @@ impl Counts {
 
     /// All tasks together.
     pub fn tasks(&self) -> u64 {
-        self.iter().filter(|(kind, _)| *kind != Kind::Feed).map(|(_, count)| count).sum()
+        let is_tasks = |kind: Kind| !matches!(kind, Kind::Feed | Kind::Plans);
+        self.iter().filter(|(kind, _)| is_tasks(*kind)).map(|(_, count)| count).sum()
     }
 }
 
@@ -240,6 +267,7 @@ mod tests {
             failed: Keep::Forever,
             dead_letters: Keep::For(DAY * 90),
             feed: Keep::For(DAY * 7),
+            plans: Keep::For(DAY * 365),
         }
     }
 
@@ -264,6 +292,8 @@ mod tests {
         let task = |n: u128| TaskId::from_uuid(uuid::Uuid::from_u128(n));
         let log = |lane, after| Look::Log { term: DAY, lane: Lane(lane), after };
         let tasks = |kind, days, after| Look::Tasks { kind, term: DAY * days, after: task(after) };
+        let run = |n: u128| PlanRunId::from_uuid(uuid::Uuid::from_u128(n));
+        let runs = |after| Look::Plans { term: DAY * 365, after: run(after) };
         let way = [
             // The feed goes with what it tells of, though it might stay for longer.
             (Look::Feed { term: DAY }, Went::On),
@@ -275,6 +305,9 @@ mod tests {
             (tasks(Kind::Completed, 1, 9), Went::ToTheEnd),
             (tasks(Kind::Cancelled, 2, 0), Went::ToTheEnd),
             (tasks(Kind::DeadLetters, 90, 0), Went::ToTheEnd),
+            (runs(0), Went::On),
+            (runs(0), Went::AfterRun(run(7))),
+            (runs(7), Went::ToTheEnd),
         ];
         for (look, went) in way {
             assert_eq!(sweep.next(), Some(look));
@@ -293,6 +326,7 @@ mod tests {
             failed: Keep::Forever,
             dead_letters: Keep::Forever,
             feed: Keep::Forever,
+            plans: Keep::Forever,
         };
         assert_eq!(Sweep::new(&forever, [Lane(1)]).next(), None);
         let feed = Terms { feed: Keep::For(DAY), ..forever };
@@ -308,8 +342,9 @@ mod tests {
         counts.add(&Counts::of(Kind::Feed, 9));
         counts.add(&Counts::of(Kind::Completed, 3));
         counts.add(&Counts::of(Kind::Failed, 0));
+        counts.add(&Counts::of(Kind::Plans, 4));
         let all: Vec<_> = counts.iter().collect();
-        assert_eq!(all, [(Kind::Completed, 5), (Kind::Feed, 9)]);
+        assert_eq!(all, [(Kind::Completed, 5), (Kind::Feed, 9), (Kind::Plans, 4)]);
         assert_eq!((counts.tasks(), counts.get(Kind::Failed)), (5, 0));
     }
 }

@@ -22,12 +22,12 @@ pub mod run;
 mod schedule;
 mod split;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Capability, FleetName, Millis, PhaseName, PlanTaskId, QueueName};
+use super::{Capability, FleetName, Millis, PhaseName, PlanTaskId, QueueName, workspace::Resolver};
 
 pub use super::glob::{Glob, ParseGlobError};
 pub use conflict::{Conflict, Locks, Pair, conflicts, locks};
@@ -108,6 +108,12 @@ pub struct PlanTask {
     pub branch: Option<String>,
     /// What becomes of the branch.
     pub merge: Merge,
+    /// A directory of the repository of the workspace; none where only who runs the plan says it.
+    pub git: Option<PathBuf>,
+    /// What the branch begins at.
+    pub base: Option<String>,
+    /// Who resolves what can't be merged.
+    pub on_conflict: Resolver,
 }
 
 impl PlanTask {

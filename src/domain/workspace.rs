@@ -8,9 +8,13 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AgentName, Attempt, QueueName, TaskId, fleet::Fleet, glob::Glob, plan::Merge, task::Assignment,
-};
+use super::{AgentName, Attempt, QueueName, TaskId, glob::Glob, plan::Merge, task::Assignment};
+
+mod person;
+mod spec;
+
+pub use person::{MERGE_KIND, for_person, told};
+pub use spec::{Resolver, UnknownResolver, WorkspaceSpec};
 
 /// The longest name of a branch, in bytes: with what git adds it is still the name of a file.
 pub const MAX_BRANCH: usize = 200;
@@ -23,42 +27,6 @@ pub const BASE: &str = "main";
 
 /// The branch where nobody says.
 pub const BRANCH: &str = "hostler/{task}";
-
-/// What a workspace is made of: said by a fleet, or by a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkspaceSpec {
-    /// A directory of the repository.
-    pub git: PathBuf,
-    /// What the branch begins at, as git names it.
-    pub base: String,
-    /// The name of the branch, with `{task}` and the like.
-    pub branch: String,
-    /// The branch that it is merged into, and that it begins at once that is there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub into: Option<String>,
-    /// How it is merged into that.
-    #[serde(default = "leave", skip_serializing_if = "Merge::is_leave")]
-    pub merge: Merge,
-    /// The files that it is to write, where its task does not lock them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub writes: Vec<Glob>,
-}
-
-const fn leave() -> Merge {
-    Merge::Leave
-}
-
-impl WorkspaceSpec {
-    /// One that is merged nowhere.
-    pub const fn new(git: PathBuf, base: String, branch: String) -> Self {
-        Self { git, base, branch, into: None, merge: Merge::Leave, writes: Vec::new() }
-    }
-
-    /// What an attempt works in, if it has a workspace: as its task says, else as the fleet does.
-    pub fn of<'a>(fleet: &'a Fleet, assignment: &'a Assignment) -> Option<&'a Self> {
-        assignment.terms.workspace.as_ref().or(fleet.workspace.as_ref())
-    }
-}
 
 /// The workspace as an agent is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,13 +87,25 @@ pub struct WorkspaceRecord {
     /// How it is merged into that.
     #[serde(default)]
     pub merge: Merge,
+    /// Who resolves what can't be merged.
+    #[serde(default)]
+    pub on_conflict: Resolver,
+    /// The task that stands for the merge, if one does.
+    #[serde(default)]
+    pub turn: Option<TaskId>,
+    /// Whether it is done and waits for its turn to be merged.
+    #[serde(default)]
+    pub waiting: bool,
+    /// Why its turn came to nothing so far: it is tried again.
+    #[serde(default)]
+    pub stuck: Option<String>,
     /// The files that it was to write, where its task does not lock them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub writes: Vec<Glob>,
     /// The commit by which `into` has it.
     #[serde(default)]
     pub merged: Option<String>,
-    /// Why it has not: the next attempt of the task gets this to resolve.
+    /// Why it has not: who resolves it gets this.
     #[serde(default)]
     pub unresolved: Option<Conflict>,
     /// What went wrong at the end.

@@ -16,6 +16,7 @@ use crate::domain::{
     graph::DependencyPolicy,
     task::{FailureClass, TaskState},
     unique::{KeyPart, OnConflict},
+    workspace::Resolver,
 };
 
 pub use plans::{RunBody, RunPreview, RunSubmitted, TaskPreview};
@@ -140,6 +141,24 @@ pub struct WorkspaceBody {
     /// The name of the branch; `hostler/{task}` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// What becomes of it: `leave` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge: Option<String>,
+    /// The branch that it is merged into; the base where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+    /// Who resolves conflicts: `agent` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<Resolver>,
+}
+
+/// A conflict that a person has resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The task that stood for it.
+    pub task: TaskId,
+    /// The commit by which it is merged.
+    pub commit: String,
 }
 
 /// That there is to be one task only, as a client writes it. One of `key` and `by` is given.

@@ -163,7 +163,7 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..Self::new(Kind::Internal, detail) }
     }
 
-    fn internal(cause: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn internal(cause: &(dyn StdError + 'static)) -> Self {
         Self::fault(Chain(cause).to_string())
     }
 

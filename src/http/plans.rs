@@ -18,14 +18,14 @@ use super::{
     body,
     error::{ApiError, Kind},
     fields::{self, Errors, Fields},
-    ok, query,
+    ok, query, workspaces,
 };
 use crate::{
     domain::{
         PlanRunId, PlanTaskId, TaskId,
         plan::{
             Plan,
-            run::{Deed, NewRun},
+            run::{Deed, NewRun, RunTaskRecord},
         },
         record::Page,
     },
@@ -232,7 +232,27 @@ pub(super) async fn skip(state: Data<State>, request: HttpRequest, payload: Payl
 /// Does what a person does to the task of the path.
 async fn deal(state: &State, request: &HttpRequest, deed: Deed) -> Answer {
     let (run, task) = (query::path(request, "id")?, query::path(request, "task")?);
-    Ok(ok(&state.queue.deal_with(run, &task, deed).await?))
+    Ok(ok(&deal_with(state, run, &task, deed).await?))
+}
+
+/// Does what a person does to one task of a run. That a conflict is resolved is merged first, and what is
+/// told of it is what it came to.
+pub(super) async fn deal_with(
+    state: &State,
+    run: PlanRunId,
+    task: &PlanTaskId,
+    deed: Deed,
+) -> Result<RunTaskRecord, ApiError> {
+    if matches!(deed, Deed::Done(_)) {
+        let tasks = state.queue.run_tasks(run).await?;
+        let found = tasks.into_iter().find(|found| found.id == *task);
+        if let Some(merge) = found.filter(RunTaskRecord::is_to_be_resolved).and_then(|it| it.merge)
+        {
+            workspaces::resolve(state, merge).await?;
+            return Ok(state.queue.run_task(run, task).await?);
+        }
+    }
+    Ok(state.queue.deal_with(run, task, deed).await?)
 }
 
 /// The one text that the body of a request may have.

@@ -107,6 +107,7 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/plans/runs/{id}/tasks/{task}/skip", vec![post(control(Host), plans::skip)]),
         ("/api/v1/workspaces", vec![get(read(Host), workspaces::list)]),
         ("/api/v1/workspaces/prune", vec![post(control(Host), workspaces::prune)]),
+        ("/api/v1/workspaces/{task}/resolved", vec![post(control(Host), workspaces::resolved)]),
         ("/webhook", vec![post(CALLER, webhook::receive)]),
         ("/ws", vec![get(submit(Host), webhook::relay::join)]),
         ("/llm-instructions", vec![get(read(Nothing), webhook::instructions::show)]),

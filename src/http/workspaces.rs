@@ -8,15 +8,24 @@ use actix_web::{
 };
 
 use super::{
-    Answer, State, body,
-    error::ApiError,
-    fields::{Errors, Fields},
+    Answer, State,
+    api::Resolved,
+    body,
+    error::{ApiError, Kind},
+    fields::{self, Errors, Fields},
     ok, query,
 };
-use crate::domain::workspace::{BASE, BRANCH, MAX_BRANCH, WorkspaceSpec, check_template};
+use crate::{
+    domain::{
+        TaskId,
+        plan::Merge,
+        workspace::{BASE, BRANCH, MAX_BRANCH, Resolver, WorkspaceSpec, check_ref, check_template},
+    },
+    workspace::ResolveError,
+};
 
 /// The longest path of a repository, in characters.
-const MAX_PATH: usize = 4096;
+pub(super) const MAX_PATH: usize = 4096;
 
 pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
@@ -32,6 +41,29 @@ pub(super) async fn prune(state: Data<State>, request: HttpRequest, payload: Pay
     fields.finish();
     errors.or(()).map_err(ApiError::invalid)?;
     Ok(ok(&state.workspaces.prune(dry_run).await))
+}
+
+pub(super) async fn resolved(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    fields::nothing(body).map_err(ApiError::invalid)?;
+    Ok(ok(&resolve(&state, query::path(&request, "task")?).await?))
+}
+
+/// A person has resolved a conflict: what is in its worktree is merged, and the task that stands for that
+/// ends.
+///
+/// # Errors
+///
+/// Nothing was merged, or nobody has been told yet: it can be said again.
+pub(super) async fn resolve(state: &State, task: TaskId) -> Result<Resolved, ApiError> {
+    let (task, commit) = state.workspaces.resolve(task).await.map_err(|error| match &error {
+        ResolveError::NotHere { .. } => ApiError::new(Kind::NotFound, error.to_string()),
+        _ => ApiError::new(Kind::WrongState, error.to_string()),
+    })?;
+    state.queue.merged(task, &commit, true).await?;
+    state.workspaces.resolved(task).await.map_err(|error| ApiError::internal(&error))?;
+    Ok(Resolved { task, commit })
 }
 
 /// Takes `git` and `base` of a run.
@@ -67,6 +99,13 @@ pub(super) fn read(task: &mut Fields<'_>) -> Option<WorkspaceSpec> {
     if let Err(error) = check_template(&branch) {
         fields.wrong("branch", error.to_string());
     }
+    let merges = [("leave", Merge::Leave), ("merge", Merge::Merge), ("rebase", Merge::Rebase)];
+    let merge = fields.word("merge", &merges).unwrap_or(Merge::Leave);
+    let into = fields.text("into", MAX_BRANCH);
+    if let Some(Err(error)) = into.as_deref().map(check_ref) {
+        fields.wrong("into", error.to_string());
+    }
+    let on_conflict = fields.parsed::<Resolver>("on_conflict").unwrap_or_default();
     fields.finish();
-    Some(WorkspaceSpec::new(git?, base, branch))
+    Some(WorkspaceSpec::new(git?, base, branch).merged(merge, into, on_conflict))
 }

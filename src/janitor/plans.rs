@@ -20,7 +20,7 @@ use crate::{
         graph::holds,
         plan::{
             Plan,
-            run::{RunTaskRecord, by_clock, by_plan},
+            run::{PERSON, RunTaskRecord, by_clock, by_plan},
         },
         task::TaskState,
     },
@@ -140,8 +140,9 @@ impl Conductor {
         due: &[TaskId],
         how: ByHand,
     ) -> Result<Vec<QueueName>, StoreError> {
-        let work =
-            async |db: &deadpool_postgres::Transaction<'_>| plans::end_by_hand(db, due, &how).await;
+        let work = async |db: &deadpool_postgres::Transaction<'_>| {
+            plans::end_by_hand(db, due, PERSON, &how).await
+        };
         let ended = leading.store().transact_within(LIMIT, work).await?;
         let woken =
             leading.store().within(LIMIT, async |db| tasks::woken_queues(db, &ended).await).await?;
@@ -158,7 +159,7 @@ impl Conductor {
         found: Vec<RunTaskRecord>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let has_ended = found.iter().all(|task| task.state.is_final());
+        let has_ended = found.iter().all(RunTaskRecord::is_over);
         let plan = if has_ended { None } else { self.plan(leading, run.id).await? };
         let (agents, hour_ms) = (run.agents, run.hour_ms);
         // A large plan takes as long as many claims: not on the thread of the actors.
@@ -230,6 +231,11 @@ impl DueNow {
                 }
                 Some(gate) if run.rehearsal => due.played.push(gate),
                 _ => {}
+            }
+            // What nobody did has nothing to be merged.
+            let undone = task.skipped_at.is_some() || task.decided == Some(false);
+            if undone && task.state == TaskState::Completed && task.waits_for_its_turn() {
+                due.skipped.extend(task.merge);
             }
             if task.state != TaskState::Pending {
                 continue;

@@ -71,9 +71,21 @@ fn task(out: &mut String, task: &PlanTask) {
         line(out, "branch", text(branch), true);
     }
     line(out, "merge", text(task.merge.as_str()), task.merge != Merge::Merge);
+    line(out, "workspace", workspace(task), task.git.is_some() || !task.on_conflict.is_agent());
     if let Some(input) = json(&task.input) {
         line(out, "input", input, true);
     }
+}
+
+/// What stands in no key beside it.
+fn workspace(task: &PlanTask) -> String {
+    let git = task.git.as_ref().map(|git| format!("git = {}", text(&git.to_string_lossy())));
+    let base = task.base.as_ref().map(|base| format!("base = {}", text(base)));
+    let resolver = task.on_conflict;
+    let resolver =
+        (!resolver.is_agent()).then(|| format!("on_conflict = {}", text(resolver.as_str())));
+    let said: Vec<String> = [git, base, resolver].into_iter().flatten().collect();
+    format!("{{ {} }}", said.join(", "))
 }
 
 fn line(out: &mut String, key: &str, value: String, wanted: bool) {

@@ -38,6 +38,7 @@ mod handle;
 mod handlers;
 mod lease;
 mod limits;
+mod merges;
 mod messages;
 mod outcomes;
 mod plain;

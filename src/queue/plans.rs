@@ -11,7 +11,7 @@ use crate::{
         bulk::{Deed as OfMany, Selection},
         plan::{
             Learned,
-            run::{self, Deed, NewRun, RunRecord, RunTaskRecord},
+            run::{self, Deed, NewRun, PERSON, RunRecord, RunTaskRecord},
         },
         task::TaskState,
     },
@@ -84,6 +84,20 @@ impl QueueHandle {
             self.run(run).await?;
         }
         Ok(tasks)
+    }
+
+    /// One task of a run.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::UnknownRun`], [`QueueError::UnknownPlanTask`].
+    pub async fn run_task(
+        &self,
+        run: PlanRunId,
+        name: &PlanTaskId,
+    ) -> Result<RunTaskRecord, QueueError> {
+        let tasks = self.run_tasks(run).await?;
+        one(run, &tasks, name).cloned()
     }
 
     /// The plan of a run, as a plan file.
@@ -214,7 +228,9 @@ impl QueueHandle {
         let tasks = self.run_tasks(run).await?;
         let from = task.as_ref().map(|name| one(run, &tasks, name)).transpose()?;
         let chosen = run::to_retry(&tasks, from.map(|task| task.place));
-        let is_chosen = |task: &RunTaskRecord| chosen.contains(&task.task);
+        let is_chosen = |task: &RunTaskRecord| {
+            [Some(task.task), task.merge].into_iter().flatten().any(|id| chosen.contains(&id))
+        };
         if chosen.is_empty() || from.is_some_and(|task| !is_chosen(task)) {
             let what = "only what failed or was called off can be tried again";
             return Err(match from {
@@ -250,7 +266,8 @@ impl QueueHandle {
         self.bulk_all(selection, deed).await
     }
 
-    /// Does what a person does to one task of a run.
+    /// Does what a person does to one task of a run. That a conflict is resolved is said by
+    /// [`QueueHandle::merged`], once it is merged.
     ///
     /// # Errors
     ///
@@ -267,12 +284,17 @@ impl QueueHandle {
         if let Some(what) = run::refusal(&deed, task) {
             return Err(wrong_moment(task, what));
         }
+        // What a person does to a task whose work is done, they do to the merge.
+        let of = task.merge.filter(|_| task.is_to_be_resolved()).unwrap_or(task.task);
         let ended = match deed {
-            Deed::Done(output) => self.by_hand(task.task, ByHand::Completed(output)).await?,
-            Deed::Fail(message) => self.by_hand(task.task, ByHand::Failed(message)).await?,
+            Deed::Done(output) => self.by_hand(of, ByHand::Completed(output)).await?,
+            Deed::Fail(message) => self.by_hand(of, ByHand::Failed(message)).await?,
             Deed::Approve => {
                 let gate = task.approval.unwrap_or(task.task);
                 self.by_hand(gate, ByHand::Completed(json!({ "approved": true }))).await?
+            }
+            Deed::Skip if task.state == TaskState::Completed => {
+                self.skip_merge(run, task, &tasks).await?
             }
             Deed::Skip => {
                 self.skip(run, task, &tasks).await?;
@@ -282,18 +304,52 @@ impl QueueHandle {
         if !ended {
             return Err(wrong_moment(task, "somebody else was faster; look at it again"));
         }
-        let tasks = self.run_tasks(run).await?;
-        one(run, &tasks, name).cloned()
+        self.run_task(run, name).await
     }
 
     /// Ends a task by hand, and tells who waits for it. False if it is not pending any more.
     pub(crate) async fn by_hand(&self, task: TaskId, how: ByHand) -> Result<bool, QueueError> {
-        let ended =
-            self.store.transact(async |db| plans::end_by_hand(db, &[task], &how).await).await?;
+        self.ended_by(PERSON, task, how).await
+    }
+
+    /// As `who` did it.
+    pub(super) async fn ended_by(
+        &self,
+        who: &str,
+        task: TaskId,
+        how: ByHand,
+    ) -> Result<bool, QueueError> {
+        let ended = self
+            .store
+            .transact(async |db| plans::end_by_hand(db, &[task], who, &how).await)
+            .await?;
         let state = how.state();
         self.events.publish(ended.iter().map(|task| (*task, state)).collect());
         self.wake_after(&self.store.client().await?, &ended).await;
         Ok(!ended.is_empty())
+    }
+
+    /// Leaves what a task made unmerged: what waits for it goes on without. False if somebody else was
+    /// faster.
+    async fn skip_merge(
+        &self,
+        run: PlanRunId,
+        task: &RunTaskRecord,
+        tasks: &[RunTaskRecord],
+    ) -> Result<bool, QueueError> {
+        let Some(merge) = task.merge else { return Ok(false) };
+        let skipped = ByHand::Completed(json!({ "skipped": true }));
+        if task.merge_state != Some(TaskState::Failed) {
+            return self.by_hand(merge, skipped).await;
+        }
+        let chosen = run::to_retry(tasks, Some(task.place));
+        let record = self.run(run).await?;
+        self.reopen(&record, &chosen).await?;
+        self.retry_all(&[merge], run::people()).await?;
+        let others: Vec<TaskId> = chosen.iter().copied().filter(|id| *id != merge).collect();
+        self.retry_in_order(&others).await?;
+        self.reopen(&record, &chosen).await?;
+        self.by_hand(merge, skipped).await
     }
 
     /// Takes a task from its agents; it is completed without them as soon as what it waits for has

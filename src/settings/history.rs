@@ -19,6 +19,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<History> {
     let failed = keep(section, "failed");
     let dead_letters = keep(section, "dead_letters");
     let feed = keep(section, "feed");
+    let plans = keep(section, "plans");
     let archive = section.path_or_none("archive");
     let archive_keep = keep(section, "archive_keep");
     let terms = Terms {
@@ -27,6 +28,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<History> {
         failed: failed?,
         dead_letters: dead_letters?,
         feed: feed?,
+        plans: plans?,
     };
     Some(History { terms, archive: archive?, archive_keep: archive_keep? })
 }

@@ -162,6 +162,7 @@ fn history(settings: &Settings) -> Value {
         "failed": keep_word(terms.failed),
         "dead_letters": keep_word(terms.dead_letters),
         "feed": keep_word(terms.feed),
+        "plans": keep_word(terms.plans),
         "archive": archive.map_or_else(String::new, path),
         "archive_keep": keep_word(settings.history.archive_keep),
     })

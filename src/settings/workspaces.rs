@@ -3,7 +3,17 @@
 use std::time::Duration;
 
 use super::{Workspaces, reader::Section};
-use crate::domain::workspace::{WorkspaceSpec, check_template};
+use crate::domain::{
+    plan::Merge,
+    workspace::{Resolver, WorkspaceSpec, check_ref, check_template},
+};
+
+/// The words for what becomes of a branch.
+const MERGES: [(&str, Merge); 3] =
+    [("leave", Merge::Leave), ("merge", Merge::Merge), ("rebase", Merge::Rebase)];
+
+/// The words for who resolves conflicts.
+const RESOLVERS: [(&str, Resolver); 2] = [("agent", Resolver::Agent), ("person", Resolver::Person)];
 
 /// Reads the section `[workspaces]`.
 pub(super) fn read(section: &Section<'_>) -> Option<Workspaces> {
@@ -17,8 +27,11 @@ pub(super) fn read(section: &Section<'_>) -> Option<Workspaces> {
 pub(super) fn of_fleet(section: &Section<'_>) -> Option<Option<WorkspaceSpec>> {
     let section = section.section("workspace")?;
     let (git, base) = (section.path_or_none("git"), section.text("base"));
-    let branch = section.text("branch");
-    let (git, base, branch) = (git?, base?, branch?);
+    let (branch, into) = (section.text("branch"), section.text("into"));
+    let merge = section.word("merge", &MERGES);
+    let on_conflict = section.word("on_conflict", &RESOLVERS);
+    let (git, base, branch, into) = (git?, base?, branch?, into?);
+    let (merge, on_conflict) = (merge?, on_conflict?);
     let Some(git) = git else { return Some(None) };
     let mut sound = true;
     let mut wrong = |key, message: String| {
@@ -35,5 +48,10 @@ pub(super) fn of_fleet(section: &Section<'_>) -> Option<Option<WorkspaceSpec>> {
     if let Err(error) = check_template(&branch) {
         wrong("branch", error.to_string());
     }
-    sound.then_some(Some(WorkspaceSpec::new(git, base, branch)))
+    let into = Some(into).filter(|into| !into.is_empty());
+    if let Some(Err(error)) = into.as_deref().map(check_ref) {
+        wrong("into", error.to_string());
+    }
+    let spec = WorkspaceSpec::new(git, base, branch).merged(merge, into, on_conflict);
+    sound.then_some(Some(spec))
 }

@@ -13,8 +13,9 @@ use super::{
     statement::{Sql, sql},
 };
 use crate::domain::{
-    Lane, TaskId,
+    Lane, PlanRunId, TaskId,
     history::{Counts, Kind, Look},
+    plan::NEWEST,
 };
 
 const ENDED: Sql = sql!("history/ended");
@@ -26,6 +27,10 @@ const LOG_ENDED: Sql = sql!("history/log_ended");
 const LOG_TAKE: Sql = sql!("history/log_take");
 const LOG_DELETE: Sql = sql!("history/log_delete");
 const LOG_RECORDS: Sql = sql!("history/log_records");
+const RUN_ENDED: Sql = sql!("history/run_ended");
+const RUN_ROWS: Sql = sql!("history/run_rows");
+const DURATIONS: Sql = sql!("history/durations");
+const RUN: Sql = sql!("history/run");
 const FEED: Sql = sql!("history/feed");
 
 /// How much is looked for at once.
@@ -176,6 +181,48 @@ pub async fn delete_feed(
 ) -> Result<u64, StoreError> {
     let row = FEED.query_opt(db, &[&milliseconds(term), &i64::from(most)]).await?;
     row.map_or(Ok(0), |row| FEED.fields(&row).count("rows"))
+}
+
+/// The oldest run of a plan after `after` whose term is over and of which no task is left.
+pub async fn run_ended(
+    db: &impl GenericClient,
+    term: Duration,
+    after: PlanRunId,
+) -> Result<Option<PlanRunId>, StoreError> {
+    let row = RUN_ENDED.query_opt(db, &[&milliseconds(term), &after]).await?;
+    row.map(|row| RUN_ENDED.fields(&row).get("id")).transpose()
+}
+
+/// Deletes up to `most` tasks of such a run, and the run itself once none is left. What is learned from stays.
+/// Within a transaction.
+pub async fn delete_run(
+    db: &impl GenericClient,
+    run: PlanRunId,
+    most: u32,
+) -> Result<Shortened, StoreError> {
+    let row = RUN_ROWS.query_opt(db, &[&run, &i64::from(most)]).await?;
+    let Some(row) = row else { return Ok(Shortened::Kept) };
+    let fields = RUN_ROWS.fields(&row);
+    let (rows, names): (u64, Vec<String>) = (fields.count("rows")?, fields.get("names")?);
+    if !names.is_empty() {
+        DURATIONS.query(db, &[&names, &i64::from(NEWEST)]).await?;
+    }
+    if rows >= u64::from(most) {
+        return Ok(Shortened::More);
+    }
+    let gone = RUN.query_opt(db, &[&run]).await?.is_some();
+    Ok(if gone { Shortened::Gone } else { Shortened::Kept })
+}
+
+/// What became of a run that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortened {
+    /// Some of its tasks are left.
+    More,
+    /// It is gone.
+    Gone,
+    /// Somebody has it in hand: it stays for now.
+    Kept,
 }
 
 fn bytes(most: Most) -> i64 {

@@ -122,10 +122,21 @@ const FILES: &[File] = &[
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0020_memory.sql")),
     },
     File {
-        name: "V21__api_keys",
+        name: "V21__merges",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0021_merges.sql")),
+    },
+    File {
+        name: "V22__plan_history",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0021_api_keys.sql"
+            "/sql/migrations/0022_plan_history.sql"
+        )),
+    },
+    File {
+        name: "V23__api_keys",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0023_api_keys.sql"
         )),
     },
 ];

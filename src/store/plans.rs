@@ -1,8 +1,9 @@
 //! Runs of plans.
 //!
-//! What happens to one that goes on is in `going_on.rs`.
+//! What happens to one that goes on is in `going_on.rs`, and what is merged of it in `merges.rs`.
 
 mod going_on;
+mod merges;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ pub use going_on::{
     ByHand, Look, OpenRun, Undecided, cancel, decide, end_by_hand, looked, now, open, pause,
     reopen, skip, undecided,
 };
+pub use merges::{Turn, conflict, turns};
 
 const CREATE: Sql = sql!("plan_runs/create");
 const LIST: Sql = sql!("plan_runs/list");
@@ -50,7 +52,11 @@ pub enum RunAnswer {
 /// The tasks of the queue of a run, as they are submitted.
 pub fn tasks_of(run: &NewRun) -> Vec<NewTask> {
     let of = |task: &crate::domain::plan::run::NewRunTask| {
-        [Some(task.task.clone()), task.gate.clone()].into_iter().flatten().collect::<Vec<_>>()
+        let merge = task.merge.as_ref().map(|merge| merge.task.clone());
+        [Some(task.task.clone()), task.gate.clone(), merge]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
     };
     run.tasks.iter().flat_map(of).collect()
 }
@@ -89,6 +95,9 @@ pub async fn create(
         return Ok(RunAnswer::Existing(fields.get("id")?));
     }
     queues::for_people(db).await?;
+    if run.tasks.iter().any(|task| task.merge.is_some()) {
+        queues::for_merges(db).await?;
+    }
     if let Some(key) = run.id.pattern() {
         let most = LimitChange { concurrency: Some(Some(run.agents)), rate: None };
         limits::set(db, &Limited::Key(key), &most).await?;
@@ -105,11 +114,12 @@ async fn insert(
     submitted: &[Submitted],
 ) -> Result<(), StoreError> {
     let mut ids = submitted.iter().map(|one| one.id);
-    let (mut own, mut gates) = (Vec::new(), Vec::new());
+    let (mut own, mut gates, mut merges) = (Vec::new(), Vec::new(), Vec::new());
     for task in &run.tasks {
         let missing = || StoreError::UnknownValue { statement: INSERT.name, column: "task_id" };
         own.push(ids.next().ok_or_else(missing)?);
         gates.push(task.gate.as_ref().and_then(|_| ids.next()));
+        merges.push(task.merge.as_ref().and_then(|_| ids.next()));
     }
     let all = || run.tasks.iter();
     let places: Vec<i32> = all().map(|task| place(task.place)).collect();
@@ -127,7 +137,8 @@ async fn insert(
     let critical: Vec<_> = all().map(|task| task.critical).collect();
     let queues: Vec<_> = all().map(|task| &task.queue).collect();
     let conditions: Vec<_> = all().map(|task| task.condition.as_deref()).collect();
-    let given: [&(dyn ToSql + Sync); 16] = [
+    let ranks: Vec<_> = all().map(|task| task.merge.as_ref().map(|it| place(it.rank))).collect();
+    let given: [&(dyn ToSql + Sync); 18] = [
         &run.id,
         &places,
         &names,
@@ -144,6 +155,8 @@ async fn insert(
         &critical,
         &queues,
         &conditions,
+        &merges,
+        &ranks,
     ];
     INSERT.query(db, &given).await?;
     Ok(())
@@ -166,11 +179,8 @@ pub async fn list(
 }
 
 fn run_record(fields: &Fields<'_>) -> Result<RunRecord, StoreError> {
-    let states: Option<Vec<TaskState>> = fields.get("states")?;
-    let counts: Option<Vec<i64>> = fields.get("counts")?;
-    let per = states.unwrap_or_default().into_iter().zip(counts.unwrap_or_default());
-    let counts: BTreeMap<TaskState, u64> =
-        per.filter_map(|(state, tasks)| Some((state, u64::try_from(tasks).ok()?))).collect();
+    let counts = counted(fields, "states", "counts")?;
+    let merges = counted(fields, "merge_states", "merge_counts")?;
     let paused_at: Option<Timestamp> = fields.get("paused_at")?;
     let cancelled_at: Option<Timestamp> = fields.get("cancelled_at")?;
     let figures = RunFigures {
@@ -182,7 +192,7 @@ fn run_record(fields: &Fields<'_>) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {
         id: fields.get("id")?,
         title: fields.get("title")?,
-        state: RunState::of(&counts, paused_at.is_some(), cancelled_at.is_some()),
+        state: RunState::of([&counts, &merges], paused_at.is_some(), cancelled_at.is_some()),
         agents: fields.count("agents")?,
         hour_ms: fields.count("hour_ms")?,
         rehearsal: fields.get("rehearsal")?,
@@ -191,6 +201,7 @@ fn run_record(fields: &Fields<'_>) -> Result<RunRecord, StoreError> {
         figures,
         total: counts.values().sum(),
         counts,
+        merges,
         created_at: fields.get("created_at")?,
         looked_at: fields.get("looked_at")?,
         expected_end_at: fields.get("expected_end_at")?,
@@ -200,6 +211,18 @@ fn run_record(fields: &Fields<'_>) -> Result<RunRecord, StoreError> {
         cancelled_at,
         ended_at: fields.get("ended_at")?,
     })
+}
+
+/// How many there are in each state, of two lists.
+fn counted(
+    fields: &Fields<'_>,
+    states: &'static str,
+    counts: &'static str,
+) -> Result<BTreeMap<TaskState, u64>, StoreError> {
+    let states: Option<Vec<TaskState>> = fields.get(states)?;
+    let counts: Option<Vec<i64>> = fields.get(counts)?;
+    let per = states.unwrap_or_default().into_iter().zip(counts.unwrap_or_default());
+    Ok(per.filter_map(|(state, tasks)| Some((state, u64::try_from(tasks).ok()?))).collect())
 }
 
 /// The tasks of a run, in the order of the plan.
@@ -222,6 +245,9 @@ pub async fn tasks(
                 task: fields.get("task_id")?,
                 approval: fields.get("gate_id")?,
                 approval_state: fields.get("gate")?,
+                merge: fields.get("merge_id")?,
+                merge_state: fields.get("merge_state")?,
+                merge_queue: fields.get("merge_queue")?,
                 depends_on: before.into_iter().filter_map(|it| usize::try_from(it).ok()).collect(),
                 planned: Planned {
                     length: fields.count("planned_ms")?,

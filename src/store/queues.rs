@@ -97,6 +97,12 @@ pub async fn for_people(db: &impl GenericClient) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Makes the queue of what waits for its turn to be merged, if it is not there.
+pub async fn for_merges(db: &impl GenericClient) -> Result<(), StoreError> {
+    FOR_PEOPLE.query(db, &[&run::MERGES, &run::MERGES_DESCRIPTION]).await?;
+    Ok(())
+}
+
 /// One of these names that is no queue, if there is one.
 pub async fn missing(
     db: &impl GenericClient,

@@ -62,6 +62,32 @@ pub enum WorkspaceError {
         /// The repository.
         git: PathBuf,
     },
+    /// The branch that is merged into is checked out: what is there would seem to undo the merge.
+    #[error(
+        "nothing can be merged into `{branch}` of {}, which is checked out in {}: check out another branch \
+         there",
+        git.display(),
+        at.display()
+    )]
+    CheckedOut {
+        /// The repository.
+        git: PathBuf,
+        /// The branch.
+        branch: String,
+        /// Where it is checked out.
+        at: PathBuf,
+    },
+    /// What is merged into is no branch.
+    #[error(
+        "`{branch}` of {} is no branch: name the one that is merged into by `into`",
+        git.display()
+    )]
+    NoBranch {
+        /// The repository.
+        git: PathBuf,
+        /// What was taken for one.
+        branch: String,
+    },
     /// A file could not be read or written.
     #[error("{} can't be used", path.display())]
     Files {
@@ -81,6 +107,6 @@ pub enum WorkspaceError {
 impl WorkspaceError {
     /// Whether there may be room later: then the task is put off, and does not fail.
     pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Busy { .. })
+        matches!(self, Self::Full { .. } | Self::Busy { .. } | Self::CheckedOut { .. })
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! A branch that somebody has checked out is not moved: it is theirs.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{WorkspaceError, git::Git};
 use crate::domain::{
@@ -71,15 +74,20 @@ async fn is_in(
 }
 
 /// Refuses a branch that is checked out somewhere: what is there would seem to undo the merge.
-async fn check_free(git: &Git, repository: &Path, branch: &str) -> Result<(), WorkspaceError> {
+pub(super) async fn check_free(
+    git: &Git,
+    repository: &Path,
+    branch: &str,
+) -> Result<(), WorkspaceError> {
     let list = git.run(repository, &["worktree", "list", "--porcelain", "-z"]).await?;
-    let item = format!("branch refs/heads/{branch}");
-    if list.items().contains(&item) {
-        return Err(WorkspaceError::Git {
-            command: format!("merge into {branch}"),
-            dir: repository.to_owned(),
-            said: "the branch is checked out: check out another one there".to_owned(),
-        });
+    let (wanted, mut at) = (format!("branch refs/heads/{branch}"), PathBuf::new());
+    for item in list.items() {
+        if let Some(path) = item.strip_prefix("worktree ") {
+            at = PathBuf::from(path);
+        } else if item == wanted {
+            let (git, branch) = (repository.to_owned(), branch.to_owned());
+            return Err(WorkspaceError::CheckedOut { git, branch, at });
+        }
     }
     Ok(())
 }
@@ -126,15 +134,17 @@ async fn unmerged(git: &Git, path: &Path) -> Result<Vec<String>, WorkspaceError>
 }
 
 /// Begins the merge of `theirs` in the worktree at `path`, which is at the commit of the task, and leaves it
-/// to be resolved.
+/// to be resolved. What is under way there already goes on.
 pub(super) async fn begin(
     git: &Git,
     path: &Path,
     conflict: &Conflict,
     theirs: &str,
 ) -> Result<Conflict, WorkspaceError> {
-    let merge = ["merge", "--no-commit", "--no-ff", "--quiet", theirs];
-    git.ask(path, &[&WHO[..], &merge].concat()).await?;
+    if !git.ask(path, &["rev-parse", "--verify", "--quiet", "MERGE_HEAD"]).await?.yes {
+        let merge = ["merge", "--no-commit", "--no-ff", "--quiet", theirs];
+        git.ask(path, &[&WHO[..], &merge].concat()).await?;
+    }
     let files = unmerged(git, path).await?;
     Ok(Conflict { files, ours: conflict.ours.clone(), theirs: theirs.to_owned() })
 }

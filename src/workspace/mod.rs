@@ -25,16 +25,18 @@
 //! no room the task is put off. Where what an agent left can't be committed, the attempt fails with the path,
 //! and everything stays where it is.
 
+mod close;
 mod disk;
 mod error;
 mod git;
 mod locks;
 mod merge;
 mod prune;
+mod turns;
 mod worktree;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -44,24 +46,20 @@ use std::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use slog::{Logger, info, warn};
+use tokio::sync::Notify;
 
 pub use error::WorkspaceError;
+pub use turns::{ResolveError, Turned, Waiting};
 
-use crate::{
-    domain::{
-        Attempt, TaskId,
-        fleet::Fleet,
-        glob::Glob,
-        task::{Assignment, FailureClass, Outcome},
-        workspace::{
-            Conflict, Facts, MAX_FILES, Place, WorkspaceRecord, WorkspaceSpec, branch_name, outside,
-        },
-    },
-    telemetry::Chain,
+use crate::domain::{
+    Attempt, TaskId,
+    fleet::Fleet,
+    glob::Glob,
+    task::Assignment,
+    workspace::{Conflict, Facts, Place, WorkspaceRecord, WorkspaceSpec, branch_name},
 };
 use git::Git;
 use locks::{Held, Locks};
-use merge::Merged;
 
 /// How long waiting for a repository may take: a few commands of others.
 const HOLD: Duration = Duration::from_secs(60);
@@ -79,6 +77,13 @@ pub trait Journal: Send + Sync {
 
     /// Writes down what is known of a workspace.
     fn write(&self, record: WorkspaceRecord) -> BoxFuture<'static, Result<(), String>>;
+
+    /// Makes the task of a person who resolves what could not be merged; returns its id.
+    fn for_person(
+        &self,
+        record: WorkspaceRecord,
+        conflict: Conflict,
+    ) -> BoxFuture<'static, Result<TaskId, String>>;
 }
 
 /// How workspaces are made.
@@ -102,6 +107,10 @@ struct Inner {
     journal: Box<dyn Journal>,
     log: Logger,
     records: Mutex<BTreeMap<Key, WorkspaceRecord>>,
+    /// Those that are being closed: each is closed once, whoever wants it.
+    closing: Mutex<BTreeSet<Key>>,
+    /// Rung whenever one begins to wait for its turn.
+    turns: Notify,
 }
 
 impl Workspaces {
@@ -128,7 +137,8 @@ impl Workspaces {
         }
         let git = Git { limit: bounds.git_timeout };
         let (locks, records) = (Locks::default(), Mutex::new(records));
-        Self(Arc::new(Inner { root, bounds, git, locks, journal, log, records }))
+        let (closing, turns) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { root, bounds, git, locks, journal, log, records, closing, turns }))
     }
 
     fn records(&self) -> MutexGuard<'_, BTreeMap<Key, WorkspaceRecord>> {
@@ -161,17 +171,8 @@ impl Workspaces {
         blocking(move || make_dir(&made))
             .await
             .map_err(|source| WorkspaceError::Files { path: dir.clone(), source })?;
-        let conflict = self.left_to_resolve(assignment);
-        let held = self.hold(&spec.git).await?;
-        let (git, tree) = (&self.0.git, dir.join("tree"));
-        let base = match &spec.into {
-            Some(into) if worktree::has_branch(git, &spec.git, into).await? => into,
-            _ => &spec.base,
-        };
-        let names = (&**base, &*branch);
-        let place = worktree::add(git, &spec.git, names, conflict.as_ref(), &tree).await;
-        drop(held);
-        let place = match place {
+        let conflict = self.left_to_resolve(assignment).or_else(|| spec.conflict.clone());
+        let place = match self.add(spec, &branch, conflict.as_ref(), &dir.join("tree")).await {
             Ok(place) => place,
             Err(error) => {
                 // Empty, unless git has left something: then it stays for people to see.
@@ -179,6 +180,7 @@ impl Workspaces {
                 return Err(error);
             }
         };
+        let bytes = self.used(&place.path).await;
         let record = WorkspaceRecord {
             task: assignment.task,
             attempt: assignment.attempt,
@@ -193,11 +195,15 @@ impl Workspaces {
             outside_count: 0,
             into: spec.into.clone(),
             merge: spec.merge,
+            on_conflict: spec.on_conflict,
+            turn: spec.turn,
+            waiting: false,
+            stuck: None,
             writes: spec.writes.clone(),
             merged: None,
             unresolved: place.conflict.clone(),
             problem: None,
-            bytes: self.used(&tree).await,
+            bytes,
             created_at: Timestamp::now(),
             ended_at: None,
             removed_at: None,
@@ -208,90 +214,32 @@ impl Workspaces {
         Ok(Some(place))
     }
 
-    /// The attempt has ended with `outcome`, and its agent works in the workspace no longer: what it left is
-    /// committed. What the outcome is then.
-    pub async fn close(&self, task: TaskId, attempt: Attempt, outcome: Outcome) -> Outcome {
-        let found = self.records().get(&(task, attempt)).cloned();
-        let Some(record) = found.filter(WorkspaceRecord::is_open) else { return outcome };
-        let path = record.place.path.clone();
-        let is_done = matches!(outcome, Outcome::Completed { .. });
-        match self.finish(record, is_done).await {
-            Ok(Some(conflict)) if is_done => in_conflict(&conflict, &path),
-            Ok(_) => outcome,
-            Err(error) => {
-                let why = Chain(&error).to_string();
-                warn!(self.0.log, "what an agent left can't be committed"; "task" => %task,
-                    "attempt" => attempt.0, "path" => %path.display(), "error" => &why);
-                match outcome {
-                    Outcome::Completed { .. } => Outcome::failed(
-                        FailureClass::Internal,
-                        format!(
-                            "the agent was done, but what it left in {} can't be committed: {why}",
-                            path.display()
-                        ),
-                    ),
-                    outcome => outcome,
-                }
-            }
-        }
-    }
-
-    /// Commits what is there, and merges it if the attempt is done. What is left to resolve.
-    async fn finish(
+    /// Makes the worktree at `tree`, of the newest that there is to begin at.
+    async fn add(
         &self,
-        mut record: WorkspaceRecord,
-        is_done: bool,
-    ) -> Result<Option<Conflict>, WorkspaceError> {
+        spec: &WorkspaceSpec,
+        branch: &str,
+        conflict: Option<&Conflict>,
+        tree: &Path,
+    ) -> Result<Place, WorkspaceError> {
         let git = &self.0.git;
-        let marked = match &record.unresolved {
-            Some(conflict) => merge::unresolved(&record.place.path, conflict),
-            None => Vec::new(),
-        };
-        let harvest = worktree::harvest(git, &record).await;
-        record.ended_at = Some(Timestamp::now());
-        record.bytes = self.used(&record.place.path).await;
-        let failed = match harvest {
-            Ok(harvest) => {
-                self.note(&mut record, harvest).await;
-                let mergeable = is_done && marked.is_empty() && record.problem.is_none();
-                if mergeable { self.merge(&mut record).await.err() } else { None }
+        let _held = self.hold(&spec.git).await?;
+        let mut base = &spec.base;
+        if let Some(into) = &spec.into {
+            let is_there = worktree::has_branch(git, &spec.git, into).await?;
+            // Work that could not be merged in the end is not begun; what has a turn waits for it.
+            if !spec.merge.is_leave() && spec.turn.is_none() {
+                if !is_there && into == base {
+                    return Err(WorkspaceError::NoBranch {
+                        git: spec.git.clone(),
+                        branch: into.clone(),
+                    });
+                }
+                merge::check_free(git, &spec.git, into).await?;
             }
-            Err(error) => Some(error),
-        };
-        if let Some(error) = &failed {
-            record.problem = Some(Chain(error).to_string());
+            base = if is_there { into } else { base };
         }
-        let mut unresolved = record.unresolved.clone();
-        if let (Some(conflict), false) = (&mut unresolved, marked.is_empty()) {
-            conflict.files = marked;
-        }
-        worktree::unlock(git, &record).await?;
-        self.keep(record).await?;
-        failed.map_or(Ok(unresolved), Err)
-    }
-
-    /// Merges what an attempt made, if it is to be merged.
-    async fn merge(&self, record: &mut WorkspaceRecord) -> Result<(), WorkspaceError> {
-        record.unresolved = None;
-        let (Some(into), Some(ours)) = (record.into.clone(), record.commit.clone()) else {
-            return Ok(());
-        };
-        if record.merge.is_leave() {
-            return Ok(());
-        }
-        let _held = self.hold(&record.git).await?;
-        match merge::merge(&self.0.git, record, &into, &ours).await? {
-            Merged::At(commit) => {
-                info!(self.0.log, "workspace merged"; "task" => %record.task, "to" => &into);
-                record.merged = Some(commit);
-            }
-            Merged::Conflict(conflict) => {
-                warn!(self.0.log, "workspace could not be merged"; "task" => %record.task,
-                    "to" => &into, "count" => conflict.files.len());
-                record.unresolved = Some(conflict);
-            }
-        }
-        Ok(())
+        worktree::add(git, &spec.git, (base, branch), conflict, tree).await
     }
 
     /// The conflict that the attempts of a task before this one left.
@@ -302,46 +250,8 @@ impl Workspaces {
         last.1.unresolved.clone()
     }
 
-    /// Writes what was found into the record.
-    async fn note(&self, record: &mut WorkspaceRecord, harvest: worktree::Harvest) {
-        let mut declared = self.0.journal.declared(record.task).await.unwrap_or_else(|error| {
-            warn!(self.0.log, "the paths of a task can't be read"; "task" => %record.task,
-                "error" => error);
-            Vec::new()
-        });
-        declared.extend(record.writes.iter().cloned());
-        let first =
-            |files: &[&String]| files.iter().take(MAX_FILES).map(|it| (*it).clone()).collect();
-        let stray = outside(&harvest.changed, &declared);
-        if !stray.is_empty() {
-            warn!(self.0.log, "files changed outside of what the task declared";
-                "task" => %record.task, "attempt" => record.attempt.0, "count" => stray.len(),
-                "path" => stray[0]);
-        }
-        record.outside = first(&stray);
-        record.outside_count = stray.len();
-        record.files = first(&harvest.changed.iter().collect::<Vec<_>>());
-        record.changed = harvest.changed.len();
-        record.commit = Some(harvest.commit);
-        record.left_over = harvest.left_over;
-        record.problem = harvest.problem;
-        info!(self.0.log, "workspace closed"; "task" => %record.task, "attempt" => record.attempt.0,
-            "count" => record.changed, "bytes" => record.bytes);
-    }
-
-    /// Closes those that a host before this left open, but for the attempts in `held`: nobody works in
-    /// them any longer.
-    pub async fn close_others(&self, held: &[(TaskId, Attempt)]) {
-        let open: Vec<Key> = {
-            let records = self.records();
-            let open =
-                records.iter().filter(|(key, record)| record.is_open() && !held.contains(key));
-            open.map(|(key, _)| *key).collect()
-        };
-        for (task, attempt) in open {
-            // Its attempt was put back, whatever can be committed of it.
-            self.close(task, attempt, Outcome::Cancelled).await;
-        }
+    fn closing(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+        self.0.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a record to its file, to memory and to the journal.
@@ -382,19 +292,6 @@ impl Workspaces {
     async fn used(&self, dir: &Path) -> u64 {
         let dir = dir.to_owned();
         blocking(move || Ok(disk::used(&dir))).await.unwrap_or(0)
-    }
-}
-
-/// The end of an attempt whose work could not be merged: the next one gets the conflict.
-fn in_conflict(conflict: &Conflict, path: &Path) -> Outcome {
-    let files = conflict.files.join(", ");
-    Outcome::Failed {
-        class: FailureClass::Task,
-        message: format!(
-            "what it made could not be merged: others changed {files} as well; the next attempt gets the \
-             conflict to resolve"
-        ),
-        detail: serde_json::json!({ "conflict": conflict, "path": path }),
     }
 }
 

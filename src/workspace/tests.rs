@@ -9,7 +9,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{plan::Merge, task::RunTerms, workspace::Kept};
+use crate::domain::{
+    plan::Merge,
+    task::{FailureClass, Outcome, RunTerms},
+    workspace::{Kept, Resolver},
+};
+
+mod merges;
 
 /// A journal that knows what every task declared, and keeps nothing.
 #[derive(Default)]
@@ -24,6 +30,27 @@ impl Journal for Declared {
     fn write(&self, _: WorkspaceRecord) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async { Ok(()) })
     }
+
+    fn for_person(
+        &self,
+        _: WorkspaceRecord,
+        _: Conflict,
+    ) -> BoxFuture<'static, Result<TaskId, String>> {
+        Box::pin(async { Ok(person()) })
+    }
+}
+
+/// The task of a person, whatever the conflict.
+fn person() -> TaskId {
+    TaskId::from_uuid(Uuid::from_u128(99))
+}
+
+/// Makes a repository with one commit on `main` in an empty directory.
+pub(crate) fn repository(dir: &Path) {
+    git(dir, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(dir.join("a.txt"), "one\n").unwrap();
+    git(dir, &["add", "."]);
+    git(dir, &["commit", "--quiet", "-m", "first"]);
 }
 
 /// Workspaces in `root`.
@@ -56,10 +83,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let repo = dir.path().join("repo");
         fs::create_dir(&repo).unwrap();
-        git(&repo, &["init", "--quiet", "--initial-branch=main"]);
-        fs::write(repo.join("a.txt"), "one\n").unwrap();
-        git(&repo, &["add", "."]);
-        git(&repo, &["commit", "--quiet", "-m", "first"]);
+        repository(&repo);
         Self { dir }
     }
 
@@ -92,9 +116,13 @@ impl World {
     }
 }
 
+/// A fleet without a workspace of its own.
+fn fleet() -> Fleet {
+    crate::agent::tests::fleet(crate::domain::fleet::Protocol::Exec)
+}
+
 async fn made(workspaces: &Workspaces, task: &Assignment) -> Place {
-    let fleet = crate::agent::tests::fleet(crate::domain::fleet::Protocol::Exec);
-    workspaces.prepare(&fleet, task).await.unwrap().unwrap()
+    workspaces.prepare(&fleet(), task).await.unwrap().unwrap()
 }
 
 fn done() -> Outcome {
@@ -272,116 +300,4 @@ async fn what_can_not_be_made_says_why_and_leaves_nothing() {
     let Outcome::Failed { message, .. } = outcome else { panic!("{outcome:?}") };
     assert!(message.contains(place.path.to_str().unwrap()), "{message}");
     assert!(matches!(stays(&workspaces).await[..], [Some(Kept::Unknown(_))]));
-}
-
-/// A task that is merged into the branch `all`, and writes one file.
-async fn merged(
-    world: &World,
-    workspaces: &Workspaces,
-    (number, attempt): (u128, u32),
-    merge: Merge,
-    (file, text): (&str, &str),
-) -> (Outcome, WorkspaceRecord) {
-    let mut task = world.task(number, "{task}");
-    task.attempt = Attempt(attempt);
-    let spec = task.terms.workspace.as_mut().unwrap();
-    (spec.into, spec.merge) = (Some("all".into()), merge);
-    let place = made(workspaces, &task).await;
-    fs::write(place.path.join(file), text).unwrap();
-    finished(workspaces, &task).await
-}
-
-async fn finished(workspaces: &Workspaces, task: &Assignment) -> (Outcome, WorkspaceRecord) {
-    let outcome = workspaces.close(task.task, task.attempt, done()).await;
-    (outcome, workspaces.records()[&(task.task, task.attempt)].clone())
-}
-
-fn apart(world: &World, number: u128, merge: Merge) -> Assignment {
-    let mut task = world.task(number, "{task}");
-    let spec = task.terms.workspace.as_mut().unwrap();
-    (spec.into, spec.merge) = (Some("all".into()), merge);
-    task
-}
-
-#[tokio::test]
-async fn what_is_done_is_merged_rebased_or_left() {
-    let world = World::new();
-    let workspaces = opened(&world.root(), None, &[]);
-    let (side, line) = (apart(&world, 8, Merge::Merge), apart(&world, 9, Merge::Rebase));
-    let places = [made(&workspaces, &side).await, made(&workspaces, &line).await];
-    let first = merged(&world, &workspaces, (1, 1), Merge::Merge, ("1.txt", "1")).await;
-    assert_eq!(first.0, done());
-    assert_eq!(git(&world.repo(), &["rev-parse", "all"]), first.1.merged.unwrap());
-    fs::write(places[0].path.join("side.txt"), "side").unwrap();
-    fs::write(places[1].path.join("line.txt"), "line").unwrap();
-    assert_eq!(finished(&workspaces, &side).await.0, done());
-    assert_eq!(finished(&workspaces, &line).await.0, done());
-    let left = merged(&world, &workspaces, (3, 1), Merge::Leave, ("left.txt", "left")).await;
-    assert_eq!((left.0, left.1.merged), (done(), None));
-    let files = git(&world.repo(), &["ls-tree", "-r", "--name-only", "all"]);
-    assert_eq!(files.lines().collect::<Vec<_>>(), ["1.txt", "a.txt", "line.txt", "side.txt"]);
-    // One commit that joins two, and the rebased one on top of it.
-    assert_eq!(git(&world.repo(), &["rev-list", "--merges", "--count", "all"]), "1");
-    assert_eq!(git(&world.repo(), &["diff", "--name-only", "all^", "all"]), "line.txt");
-    // What is merged may go, though it is not in `main`.
-    let stays: Vec<_> =
-        workspaces.list().await.items.into_iter().filter(|it| it.stays.is_some()).collect();
-    assert_eq!(stays.len(), 1);
-    assert_eq!(stays[0].workspace.task, left.1.task);
-}
-
-#[tokio::test]
-async fn a_conflict_is_what_the_next_attempt_gets() {
-    for merge in [Merge::Merge, Merge::Rebase] {
-        let world = World::new();
-        let workspaces = opened(&world.root(), None, &[]);
-        let task = apart(&world, 9, merge);
-        let place = made(&workspaces, &task).await;
-        merged(&world, &workspaces, (1, 1), Merge::Merge, ("a.txt", "theirs\n")).await;
-        fs::write(place.path.join("a.txt"), "ours\n").unwrap();
-        fs::write(place.path.join("own.txt"), "own").unwrap();
-        let (outcome, record) = finished(&workspaces, &task).await;
-        let Outcome::Failed { class: FailureClass::Task, message, detail } = outcome else {
-            panic!("{outcome:?}");
-        };
-        assert!(message.contains("a.txt"), "{message}");
-        assert_eq!(detail["conflict"]["files"], serde_json::json!(["a.txt"]));
-        assert_eq!(git(&world.repo(), &["show", "all:a.txt"]), "theirs");
-        assert_eq!(record.merged, None);
-
-        // It has the marks; and whoever leaves them has resolved nothing.
-        let second = Assignment { attempt: Attempt(2), ..task.clone() };
-        let place = made(&workspaces, &second).await;
-        assert_eq!(place.conflict.as_ref().unwrap().files, ["a.txt"]);
-        let text = fs::read_to_string(place.path.join("a.txt")).unwrap();
-        assert!(
-            text.contains("<<<<<<<") && text.contains("ours") && text.contains("theirs"),
-            "{text}"
-        );
-        assert_eq!(fs::read_to_string(place.path.join("own.txt")).unwrap(), "own");
-        let (outcome, _) = finished(&workspaces, &second).await;
-        assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
-        assert_eq!(git(&world.repo(), &["show", "all:a.txt"]), "theirs");
-
-        // The third begins anew from what the first made, and resolves it.
-        let third = Assignment { attempt: Attempt(3), ..task.clone() };
-        let place = made(&workspaces, &third).await;
-        fs::write(place.path.join("a.txt"), "both\n").unwrap();
-        let (outcome, record) = finished(&workspaces, &third).await;
-        assert_eq!((outcome, record.unresolved), (done(), None));
-        assert_eq!(git(&world.repo(), &["show", "all:a.txt"]), "both");
-        assert_eq!(git(&world.repo(), &["show", "all:own.txt"]), "own");
-    }
-}
-
-#[tokio::test]
-async fn a_branch_that_somebody_has_checked_out_is_not_moved() {
-    let world = World::new();
-    let workspaces = opened(&world.root(), None, &[]);
-    git(&world.repo(), &["checkout", "--quiet", "-b", "all"]);
-    let before = git(&world.repo(), &["rev-parse", "all"]);
-    let (outcome, record) = merged(&world, &workspaces, (1, 1), Merge::Merge, ("1.txt", "1")).await;
-    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
-    assert!(record.problem.unwrap().contains("checked out"));
-    assert_eq!(git(&world.repo(), &["rev-parse", "all"]), before);
 }

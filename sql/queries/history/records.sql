@@ -12,6 +12,10 @@ SELECT json_build_object(
             SELECT coalesce(jsonb_agg(to_jsonb(one) - 'task_id' ORDER BY one.attempt), '[]')
             FROM hostler.attempts AS one WHERE one.task_id = tasks.id
         ),
+        'workspaces', (
+            SELECT coalesce(jsonb_agg(one.record ORDER BY one.attempt), '[]')
+            FROM hostler.workspaces AS one WHERE one.task_id = tasks.id
+        ),
         'events', (
             SELECT coalesce(
                 jsonb_agg(to_jsonb(one) - 'task_id' - 'position' - 'tx' ORDER BY one.number), '[]'

@@ -13,16 +13,23 @@ SET looked_at = $2, replanned = replanned + $4::boolean::integer,
             SELECT FROM hostler.plan_tasks AS one
             CROSS JOIN LATERAL (
                 SELECT FROM hostler.tasks
-                WHERE tasks.id = one.task_id
+                WHERE tasks.id IN (one.task_id, one.merge_id)
                     AND tasks.state NOT IN ('completed', 'failed', 'cancelled')
                 OFFSET 0
             ) AS open
             WHERE one.run_id = $1
         )
-        THEN coalesce((
+        THEN coalesce(greatest((
             SELECT one.ended_at FROM hostler.plan_tasks AS one
             WHERE one.run_id = $1 ORDER BY one.ended_at DESC NULLS LAST LIMIT 1
-        ), $2)
+        ), (
+            SELECT merge.finished_at FROM hostler.plan_tasks AS one
+            CROSS JOIN LATERAL (
+                SELECT tasks.finished_at FROM hostler.tasks WHERE tasks.id = one.merge_id OFFSET 0
+            ) AS merge
+            WHERE one.run_id = $1 AND one.merge_rank IS NOT NULL
+            ORDER BY merge.finished_at DESC NULLS LAST LIMIT 1
+        )), $2)
     END
 WHERE id = $1
 RETURNING ended_at IS NOT NULL AS ended;

@@ -3,7 +3,7 @@
 --     no longer than. No row for a name that was never completed.
 -- State: none.
 -- Locks: none.
--- Index: plan_tasks_history, plan_runs_pkey.
+-- Index: plan_tasks_history, plan_runs_pkey, plan_durations_newest.
 SELECT wanted.name, took.runs, took.low, took.median, took.high, took.last_at
 FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, nth)
 CROSS JOIN LATERAL (
@@ -12,11 +12,28 @@ CROSS JOIN LATERAL (
         percentile_disc(0.5) WITHIN GROUP (ORDER BY newest.took_ms) AS median,
         percentile_disc(0.9) WITHIN GROUP (ORDER BY newest.took_ms) AS high
     FROM (
-        SELECT one.took_ms, one.ended_at
-        FROM hostler.plan_tasks AS one
-        WHERE one.name = wanted.name AND one.took_ms IS NOT NULL
-            AND NOT (SELECT run.rehearsal FROM hostler.plan_runs AS run WHERE run.id = one.run_id)
-        ORDER BY one.ended_at DESC
+        SELECT every.took_ms, every.ended_at
+        FROM (
+            (
+                SELECT one.took_ms, one.ended_at
+                FROM hostler.plan_tasks AS one
+                WHERE one.name = wanted.name AND one.took_ms IS NOT NULL
+                    AND NOT (
+                        SELECT run.rehearsal FROM hostler.plan_runs AS run WHERE run.id = one.run_id
+                    )
+                ORDER BY one.ended_at DESC
+                LIMIT $2
+            )
+            UNION ALL
+            (
+                SELECT kept.took_ms, kept.ended_at
+                FROM hostler.plan_durations AS kept
+                WHERE kept.name = wanted.name
+                ORDER BY kept.ended_at DESC
+                LIMIT $2
+            )
+        ) AS every
+        ORDER BY every.ended_at DESC
         LIMIT $2
     ) AS newest
 ) AS took

@@ -9,6 +9,9 @@ SELECT one.place, one.name, one.title, one.phase, one.human, one.depends_on, one
     one.skipped_at, one.condition, one.decided,
     coalesce(tasks.state, one.state, 'cancelled') AS state, coalesce(tasks.priority, 0::smallint) AS priority,
     (SELECT gate.state FROM hostler.tasks AS gate WHERE gate.id = one.gate_id) AS gate,
+    one.merge_id, coalesce(merge.state, one.merge_state, CASE
+        WHEN one.merge_id IS NOT NULL THEN 'cancelled'::hostler.task_state
+    END) AS merge_state, merge.queue AS merge_queue,
     coalesce(one.ready_at, (
         SELECT step.at FROM hostler.task_events AS step
         WHERE step.task_id = one.task_id AND step.state = 'pending'
@@ -19,7 +22,13 @@ SELECT one.place, one.name, one.title, one.phase, one.human, one.depends_on, one
     coalesce(one.ended_at, tasks.finished_at) AS ended_at,
     coalesce(tasks.agent, one.agent, newest.agent) AS agent,
     coalesce(one.took_ms, newest.took_ms) AS took_ms,
-    CASE WHEN tasks.state IN ('failed', 'scheduled') THEN newest.message END AS message
+    CASE
+        WHEN tasks.state IN ('failed', 'scheduled') THEN newest.message
+        WHEN merge.state IN ('failed', 'scheduled') THEN (
+            SELECT attempts.message FROM hostler.attempts
+            WHERE attempts.task_id = one.merge_id ORDER BY attempts.attempt DESC LIMIT 1
+        )
+    END AS message
 FROM hostler.plan_tasks AS one
 LEFT JOIN LATERAL (
     SELECT * FROM hostler.tasks AS live WHERE live.id = one.task_id OFFSET 0
@@ -39,5 +48,8 @@ LEFT JOIN LATERAL (
     WHERE attempts.task_id = one.task_id AND one.state IS NULL
     ORDER BY attempts.attempt DESC LIMIT 1
 ) AS newest ON true
+LEFT JOIN LATERAL (
+    SELECT live.state, live.queue FROM hostler.tasks AS live WHERE live.id = one.merge_id OFFSET 0
+) AS merge ON true
 WHERE one.run_id = $1
 ORDER BY one.place;

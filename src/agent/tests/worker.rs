@@ -1,6 +1,9 @@
 //! Agents with one process for all of their tasks.
 
+use std::path::Path;
+
 use super::*;
+use crate::domain::workspace::WorkspaceSpec;
 
 #[actix::test]
 async fn a_worker_answers_a_task_and_is_idle_again() {
@@ -159,4 +162,34 @@ async fn a_panic_kills_the_process_before_anyone_is_told() {
             break;
         }
     }
+}
+
+#[actix::test]
+async fn a_panic_leaves_no_workspace_open() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let repo = tempfile::tempdir().unwrap();
+    crate::workspace::tests::repository(repo.path());
+    let mut apart = assignment();
+    let spec = WorkspaceSpec::new(repo.path().to_owned(), "main".into(), "x/{task}".into());
+    apart.terms.workspace = Some(spec);
+    let key = (apart.task, apart.attempt);
+    to.do_send(ToAgent::Run(vec![Arc::new(apart)]));
+    let (fake, request) = tokio::task::spawn_blocking(move || {
+        let mut fake = fake;
+        let request = fake.hear();
+        (fake, request)
+    })
+    .await
+    .unwrap();
+    let place = request["params"]["workspace"]["path"].as_str().unwrap().to_owned();
+    std::fs::write(Path::new(&place).join("left.txt"), "left").unwrap();
+    let workspaces = subject.world.around.workspaces.clone();
+    assert!(workspaces.is_open(key.0, key.1));
+    subject.handle.explode();
+    fake.end(Exit::Signal(9));
+    while !matches!(subject.reports.recv().await.unwrap(), AgentReport::Gone { .. }) {}
+    // Before the owner hears of it, so before another attempt can begin.
+    assert!(!workspaces.is_open(key.0, key.1));
+    let list = workspaces.list().await;
+    assert!(list.items[0].workspace.left_over, "{list:?}");
 }

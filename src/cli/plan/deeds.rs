@@ -56,10 +56,13 @@ pub(in crate::cli) struct Retry {
     task: Option<PlanTaskId>,
 }
 
-/// Say that a person has done their task
+/// Say that a person has done their task, or has resolved a conflict
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  hostler plan done run_0198c1d2… review\n  \
-    hostler plan done run_0198c1d2… review --output '{\"verdict\": \"good\"}'")]
+#[command(
+    after_help = "A conflict is resolved in the worktree that `hostler task show` of its merge names. What is there is \
+    committed and merged; nothing happens while marks are left.\n\nExamples:\n  hostler plan done run_0198c1d2… review\n  \
+    hostler plan done run_0198c1d2… review --output '{\"verdict\": \"good\"}'"
+)]
 pub(in crate::cli) struct Done {
     /// The run
     run: PlanRunId,
@@ -93,7 +96,7 @@ pub(in crate::cli) struct Approve {
     task: PlanTaskId,
 }
 
-/// Leave a task out that waits or has failed: what waits for it goes on
+/// Leave a task out that waits or has failed, or its work unmerged: what waits for it goes on
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hostler plan skip run_0198c1d2… docs")]
 pub(in crate::cli) struct Skip {

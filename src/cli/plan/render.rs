@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 use super::super::output::{Table, Tone, ago, card, counts, local, or_dash, span, task_tone};
 use crate::{
-    domain::plan::run::{HOUR, RunRecord, RunState, RunTaskRecord, by_clock},
+    domain::{
+        plan::run::{HOUR, RunRecord, RunState, RunTaskRecord, by_clock},
+        task::TaskState,
+    },
     http::api::RunPreview,
     plan::{
         run::{RunReport, Waited},
@@ -62,6 +65,7 @@ pub(super) fn sheet(run: &RunRecord) -> String {
         ("plan", run.title.clone()),
         ("tasks", format!("{} ({} ended)", run.total, run.ended())),
         ("states", counts(&run.counts)),
+        ("merges", if run.merges.is_empty() { "-".to_owned() } else { counts(&run.merges) }),
         ("agents", run.agents.to_string()),
         ("planned", format!("{} ({proof})", hours(run.figures.makespan_ms))),
         ("begun", when(run.created_at)),
@@ -85,6 +89,16 @@ pub(super) fn tasks(tasks: &[RunTaskRecord]) -> String {
     for task in tasks.iter().take(MAX_ROWS) {
         let note = if task.skipped_at.is_some() {
             "left out".to_owned()
+        } else if task.is_to_be_resolved() {
+            let merge = task.merge.map(|id| id.to_string()).unwrap_or_default();
+            format!("a person is to resolve a conflict: hostler task show {merge}")
+        } else if task.waits_for_its_turn() {
+            "waits for its turn to be merged".to_owned()
+        } else if task.state == TaskState::Completed
+            && let Some(state) = task.merge_state.filter(|state| *state != TaskState::Completed)
+        {
+            let why = task.message.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            format!("its merge is {state}{why}")
         } else if task.waits_for_a_person() {
             "waits for a person".to_owned()
         } else {

@@ -57,8 +57,8 @@ pub(in crate::cli) struct Run {
     /// A second run with the same key is the same run
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Give each agent's task a worktree of this git repository; what they make is merged into the
-    /// branch plan/RUN
+    /// Give each agent's task a worktree of this git repository, whatever the plan says; what they make is
+    /// merged into the branch plan/RUN
     #[arg(long, value_name = "DIR")]
     git: Option<PathBuf>,
     /// What the work begins at [default: main]
@@ -79,13 +79,21 @@ fn is_speed(text: &str) -> Result<String, String> {
 /// The path of a repository, from the root.
 fn absolute(path: &Path) -> Outcome<String> {
     let path = std::path::absolute(path)?.into_os_string().into_string();
-    path.map_err(|_| CliError::new(Exit::Usage, "--git must be UTF-8"))
+    path.map_err(|path| {
+        CliError::new(Exit::Usage, format!("{} must be UTF-8", path.to_string_lossy()))
+    })
+}
+
+/// The directory that a file is in: relative paths in it begin there.
+fn around(file: &Path) -> Outcome<String> {
+    let file = PathBuf::from(absolute(file)?);
+    absolute(file.parent().unwrap_or(&file))
 }
 
 impl Run {
     pub(super) async fn run(self, client: &Client, output: Output) -> Outcome {
         // What is wrong with the file is told as `plan check` does.
-        load(&self.file)?;
+        let plan = load(&self.file)?;
         let text = read::text_of(&self.file).map_err(|problems| unsound(&problems))?;
         let format = match Format::of(&self.file) {
             Format::Toml => "toml",
@@ -103,6 +111,12 @@ impl Run {
             from_history: self.from_history,
             git: self.git.as_deref().map(absolute).transpose()?,
             base: self.base,
+            dir: plan
+                .tasks
+                .iter()
+                .any(|task| task.git.is_some())
+                .then(|| around(&self.file))
+                .transpose()?,
             dry_run: self.dry_run,
             idempotency_key: self.key,
         };

@@ -191,8 +191,11 @@ fn worked_in(workspace: &WorkspaceRecord) -> String {
     if let Some(first) = outside.first() {
         text += &format!("; {outside_count} outside of its paths, such as {first}");
     }
-    if let Some(problem) = &workspace.problem {
+    for problem in workspace.problem.iter().chain(&workspace.stuck) {
         text += &format!("; {problem}");
+    }
+    if workspace.waiting {
+        text += "; waits for its turn to be merged";
     }
     text.chars().filter(|c| !c.is_control()).collect()
 }

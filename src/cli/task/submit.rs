@@ -24,6 +24,7 @@ use crate::{
         glob::Glob,
         graph::DependencyPolicy,
         record::{SubmitOutcome, Submitted},
+        workspace::Resolver,
     },
     http::api::{TaskBody, WorkspaceBody},
     settings::parse_duration,
@@ -230,6 +231,15 @@ struct WorkspaceFlags {
     /// The name of its branch, with {task}, {attempt}, {kind}, {queue} or {agent} [default: hostler/{task}]
     #[arg(long, value_name = "NAME", requires = "git")]
     branch: Option<String>,
+    /// What becomes of it once the task is done: leave, merge or rebase [default: leave]
+    #[arg(long, value_name = "HOW", requires = "git", value_parser = ["leave", "merge", "rebase"])]
+    merge: Option<String>,
+    /// The branch that it is merged into [default: the base]
+    #[arg(long, value_name = "NAME", requires = "merge")]
+    into: Option<String>,
+    /// Who resolves what can't be merged: agent or person [default: agent]
+    #[arg(long, value_name = "WHO", requires = "merge")]
+    on_merge_conflict: Option<Resolver>,
 }
 
 impl WorkspaceFlags {
@@ -237,7 +247,14 @@ impl WorkspaceFlags {
         let Some(git) = &self.git else { return Ok(None) };
         let git = std::path::absolute(git)?.into_os_string().into_string();
         let git = git.map_err(|_| CliError::new(Exit::Usage, "--git must be UTF-8"))?;
-        Ok(Some(WorkspaceBody { git, base: self.base.clone(), branch: self.branch.clone() }))
+        Ok(Some(WorkspaceBody {
+            git,
+            base: self.base.clone(),
+            branch: self.branch.clone(),
+            merge: self.merge.clone(),
+            into: self.into.clone(),
+            on_conflict: self.on_merge_conflict,
+        }))
     }
 }
 

@@ -29,6 +29,20 @@ pub const PEOPLE: &str = "plan.people";
 /// What the queue is for, as it is shown.
 pub const PEOPLE_DESCRIPTION: &str = "What plans wait for a person to do or to allow";
 
+/// The queue of what waits for its turn to be merged. No agent serves it.
+pub const MERGES: &str = "plan.merges";
+
+/// What that queue is for, as it is shown.
+pub const MERGES_DESCRIPTION: &str = "What plans merge when its turn has come";
+
+/// Who merges, where an agent would be named.
+pub const HOST: &str = "host";
+
+/// The queue of what waits for its turn to be merged.
+pub fn merges() -> Option<QueueName> {
+    MERGES.parse().ok()
+}
+
 /// Who ends a task by hand, where an agent would be named.
 pub const PERSON: &str = "person";
 
@@ -144,6 +158,17 @@ pub struct NewRunTask {
     pub task: NewTask,
     /// The task that ends when a person allows it.
     pub gate: Option<NewTask>,
+    /// The task that ends when its work is merged, if it is.
+    pub merge: Option<NewMerge>,
+}
+
+/// The merge of the work of a task as it is begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMerge {
+    /// Which it is of all merges of its run, in the order of the plan.
+    pub rank: usize,
+    /// The task that ends when it is done.
+    pub task: NewTask,
 }
 
 /// What a schedule says of a task, in the time of the plan.
@@ -177,10 +202,14 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// How a run with tasks in these states stands.
-    pub fn of(counts: &BTreeMap<TaskState, u64>, paused: bool, cancelled: bool) -> Self {
+    /// How a run with tasks, and merges, in these states stands.
+    pub fn of(
+        [tasks, merges]: [&BTreeMap<TaskState, u64>; 2],
+        paused: bool,
+        cancelled: bool,
+    ) -> Self {
         let has = |wanted: fn(TaskState) -> bool| {
-            counts.iter().any(|(state, tasks)| *tasks > 0 && wanted(*state))
+            tasks.iter().chain(merges).any(|(state, tasks)| *tasks > 0 && wanted(*state))
         };
         if has(|state| !state.is_final()) {
             if paused { Self::Paused } else { Self::Running }
@@ -242,6 +271,9 @@ pub struct RunRecord {
     pub total: u64,
     /// How many are in each state.
     pub counts: BTreeMap<TaskState, u64>,
+    /// How many of the merges of their work are in each state.
+    #[serde(default)]
+    pub merges: BTreeMap<TaskState, u64>,
     /// When it was begun.
     pub created_at: Timestamp,
     /// When the leader last looked at it.
@@ -293,6 +325,12 @@ pub struct RunTaskRecord {
     pub approval: Option<TaskId>,
     /// Where that is.
     pub approval_state: Option<TaskState>,
+    /// The task that ends when its work is merged, if it is.
+    pub merge: Option<TaskId>,
+    /// Where that is.
+    pub merge_state: Option<TaskState>,
+    /// The queue of that, while it goes on: that of merges, of people, or of agents who resolve a conflict.
+    pub merge_queue: Option<QueueName>,
     /// The places of those that it waits for.
     pub depends_on: Vec<usize>,
     /// What was planned.
@@ -335,9 +373,30 @@ impl RunTaskRecord {
             && self.state == TaskState::Pending
     }
 
-    /// Whether it waits for a person: to be done, or to be allowed.
+    /// Whether it has ended, and its merge too.
+    pub fn is_over(&self) -> bool {
+        self.state.is_final() && self.merge_state.is_none_or(TaskState::is_final)
+    }
+
+    /// Whether its work is done and waits for the others to be merged.
+    pub fn waits_for_its_turn(&self) -> bool {
+        self.merges_in(MERGES)
+    }
+
+    /// Whether a person is to resolve what could not be merged.
+    pub fn is_to_be_resolved(&self) -> bool {
+        self.merges_in(PEOPLE)
+    }
+
+    fn merges_in(&self, queue: &str) -> bool {
+        self.merge_state == Some(TaskState::Pending)
+            && self.merge_queue.as_ref().is_some_and(|it| it.as_str() == queue)
+    }
+
+    /// Whether it waits for a person: to be done, to be allowed, or to have a conflict resolved.
     pub fn waits_for_a_person(&self) -> bool {
-        (self.human && self.state == TaskState::Pending && !self.is_undecided())
+        self.is_to_be_resolved()
+            || (self.human && self.state == TaskState::Pending && !self.is_undecided())
             || self.approval_state == Some(TaskState::Pending)
     }
 }

@@ -37,13 +37,14 @@ use jiff::Timestamp;
 use super::archive::{self, ArchiveError, Tidied};
 use crate::{
     domain::{
+        PlanRunId,
         history::{Counts, Keep, Kind, Look, Sweep, Terms, Went},
         leadership::Term,
     },
     settings,
     store::{
         Store, StoreError,
-        history::{self, Due, Most},
+        history::{self, Due, Most, Shortened},
         leader,
     },
 };
@@ -149,6 +150,13 @@ impl Retention {
                 sweep.looked(if full { Went::On } else { Went::ToTheEnd });
                 return Ok(Step::Went(Counts::of(Kind::Feed, rows)));
             }
+            Look::Plans { term, after } => {
+                let Some((went, counts)) = self.delete_plan(term, after, right).await? else {
+                    return Ok(Step::TermOver);
+                };
+                sweep.looked(went);
+                return Ok(Step::Went(counts));
+            }
             Look::Log { term, lane, after } => {
                 let look = async |db: &_| history::log_ended(db, term, lane, after, MOST).await;
                 let (due, next) = self.store.within(LIMIT, look).await?;
@@ -214,6 +222,33 @@ impl Retention {
             Right::Hand => self.store.transact_within(LIMIT, delete).await.map(Some),
             Right::Nobody => Ok(Some(due.counts())),
         }
+    }
+
+    /// Deletes of the next run of a plan whose term is over, a batch at a time; nothing if the leader's term
+    /// is over.
+    async fn delete_plan(
+        &self,
+        term: Duration,
+        after: PlanRunId,
+        right: Right,
+    ) -> Result<Option<(Went, Counts)>, StoreError> {
+        let look = async |db: &_| history::run_ended(db, term, after).await;
+        let Some(run) = self.store.within(LIMIT, look).await? else {
+            return Ok(Some((Went::ToTheEnd, Counts::default())));
+        };
+        let delete = async |db: &deadpool_postgres::Transaction<'_>| {
+            history::delete_run(db, run, MOST.count).await
+        };
+        let done = match right {
+            Right::Leader(leader) => leader::within(&self.store, leader, LIMIT, delete).await?,
+            Right::Hand => Some(self.store.transact_within(LIMIT, delete).await?),
+            Right::Nobody => Some(Shortened::Gone),
+        };
+        Ok(done.map(|done| match done {
+            Shortened::More => (Went::On, Counts::default()),
+            Shortened::Gone => (Went::AfterRun(run), Counts::of(Kind::Plans, 1)),
+            Shortened::Kept => (Went::AfterRun(run), Counts::default()),
+        }))
     }
 
     async fn delete_feed(&self, term: Duration, right: Right) -> Result<Option<u64>, StoreError> {

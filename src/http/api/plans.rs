@@ -7,6 +7,7 @@ use crate::domain::{
     PlanTaskId, QueueName,
     admission::Needs,
     plan::run::{NewRun, NewRunTask, Planned, RunFigures, RunRecord},
+    workspace::WorkspaceSpec,
 };
 
 /// A plan that is to be carried out, as a client writes it.
@@ -41,6 +42,9 @@ pub struct RunBody {
     /// What the work begins at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// The absolute path of the directory that relative paths in the plan begin at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
     /// Only say what would be submitted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -101,6 +105,10 @@ pub struct TaskPreview {
     pub worker: String,
     /// Whether it is on the longest chain.
     pub critical: bool,
+    /// Which it is among those that are merged, if it is.
+    pub merge_rank: Option<usize>,
+    /// What it works in.
+    pub workspace: Option<WorkspaceSpec>,
     /// What it needs for itself.
     #[serde(flatten)]
     pub needs: Needs,
@@ -121,6 +129,8 @@ impl RunPreview {
             planned: task.planned,
             worker: task.worker.clone(),
             critical: task.critical,
+            merge_rank: task.merge.as_ref().map(|merge| merge.rank),
+            workspace: task.task.terms.workspace.clone(),
             needs: task.task.terms.needs.clone(),
             input: task.task.input.clone(),
         };

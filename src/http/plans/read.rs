@@ -8,7 +8,7 @@ use super::super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
     submit::MAX_KEY,
-    workspaces,
+    workspaces::{self, MAX_PATH},
 };
 use crate::{
     domain::{QueueName, plan::Plan},
@@ -64,6 +64,10 @@ pub(super) fn read(
     let (phased, split) = (fields.flag("phased"), fields.flag("split"));
     let from_history = fields.flag("from_history");
     let git = workspaces::repository(&mut fields);
+    let dir = fields.text("dir", MAX_PATH).map(PathBuf::from);
+    if dir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
+        fields.wrong("dir", "must be the absolute path of a directory");
+    }
     let dry_run = fields.flag("dry_run");
     let key = fields.text("idempotency_key", MAX_KEY);
     if let (Some(key), Some(header)) = (&key, header_key)
@@ -86,7 +90,12 @@ pub(super) fn read(
     fields.finish();
     let plan = text.map(|(text, format)| read::parse(&text, format, Path::new("plan")));
     let plan = match plan {
-        Some(Ok(plan)) => Some(plan),
+        Some(Ok(mut plan)) => {
+            from_root(&mut plan, dir.as_deref())
+                .into_iter()
+                .for_each(|it| errors.add(it.field, it.detail));
+            Some(plan)
+        }
         Some(Err(found)) => {
             problems(&found).into_iter().for_each(|it| errors.add(it.field, it.detail));
             None
@@ -106,6 +115,26 @@ pub(super) fn read(
         dry_run,
         idempotency_key: key.or_else(|| header_key.map(str::to_owned)),
     })
+}
+
+/// Lets the repositories of a plan be named from the root. What is wrong with the others.
+fn from_root(plan: &mut Plan, dir: Option<&Path>) -> Vec<FieldError> {
+    let mut wrong = Vec::new();
+    for task in &mut plan.tasks {
+        let Some(git) = task.git.take() else { continue };
+        let path = dir.map_or_else(|| git.clone(), |dir| dir.join(&git));
+        if !path.is_absolute() {
+            wrong.push(FieldError {
+                field: format!("plan.tasks.{}.workspace.git", task.id),
+                detail: format!(
+                    "`{}` begins nowhere: say an absolute path, or `dir` beside the plan",
+                    git.display()
+                ),
+            });
+        }
+        task.git = Some(path);
+    }
+    wrong
 }
 
 /// Problems of a plan, as mistakes of the field that holds it.

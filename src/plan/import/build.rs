@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     PhaseName, PlanTaskId,
     plan::{Estimate, FileUse, Merge, Needs, Owner, Phase, Plan, PlanTask, Pool},
+    workspace::Resolver,
 };
 
 struct Builder {
@@ -121,6 +122,9 @@ impl Builder {
             split_of,
             branch,
             merge: Merge::Merge,
+            git: None,
+            base: None,
+            on_conflict: Resolver::Agent,
         }
     }
 

@@ -12,6 +12,7 @@ mod schema;
 mod tests;
 mod toml;
 mod tree;
+mod workspace;
 mod yaml;
 
 use std::{fs, path::Path};

@@ -9,21 +9,22 @@ use super::{
     VERSION, check,
     fields::{Findings, Table},
     tree::{Entry, Node, Tree},
+    workspace::Said,
 };
 use crate::{
     domain::{
         PhaseName, PlanTaskId,
-        plan::{Estimate, FileUse, Merge, Needs, Owner, Phase, Plan, PlanTask, Pool},
+        plan::{Estimate, FileUse, Needs, Owner, Phase, Plan, PlanTask, Pool},
     },
     settings::{Problem, parse_duration},
 };
 
 /// The keys of a plan.
-const PLAN: [&str; 8] =
-    ["version", "title", "people", "branch", "merge", "agents", "phases", "tasks"];
+const PLAN: [&str; 9] =
+    ["version", "title", "people", "branch", "merge", "workspace", "agents", "phases", "tasks"];
 
 /// The keys of a task.
-const TASK: [&str; 17] = [
+const TASK: [&str; 18] = [
     "id",
     "title",
     "fleet",
@@ -41,17 +42,11 @@ const TASK: [&str; 17] = [
     "split_of",
     "branch",
     "merge",
+    "workspace",
 ];
 
 /// The longest estimate.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 86_400);
-
-/// The words for what becomes of a branch.
-const MERGES: [(&str, Merge); 3] =
-    [("merge", Merge::Merge), ("rebase", Merge::Rebase), ("leave", Merge::Leave)];
-
-/// What stands for the task's id in a branch of the whole plan.
-const TASK_MARK: &str = "{task}";
 
 /// A task with the lines that problems may be about.
 pub(super) struct Written {
@@ -69,12 +64,6 @@ pub(super) struct Written {
     pub(super) needs: usize,
 }
 
-/// What holds for all tasks that do not say otherwise.
-struct Defaults {
-    branch: Option<String>,
-    merge: Merge,
-}
-
 /// The plan in `root`, and what is wrong with it. With a problem the plan is not to be used.
 pub(super) fn plan(root: &Node, file: &Path) -> (Plan, Vec<Problem>) {
     let findings = Findings::new(file);
@@ -84,14 +73,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> (Plan, Vec<Problem>) {
         version(&table);
         plan.title = table.text("title").unwrap_or_default().to_owned();
         plan.people = table.number("people", 1..=1_000).unwrap_or(1);
-        let defaults = Defaults {
-            branch: table.text("branch").map(str::to_owned).filter(|branch| !branch.is_empty()),
-            merge: table.word("merge", &MERGES).unwrap_or_default(),
-        };
-        if defaults.branch.as_ref().is_some_and(|branch| !branch.contains(TASK_MARK)) {
-            table
-                .problem("branch", "must hold `{task}`, so that each task has a branch of its own");
-        }
+        let defaults = Said::of_plan(&table);
         plan.pools = pools(&table);
         plan.phases = phases(&table);
         let declared = !plan.phases.is_empty();
@@ -167,7 +149,7 @@ fn phases_of(tasks: &[Written]) -> Vec<Phase> {
     phases
 }
 
-fn tasks(table: &Table<'_>, defaults: &Defaults) -> Vec<Written> {
+fn tasks(table: &Table<'_>, defaults: &Said) -> Vec<Written> {
     let nodes = table.nodes("tasks");
     if nodes.is_empty() {
         table.problem("tasks", "there are none: a plan has at least one task");
@@ -191,7 +173,7 @@ fn tasks(table: &Table<'_>, defaults: &Defaults) -> Vec<Written> {
     tasks
 }
 
-fn task(table: &Table<'_>, defaults: &Defaults) -> Option<Written> {
+fn task(table: &Table<'_>, defaults: &Said) -> Option<Written> {
     table.only(&TASK);
     if table.get("id").is_none() {
         table.problem("id", "is missing: every task has a name that others depend on");
@@ -204,11 +186,7 @@ fn task(table: &Table<'_>, defaults: &Defaults) -> Option<Written> {
     let (depends_on, depends_lines) = table.parsed_list("depends_on").into_iter().unzip();
     let (split_of, split_lines) = table.parsed_list("split_of").into_iter().unzip();
     let id = id?;
-    let own = table.text("branch").map(str::to_owned);
-    let branch = own.or_else(|| {
-        let of_plan = defaults.branch.as_ref().filter(|_| owner != Some(Owner::Human));
-        of_plan.map(|branch| branch.replace(TASK_MARK, id.as_str()))
-    });
+    let workspace = Said::read(table).of_task(&id, owner.unwrap_or_default(), defaults);
     let task = PlanTask {
         title: table.text("title").unwrap_or(id.as_str()).to_owned(),
         needs,
@@ -223,8 +201,11 @@ fn task(table: &Table<'_>, defaults: &Defaults) -> Option<Written> {
         phase: table.parsed("phase"),
         owner: owner.unwrap_or_default(),
         split_of,
-        branch: branch.filter(|branch| !branch.is_empty()),
-        merge: table.word("merge", &MERGES).unwrap_or(defaults.merge),
+        branch: workspace.branch,
+        merge: workspace.merge,
+        git: workspace.git,
+        base: workspace.base,
+        on_conflict: workspace.on_conflict,
         id,
     };
     let phase = table.line_of("phase");

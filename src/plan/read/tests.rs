@@ -258,3 +258,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn workspaces_are_of_the_plan_and_of_its_tasks() {
+    let text = "version: 1\nbranch: work/{task}\nworkspace: {git: shop, base: dev, on_conflict: person}\ntasks:\n  \
+        - {id: a, duration: 1h}\n  \
+        - {id: b, duration: 1h, merge: leave, workspace: {git: /other, branch: own, on_conflict: agent}}\n  \
+        - {id: c, duration: 1h, branch: ''}\n  \
+        - {id: d, duration: 1h, owner: human}\n";
+    let plan = parse(text, Format::Yaml, Path::new("plan.yaml")).unwrap();
+    let said: Vec<_> = plan
+        .tasks
+        .iter()
+        .map(|task| {
+            let git = task.git.as_ref().map(|git| git.to_str().unwrap());
+            (git, task.base.as_deref(), task.branch.as_deref(), task.on_conflict.as_str())
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (Some("shop"), Some("dev"), Some("work/a"), "person"),
+            (Some("/other"), Some("dev"), Some("own"), "agent"),
+            (None, None, None, "person"),
+            (None, None, None, "person"),
+        ]
+    );
+    let again = crate::plan::write::to_toml(&plan);
+    assert_eq!(parse(&again, Format::Toml, Path::new("plan.toml")).unwrap(), plan);
+    // Who names a repository has a branch.
+    let bare =
+        "version = 1\nworkspace = { git = \"x\" }\n[[tasks]]\nid = \"a\"\nduration = \"1h\"\n";
+    let plan = parse(bare, Format::Toml, Path::new("plan.toml")).unwrap();
+    assert_eq!(plan.tasks[0].branch.as_deref(), Some("hostler/a"));
+}
+
+#[test]
+fn what_is_wrong_with_workspaces_names_its_line() {
+    let rows = [
+        ("workspace = 7", 2, "must be a table"),
+        ("workspace = { gti = \"x\" }", 2, "the keys here are `git`"),
+        ("workspace = { git = \"\" }", 2, "is empty"),
+        ("workspace = { base = \"-x\" }", 2, "must be a branch"),
+        ("workspace = { merge = \"squash\" }", 2, "must be one of"),
+        ("workspace = { on_conflict = \"persons\" }", 2, "did you mean `person`?"),
+        ("workspace = { branch = \"one\" }", 2, "must hold `{task}`"),
+        ("branch = \"x/{task}\"\nworkspace = { branch = \"y/{task}\" }", 3, "say `branch` once"),
+        ("branch = \"a b/{task}\"", 2, "no name of a branch"),
+        ("branch = \"{colour}/{task}\"", 2, "means nothing"),
+    ];
+    for (said, line, message) in rows {
+        let text = format!("version = 1\n{said}\n[[tasks]]\nid = \"a\"\nduration = \"1h\"\n");
+        let problems = parse(&text, Format::Toml, Path::new("plan.toml")).unwrap_err().to_string();
+        assert!(problems.contains(&format!("plan.toml:{line}: ")), "{said}: {problems}");
+        assert!(problems.contains(message), "{said}: {problems}");
+    }
+}

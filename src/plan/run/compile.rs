@@ -19,7 +19,6 @@ use crate::{
         },
         record::FleetRecord,
         task::{NewTask, Terms},
-        workspace::{WorkspaceSpec, check_template},
     },
     settings::format_duration,
 };
@@ -29,6 +28,9 @@ const APPROVAL: &str = "approval";
 
 /// What a task calls the one that allows it: no task of a plan is called so.
 const OF_GATE: &str = "approval?";
+
+/// How the names begin that a task calls the merges by which it waits: no task of a plan is called so.
+const OF_MERGE: &str = "merge?";
 
 /// What is asked of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub struct Asked {
     pub phased: bool,
     /// A second submit with the same key is the same run.
     pub idempotency_key: Option<String>,
-    /// A directory of the repository, and the base, where agents work in workspaces.
+    /// A directory of the repository, and the base, where agents work in workspaces, whatever the plan says.
     pub git: Option<(PathBuf, String)>,
 }
 
@@ -66,8 +68,9 @@ pub struct Flaw {
 
 /// A plan as it is carried out, of one without splits.
 ///
-/// Preparation is taken for done, `phased` makes dependencies of phases. All tasks work in the same files,
-/// unless agents work `apart`, in workspaces: then each of theirs has a branch.
+/// Preparation is taken for done, `phased` makes dependencies of phases. Agents of tasks with a repository, or
+/// all if they work `apart`, have workspaces: each of these tasks has a branch. All others work in the same
+/// files.
 pub fn carried_out(plan: &Plan, phased: bool, apart: bool) -> Plan {
     let mut plan = plan.clone();
     let before: Vec<PlanTaskId> = plan
@@ -83,7 +86,7 @@ pub fn carried_out(plan: &Plan, phased: bool, apart: bool) -> Plan {
     plan.tasks.retain(|task| !before.contains(&task.id));
     for task in &mut plan.tasks {
         task.depends_on.retain(|id| !before.contains(id));
-        if !apart || task.owner == Owner::Human {
+        if !(apart || task.git.is_some()) || task.owner == Owner::Human {
             task.branch = None;
         } else if task.branch.is_none() {
             task.branch = Some(format!("hostler/{}", task.id));
@@ -129,12 +132,19 @@ pub fn compile(
     let critical = analysis.critical_path.iter().copied().collect();
     let compiler = Compiler { analysis, asked, crew, graph, critical };
     let order: Vec<usize> = compiler.order();
-    let ids: HashMap<usize, TaskId> = order.iter().map(|place| (*place, new_id())).collect();
+    // In an order in which what is waited for is older: so a retry finds it open again.
+    let mut own = |place: &usize| {
+        let task = &plan.tasks[*place];
+        let gate = task.approval.then(&mut new_id);
+        let id = new_id();
+        (*place, Ids { task: id, gate, merge: compiler.merges(task).then(&mut new_id) })
+    };
+    let ids: HashMap<usize, Ids> = order.iter().map(&mut own).collect();
+    let ranks = compiler.merge_ranks();
     let by_rank: HashMap<usize, i16> = order.iter().copied().zip(priorities(order.len())).collect();
     let (mut tasks, mut flaws) = (Vec::with_capacity(plan.tasks.len()), Vec::new());
     for (place, task) in plan.tasks.iter().enumerate() {
-        let gate = task.approval.then(&mut new_id);
-        match compiler.task(place, &ids, gate, by_rank[&place]) {
+        match compiler.task(place, &ids, by_rank[&place], ranks.get(&place).copied()) {
             Ok(task) => tasks.push(task),
             Err(what) => flaws.push(Flaw { task: Some(task.id.clone()), what }),
         }
@@ -165,11 +175,18 @@ pub fn compile(
     })
 }
 
+/// The tasks of the queue that stand for a task of the plan.
+struct Ids {
+    task: TaskId,
+    gate: Option<TaskId>,
+    merge: Option<TaskId>,
+}
+
 pub(super) struct Compiler<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) asked: &'a Asked,
     pub(super) crew: &'a Crew<'a>,
-    graph: Graph,
+    pub(super) graph: Graph,
     critical: HashSet<usize>,
 }
 
@@ -195,9 +212,9 @@ impl Compiler<'_> {
     fn task(
         &self,
         place: usize,
-        ids: &HashMap<usize, TaskId>,
-        gate: Option<TaskId>,
+        ids: &HashMap<usize, Ids>,
         priority: i16,
+        rank: Option<usize>,
     ) -> Result<NewRunTask, String> {
         let task = &self.analysis.plan.tasks[place];
         let slot = self.analysis.slot_of[place].map(|at| self.analysis.schedule.slots[at]);
@@ -205,17 +222,20 @@ impl Compiler<'_> {
         let human = task.owner == Owner::Human;
         let queue =
             if human { people().ok_or("has no queue")? } else { self.queue(task, slot.worker)? };
-        let on = |before: &usize| Dependency {
-            task: ids[before],
-            name: self.analysis.plan.tasks[*before].id.to_string(),
-            used: false,
-        };
-        let mut depends_on: Vec<Dependency> = self.graph.before[place].iter().map(on).collect();
+        let Ids { task: id, gate, merge } = &ids[&place];
+        let mut depends_on: Vec<Dependency> =
+            self.graph.before[place].iter().map(|before| self.on(*before, ids)).collect();
         if let Some(condition) = &task.condition {
             uses(condition, &mut depends_on)?;
         }
+        let merged = |before: &usize| {
+            let merge = ids[before].merge?;
+            Some(Dependency { task: merge, name: format!("{OF_MERGE}{before}"), used: false })
+        };
+        depends_on.extend(self.graph.before[place].iter().filter_map(merged));
         let needs = self.needs(task)?;
-        let gate = gate.map(|id| self.gate(id, task, &depends_on, priority)).transpose()?;
+        let workspace = self.workspace(task, *merge)?;
+        let gate = (*gate).map(|id| self.gate(id, task, &depends_on, priority)).transpose()?;
         depends_on.extend(gate.as_ref().map(|gate| Dependency {
             task: gate.id,
             name: OF_GATE.to_owned(),
@@ -223,7 +243,7 @@ impl Compiler<'_> {
         }));
         let length = slot.finish - slot.start;
         let new = NewTask {
-            id: ids[&place],
+            id: *id,
             kind: task.id.to_string(),
             input: self.input(task, length),
             priority,
@@ -239,11 +259,12 @@ impl Compiler<'_> {
             terms: Terms {
                 needs,
                 group: Some(self.asked.id.group()),
-                graph: Node { depends_on, ..named(ids[&place]) },
-                workspace: self.workspace(task)?,
+                graph: Node { depends_on, ..named(*id) },
+                workspace,
                 ..Terms::default()
             },
         };
+        let merge = merge.zip(rank).map(|(id, rank)| self.merge(id, rank, &new)).transpose()?;
         Ok(NewRunTask {
             place,
             name: task.id.clone(),
@@ -258,7 +279,14 @@ impl Compiler<'_> {
             condition: task.condition.clone(),
             task: new,
             gate,
+            merge,
         })
+    }
+
+    /// That a task waits for another one of the plan.
+    fn on(&self, before: usize, ids: &HashMap<usize, Ids>) -> Dependency {
+        let name = self.analysis.plan.tasks[before].id.to_string();
+        Dependency { task: ids[&before].task, name, used: false }
     }
 
     /// The task that ends when a person allows `task`: it is ready when `task` would be.
@@ -315,21 +343,6 @@ impl Compiler<'_> {
         Ok(Held::new(Vec::new(), files.iter().map(path).collect(), key.into_iter().collect()))
     }
 
-    /// What its agent works in, and the branch of the run that it is merged into.
-    fn workspace(&self, task: &PlanTask) -> Result<Option<WorkspaceSpec>, String> {
-        let (Some((git, base)), Some(branch)) = (&self.asked.git, &task.branch) else {
-            return Ok(None);
-        };
-        check_template(branch).map_err(|why| format!("branch: {why}"))?;
-        let writes = task.files.iter().filter(|file| file.write);
-        Ok(Some(WorkspaceSpec {
-            into: Some(self.asked.id.branch()),
-            merge: task.merge,
-            writes: writes.map(|file| file.glob.clone()).collect(),
-            ..WorkspaceSpec::new(git.clone(), base.clone(), branch.clone())
-        }))
-    }
-
     /// What its agent is given: in a rehearsal, with how long it is to take.
     fn input(&self, task: &PlanTask, length: u64) -> Value {
         let Some(hour_ms) = self.asked.hour_ms else { return task.input.clone() };
@@ -359,6 +372,6 @@ fn uses(condition: &str, depends_on: &mut [Dependency]) -> Result<(), String> {
 }
 
 /// The place in the graph of a task that others may wait for.
-fn named(id: TaskId) -> Node {
+pub(super) fn named(id: TaskId) -> Node {
     Node { reference: Some(id.to_string()), ..Node::default() }
 }

@@ -6,6 +6,7 @@
 //! and a duty of the leader.
 
 mod compile;
+mod merges;
 mod queues;
 mod replan;
 mod report;

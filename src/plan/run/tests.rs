@@ -338,3 +338,36 @@ fn what_was_second_goes_first_once_it_is_urgent() {
     let over = replan(&plan, 2, &[Stand::Ended; 4], &[0; 4]);
     assert_eq!(over, Left::default());
 }
+
+#[test]
+fn what_agents_make_in_workspaces_is_merged_in_the_order_of_the_plan() {
+    let text = "version: 1\nworkspace: {git: /shop}\ntasks:\n  - {id: long, duration: 5h}\n  \
+        - {id: short, duration: 1h}\n  - {id: after, duration: 1h, depends_on: short}\n  \
+        - {id: left, duration: 2h, merge: leave}\n  - {id: by, duration: 1h, owner: human, depends_on: long}\n";
+    let run = compiled(&plan(text), &asked(), &[]).unwrap();
+    let of = |name: &str| run.tasks.iter().find(|task| task.name.as_str() == name).unwrap();
+    let rank = |name: &str| of(name).merge.as_ref().map(|merge| merge.rank);
+    let ranks = ["short", "after", "long", "left", "by"].map(rank);
+    assert_eq!(ranks, [Some(0), Some(1), Some(2), None, None]);
+    // What depends on a task waits for its merge, and the merge for the task.
+    let merge = &of("short").merge.as_ref().unwrap().task;
+    let waits_for = |name: &str| -> Vec<TaskId> {
+        of(name).task.terms.graph.depends_on.iter().map(|on| on.task).collect()
+    };
+    assert_eq!(waits_for("after"), [of("short").task.id, merge.id]);
+    assert_eq!(waits_for("by"), [of("long").task.id, of("long").merge.as_ref().unwrap().task.id]);
+    assert_eq!(merge.terms.graph.depends_on[0].task, of("short").task.id);
+    assert_eq!(merge.queue.as_str(), "plan.merges");
+    let spec = of("short").task.terms.workspace.as_ref().unwrap();
+    assert_eq!((spec.turn, spec.branch.as_str()), (Some(merge.id), "hostler/short"));
+    assert_eq!(spec.into.as_deref(), Some("plan/run_00000000000000000000000000000007"));
+    assert_eq!(merge.terms.workspace.as_ref().unwrap().turn, None);
+    assert_eq!(of("left").task.terms.workspace.as_ref().unwrap().turn, None);
+    // What is waited for is older: so a retry finds it open again.
+    for task in &run.tasks {
+        for on in &task.task.terms.graph.depends_on {
+            assert!(on.task < task.task.id, "{}", task.name);
+        }
+        assert!(task.merge.as_ref().is_none_or(|merge| merge.task.id > task.task.id));
+    }
+}

@@ -11,7 +11,7 @@ use crate::{
         PlanRunId, QueueName, TaskId,
         admission::{LimitChange, Limited},
         graph::Results,
-        plan::run::{PERSON, RunRecord},
+        plan::run::RunRecord,
         task::TaskState,
     },
     store::{
@@ -29,6 +29,7 @@ const LOOKED: Sql = sql!("plan_runs/looked");
 const PAUSE: Sql = sql!("plan_runs/pause");
 const CANCEL: Sql = sql!("plan_runs/cancel");
 const RECORD: Sql = sql!("plan_tasks/record");
+const RECORD_MERGES: Sql = sql!("plan_tasks/record_merges");
 const REOPEN: Sql = sql!("plan_tasks/reopen");
 const SKIP: Sql = sql!("plan_tasks/skip");
 const END_BY_HAND: Sql = sql!("plan_tasks/end_by_hand");
@@ -100,6 +101,7 @@ pub async fn looked(
 ) -> Result<bool, StoreError> {
     LOCK.query(db, &[&run]).await?;
     RECORD.query(db, &[&run]).await?;
+    RECORD_MERGES.query(db, &[&run]).await?;
     let (ids, priorities): (Vec<TaskId>, Vec<i16>) = look.priorities.iter().copied().unzip();
     if !ids.is_empty() {
         PRIORITISE.query(db, &[&ids, &priorities]).await?;
@@ -223,17 +225,18 @@ impl ByHand {
     }
 }
 
-/// Ends those of `tasks` that are pending, without an agent. Returns them.
+/// Ends those of `tasks` that are pending, without an agent, as `who` did it. Returns them.
 pub async fn end_by_hand(
     db: &impl GenericClient,
     tasks: &[TaskId],
+    who: &str,
     how: &ByHand,
 ) -> Result<Vec<TaskId>, StoreError> {
     let (state, output, message) = match how {
         ByHand::Completed(output) => (TaskState::Completed, Some(Document(output)), None),
         ByHand::Failed(message) => (TaskState::Failed, None, Some(message.as_str())),
     };
-    let given: [&(dyn ToSql + Sync); 5] = [&tasks, &PERSON, &state, &output, &message];
+    let given: [&(dyn ToSql + Sync); 5] = [&tasks, &who, &state, &output, &message];
     let row = END_BY_HAND.query_opt(db, &given).await?;
     let ids = row.map(|row| END_BY_HAND.fields(&row).get::<Option<Vec<TaskId>>>("ids"));
     Ok(ids.transpose()?.flatten().unwrap_or_default())

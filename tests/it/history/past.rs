@@ -27,6 +27,7 @@ pub(super) const TERMS: Terms = Terms {
     failed: Keep::For(DAY.saturating_mul(30)),
     dead_letters: Keep::For(DAY.saturating_mul(90)),
     feed: Keep::For(DAY.saturating_mul(7)),
+    plans: Keep::For(DAY.saturating_mul(100)),
 };
 
 /// A database with a past.

@@ -296,3 +296,67 @@ async fn a_lost_host_ends_nothing_though_the_fence_was_deleted() {
     assert!(settled.is_empty(), "{settled:?}");
     assert_eq!((past.count("log_ends").await, past.count("log_feed").await), (0, 0));
 }
+
+/// A run of a plan that ended so many days ago, with so many tasks `t0`, `t1`, … of which none is in the queue.
+async fn run(past: &Past, days: f64, rehearsal: bool, tasks: i32) -> Uuid {
+    let make = "
+        WITH run AS (
+            INSERT INTO hostler.plan_runs (id, title, plan, agents, hour_ms, rehearsal, phased,
+                sequential_ms, makespan_ms, bound_ms, found_by, created_at, ended_at)
+            SELECT hostler.task_id_at((extract(epoch FROM at) * 1000000)::bigint), 'old', '', 1, 1, $2,
+                false, 1, 1, 1, 'x', at, CASE WHEN $1 > 0 THEN at END
+            FROM (SELECT now() - abs($1::float8) * interval '1 day') AS past (at)
+            RETURNING id, created_at
+        ), rows AS (
+            INSERT INTO hostler.plan_tasks (run_id, place, name, title, human, depends_on, task_id,
+                planned_ms, start_ms, finish_ms, worker, critical, queue, state, ended_at, took_ms)
+            SELECT run.id, place, 't' || place, '', false, '{}', gen_random_uuid(), 1, 0, 1, 'x', false,
+                'default', 'completed', run.created_at, 1000 + place
+            FROM run, generate_series(0, $3::integer - 1) AS place
+        )
+        SELECT id FROM run";
+    past.db.query_one(make, &[&days, &rehearsal, &tasks]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn runs_of_plans_go_and_what_is_learned_from_them_stays() {
+    let past = Past::new().await;
+    let large = run(&past, 300.0, false, 2_500).await;
+    run(&past, 200.0, true, 3).await;
+    for day in 0..25 {
+        run(&past, 101.0 + f64::from(day), false, 1).await;
+    }
+    // Too young; and one that goes on, however old it is.
+    let (young, open) = (run(&past, 99.0, false, 1).await, run(&past, -400.0, false, 2).await);
+    // And one of which a task is there.
+    let held = run(&past, 500.0, false, 1).await;
+    let task = past.pending(1.0).await;
+    let hold = "UPDATE hostler.plan_tasks SET task_id = $2 WHERE run_id = $1";
+    past.db.execute(hold, &[&held, task.as_uuid()]).await.unwrap();
+
+    let retention = past.retention(None);
+    let found = sweep(&retention, Right::Nobody).await;
+    assert_eq!((found.get(Kind::Plans), past.count("plan_runs").await), (27, 30));
+    let counts = sweep(&retention, Right::Hand).await;
+    assert_eq!((counts.get(Kind::Plans), counts.tasks()), (27, 0));
+    let left: Vec<Uuid> = past
+        .db
+        .query("SELECT id FROM hostler.plan_runs ORDER BY id", &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(left, [held, open, young]);
+    assert_eq!(past.count(&format!("plan_tasks WHERE run_id = '{large}'")).await, 0);
+    // The newest twenty of each name, without those of the rehearsal.
+    assert_eq!(past.count("plan_durations WHERE name = 't0'").await, 20);
+    assert_eq!(past.count("plan_durations WHERE name = 't1'").await, 1);
+    let names = ["t0".parse().unwrap(), "t2000".parse().unwrap(), "t9999".parse().unwrap()];
+    let learned = hostler::store::plans::learned(&past.db, &names).await.unwrap();
+    let all: Vec<_> = learned.iter().map(|it| (it.id.as_str(), it.runs, it.median_ms)).collect();
+    assert_eq!(all, [("t0", 20, 1000), ("t2000", 1, 3000)]);
+    // As the leader, there is nothing left to do.
+    let lead = past.lead().await;
+    assert_eq!(sweep(&retention, Right::Leader(lead.term())).await.get(Kind::Plans), 0);
+}

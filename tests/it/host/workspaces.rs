@@ -208,3 +208,41 @@ workspace = {{ git = "@DIR@/repo" }}
     host.cli_json(&["task", "snooze", &second, "--for", "1ms"]);
     assert_eq!(host.wait(&second)["state"], "completed");
 }
+
+#[test]
+fn a_task_that_stands_alone_is_merged_and_a_person_resolves_its_conflict() {
+    let host = Host::new(&format!(
+        r#"
+[fleets.mock]
+protocol = "worker"
+command = ["{HOSTLER}", "mock-agent"]
+count = 2
+cwd = "@DIR@"
+workspace = {{ git = "@DIR@/repo", merge = "merge", into = "all", on_conflict = "person" }}
+"#
+    ));
+    let repo = host.path("repo");
+    repository(&repo, &[("a.txt", "one\n")]);
+    let host = host.up();
+    let task = |text: &str, sleep: &str| {
+        host.submit(&json!({"kind": "k", "input": {
+            "mock": {"sleep": sleep, "write": {"a.txt": text}}
+        }}))
+    };
+    // Both begin at the same commit: the second to be done has the conflict.
+    let (quick, slow) = (task("quick\n", "1s"), task("slow\n", "3s"));
+    assert_eq!(host.wait(&quick)["state"], "completed");
+    assert_eq!(git(&repo, &["show", "all:a.txt"]), "quick");
+    assert_eq!(host.wait(&slow)["state"], "completed", "the agent has done its work");
+    let asked = host.get("/api/v1/tasks?queue=plan.people")["items"][0].clone();
+    let asked = host.task(asked["id"].as_str().unwrap());
+    assert_eq!((&asked["kind"], &asked["state"]), (&json!("merge"), &json!("pending")));
+    let path = asked["input"]["conflict"]["path"].as_str().unwrap();
+    fs::write(Path::new(path).join("a.txt"), "both\n").unwrap();
+    let resolved = host.cli_json(&["workspace", "resolved", &slow]);
+    assert_eq!(resolved["task"], asked["id"]);
+    assert_eq!(resolved["commit"], git(&repo, &["rev-parse", "all"]));
+    assert_eq!(git(&repo, &["show", "all:a.txt"]), "both");
+    assert_eq!(host.task(asked["id"].as_str().unwrap())["state"], "completed");
+    assert_eq!(host.cli(&["workspace", "resolved", &slow]).code, 4);
+}

@@ -256,6 +256,7 @@ fn sequence(seed: u64) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the seed is for this test alone")]
 fn run(count: u64) {
     let given = std::env::var("SEED").ok().filter(|seed| !seed.is_empty());
     let seeds = match given {

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use crate::{
     host::workspaces::{git, repository},
-    support::host::{HOSTLER, Host},
+    support::{
+        host::{HOSTLER, Host},
+        processes::eventually,
+    },
 };
 
 /// As the seed's: a base that all wait for, three streams at once of which two write the same file, and
@@ -25,18 +28,18 @@ tasks:
     depends_on: setup
     files: ["src/models/**", routes.txt]
     branch: feature/models
-    input: {mock: {sleep: 1s, write: {src/models/a.rs: "models\n", routes.txt: "models\n", stray.txt: "stray\n"}}}
+    input: {mock: {sleep: 2s, write: {src/models/a.rs: "models\n", routes.txt: "models\n", stray.txt: "stray\n"}}}
   - id: pages
-    duration: 3m
+    duration: 4m
     depends_on: setup
     files: ["src/pages/**", routes.txt]
     input: {mock: {sleep: 3s, write: {src/pages/b.rs: "pages\n", routes.txt: "models and pages\n"}}}
   - id: manual
-    duration: 2m
+    duration: 3m
     depends_on: setup
     files: ["docs/**"]
     merge: rebase
-    input: {mock: {sleep: 2s, write: {docs/manual.md: "manual\n"}}}
+    input: {mock: {write: {docs/manual.md: "manual\n"}}}
   - id: idea
     duration: 1m
     depends_on: setup
@@ -101,17 +104,39 @@ cwd = "@DIR@"
         let task = tasks.as_array().unwrap().iter().find(|task| task["id"] == name).unwrap();
         host.history(task["task"].as_str().unwrap(), "attempts")
     };
-    // Both wrote the file at the same time; the second to be done met the conflict, and resolved it.
+    // Both wrote the file at the same time; what the plan ends later met the conflict, and its merge became
+    // a task for an agent, who resolved it.
     let (models, pages) = (attempts("models"), attempts("pages"));
-    assert_eq!((models.len(), pages.len()), (1, 2), "{pages:?}");
+    assert_eq!((models.len(), pages.len()), (1, 1), "{pages:?}");
     assert!(pages[0]["started_at"].as_str() < models[0]["ended_at"].as_str(), "at once");
-    assert_eq!(pages[0]["outcome"], "failed");
-    let conflict = &pages[0]["error"]["detail"]["conflict"];
-    assert_eq!(conflict["files"], json!(["routes.txt"]));
-    assert_eq!(pages[0]["workspace"]["unresolved"]["files"], json!(["routes.txt"]));
-    let given = &pages[1]["workspace"]["conflict"];
-    assert_eq!((&given["files"], &given["ours"]), (&json!(["routes.txt"]), &conflict["ours"]));
-    assert_eq!(pages[1]["workspace"]["unresolved"], Value::Null);
+    let unresolved = &pages[0]["workspace"]["unresolved"];
+    assert_eq!(unresolved["files"], json!(["routes.txt"]));
+    let of = |name: &str| tasks.as_array().unwrap().iter().find(|it| it["id"] == name).unwrap();
+    let merge = of("pages")["merge"].as_str().unwrap();
+    let resolving = host.history(merge, "attempts");
+    assert_eq!(resolving.len(), 1, "{resolving:?}");
+    let given = &resolving[0]["workspace"]["conflict"];
+    assert_eq!((&given["files"], &given["ours"]), (&json!(["routes.txt"]), &unresolved["ours"]));
+    let merge = host.get(&format!("/api/v1/tasks/{merge}"));
+    assert_eq!((&merge["kind"], &merge["queue"]), (&json!("merge"), &json!("default")));
+    assert_eq!(merge["input"]["conflict"]["files"], json!(["routes.txt"]));
+    // Merged in the order of the plan, though `manual` was done before `models`, and `pages` resolved last.
+    let merged = |attempts: &[Value]| {
+        attempts.last().unwrap()["workspace"]["merged"].as_str().unwrap().to_owned()
+    };
+    let order = [
+        merged(&attempts("setup")),
+        merged(&models),
+        merged(&attempts("manual")),
+        merged(&resolving),
+        merged(&attempts("release")),
+    ];
+    assert!(attempts("manual")[0]["ended_at"].as_str() < models[0]["ended_at"].as_str());
+    for pair in order.windows(2) {
+        assert_ne!(pair[0], pair[1]);
+        git(&repo, &["merge-base", "--is-ancestor", &pair[0], &pair[1]]);
+    }
+    assert!(of("models")["merge_state"] == "completed" && of("idea")["merge"].is_null());
     let workspace = &models[0]["workspace"];
     assert_eq!(
         (&workspace["branch"], &workspace["into"]),
@@ -125,4 +150,127 @@ cwd = "@DIR@"
         pruning["kept"].as_array().unwrap().iter().map(|kept| &kept["branch"]).collect();
     assert!(kept.contains(&&json!("idea")), "{kept:?}");
     assert!(!kept.contains(&&json!("feature/models")), "{kept:?}");
+}
+
+/// Its plan says it all itself: the repository, relative to its file, and that people resolve conflicts.
+const BY_HAND: &str = r#"
+version = 1
+workspace = { git = "repo", branch = "work/{task}", on_conflict = "person" }
+
+[[tasks]]
+id = "first"
+duration = "2m"
+files = ["a.txt"]
+input = { mock = { sleep = "1s", write = { "a.txt" = "first\n" } } }
+
+[[tasks]]
+id = "second"
+duration = "3m"
+files = ["a.txt"]
+input = { mock = { write = { "a.txt" = "second\n" } } }
+
+[[tasks]]
+id = "last"
+duration = "1m"
+depends_on = ["second"]
+input = { mock = { write = { "last.txt" = "last\n" } } }
+"#;
+
+fn two_mocks() -> Host {
+    Host::new(&format!(
+        r#"
+[fleets.mock]
+protocol = "worker"
+command = ["{HOSTLER}", "mock-agent"]
+count = 2
+cwd = "@DIR@"
+"#
+    ))
+}
+
+/// Begins the plan with people for conflicts; its run, and where the repository is.
+fn by_hand(host: &Host) -> (String, std::path::PathBuf) {
+    let repo = host.path("repo");
+    repository(&repo, &[("a.txt", "none\n")]);
+    let file = host.path("by_hand.toml");
+    fs::write(&file, BY_HAND).unwrap();
+    let run = host.cli_json(&["plan", "run", file.to_str().unwrap(), "--agents", "2", "--detach"]);
+    (run["id"].as_str().unwrap().to_owned(), repo)
+}
+
+#[track_caller]
+fn of_run(host: &Host, run: &str, name: &str) -> Value {
+    let tasks = host.get(&format!("/api/v1/plans/runs/{run}/tasks"))["items"].clone();
+    tasks.as_array().unwrap().iter().find(|task| task["id"] == name).unwrap().clone()
+}
+
+#[test]
+fn a_person_resolves_a_conflict_in_the_worktree_and_the_plan_goes_on() {
+    let mut host = two_mocks().up();
+    let (run, repo) = by_hand(&host);
+    eventually("a person is to resolve it", || {
+        of_run(&host, &run, "second")["merge_queue"] == "plan.people"
+    });
+    // Also over the end of the host.
+    host.kill9();
+    host.restart();
+    let merge = of_run(&host, &run, "second")["merge"].as_str().unwrap().to_owned();
+    let input = host.task(&merge)["input"]["conflict"].clone();
+    assert_eq!(input["files"], json!(["a.txt"]));
+    let path = std::path::PathBuf::from(input["path"].as_str().unwrap());
+    let marked = fs::read_to_string(path.join("a.txt")).unwrap();
+    assert!(marked.contains("<<<<<<<") && marked.contains("first"), "{marked}");
+    let early = host.cli(&["plan", "done", &run, "second"]);
+    assert_eq!(early.code, 5);
+    assert!(early.stderr.contains("marks of the conflict"), "{}", early.stderr);
+    assert_eq!(of_run(&host, &run, "last")["state"], "blocked");
+
+    fs::write(path.join("a.txt"), "first and second\n").unwrap();
+    let done = host.cli_json(&["plan", "done", &run, "second"]);
+    assert_eq!(done["merge_state"], "completed", "{done:#}");
+    eventually("the run is completed", || {
+        host.get(&format!("/api/v1/plans/runs/{run}"))["state"] == "completed"
+    });
+    let branch = format!("plan/{run}");
+    assert_eq!(git(&repo, &["show", &format!("{branch}:a.txt")]), "first and second");
+    assert_eq!(git(&repo, &["show", &format!("{branch}:last.txt")]), "last");
+}
+
+#[test]
+fn what_is_left_unmerged_holds_nobody_up() {
+    let host = two_mocks().up();
+    let (run, repo) = by_hand(&host);
+    eventually("a person is to resolve it", || {
+        of_run(&host, &run, "second")["merge_queue"] == "plan.people"
+    });
+    host.cli_json(&["plan", "skip", &run, "second"]);
+    eventually("the run is completed", || {
+        host.get(&format!("/api/v1/plans/runs/{run}"))["state"] == "completed"
+    });
+    let branch = format!("plan/{run}");
+    assert_eq!(git(&repo, &["show", &format!("{branch}:a.txt")]), "first");
+    assert_eq!(git(&repo, &["show", "work/second:a.txt"]), "second");
+}
+
+#[test]
+fn what_can_not_be_merged_for_now_waits_until_it_can() {
+    let host = two_mocks().up();
+    let repo = host.path("repo");
+    repository(&repo, &[("a.txt", "none\n")]);
+    let file = host.path("plan.yaml");
+    let text = "version: 1\nworkspace: {git: repo}\ntasks:\n  - {id: a, duration: 2m, approval: true, input: {mock: {write: {a: a}}}}\n  - {id: b, duration: 3m, input: {mock: {write: {b: b}}}}\n";
+    fs::write(&file, text).unwrap();
+    let run = host.cli_json(&["plan", "run", file.to_str().unwrap(), "--agents", "2", "--detach"]);
+    let run = run["id"].as_str().unwrap().to_owned();
+    eventually("b is done", || of_run(&host, &run, "b")["state"] == "completed");
+    // It is its turn only after `a`, which nobody has allowed yet.
+    let record = host.get(&format!("/api/v1/plans/runs/{run}"));
+    assert_eq!((&record["state"], &record["merges"]["pending"]), (&json!("running"), &json!(1)));
+    assert!(git(&repo, &["branch", "--list", &format!("plan/{run}")]).is_empty());
+    host.cli_json(&["plan", "skip", &run, "a"]);
+    eventually("the run is completed", || {
+        host.get(&format!("/api/v1/plans/runs/{run}"))["state"] == "completed"
+    });
+    let files = git(&repo, &["ls-tree", "-r", "--name-only", &format!("plan/{run}")]);
+    assert_eq!(files.lines().collect::<Vec<_>>(), ["a.txt", "b"]);
 }

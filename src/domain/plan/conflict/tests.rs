@@ -5,7 +5,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::plan::{Estimate, Graph, Merge, Needs, Owner};
+use crate::domain::{
+    plan::{Estimate, Graph, Merge, Needs, Owner},
+    workspace::Resolver,
+};
 
 fn task(id: usize, files: &[(&str, bool)], apart: bool) -> PlanTask {
     let file =
@@ -26,6 +29,9 @@ fn task(id: usize, files: &[(&str, bool)], apart: bool) -> PlanTask {
         split_of: Vec::new(),
         branch: apart.then(|| format!("feature/{id}")),
         merge: Merge::Merge,
+        git: None,
+        base: None,
+        on_conflict: Resolver::Agent,
     }
 }
 

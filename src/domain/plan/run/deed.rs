@@ -24,7 +24,11 @@ pub enum Deed {
 pub fn refusal(deed: &Deed, task: &RunTaskRecord) -> Option<&'static str> {
     let is_waiting =
         matches!(task.state, TaskState::Blocked | TaskState::Scheduled | TaskState::Pending);
+    // Its work is done; what is left to do with it is the merge.
+    let is_merging = task.state == TaskState::Completed
+        && matches!(task.merge_state, Some(TaskState::Pending | TaskState::Failed));
     match deed {
+        Deed::Done(_) | Deed::Fail(_) if task.is_to_be_resolved() => None,
         Deed::Done(_) | Deed::Fail(_) if !task.human => {
             Some("an agent does it; `skip` leaves it out, `cancel` calls the run off")
         }
@@ -43,6 +47,7 @@ pub fn refusal(deed: &Deed, task: &RunTaskRecord) -> Option<&'static str> {
             Some(_) => Some("what it waits for has not ended yet"),
         },
         Deed::Skip if task.skipped_at.is_some() => Some("it is left out already"),
+        Deed::Skip if is_merging => None,
         Deed::Skip if is_waiting || matches!(task.state, TaskState::Failed) => None,
         Deed::Skip => Some("only a task that waits or has failed can be left out"),
     }
@@ -53,15 +58,17 @@ pub fn refusal(deed: &Deed, task: &RunTaskRecord) -> Option<&'static str> {
 pub fn to_retry(tasks: &[RunTaskRecord], from: Option<usize>) -> Vec<TaskId> {
     let is_over = |state: TaskState| matches!(state, TaskState::Failed | TaskState::Cancelled);
     let behind: Option<BTreeSet<usize>> = from.map(|from| behind(tasks, from));
-    let meant = |task: &&RunTaskRecord| {
-        is_over(task.state) && behind.as_ref().is_none_or(|behind| behind.contains(&task.place))
-    };
-    let with_gate = |task: &RunTaskRecord| {
-        let gate = task.approval.filter(|_| task.approval_state.is_some_and(is_over));
-        [Some(task.task), gate]
+    let meant =
+        |task: &&RunTaskRecord| behind.as_ref().is_none_or(|behind| behind.contains(&task.place));
+    let with_others = |task: &RunTaskRecord| {
+        let own = Some(task.task).filter(|_| is_over(task.state));
+        let gate =
+            task.approval.filter(|_| own.is_some() && task.approval_state.is_some_and(is_over));
+        let merge = task.merge.filter(|_| task.merge_state.is_some_and(is_over));
+        [own, gate, merge]
     };
     let mut chosen: Vec<TaskId> =
-        tasks.iter().filter(meant).flat_map(with_gate).flatten().collect();
+        tasks.iter().filter(meant).flat_map(with_others).flatten().collect();
     chosen.sort_unstable();
     chosen
 }

@@ -14,6 +14,9 @@ fn task(place: usize, state: TaskState, depends_on: &[usize]) -> RunTaskRecord {
         task: TaskId::from_uuid(Uuid::from_u128(place as u128)),
         approval: None,
         approval_state: None,
+        merge: None,
+        merge_state: None,
+        merge_queue: None,
         depends_on: depends_on.to_vec(),
         planned: Planned { length: 1, start: 0, finish: 1 },
         worker: "agent 1".to_owned(),
@@ -46,8 +49,47 @@ fn a_run_stands_as_its_tasks_do() {
     for (states, paused, cancelled, wanted) in rows {
         let mut counts = BTreeMap::new();
         states.iter().for_each(|state| *counts.entry(*state).or_default() += 1);
-        assert_eq!(RunState::of(&counts, paused, cancelled), wanted, "{states:?}");
+        let none = BTreeMap::new();
+        for both in [[&counts, &none], [&none, &counts]] {
+            assert_eq!(RunState::of(both, paused, cancelled), wanted, "{states:?}");
+        }
     }
+}
+
+/// A task whose work is done, with its merge in `state` and `queue`.
+fn merging(state: TaskState, queue: &str) -> RunTaskRecord {
+    RunTaskRecord {
+        merge: Some(TaskId::from_uuid(Uuid::from_u128(8))),
+        merge_state: Some(state),
+        merge_queue: Some(queue.parse().unwrap()),
+        ..task(0, TaskState::Completed, &[])
+    }
+}
+
+#[test]
+fn a_merge_that_goes_on_is_for_its_turn_for_a_person_or_for_agents() {
+    use TaskState::{Blocked, Cancelled, Completed, Failed, Pending};
+    let (done, fail) = (Deed::Done(json!(1)), Deed::Fail("no".to_owned()));
+    for state in TaskState::ALL {
+        for queue in [MERGES, PEOPLE, "default"] {
+            let task = merging(state, queue);
+            let waits = state == Pending;
+            assert_eq!(task.waits_for_its_turn(), waits && queue == MERGES);
+            assert_eq!(task.waits_for_a_person(), waits && queue == PEOPLE);
+            for deed in [&done, &fail] {
+                assert_eq!(refusal(deed, &task).is_none(), waits && queue == PEOPLE, "{state}");
+            }
+            let can_skip = matches!(state, Pending | Failed);
+            assert_eq!(refusal(&Deed::Skip, &task).is_none(), can_skip, "{state}");
+            assert_eq!(task.is_over(), state.is_final());
+        }
+    }
+    let later = RunTaskRecord { merge_state: Some(Blocked), ..task(1, Blocked, &[0]) };
+    assert!(!later.is_over());
+    // What is tried again is the merge, and what was called off behind it.
+    let tasks = [merging(Failed, "default"), task(1, Cancelled, &[0]), merging(Completed, MERGES)];
+    let chosen = to_retry(&tasks, Some(0));
+    assert_eq!(chosen.iter().map(|id| id.as_uuid().as_u128()).collect::<Vec<_>>(), [1, 8]);
 }
 
 #[test]
