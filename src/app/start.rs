@@ -1,6 +1,13 @@
 //! Builds a host, bottom up.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+};
 
 use slog::{Logger, info};
 use tokio::sync::mpsc;
@@ -11,11 +18,13 @@ use super::{
     autoscale, housekeeping, merges,
     reload::{LoadSettings, ReloadError, Reloader},
     stop::FINISH,
+    systemd::Service,
+    upgrade::{self, Upgrades},
     workspaces::open_workspaces,
 };
 use crate::{
     agent::{LogPolicy, Surroundings},
-    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace},
+    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace, record::UpgradeRecord},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
     heartbeat::Clock,
@@ -81,6 +90,7 @@ pub struct Running {
     pub(super) janitor: JanitorHandle,
     pub(super) supervisor: SupervisorHandle,
     pub(super) reloader: Reloader,
+    pub(super) upgrades: Option<upgrade::Asked>,
     pub(super) http: http::Server,
     pub(super) keeper: Keeper,
     pub(super) listener: Listener,
@@ -121,12 +131,12 @@ fn cgroup_base(host: &settings::Host) -> Option<PathBuf> {
 /// # Errors
 ///
 /// [`StartError`], by the part that failed; what was started before it is ended again by its drop.
-pub async fn start(
+pub(super) async fn start(
     settings: Settings,
     env: BTreeMap<String, String>,
     (log, drops): (Logger, Drops),
-    again: (LoadSettings, Redactor),
-    lock: DataDirLock,
+    again: (LoadSettings, Redactor, Service),
+    (lock, upgraded, inherited): (DataDirLock, Option<UpgradeRecord>, Option<TcpListener>),
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
     let log_dir = settings.host.log_dir().join("agents");
@@ -135,15 +145,12 @@ pub async fn start(
     }
     let host = new_host(&settings)?;
     let (postgres, store) = open_store(&settings, &log, host.slot).await?;
-    let info = http::HostInfo {
-        id: host.id,
-        name: host.name.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        started_at: jiff::Timestamp::now(),
-    };
     let keeper_log = component(&log, Component::Keeper);
+    // One that was replaced on the disk goes on under this name.
     let exe = std::env::current_exe()
-        .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
+        .ok()
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let (keeper, found) = Keeper::start(
         &keeper_log,
         exe,
@@ -155,6 +162,14 @@ pub async fn start(
     let (slot, pace) = (host.slot, Pace::of(host.lease));
     let scales = read_scales(&settings)?;
     let mut adoption = adopt(&settings, &scales, &log, &keeper, (found, &store, &host)).await?;
+    let info = http::HostInfo {
+        id: host.id,
+        name: host.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: jiff::Timestamp::now(),
+        upgrade: upgraded,
+        adoption: adoption.report.clone(),
+    };
     let workspaces = open_workspaces(&settings, &log, &store, &adoption.resumed);
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
@@ -212,9 +227,11 @@ pub async fn start(
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
     let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
     let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
-    let handles = (&queue, &supervisor, workspaces, &reloader);
-    let state = http_state(&settings, &log, handles, sessions, metrics, drops, info);
-    let http = match http::Server::start(state, &settings.host.socket()).await {
+    let (upgrade, upgrades) = Upgrades::new();
+    let handles = (&queue, &supervisor, workspaces);
+    let orders = (&reloader, upgrade, sessions);
+    let state = http_state(&settings, &log, (handles, orders), metrics, drops, info);
+    let http = match http::Server::start(state, &settings.host.socket(), inherited).await {
         Ok(http) => http,
         Err(error) => {
             // The agents run already: they must not outlive a host that never was.
@@ -236,6 +253,7 @@ pub async fn start(
         janitor,
         supervisor,
         reloader,
+        upgrades: Some(upgrades),
         http,
         keeper,
         listener,
@@ -368,13 +386,10 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
 fn http_state(
     settings: &Settings,
     log: &Logger,
-    (queue, supervisor, workspaces, reloader): (
-        &QueueHandle,
-        &SupervisorHandle,
-        Workspaces,
-        &Reloader,
+    ((queue, supervisor, workspaces), (reloader, upgrade, sessions)): (
+        (&QueueHandle, &SupervisorHandle, Workspaces),
+        (&Reloader, Upgrades, Sessions),
     ),
-    sessions: Sessions,
     metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
@@ -398,9 +413,10 @@ fn http_state(
         let reloader = reloader.clone();
         Box::pin(async move { reloader.reload().await.map_err(refusal) })
     });
+    let upgrade: http::Upgrade = Arc::new(move |program| Box::pin(upgrade.clone().ask(program)));
     http::State::new(
-        (queue.clone(), supervisor.clone(), workspaces, reload),
-        sessions,
+        (queue.clone(), supervisor.clone(), workspaces),
+        (reload, upgrade, sessions),
         settings.http.clone(),
         settings.tasks.clone(),
         host,

@@ -45,6 +45,7 @@ pub mod history;
 mod ids;
 pub mod leadership;
 pub mod lease;
+pub mod order;
 pub mod plan;
 pub mod record;
 pub mod restart;
@@ -56,6 +57,7 @@ pub mod snooze;
 pub mod task;
 pub mod template;
 pub mod unique;
+pub mod upgrade;
 pub mod webhook;
 pub mod workspace;
 

@@ -28,6 +28,7 @@ pub(super) enum Kind {
     BadField,
     NoKey,
     CrossSite,
+    SocketOnly,
     NotAllowed,
     BadSignature,
     NotFound,
@@ -47,7 +48,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::BadJson,
         Self::BadQuery,
         Self::BadPath,
@@ -55,6 +56,7 @@ impl Kind {
         Self::BadField,
         Self::NoKey,
         Self::CrossSite,
+        Self::SocketOnly,
         Self::NotAllowed,
         Self::BadSignature,
         Self::NotFound,
@@ -83,6 +85,7 @@ impl Kind {
             Self::BadField => (S::BAD_REQUEST, "bad-field", "A field is not as it must be"),
             Self::NoKey => (S::UNAUTHORIZED, "no-key", "The API key is missing or wrong"),
             Self::CrossSite => (S::FORBIDDEN, "cross-site", "Requests of other sites are refused"),
+            Self::SocketOnly => (S::FORBIDDEN, "socket-only", "Only over the socket"),
             Self::NotAllowed => (S::FORBIDDEN, "not-allowed", "The operator does not allow that"),
             Self::BadSignature => (S::FORBIDDEN, "bad-signature", "The signature is not right"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),

@@ -52,7 +52,11 @@ use serde::Serialize;
 use slog::Logger;
 
 use crate::{
-    domain::{HostId, record::ReloadRecord},
+    domain::{
+        HostId,
+        record::{AdoptionRecord, ReloadRecord, UpgradeRecord},
+        upgrade::Plan,
+    },
     queue::QueueHandle,
     sessions::Sessions,
     settings,
@@ -62,7 +66,7 @@ use crate::{
 use error::{ApiError, Kind};
 use server::Closing;
 
-pub use fleets::ReloadRefused;
+pub use fleets::{ReloadRefused, UpgradeRefused};
 pub use server::{HttpError, Server};
 pub use socket::MAX_SOCKET_PATH;
 
@@ -72,6 +76,11 @@ pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Syn
 /// Has the host read its settings again.
 pub type Reload =
     Arc<dyn Fn() -> BoxFuture<'static, Result<ReloadRecord, ReloadRefused>> + Send + Sync>;
+
+/// Has another program take the place of the host's.
+pub type Upgrade = Arc<
+    dyn Fn(std::path::PathBuf) -> BoxFuture<'static, Result<Plan, UpgradeRefused>> + Send + Sync,
+>;
 
 /// What the host is, for `GET /api/v1/host`.
 #[derive(Debug, Clone)]
@@ -84,6 +93,10 @@ pub struct HostInfo {
     pub version: &'static str,
     /// When it started.
     pub started_at: Timestamp,
+    /// The program whose place it took, if it did.
+    pub upgrade: Option<UpgradeRecord>,
+    /// What became of the processes of the host before it.
+    pub adoption: AdoptionRecord,
 }
 
 /// Everything that handlers use.
@@ -95,6 +108,7 @@ pub struct State {
     sessions: Sessions,
     relay: webhook::relay::Relay,
     reload: Reload,
+    upgrade: Upgrade,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -106,13 +120,8 @@ pub struct State {
 impl State {
     /// What a server answers from.
     pub fn new(
-        (queue, supervisor, workspaces, reload): (
-            QueueHandle,
-            SupervisorHandle,
-            Workspaces,
-            Reload,
-        ),
-        sessions: Sessions,
+        (queue, supervisor, workspaces): (QueueHandle, SupervisorHandle, Workspaces),
+        (reload, upgrade, sessions): (Reload, Upgrade, Sessions),
         settings: settings::Http,
         tasks: settings::Tasks,
         host: HostInfo,
@@ -127,6 +136,7 @@ impl State {
             sessions,
             relay,
             reload,
+            upgrade,
             settings,
             tasks,
             host,
@@ -158,6 +168,7 @@ fn routes() -> Vec<Row> {
         ("/api/v1/host", vec![get(health::host)]),
         ("/api/v1/hosts", vec![get(health::hosts)]),
         ("/api/v1/fleets", vec![get(fleets::list)]),
+        ("/api/v1/upgrade", vec![post(fleets::upgrade)]),
         ("/api/v1/reload", vec![post(fleets::reload)]),
         ("/api/v1/fleets/{name}", vec![get(fleets::show)]),
         ("/api/v1/fleets/{name}/scale", vec![post(fleets::scale)]),

@@ -101,15 +101,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on the unix socket `socket`, and on `settings.bind` if it is set, and answers from
-    /// then on. Must be called within a tokio runtime; the requests are answered on threads of
+    /// Listens on the unix socket `socket`, and on `inherited`, or else on `settings.bind` if it is set,
+    /// and answers from then on. Must be called within a tokio runtime; the requests are answered on threads of
     /// their own.
     ///
     /// # Errors
     ///
     /// [`HttpError`], whose text says what to do. Nothing is left listening.
-    pub async fn start(state: State, socket: &Path) -> Result<Self, HttpError> {
-        let tcp = state.settings.bind.map(|address| bind(address, &state)).transpose()?;
+    pub async fn start(
+        state: State,
+        socket: &Path,
+        inherited: Option<TcpListener>,
+    ) -> Result<Self, HttpError> {
+        let tcp = match inherited {
+            Some(listener) => Some(checked(listener, &state)?),
+            None => state.settings.bind.map(|address| bind(address, &state)).transpose()?,
+        };
         let addresses: Vec<_> =
             tcp.as_ref().and_then(|listener| listener.local_addr().ok()).into_iter().collect();
         let (unix, file) = socket::listen(socket)?;
@@ -162,6 +169,18 @@ impl Server {
         // It ends by the stop above; how its threads ended is of no consequence any more.
         drop(running.await);
     }
+}
+
+/// A socket that somebody else has bound: the same holds for it as for one of ours.
+fn checked(listener: TcpListener, state: &State) -> Result<TcpListener, HttpError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let broken = |source| HttpError::Bind { address: unknown, source };
+    let address = listener.local_addr().map_err(broken)?;
+    if !address.ip().is_loopback() && state.settings.api_key.is_none() {
+        return Err(HttpError::KeyNeeded { address });
+    }
+    listener.set_nonblocking(true).map_err(broken)?;
+    Ok(listener)
 }
 
 fn bind(address: SocketAddr, state: &State) -> Result<TcpListener, HttpError> {
