@@ -13,7 +13,10 @@ use std::{
 use slog::{Logger, error, info, warn};
 use tokio::sync::{Mutex, watch};
 
-use super::start::{ensure, serves};
+use super::{
+    start::{ensure, serves},
+    systemd::Service,
+};
 use crate::{
     domain::record::ReloadRecord,
     queue::QueueHandle,
@@ -64,6 +67,7 @@ struct Inner {
     log: Logger,
     from: LoadSettings,
     redactor: Redactor,
+    service: Service,
     store: Store,
     queue: QueueHandle,
     supervisor: SupervisorHandle,
@@ -75,7 +79,7 @@ struct Inner {
 impl Reloader {
     pub(super) fn new(
         log: &Logger,
-        (from, redactor): (LoadSettings, Redactor),
+        (from, redactor, service): (LoadSettings, Redactor, Service),
         settings: Arc<Settings>,
         store: &Store,
         (queue, supervisor): (&QueueHandle, &SupervisorHandle),
@@ -85,6 +89,7 @@ impl Reloader {
             log: log.clone(),
             from,
             redactor,
+            service,
             store: store.clone(),
             queue: queue.clone(),
             supervisor: supervisor.clone(),
@@ -105,7 +110,9 @@ impl Reloader {
     ///
     /// [`ReloadError`], which says what has not changed.
     pub(super) async fn reload(&self) -> Result<ReloadRecord, ReloadError> {
+        self.0.service.reloading();
         let result = self.try_reload().await;
+        self.0.service.ready();
         let log = &self.0.log;
         match &result {
             Ok(record) if record.is_empty() => info!(log, "settings read again: nothing differs"),

@@ -1,6 +1,13 @@
 //! Builds a host, bottom up.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+};
 
 use slog::{Logger, info};
 use tokio::sync::{Notify, mpsc};
@@ -11,12 +18,14 @@ use super::{
     autoscale, housekeeping, merges,
     reload::{LoadSettings, ReloadError, Reloader},
     stop::FINISH,
+    systemd::Service,
+    upgrade::{self, Upgrades},
     workspaces::open_workspaces,
 };
 use crate::{
     access::Access,
     agent::{LogPolicy, Surroundings},
-    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace},
+    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace, record::UpgradeRecord},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
     heartbeat::Clock,
@@ -82,6 +91,7 @@ pub struct Running {
     pub(super) supervisor: SupervisorHandle,
     pub(super) access: Access,
     pub(super) reloader: Reloader,
+    pub(super) upgrades: Option<upgrade::Asked>,
     pub(super) http: http::Server,
     pub(super) keeper: Keeper,
     pub(super) listener: Listener,
@@ -122,12 +132,12 @@ fn cgroup_base(host: &settings::Host) -> Option<PathBuf> {
 /// # Errors
 ///
 /// [`StartError`], by the part that failed; what was started before it is ended again by its drop.
-pub async fn start(
+pub(super) async fn start(
     settings: Settings,
     env: BTreeMap<String, String>,
     (log, drops): (Logger, Drops),
-    again: (LoadSettings, Redactor),
-    lock: DataDirLock,
+    again: (LoadSettings, Redactor, Service),
+    (lock, upgraded, inherited): (DataDirLock, Option<UpgradeRecord>, Option<TcpListener>),
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
     let log_dir = settings.host.log_dir().join("agents");
@@ -146,15 +156,12 @@ pub async fn start(
     .await?;
     // Before anything runs.
     http::Server::may_bind(&settings.http, &access)?;
-    let info = http::HostInfo {
-        id: host.id,
-        name: host.name.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        started_at: jiff::Timestamp::now(),
-    };
     let keeper_log = component(&log, Component::Keeper);
+    // One that was replaced on the disk goes on under this name.
     let exe = std::env::current_exe()
-        .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
+        .ok()
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let (keeper, found) = Keeper::start(
         &keeper_log,
         exe,
@@ -166,6 +173,14 @@ pub async fn start(
     let (slot, pace) = (host.slot, Pace::of(host.lease));
     let scales = read_scales(&settings)?;
     let mut adoption = adopt(&settings, &scales, &log, &keeper, (found, &store, &host)).await?;
+    let info = http::HostInfo {
+        id: host.id,
+        name: host.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: jiff::Timestamp::now(),
+        upgrade: upgraded,
+        adoption: adoption.report.clone(),
+    };
     let workspaces = open_workspaces(&settings, &log, &store, &adoption.resumed);
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
@@ -223,6 +238,7 @@ pub async fn start(
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
     let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
     let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
+    let (upgrade, upgrades) = Upgrades::new();
     let parts = http::Parts {
         queue: queue.clone(),
         supervisor: supervisor.clone(),
@@ -230,9 +246,10 @@ pub async fn start(
         sessions,
         access: access.clone(),
         reload: reload_by(&reloader),
+        upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
     };
     let state = http_state(&settings, &log, parts, metrics, drops, info);
-    let http = match http::Server::start(state, &settings.host.socket()).await {
+    let http = match http::Server::start(state, &settings.host.socket(), inherited).await {
         Ok(http) => http,
         Err(error) => {
             // The agents run already: they must not outlive a host that never was.
@@ -256,6 +273,7 @@ pub async fn start(
         supervisor,
         access,
         reloader,
+        upgrades: Some(upgrades),
         http,
         keeper,
         listener,

@@ -35,6 +35,7 @@ mod reload;
 mod schedule;
 mod session;
 mod task;
+mod upgrade;
 mod workspace;
 
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ enum Command {
     Up(host::Up),
     Demo(host::Demo),
     Reload(reload::Reload),
+    Upgrade(upgrade::Upgrade),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::Config),
@@ -161,6 +163,7 @@ impl Command {
         let exit = match self {
             Self::Up(up) => return up.run(global),
             Self::Demo(demo) => return demo.run(global),
+            Self::Upgrade(upgrade) => asked(upgrade.run(global)),
             Self::Reload(reload) => asked(reload.run(global)),
             Self::Doctor(doctor) => doctor.run(global),
             Self::Config(config) => config.run(global),

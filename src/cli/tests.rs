@@ -9,6 +9,7 @@ const COMMANDS: &[&str] = &[
     "up",
     "demo",
     "reload",
+    "upgrade",
     "doctor",
     "config check",
     "config show",

@@ -47,6 +47,7 @@ pub mod history;
 mod ids;
 pub mod leadership;
 pub mod lease;
+pub mod order;
 pub mod outbound;
 pub mod plan;
 pub mod record;
@@ -59,6 +60,7 @@ pub mod snooze;
 pub mod task;
 pub mod template;
 pub mod unique;
+pub mod upgrade;
 pub mod webhook;
 pub mod workspace;
 

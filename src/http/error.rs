@@ -34,6 +34,7 @@ pub(super) enum Kind {
     NoKey,
     Forbidden,
     CrossSite,
+    SocketOnly,
     TooOften,
     NotAllowed,
     BadSignature,
@@ -54,7 +55,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::BadJson,
         Self::BadQuery,
         Self::BadPath,
@@ -63,6 +64,7 @@ impl Kind {
         Self::NoKey,
         Self::Forbidden,
         Self::CrossSite,
+        Self::SocketOnly,
         Self::TooOften,
         Self::NotAllowed,
         Self::BadSignature,
@@ -94,6 +96,7 @@ impl Kind {
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "The API key does not allow this"),
             Self::TooOften => (S::TOO_MANY_REQUESTS, "too-often", "The API key asks too often"),
             Self::CrossSite => (S::FORBIDDEN, "cross-site", "Requests of other sites are refused"),
+            Self::SocketOnly => (S::FORBIDDEN, "socket-only", "Only over the socket"),
             Self::NotAllowed => (S::FORBIDDEN, "not-allowed", "The operator does not allow that"),
             Self::BadSignature => (S::FORBIDDEN, "bad-signature", "The signature is not right"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),

@@ -58,7 +58,11 @@ use slog::Logger;
 
 use crate::{
     access::Access,
-    domain::{HostId, record::ReloadRecord},
+    domain::{
+        HostId,
+        record::{AdoptionRecord, ReloadRecord, UpgradeRecord},
+        upgrade::Plan,
+    },
     queue::QueueHandle,
     sessions::Sessions,
     settings,
@@ -69,7 +73,7 @@ use error::{ApiError, Kind};
 use routes::routes;
 use server::Closing;
 
-pub use fleets::ReloadRefused;
+pub use fleets::{ReloadRefused, UpgradeRefused};
 pub use server::{HttpError, Server};
 pub use socket::MAX_SOCKET_PATH;
 
@@ -79,6 +83,11 @@ pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Syn
 /// Has the host read its settings again.
 pub type Reload =
     Arc<dyn Fn() -> BoxFuture<'static, Result<ReloadRecord, ReloadRefused>> + Send + Sync>;
+
+/// Has another program take the place of the host's.
+pub type Upgrade = Arc<
+    dyn Fn(std::path::PathBuf) -> BoxFuture<'static, Result<Plan, UpgradeRefused>> + Send + Sync,
+>;
 
 /// What the host is, for `GET /api/v1/host`.
 #[derive(Debug, Clone)]
@@ -91,6 +100,10 @@ pub struct HostInfo {
     pub version: &'static str,
     /// When it started.
     pub started_at: Timestamp,
+    /// The program whose place it took, if it did.
+    pub upgrade: Option<UpgradeRecord>,
+    /// What became of the processes of the host before it.
+    pub adoption: AdoptionRecord,
 }
 
 /// The parts of the host that a server asks.
@@ -107,6 +120,8 @@ pub struct Parts {
     pub access: Access,
     /// Reads the settings again.
     pub reload: Reload,
+    /// Lets another program take the host's place.
+    pub upgrade: Upgrade,
 }
 
 /// Everything that handlers use.
@@ -119,6 +134,7 @@ pub struct State {
     sessions: Sessions,
     relay: webhook::relay::Relay,
     reload: Reload,
+    upgrade: Upgrade,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -137,7 +153,7 @@ impl State {
         metrics: RenderMetrics,
         log: Logger,
     ) -> Self {
-        let Parts { queue, supervisor, workspaces, sessions, access, reload } = parts;
+        let Parts { queue, supervisor, workspaces, sessions, access, reload, upgrade } = parts;
         let (closing, relay) = (Closing::default(), webhook::relay::Relay::default());
         Self {
             queue,
@@ -147,6 +163,7 @@ impl State {
             sessions,
             relay,
             reload,
+            upgrade,
             settings,
             tasks,
             host,

@@ -37,6 +37,7 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/host", vec![get(read(Nothing), health::host)]),
         ("/api/v1/hosts", vec![get(read(Host), health::hosts)]),
         ("/api/v1/reload", vec![post(control(Host), fleets::reload)]),
+        ("/api/v1/upgrade", vec![post(control(Host), fleets::upgrade)]),
         ("/api/v1/fleets", vec![get(read(Filtered), fleets::list)]),
         ("/api/v1/fleets/{name}", vec![get(read(Fleet), fleets::show)]),
         ("/api/v1/fleets/{name}/scale", vec![post(control(Fleet), fleets::scale)]),

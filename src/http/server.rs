@@ -108,24 +108,28 @@ impl Server {
     ///
     /// [`HttpError::KeyNeeded`].
     pub fn may_bind(settings: &settings::Http, access: &Access) -> Result<(), HttpError> {
-        match settings.bind {
-            Some(address) if !address.ip().is_loopback() && !access.has_live_key() => {
-                Err(HttpError::KeyNeeded { address })
-            }
-            _ => Ok(()),
-        }
+        settings.bind.map_or(Ok(()), |address| may_listen(address, access))
     }
 
-    /// Listens on the unix socket `socket`, and on `settings.bind` if it is set, and answers from
-    /// then on. Must be called within a tokio runtime; the requests are answered on threads of
+    /// Listens on the unix socket `socket`, and on `inherited`, or else on `settings.bind` if it is set,
+    /// and answers from then on. Must be called within a tokio runtime; the requests are answered on threads of
     /// their own.
     ///
     /// # Errors
     ///
     /// [`HttpError`], whose text says what to do. Nothing is left listening.
-    pub async fn start(state: State, socket: &Path) -> Result<Self, HttpError> {
-        Self::may_bind(&state.settings, &state.access)?;
-        let tcp = state.settings.bind.map(bind).transpose()?;
+    pub async fn start(
+        state: State,
+        socket: &Path,
+        inherited: Option<TcpListener>,
+    ) -> Result<Self, HttpError> {
+        let tcp = match inherited {
+            Some(listener) => Some(checked(listener, &state.access)?),
+            None => {
+                Self::may_bind(&state.settings, &state.access)?;
+                state.settings.bind.map(bind).transpose()?
+            }
+        };
         let addresses: Vec<_> =
             tcp.as_ref().and_then(|listener| listener.local_addr().ok()).into_iter().collect();
         let (unix, file) = socket::listen(socket)?;
@@ -178,6 +182,24 @@ impl Server {
         // It ends by the stop above; how its threads ended is of no consequence any more.
         drop(running.await);
     }
+}
+
+/// An address that other machines can reach needs a key.
+fn may_listen(address: SocketAddr, access: &Access) -> Result<(), HttpError> {
+    if address.ip().is_loopback() || access.has_live_key() {
+        Ok(())
+    } else {
+        Err(HttpError::KeyNeeded { address })
+    }
+}
+
+/// A socket that somebody else has bound: the same holds for it as for one of ours.
+fn checked(listener: TcpListener, access: &Access) -> Result<TcpListener, HttpError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let broken = |source| HttpError::Bind { address: unknown, source };
+    may_listen(listener.local_addr().map_err(broken)?, access)?;
+    listener.set_nonblocking(true).map_err(broken)?;
+    Ok(listener)
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {

@@ -288,6 +288,8 @@ fn fleet(fleet: &Fleet) -> Value {
         "user": fleet.user.as_deref().unwrap_or_default(),
         "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),
         "stop_grace": format_duration(fleet.stop_grace),
+        "depends_on": fleet.depends_on.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "strategy": word(&fleets::STRATEGIES, &fleet.strategy),
         "max_unavailable": fleet.max_unavailable.to_string(),
     });
     for (name, value) in policies(fleet).into_iter().chain(of_protocol(fleet)) {
