@@ -169,6 +169,14 @@ impl Agent {
     }
 }
 
+/// Waits until the keeper has done what it was told before: a process that is started after that has ended.
+async fn heard(keeper: &Keeper) {
+    let probe = in_time(keeper.spawn(spec(&["/bin/true"]))).await.unwrap();
+    let id = probe.id;
+    in_time(probe.ended).await.unwrap();
+    keeper.forget(id);
+}
+
 /// A host: everything of it is gone without a word when it is dropped, as in a crash.
 struct Host {
     runtime: Runtime,
@@ -187,11 +195,7 @@ impl Host {
             let (keeper, found) = in_time(started).await.unwrap();
             let later = Instant::now() + Duration::from_secs(600);
             keeper.keep_until(later, later);
-            // Once this has run, the keeper has read what was said before it.
-            let probe = in_time(keeper.spawn(spec(&["/bin/true"]))).await.unwrap();
-            let id = probe.id;
-            in_time(probe.ended).await.unwrap();
-            keeper.forget(id);
+            heard(&keeper).await;
             (keeper, found)
         });
         Self { runtime, keeper, found }
@@ -242,6 +246,8 @@ fn sequence(seed: u64) {
             *agent = host.runtime.block_on(Agent::start(&host.keeper, kind));
         } else {
             agent.undergo(&host.keeper, step_of(&mut rng));
+            // What wakes it must not come after what stops it next.
+            host.runtime.block_on(heard(&host.keeper));
             if matches!(agent.state, State::Over(_)) {
                 host.runtime.block_on(agent.check(&host.keeper));
             }
