@@ -321,16 +321,14 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
 
 /// As the config says it where it is off.
 fn scale(policy: Option<autoscale::Policy>) -> Value {
-    match policy {
-        None => json!({ "max": OFF }),
-        Some(policy) => json!({
-            "min": policy.min,
-            "max": policy.max,
-            "up_after": format_duration(policy.up_after),
-            "down_after": format_duration(policy.down_after),
-            "cooldown": format_duration(policy.cooldown),
-        }),
-    }
+    let Some(policy) = policy else { return json!({ "max": OFF }) };
+    json!({
+        "min": policy.min,
+        "max": policy.max,
+        "up_after": format_duration(policy.up_after),
+        "down_after": format_duration(policy.down_after),
+        "cooldown": format_duration(policy.cooldown),
+    })
 }
 
 fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {
