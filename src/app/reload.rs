@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     domain::record::ReloadRecord,
+    http,
     queue::QueueHandle,
     settings::{self, Problems, Settings},
     store::{Store, StoreError},
@@ -77,6 +78,15 @@ struct Inner {
 }
 
 impl Reloader {
+    /// What the API calls to have the settings read again.
+    pub(super) fn for_requests(&self) -> http::Reload {
+        let reloader = self.clone();
+        Arc::new(move || {
+            let reloader = reloader.clone();
+            Box::pin(async move { reloader.reload().await.map_err(refusal) })
+        })
+    }
+
     pub(super) fn new(
         log: &Logger,
         (from, redactor, service): (LoadSettings, Redactor, Service),
@@ -190,5 +200,14 @@ fn describe(record: &ReloadRecord) -> String {
         "nothing that a running host can change".to_owned()
     } else {
         parts.join(", ")
+    }
+}
+
+/// What the API says of settings that were not taken over.
+fn refusal(error: ReloadError) -> http::ReloadRefused {
+    match error {
+        ReloadError::Unsound(problems) => http::ReloadRefused::Unsound(problems),
+        ReloadError::Supervisor(error) => http::ReloadRefused::Supervisor(error),
+        ReloadError::Store(error) => http::ReloadRefused::Unavailable(Chain(&error).to_string()),
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     adopt::adopt,
     autoscale, housekeeping, merges,
-    reload::{LoadSettings, ReloadError, Reloader},
+    reload::{LoadSettings, Reloader},
     stop::FINISH,
     systemd::Service,
     upgrade::{self, Upgrades},
@@ -245,7 +245,7 @@ pub(super) async fn start(
         workspaces,
         sessions,
         access: access.clone(),
-        reload: reload_by(&reloader),
+        reload: reloader.for_requests(),
         upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
     };
     let state = http_state(&settings, &log, parts, metrics, drops, info);
@@ -433,23 +433,4 @@ fn http_state(
         render,
         component(log, Component::Http),
     )
-}
-
-fn reload_by(reloader: &Reloader) -> http::Reload {
-    let reloader = reloader.clone();
-    Arc::new(move || {
-        let reloader = reloader.clone();
-        Box::pin(async move { reloader.reload().await.map_err(refusal) })
-    })
-}
-
-/// What the API says of settings that were not taken over.
-fn refusal(error: ReloadError) -> http::ReloadRefused {
-    match error {
-        ReloadError::Unsound(problems) => http::ReloadRefused::Unsound(problems),
-        ReloadError::Supervisor(error) => http::ReloadRefused::Supervisor(error),
-        ReloadError::Store(error) => {
-            http::ReloadRefused::Unavailable(crate::telemetry::Chain(&error).to_string())
-        }
-    }
 }
