@@ -90,6 +90,30 @@ CREATE TYPE hostler.task_state AS ENUM (
     'cancelled'
 );
 
+CREATE TABLE hostler.api_keys (
+    id text NOT NULL,
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    fleets text[] NOT NULL DEFAULT '{}'::text[],
+    queues text[] NOT NULL DEFAULT '{}'::text[],
+    rate_count integer,
+    rate_per_ms bigint,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    created_by text NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT api_keys_id_check CHECK ((id ~ '^[0-9a-f]{12}$'::text)),
+    CONSTRAINT api_keys_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 255))),
+    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT api_keys_rate CHECK (((rate_count IS NULL) = (rate_per_ms IS NULL))),
+    CONSTRAINT api_keys_rate_count_check CHECK ((rate_count > 0)),
+    CONSTRAINT api_keys_rate_per_ms_check CHECK ((rate_per_ms > 0)),
+    CONSTRAINT api_keys_scopes_check CHECK (((scopes <> '{}'::text[]) AND (scopes <@ ARRAY['read'::text, 'submit'::text, 'control'::text, 'admin'::text])))
+);
+
 CREATE TABLE hostler.artifacts (
     id bigint NOT NULL DEFAULT nextval('session_items'::regclass),
     session_no bigint NOT NULL,
@@ -859,6 +883,16 @@ BEGIN
             END,
             longest
         ) * (1 - jitter + jitter * dice) * interval '1 millisecond';
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.api_keys_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM pg_notify('hostler_keys', '');
+    RETURN NULL;
 END
 $function$;
 
@@ -2820,6 +2854,8 @@ BEGIN
         );
 END
 $function$;
+
+CREATE TRIGGER api_keys_changed AFTER INSERT OR DELETE OR UPDATE OF id, hash, scopes, fleets, queues, rate_count, rate_per_ms, expires_at, revoked_at OR TRUNCATE ON api_keys FOR EACH STATEMENT EXECUTE FUNCTION api_keys_changed();
 
 CREATE TRIGGER batches_call_back AFTER UPDATE ON batches FOR EACH ROW WHEN (old.done_at IS NULL AND new.done_at IS NOT NULL) EXECUTE FUNCTION call_back();
 

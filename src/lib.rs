@@ -19,6 +19,8 @@ pub mod embedded;
 
 pub mod store;
 
+pub mod access;
+
 pub mod janitor;
 
 pub mod history;

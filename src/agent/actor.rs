@@ -6,6 +6,7 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use serde_json::Value;
 use slog::{Logger, debug, info, o, warn};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Adopted, AgentReport, AgentStatus, Surroundings, conversation::Worker, log::AgentLog,
@@ -39,6 +40,16 @@ pub(super) struct Process {
     pub(super) gate: Gate,
     /// What looks at it from outside have found.
     pub(super) looks: Looks,
+    /// What reads its stdout, if it is a worker.
+    pub(super) reading: Option<Reading>,
+}
+
+/// Whoever reads a worker's stdout.
+pub(super) struct Reading {
+    /// Asks it to stop at the end of a line.
+    pub(super) stop: watch::Sender<bool>,
+    /// Ends when it has.
+    pub(super) task: JoinHandle<()>,
 }
 
 /// How the conversation with the worker of a process begins.
@@ -83,6 +94,10 @@ pub(crate) struct AgentActor {
     /// What the newest look from outside found wrong.
     pub(super) last_look: Option<String>,
     pub(super) tombstone: Tombstone,
+    /// Another host is about to go on with all this: nothing more is taken in hand.
+    pub(super) handing_over: bool,
+    /// Nothing has been heard of the process since it was taken over in the middle of a task.
+    pub(super) unheard: bool,
 }
 
 impl AgentActor {
@@ -125,6 +140,8 @@ impl AgentActor {
             out_of_memory: false,
             grace: None,
             backoff: None,
+            handing_over: false,
+            unheard: false,
             listening: None,
             beats: false,
             leaves_since: None,
@@ -264,6 +281,7 @@ impl AgentActor {
             ctx.cancel_future(backoff);
         }
         self.status.generation = self.status.generation.next();
+        (self.status.adopted, self.unheard) = (None, false);
         self.own_log.forget();
         self.beats = false;
         self.listen(ctx);
@@ -323,6 +341,11 @@ impl AgentActor {
     fn end_attempt(&mut self, end: End, ctx: &mut Context<Self>) {
         let reason = self.status.reason.clone();
         let outcome = match end {
+            // It was cut off from the host that gave it the task, perhaps before it had that.
+            End::Failed(FailureClass::Stale | FailureClass::Timeout) if self.unheard => {
+                let reason = "nothing was heard of it since its host was replaced";
+                Outcome::Released { reason: reason.to_owned() }
+            }
             End::Failed(class) => Outcome::Failed {
                 class: if self.out_of_memory && class == FailureClass::Exit {
                     FailureClass::Memory

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use jiff::Timestamp;
 use slog::{info, warn};
 
 use super::{
@@ -15,7 +16,8 @@ use crate::{
         Generation,
         adoption::Standing,
         agent::AgentEvent,
-        fleet::Fleet,
+        fleet::{Fleet, Protocol},
+        record::AdoptedRecord,
         task::{Assignment, Outcome},
     },
     process::{Ended, Spawned},
@@ -79,6 +81,8 @@ impl AgentActor {
         let greeting = standing.map_or(Greeting::Adopted, |s| Greeting::Known(s, epoch));
         self.listen(ctx);
         self.take_process(process, greeting, ctx);
+        self.unheard = busy && self.fleet.protocol == Protocol::Worker;
+        self.status.adopted = Some(AdoptedRecord { generation, at: Timestamp::now() });
         self.vitals.expect(self.expectation());
         self.status.reason = Some("adopted from the host before this one".to_owned());
         self.report();

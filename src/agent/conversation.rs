@@ -119,6 +119,7 @@ impl AgentActor {
 
     /// The process wrote to its stdout.
     pub(super) fn heard(&mut self, chunk: &[u8], ctx: &mut Context<Self>) {
+        self.unheard = false;
         let (mut chunk, mut ends) = (chunk, Vec::new());
         while let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
             let received = match worker.lines.next_line(&mut chunk) {

@@ -1,14 +1,15 @@
 //! What the actor is told: each message becomes an event, or is dropped for being too old.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{
     AgentStatus,
-    actor::AgentActor,
-    messages::{Dismiss, FromProcess, Order, Refit, Silent, Started, Timer, What},
+    actor::{AgentActor, Reading},
+    messages::{Dismiss, FromProcess, HandOver, Order, Refit, Silent, Started, Timer, What},
     work::{CalledOff, Work},
 };
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
     domain::task::{Assignment, Outcome},
     queue::{Ended, ToAgent},
 };
+
+/// How long an agent may take to stop where another host can go on.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(3);
 
 impl Actor for AgentActor {
     type Context = Context<Self>;
@@ -61,6 +65,29 @@ impl Handler<Refit> for AgentActor {
     }
 }
 
+impl Handler<HandOver> for AgentActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: HandOver, _: &mut Self::Context) -> Self::Result {
+        self.handing_over = true;
+        let Some(process) = &mut self.process else { return Box::pin(async {}) };
+        let written = process.worker.as_ref().map(|worker| worker.stdin.written());
+        let reading = process.reading.take();
+        let over = async move {
+            if let Some(written) = written {
+                written.await;
+            }
+            if let Some(Reading { stop, task }) = reading {
+                stop.send_replace(true);
+                // It ends at the end of a line. If it panicked, there is nothing to wait for.
+                task.await.unwrap_or_default();
+            }
+        };
+        // One that does not read, or stops in the middle of a line, is taken over as after a crash.
+        Box::pin(async move { timeout(HAND_OVER_LIMIT, over).await.unwrap_or_default() })
+    }
+}
+
 impl Handler<Dismiss> for AgentActor {
     type Result = ();
 
@@ -74,6 +101,7 @@ impl AgentActor {
     /// Whether so many more attempts can be taken in hand now.
     fn has_room(&self, more: usize) -> bool {
         match self.agent.state {
+            _ if self.handing_over => false,
             AgentState::Idle => true,
             AgentState::Busy if self.agent.draining || self.agent.parting => false,
             AgentState::Busy => self.work.len() + more <= usize::from(self.fleet.prefetch),

@@ -3,9 +3,10 @@
 use actix::prelude::*;
 use serde_json::Value;
 use slog::{info, warn};
+use tokio::sync::watch;
 
 use super::{
-    actor::{AgentActor, Greeting, Process},
+    actor::{AgentActor, Greeting, Process, Reading},
     attempt::OUT_OF_MEMORY,
     messages::StartError,
     stdio,
@@ -56,14 +57,16 @@ impl AgentActor {
         }
         let known = matches!(greeting, Greeting::Known(..) | Greeting::Adopted);
         let looked_at = ended.clone();
-        let mut worker = None;
+        let (mut worker, mut reading) = (None, None);
         match (self.fleet.protocol, stdin, stdout) {
             (Protocol::Worker, Some(stdin), Some(stdout)) => {
                 match stdio::Stdin::open(stdin) {
                     Ok(stdin) => worker = Some(self.greet(stdin, greeting)),
                     Err(error) => warn!(self.log, "stdin can't be used"; "error" => %error),
                 }
-                actix::spawn(pump.worker(stdout, ended));
+                let (stop, asked) = watch::channel(false);
+                let task = actix::spawn(pump.worker(stdout, ended, asked));
+                reading = Some(Reading { stop, task });
             }
             (Protocol::Exec, ..) => self.follow_attempt(pump, ended),
             (_, _, stdout) => {
@@ -79,7 +82,7 @@ impl AgentActor {
             gate.shown();
             looks = Looks::after_readiness();
         }
-        self.process = Some(Process { id, pid, worker, gate, looks });
+        self.process = Some(Process { id, pid, worker, reading, gate, looks });
         self.vitals.set_pid(pid);
         if readiness.is_looked_at() {
             self.look_from_outside(looked_at, ctx);

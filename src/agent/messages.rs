@@ -12,7 +12,7 @@ use crate::{
         agent::{AgentEvent, AgentState, IllegalStep},
         fleet::Fleet,
         heartbeat::Silence,
-        record::RestartCause,
+        record::{AdoptedRecord, RestartCause},
         task::Outcome,
         workspace::Place,
     },
@@ -33,6 +33,8 @@ pub struct AgentStatus {
     pub reason: Option<String>,
     /// Its newest process.
     pub generation: Generation,
+    /// That it was taken back from the host before this one.
+    pub adopted: Option<AdoptedRecord>,
     /// The pid of that, while it lives.
     pub pid: Option<u32>,
     /// The attempt it runs.
@@ -54,6 +56,7 @@ impl AgentStatus {
             since: Timestamp::now(),
             reason: None,
             generation: Generation::default(),
+            adopted: None,
             pid: None,
             work: None,
             restarts: BTreeMap::new(),
@@ -88,6 +91,11 @@ pub(super) struct Order {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Refit(pub(super) Arc<Fleet>);
+
+/// Stop where another host can go on: write what is to be written, read no more, take nothing.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct HandOver;
 
 /// End, and tell nobody.
 #[derive(Debug, Message)]

@@ -152,6 +152,13 @@ impl AgentHandle {
         self.actor.do_send(messages::Refit(fleet));
     }
 
+    /// Brings the agent to where another host can go on with it. It hears of nothing more from its
+    /// process, and takes no more tasks.
+    pub async fn hand_over(&self) {
+        // An actor that is gone has nothing to hand over.
+        self.actor.send(messages::HandOver).await.unwrap_or_default();
+    }
+
     /// Ends the actor of an agent without a process; nobody hears of its end.
     pub fn dismiss(&self) {
         // A report that must not be lost: the actor would stay for ever.

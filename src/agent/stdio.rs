@@ -3,14 +3,14 @@
 //! Death is told by the keeper, never by the end of a pipe; but what a process wrote before it died
 //! is read before its death is told on.
 
-use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
 use slog::warn;
 use tokio::{
     net::unix::pipe,
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep},
 };
 
@@ -46,7 +46,7 @@ pub(super) struct Stdin {
     pipe: Rc<pipe::Sender>,
     waiting: mpsc::Sender<Vec<u8>>,
     /// Something waits: what comes later has to stand behind it.
-    crowded: Rc<Cell<bool>>,
+    crowded: Rc<watch::Sender<bool>>,
 }
 
 /// The process does not read: too much waits for it already.
@@ -62,15 +62,20 @@ impl Stdin {
     pub(super) fn open(pipe: OwnedFd) -> io::Result<Self> {
         let pipe = Rc::new(pipe::Sender::from_owned_fd(pipe)?);
         let (send, receive) = mpsc::channel::<Vec<u8>>(STDIN_QUEUE);
-        let crowded = Rc::new(Cell::new(false));
+        let crowded = Rc::new(watch::Sender::new(false));
         actix::spawn(write_later(pipe.clone(), receive, crowded.clone()));
         Ok(Self { pipe, waiting: send, crowded })
+    }
+
+    /// Resolves once nothing waits to be written.
+    pub(super) fn written(&self) -> impl Future<Output = ()> + use<> {
+        until_false(self.crowded.subscribe())
     }
 
     /// Writes a message, now or when there is room. One for a process that has closed its stdin is
     /// dropped: if it also ends, the keeper tells.
     pub(super) fn send(&self, mut message: Vec<u8>) -> Result<(), Full> {
-        if !self.crowded.get() {
+        if !*self.crowded.borrow() {
             match self.pipe.try_write(&message) {
                 Ok(count) if count == message.len() => return Ok(()),
                 Ok(count) => drop(message.drain(..count)),
@@ -78,7 +83,7 @@ impl Stdin {
                 Err(_) => return Ok(()),
             }
         }
-        self.crowded.set(true);
+        self.crowded.send_replace(true);
         match self.waiting.try_send(message) {
             Err(mpsc::error::TrySendError::Full(_)) => Err(Full),
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -86,11 +91,25 @@ impl Stdin {
     }
 }
 
+/// Returns once that is false; or never, if nobody can say so any more.
+async fn until_false(mut what: watch::Receiver<bool>) {
+    if what.wait_for(|is| !is).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Returns once that is true; or never, if nobody can say so any more.
+async fn until_true(what: &mut watch::Receiver<bool>) {
+    if what.wait_for(|is| *is).await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// Writes what there was no room for.
 async fn write_later(
     pipe: Rc<pipe::Sender>,
     mut waiting: mpsc::Receiver<Vec<u8>>,
-    crowded: Rc<Cell<bool>>,
+    crowded: Rc<watch::Sender<bool>>,
 ) {
     while let Some(message) = waiting.recv().await {
         let mut rest = message.as_slice();
@@ -104,7 +123,7 @@ async fn write_later(
                 Err(_) => return,
             }
         }
-        crowded.set(!waiting.is_empty());
+        crowded.send_replace(!waiting.is_empty());
     }
 }
 
@@ -132,7 +151,7 @@ fn last_words(pipe: &pipe::Receiver, left: &mut usize) -> Option<Bytes> {
 }
 
 enum Read {
-    Some,
+    Some { to_the_end_of_a_line: bool },
     Nothing,
     End,
 }
@@ -144,19 +163,27 @@ impl Pump {
     }
 
     /// Hands a worker's stdout to its actor, chunk by chunk and no faster than that takes them,
-    /// then its end.
-    pub(super) async fn worker(self, stdout: OwnedFd, mut ended: WhenEnded) {
+    /// then its end. Once it is asked to `stop` it does so at the end of a line, and tells nothing more.
+    pub(super) async fn worker(
+        self,
+        stdout: OwnedFd,
+        mut ended: WhenEnded,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let Ok(stdout) = pipe::Receiver::from_owned_fd(stdout) else {
             self.tell(What::Closed).await;
             self.tell(What::Ended(ended.await)).await;
             return;
         };
         let mut buffer = BytesMut::new();
+        let mut whole = true;
         let end = loop {
             tokio::select! {
                 end = &mut ended => break end,
+                () = until_true(&mut stop), if whole => return,
                 _ = stdout.readable() => match self.forward(&stdout, &mut buffer).await {
-                    Read::Some | Read::Nothing => {}
+                    Read::Some { to_the_end_of_a_line } => whole = to_the_end_of_a_line,
+                    Read::Nothing => {}
                     Read::End => break self.closed(&mut ended).await,
                 }
             }
@@ -193,8 +220,9 @@ impl Pump {
             Ok(0) => Read::End,
             Ok(_) => {
                 self.vitals.touch();
+                let to_the_end_of_a_line = buffer.last() == Some(&b'\n');
                 let heard = self.tell(What::Output(buffer.split().freeze())).await;
-                if heard { Read::Some } else { Read::End }
+                if heard { Read::Some { to_the_end_of_a_line } } else { Read::End }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
             Err(_) => Read::End,

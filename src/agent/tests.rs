@@ -231,6 +231,8 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         start_timeout: Duration::from_secs(10),
         stop_signal: StopSignal::Sigterm,
         workspace: None,
+        depends_on: Vec::new(),
+        strategy: crate::domain::order::Strategy::OneForOne,
         max_unavailable: crate::domain::rollout::Share::Percent(25),
         scale: None,
         stop_grace: Duration::from_secs(5),

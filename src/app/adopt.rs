@@ -21,6 +21,7 @@ use crate::{
         AgentName,
         adoption::{self, Hold, Left, Note, Verdict, Wish},
         fleet::{Fleet, Protocol},
+        record::{AdoptionRecord, EndedRecord},
         task::{Assignment, FailureClass, Outcome},
     },
     process::{Found, Keeper, Kept, Processes, Spawned},
@@ -42,6 +43,8 @@ pub(super) struct Adoption {
     pub(super) resumed: Vec<(Assignment, Duration)>,
     /// The processes, by their agents.
     pub(super) agents: BTreeMap<AgentName, Adopted>,
+    /// What is told of it all.
+    pub(super) report: AdoptionRecord,
     /// The ended processes whose outcomes are to be settled.
     outcomes: Vec<Finished>,
     /// Attempts of processes that could not be kept: they are put back.
@@ -78,7 +81,7 @@ pub(super) async fn adopt(
             wish => hopeful.push((kept, left, wish)),
         }
     }
-    end_all(log, keeper, doomed, host.lease).await;
+    let mut ended = end_all(log, keeper, doomed, host.lease).await;
 
     let mut wanted: Vec<(Hold, AgentName)> = Vec::new();
     for (_, left, wish) in &hopeful {
@@ -104,6 +107,7 @@ pub(super) async fn adopt(
         registered,
         resumed: Vec::new(),
         agents: BTreeMap::new(),
+        report: AdoptionRecord { found: count, ..AdoptionRecord::default() },
         outcomes: Vec::new(),
         released: Vec::new(),
     };
@@ -128,16 +132,20 @@ pub(super) async fn adopt(
             }
         }
     }
-    end_all(log, keeper, lost, host.lease).await;
+    ended.extend(end_all(log, keeper, lost, host.lease).await);
     for Resumed { assignment, ran } in ours.into_values() {
         adoption.resumed.push((assignment.clone(), ran));
         adoption.released.push(assignment);
     }
+    adoption.report.kept = adoption.agents.len();
+    adoption.report.settled = adoption.outcomes.len();
+    adoption.report.released = adoption.released.len();
+    adoption.report.ended = ended;
     if count > 0 {
-        let (kept, settled) = (adoption.agents.len(), adoption.outcomes.len());
+        let AdoptionRecord { kept, settled, ended, released, .. } = &adoption.report;
         let reason = format!(
-            "{kept} of {count} processes go on, {settled} had finished, {} were ended",
-            count - kept - settled
+            "{kept} of {count} processes go on, {settled} had finished, {} were ended; {released} attempts were put back",
+            ended.len()
         );
         info!(log, "agents of the host before this taken over"; "count" => count, "reason" => reason);
     }
@@ -245,12 +253,13 @@ async fn end_all(
     keeper: &Keeper,
     doomed: Vec<(Kept, &'static str)>,
     lease: Duration,
-) {
-    let mut ends = Vec::new();
+) -> Vec<EndedRecord> {
+    let (mut ends, mut told) = (Vec::new(), Vec::new());
     for (Kept { process, note, is_over }, why) in doomed {
         let whose = Note::parse(&note).map_or(note, |note| note.agent.to_string());
-        info!(log, "process of the host before this is not taken over"; "agent" => whose,
+        info!(log, "process of the host before this is not taken over"; "agent" => &whose,
             "pid" => process.pid, "reason" => why);
+        told.push(EndedRecord { agent: whose, pid: process.pid, reason: why.to_owned() });
         if !is_over {
             keeper.kill(process.id);
         }
@@ -264,4 +273,5 @@ async fn end_all(
         }
         keeper.forget(id);
     }
+    told
 }

@@ -9,14 +9,18 @@ mod merges;
 mod reload;
 mod start;
 mod stop;
+mod systemd;
 mod up;
+mod upgrade;
 mod workspaces;
 
 pub use demo::{DemoOptions, demo};
 pub use reload::LoadSettings;
-pub use start::{Running, StartError, start};
+use start::start;
+pub use start::{Running, StartError};
 pub use stop::Stop;
 pub use up::{UpError, up};
+pub use upgrade::{not_started, traits};
 
 use crate::protocol::exec::Template;
 

@@ -13,9 +13,13 @@ use std::{
 use slog::{Logger, error, info, warn};
 use tokio::sync::{Mutex, watch};
 
-use super::start::{ensure, serves};
+use super::{
+    start::{ensure, serves},
+    systemd::Service,
+};
 use crate::{
     domain::record::ReloadRecord,
+    http,
     queue::QueueHandle,
     settings::{self, Problems, Settings},
     store::{Store, StoreError},
@@ -64,6 +68,7 @@ struct Inner {
     log: Logger,
     from: LoadSettings,
     redactor: Redactor,
+    service: Service,
     store: Store,
     queue: QueueHandle,
     supervisor: SupervisorHandle,
@@ -73,9 +78,18 @@ struct Inner {
 }
 
 impl Reloader {
+    /// What the API calls to have the settings read again.
+    pub(super) fn for_requests(&self) -> http::Reload {
+        let reloader = self.clone();
+        Arc::new(move || {
+            let reloader = reloader.clone();
+            Box::pin(async move { reloader.reload().await.map_err(refusal) })
+        })
+    }
+
     pub(super) fn new(
         log: &Logger,
-        (from, redactor): (LoadSettings, Redactor),
+        (from, redactor, service): (LoadSettings, Redactor, Service),
         settings: Arc<Settings>,
         store: &Store,
         (queue, supervisor): (&QueueHandle, &SupervisorHandle),
@@ -85,6 +99,7 @@ impl Reloader {
             log: log.clone(),
             from,
             redactor,
+            service,
             store: store.clone(),
             queue: queue.clone(),
             supervisor: supervisor.clone(),
@@ -105,7 +120,9 @@ impl Reloader {
     ///
     /// [`ReloadError`], which says what has not changed.
     pub(super) async fn reload(&self) -> Result<ReloadRecord, ReloadError> {
+        self.0.service.reloading();
         let result = self.try_reload().await;
+        self.0.service.ready();
         let log = &self.0.log;
         match &result {
             Ok(record) if record.is_empty() => info!(log, "settings read again: nothing differs"),
@@ -183,5 +200,14 @@ fn describe(record: &ReloadRecord) -> String {
         "nothing that a running host can change".to_owned()
     } else {
         parts.join(", ")
+    }
+}
+
+/// What the API says of settings that were not taken over.
+fn refusal(error: ReloadError) -> http::ReloadRefused {
+    match error {
+        ReloadError::Unsound(problems) => http::ReloadRefused::Unsound(problems),
+        ReloadError::Supervisor(error) => http::ReloadRefused::Supervisor(error),
+        ReloadError::Store(error) => http::ReloadRefused::Unavailable(Chain(&error).to_string()),
     }
 }

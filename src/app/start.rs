@@ -1,21 +1,31 @@
 //! Builds a host, bottom up.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+};
 
 use slog::{Logger, info};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::{
     adopt::adopt,
     autoscale, housekeeping, merges,
-    reload::{LoadSettings, ReloadError, Reloader},
+    reload::{LoadSettings, Reloader},
     stop::FINISH,
+    systemd::Service,
+    upgrade::{self, Upgrades},
     workspaces::open_workspaces,
 };
 use crate::{
+    access::Access,
     agent::{LogPolicy, Surroundings},
-    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace},
+    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace, record::UpgradeRecord},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
     heartbeat::Clock,
@@ -38,7 +48,6 @@ use crate::{
         Component, Drops, Redactor, Rotation, component,
         metrics::{Metrics, Scrape},
     },
-    workspace::Workspaces,
 };
 
 /// How many notices may wait for the queue actor. More are as good as one: it looks at everything.
@@ -80,7 +89,9 @@ pub struct Running {
     pub(super) queue: QueueHandle,
     pub(super) janitor: JanitorHandle,
     pub(super) supervisor: SupervisorHandle,
+    pub(super) access: Access,
     pub(super) reloader: Reloader,
+    pub(super) upgrades: Option<upgrade::Asked>,
     pub(super) http: http::Server,
     pub(super) keeper: Keeper,
     pub(super) listener: Listener,
@@ -121,12 +132,12 @@ fn cgroup_base(host: &settings::Host) -> Option<PathBuf> {
 /// # Errors
 ///
 /// [`StartError`], by the part that failed; what was started before it is ended again by its drop.
-pub async fn start(
+pub(super) async fn start(
     settings: Settings,
     env: BTreeMap<String, String>,
     (log, drops): (Logger, Drops),
-    again: (LoadSettings, Redactor),
-    lock: DataDirLock,
+    again: (LoadSettings, Redactor, Service),
+    (lock, upgraded, inherited): (DataDirLock, Option<UpgradeRecord>, Option<TcpListener>),
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
     let log_dir = settings.host.log_dir().join("agents");
@@ -135,15 +146,22 @@ pub async fn start(
     }
     let host = new_host(&settings)?;
     let (postgres, store) = open_store(&settings, &log, host.slot).await?;
-    let info = http::HostInfo {
-        id: host.id,
-        name: host.name.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        started_at: jiff::Timestamp::now(),
-    };
+    let keys_changed = Arc::new(Notify::new());
+    let access = Access::start(
+        store.clone(),
+        settings.http.api_key.clone(),
+        keys_changed.clone(),
+        component(&log, Component::Http),
+    )
+    .await?;
+    // Before anything runs.
+    http::Server::may_bind(&settings.http, &access)?;
     let keeper_log = component(&log, Component::Keeper);
+    // One that was replaced on the disk goes on under this name.
     let exe = std::env::current_exe()
-        .map_err(|source| files("the program", PathBuf::from("hostler"), source))?;
+        .ok()
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let (keeper, found) = Keeper::start(
         &keeper_log,
         exe,
@@ -155,10 +173,18 @@ pub async fn start(
     let (slot, pace) = (host.slot, Pace::of(host.lease));
     let scales = read_scales(&settings)?;
     let mut adoption = adopt(&settings, &scales, &log, &keeper, (found, &store, &host)).await?;
+    let info = http::HostInfo {
+        id: host.id,
+        name: host.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: jiff::Timestamp::now(),
+        upgrade: upgraded,
+        adoption: adoption.report.clone(),
+    };
     let workspaces = open_workspaces(&settings, &log, &store, &adoption.resumed);
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
-    let listener = Listener::spawn(&store, component(&log, Component::Store), notify);
+    let listener = Listener::spawn(&store, component(&log, Component::Store), notify, keys_changed);
     let queue = QueueHandle::start(Launch {
         log: component(&log, Component::Queue),
         store: store.clone(),
@@ -212,15 +238,25 @@ pub async fn start(
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
     let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
     let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
-    let handles = (&queue, &supervisor, workspaces, &reloader);
-    let state = http_state(&settings, &log, handles, sessions, metrics, drops, info);
-    let http = match http::Server::start(state, &settings.host.socket()).await {
+    let (upgrade, upgrades) = Upgrades::new();
+    let parts = http::Parts {
+        queue: queue.clone(),
+        supervisor: supervisor.clone(),
+        workspaces,
+        sessions,
+        access: access.clone(),
+        reload: reloader.for_requests(),
+        upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
+    };
+    let state = http_state(&settings, &log, parts, metrics, drops, info);
+    let http = match http::Server::start(state, &settings.host.socket(), inherited).await {
         Ok(http) => http,
         Err(error) => {
             // The agents run already: they must not outlive a host that never was.
             supervisor.kill_all().await;
             janitor.stop().await;
             queue.finish(FINISH).await;
+            access.finish().await;
             keeper.shutdown().await;
             return Err(error.into());
         }
@@ -235,7 +271,9 @@ pub async fn start(
         queue,
         janitor,
         supervisor,
+        access,
         reloader,
+        upgrades: Some(upgrades),
         http,
         keeper,
         listener,
@@ -368,18 +406,12 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
 fn http_state(
     settings: &Settings,
     log: &Logger,
-    (queue, supervisor, workspaces, reloader): (
-        &QueueHandle,
-        &SupervisorHandle,
-        Workspaces,
-        &Reloader,
-    ),
-    sessions: Sessions,
+    parts: http::Parts,
     metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
 ) -> http::State {
-    let (for_queue, for_supervisor) = (queue.clone(), supervisor.clone());
+    let (for_queue, for_supervisor) = (parts.queue.clone(), parts.supervisor.clone());
     let render: http::RenderMetrics = Arc::new(move || {
         let (queue, supervisor) = (for_queue.clone(), for_supervisor.clone());
         let (metrics, drops) = (metrics.clone(), drops.clone());
@@ -393,29 +425,12 @@ fn http_state(
             metrics.render(&scrape)
         })
     });
-    let reloader = reloader.clone();
-    let reload: http::Reload = Arc::new(move || {
-        let reloader = reloader.clone();
-        Box::pin(async move { reloader.reload().await.map_err(refusal) })
-    });
     http::State::new(
-        (queue.clone(), supervisor.clone(), workspaces, reload),
-        sessions,
+        parts,
         settings.http.clone(),
         settings.tasks.clone(),
         host,
         render,
         component(log, Component::Http),
     )
-}
-
-/// What the API says of settings that were not taken over.
-fn refusal(error: ReloadError) -> http::ReloadRefused {
-    match error {
-        ReloadError::Unsound(problems) => http::ReloadRefused::Unsound(problems),
-        ReloadError::Supervisor(error) => http::ReloadRefused::Supervisor(error),
-        ReloadError::Store(error) => {
-            http::ReloadRefused::Unavailable(crate::telemetry::Chain(&error).to_string())
-        }
-    }
 }

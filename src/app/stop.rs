@@ -41,6 +41,7 @@ impl Running {
             warn!(self.log, "outcomes could not be written; their tasks will run again");
         }
         self.http.stop(true).await;
+        self.access.finish().await;
         self.keeper.shutdown().await;
         drop(self.listener);
         self.store.close();
@@ -54,5 +55,39 @@ impl Running {
         drop(self.lock);
         info!(self.log, "host stopped");
         clean
+    }
+}
+
+impl Running {
+    /// Brings the host to where another program can go on with it: nothing is claimed, every outcome
+    /// that was heard is written, the agents go on with the keeper. Where `drained`, they end their
+    /// attempts first, and leave; `hurry` resolves when somebody asks for more haste. Returns whether
+    /// all was written.
+    ///
+    /// After it this process must become another program, or end: then the agents end, too.
+    pub(super) async fn hand_over(self, drained: bool, hurry: impl Future<Output = ()>) -> bool {
+        if drained {
+            return self.stop(Stop::Drain, hurry).await;
+        }
+        info!(self.log, "host hands over");
+        self.queue.close();
+        self.supervisor.hand_over().await;
+        let written = self.queue.hand_over(FINISH).await;
+        if !written {
+            warn!(self.log, "outcomes could not be written; their tasks will run again");
+        }
+        self.janitor.stop().await;
+        self.http.stop(true).await;
+        drop(self.listener);
+        self.store.close();
+        if let Some(postgres) = self.postgres
+            && let Err(error) = postgres.stop().await
+        {
+            warn!(self.log, "the private Postgres did not stop cleanly"; "error" => %error);
+        }
+        info!(self.log, "host handed over");
+        // When the last of these is dropped, the agents end.
+        std::mem::forget((self.keeper, self.supervisor, self.queue, self.reloader, self.lock));
+        written
     }
 }

@@ -9,11 +9,14 @@ use super::{
     reload::{LoadSettings, Reloader},
     start::{Running, StartError, start},
     stop::Stop,
+    systemd::{Inherited, Service},
+    upgrade::{self, Handed, Wanted},
 };
 use crate::{
+    domain::{record::UpgradeRecord, upgrade::Agents},
     embedded::{DataDirLock, EmbeddedError},
     settings::Settings,
-    telemetry::{self, Drops, Redactor, TelemetryError, Terminal},
+    telemetry::{self, Chain, Drops, Redactor, TelemetryError, Terminal},
 };
 
 /// How often the host looks whether its own actors are still there.
@@ -28,6 +31,9 @@ pub enum UpError {
     /// The log can't be written.
     #[error(transparent)]
     Log(#[from] TelemetryError),
+    /// What systemd passed can't be used.
+    #[error("what the service manager passed can't be used")]
+    Passed(#[source] std::io::Error),
     /// Signals can't be heard.
     #[error("signals can't be heard")]
     Signals(#[source] std::io::Error),
@@ -48,20 +54,35 @@ pub enum UpError {
 pub fn up(
     settings: Settings,
     again: LoadSettings,
+    mut env: BTreeMap<String, String>,
+    terminal: Terminal,
+) -> Result<ExitCode, UpError> {
+    // First of all: descriptors come by their numbers.
+    let mut handed = upgrade::word_in(&mut env);
+    let given = Given::take(&mut env);
+    let result = given.and_then(|given| run(settings, again, env, terminal, (&mut handed, given)));
+    if let Err(error) = &result {
+        handed.give_back(&Chain(error).to_string());
+    }
+    result
+}
+
+fn run(
+    settings: Settings,
+    again: LoadSettings,
     env: BTreeMap<String, String>,
     terminal: Terminal,
+    (handed, given): (&mut Handed, Given),
 ) -> Result<ExitCode, UpError> {
     // The lock comes first: two hosts must not even write into one log.
     let lock = DataDirLock::acquire(&settings.host.data_dir)?;
     let (log, guard) = telemetry::start(&settings.log, Some(&settings.host.log_dir()), terminal)?;
     guard.redactor().hide_secrets_of(&settings);
-    let result = actix::System::new().block_on(serve(
-        settings,
-        env,
-        (log, guard.drops()),
-        (again, guard.redactor()),
-        lock,
-    ));
+    let (drops, redactor) = (guard.drops(), guard.redactor());
+    let mut guard = Some(guard);
+    let serving =
+        serve(settings, env, (log, drops), (again, redactor), lock, (handed, given, &mut guard));
+    let result = actix::System::new().block_on(serving);
     drop(guard);
     result
 }
@@ -72,27 +93,103 @@ async fn serve(
     (log, drops): (Logger, Drops),
     again: (LoadSettings, Redactor),
     lock: DataDirLock,
+    (handed, given, guard): (&mut Handed, Given, &mut Option<telemetry::Guard>),
 ) -> Result<ExitCode, UpError> {
     // Signals that come during the start are kept, not lost.
     let mut asked = Asked::new().map_err(UpError::Signals)?;
     let hangup = signal(SignalKind::hangup()).map_err(UpError::Signals)?;
-    let running = tokio::select! {
-        started = start(settings, env, (log.clone(), drops), again, lock) => started?,
+    let Given { service, inherited } = given;
+    let listener = inherited.as_ref().map(Inherited::listener).transpose();
+    let listener = listener.map_err(UpError::Passed)?;
+    let again = (again.0, again.1, service.clone());
+    let mut running = tokio::select! {
+        started = start(settings, env, (log.clone(), drops), again,
+            (lock, handed.record(), listener)) => started?,
         () = asked.next() => return Ok(ExitCode::SUCCESS),
     };
     info!(log, "host ready"; "path" => %running.settings.host.socket().display(),
         "address" => running.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    handed.settle();
+    if let Some(record) = handed.record() {
+        tell_of_upgrade(&log, &record);
+    }
+    service.ready();
+    service.keep_telling(log.clone(), running.queue.clone(), running.supervisor.clone());
+    let grace = running.settings.host.drain_grace;
+    let mut upgrades = running.upgrades.take();
     let reloads = actix::spawn(reload_on(hangup, running.reloader.clone()));
     let stop = tokio::select! {
         () = asked.next() => Stop::Drain,
+        Some((wanted, taken)) = next_upgrade(&mut upgrades) => {
+            // Whoever asked may have stopped waiting.
+            taken.send(()).unwrap_or_default();
+            reloads.abort();
+            service.reloading();
+            if let Some(inherited) = &inherited {
+                inherited.hand_on();
+            }
+            return Ok(become_another(running, &wanted, asked.next(), guard).await);
+        }
         () = lost_actor(&running) => {
             error!(log, "an actor of the host itself is gone: stopping");
             Stop::Now
         }
     };
     reloads.abort();
+    service.stopping(if stop == Stop::Drain { grace } else { Duration::ZERO });
     let clean = running.stop(stop, asked.next()).await;
     Ok(if clean && stop == Stop::Drain { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The next upgrade that is asked for, if any can be.
+async fn next_upgrade(upgrades: &mut Option<upgrade::Asked>) -> Option<upgrade::Order> {
+    upgrades.as_mut()?.recv().await
+}
+
+/// Says in the log how this program came to run.
+fn tell_of_upgrade(log: &Logger, record: &UpgradeRecord) {
+    match &record.failed {
+        None => info!(log, "this program took over"; "from" => &record.from,
+            "to" => env!("CARGO_PKG_VERSION")),
+        Some(reason) => {
+            error!(log, "the program that was to take over could not: this one goes on";
+            "from" => &record.from, "to" => env!("CARGO_PKG_VERSION"), "reason" => reason)
+        }
+    }
+}
+
+/// Hands over to the program that is wanted. Comes back only if neither that nor this one could be
+/// started anew.
+async fn become_another(
+    running: Running,
+    wanted: &Wanted,
+    hurry: impl Future<Output = ()>,
+    guard: &mut Option<telemetry::Guard>,
+) -> ExitCode {
+    info!(running.log, "another program is to take over"; "path" => %wanted.program.display(),
+        "from" => &wanted.plan.from, "to" => &wanted.plan.to);
+    running.hand_over(wanted.plan.agents == Agents::Drained, hurry).await;
+    // What waits to be logged is written before this process is another.
+    drop(guard.take());
+    let failed = upgrade::hand_over(&wanted.program);
+    let reason = format!("{} can't be run: {failed}", wanted.program.display());
+    eprintln!("{reason}; the program before takes over again");
+    let failed = upgrade::put_back(&reason);
+    eprintln!("the program before can't take over either: {failed}; its agents are ended");
+    ExitCode::FAILURE
+}
+
+/// What whoever started this process gave it.
+struct Given {
+    service: Service,
+    inherited: Option<Inherited>,
+}
+
+impl Given {
+    fn take(env: &mut BTreeMap<String, String>) -> Result<Self, UpError> {
+        let inherited = Inherited::take(env).map_err(UpError::Passed)?;
+        Ok(Self { service: Service::take(env).map_err(UpError::Passed)?, inherited })
+    }
 }
 
 /// The signals that ask a host to stop.

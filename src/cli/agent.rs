@@ -144,7 +144,9 @@ async fn logs(global: &Global, agent: &AgentName, follow: bool, tail: u32) -> Ou
 }
 
 fn table(agents: &[AgentRecord], now: Timestamp) -> String {
-    let heads = ["AGENT", "STATE", "READY", "SINCE", "PID", "TASK", "HEARD", "RESTARTS", "REASON"];
+    let heads = [
+        "AGENT", "STATE", "READY", "SINCE", "PID", "TASK", "HEARD", "RESTARTS", "ADOPTED", "REASON",
+    ];
     let mut table = Table::new(&heads);
     for agent in agents {
         table.row(
@@ -158,6 +160,7 @@ fn table(agents: &[AgentRecord], now: Timestamp) -> String {
                 or_dash(agent.task),
                 or_dash(agent.heard_ms_ago.map(|ms| format!("{} ago", span(ms)))),
                 agent.restarts.values().sum::<u64>().to_string(),
+                or_dash(agent.adopted.map(|adopted| ago(adopted.at, now))),
                 agent.reason.clone().unwrap_or_default(),
             ],
         );
@@ -176,6 +179,14 @@ fn sheet(agent: &AgentRecord, now: Timestamp) -> String {
         ("since", format!("{} ({})", local(agent.since), ago(agent.since, now))),
         ("reason", or_dash(agent.reason.as_deref())),
         ("generation", agent.generation.to_string()),
+        (
+            "adopted",
+            or_dash(
+                agent
+                    .adopted
+                    .map(|it| format!("{}, generation {}", ago(it.at, now), it.generation)),
+            ),
+        ),
         ("pid", or_dash(agent.pid)),
         ("task", or_dash(agent.task)),
         ("attempt", or_dash(agent.attempt)),
@@ -209,6 +220,7 @@ mod tests {
             ready: true,
             reason: None,
             generation: Generation(4),
+            adopted: None,
             pid: Some(77),
             task: Some(TaskId::from_uuid(uuid::Uuid::from_u128(7))),
             attempt: Some(Attempt(2)),
@@ -229,9 +241,12 @@ mod tests {
         let text = anstream::adapter::strip_str(&table(&[busy()], now())).to_string();
         let lines: Vec<Vec<_>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[0].len(), 9);
+        assert_eq!(lines[0].len(), 10);
         let id = "tsk_00000000000000000000000000000007";
-        assert_eq!(lines[1], ["echo-1", "busy", "yes", "1m", "ago", "77", id, "1s", "ago", "3"]);
+        assert_eq!(
+            lines[1],
+            ["echo-1", "busy", "yes", "1m", "ago", "77", id, "1s", "ago", "3", "-"]
+        );
         assert!(table(&[], now()).contains("no agents"));
     }
 

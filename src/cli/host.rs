@@ -25,11 +25,21 @@ pub(super) struct Up {
     /// Set one field of the settings; wins over files and environment
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
+    /// Read the settings, say what this program is, and end: for a host that is to hand over to it
+    #[arg(long, hide = true)]
+    probe: bool,
 }
 
 impl Up {
     pub(super) fn run(self, global: &Global) -> Outcome<ExitCode> {
-        let settings = global.settings(&self.set)?;
+        let settings = global.settings(&self.set).inspect_err(|error| {
+            app::not_started(environment(), &error.what);
+        })?;
+        if self.probe {
+            let traits = serde_json::to_string(&app::traits()).map_err(std::io::Error::from)?;
+            println!("{traits}");
+            return Ok(ExitCode::SUCCESS);
+        }
         let terminal = match settings.log.format {
             LogFormat::Json => Terminal::Json,
             LogFormat::Human => Terminal::Human { colour: global.colours_stderr() },

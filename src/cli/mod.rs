@@ -23,6 +23,7 @@ mod group;
 mod host;
 mod hosts;
 mod import_json;
+mod key;
 mod limit;
 mod lock;
 mod memory;
@@ -34,6 +35,7 @@ mod reload;
 mod schedule;
 mod session;
 mod task;
+mod upgrade;
 mod workspace;
 
 use std::process::ExitCode;
@@ -65,6 +67,7 @@ enum Command {
     Up(host::Up),
     Demo(host::Demo),
     Reload(reload::Reload),
+    Upgrade(upgrade::Upgrade),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::Config),
@@ -84,6 +87,8 @@ enum Command {
     Dead(dead::Dead),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Key(key::Key),
     #[command(subcommand)]
     Limit(limit::Limit),
     #[command(subcommand)]
@@ -158,6 +163,7 @@ impl Command {
         let exit = match self {
             Self::Up(up) => return up.run(global),
             Self::Demo(demo) => return demo.run(global),
+            Self::Upgrade(upgrade) => asked(upgrade.run(global)),
             Self::Reload(reload) => asked(reload.run(global)),
             Self::Doctor(doctor) => doctor.run(global),
             Self::Config(config) => config.run(global),
@@ -169,6 +175,7 @@ impl Command {
             Self::Group(group) => asked(group.run(global)),
             Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
+            Self::Key(key) => asked(key.run(global)),
             Self::Limit(limit) => asked(limit.run(global)),
             Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),

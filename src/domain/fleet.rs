@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FleetName, QueueName, autoscale, health, heartbeat, restart, rollout::Share,
+    FleetName, QueueName, autoscale, health, heartbeat,
+    order::{Dependency, Strategy},
+    restart,
+    rollout::Share,
     workspace::WorkspaceSpec,
 };
 
@@ -152,6 +155,10 @@ pub struct Fleet {
     pub restart: restart::Policy,
     /// When an agent counts as stale.
     pub heartbeat: heartbeat::Limits,
+    /// What must have come so far before its agents start.
+    pub depends_on: Vec<Dependency>,
+    /// Who is restarted when one of its agents fails.
+    pub strategy: Strategy,
     /// How many of its agents may be away at once when they are replaced by newer ones.
     pub max_unavailable: Share,
     /// How many agents it should have by how much there is to do; always `count` where absent.

@@ -20,12 +20,14 @@
 //! | log | where plain tasks are: appended once, claimed as ranges of a lane; see [`Entry`] |
 //! | plan | a graph of tasks with durations, dependencies and files: see [`plan`] |
 //! | schedule | what submits a task at each of its times: see [`schedule`] |
+//! | key, scope | who may call, and what for: see [`access`] |
 //! | session | what people and assistants write down about a piece of work: see [`session`] |
 //! | event | an append-only fact about a task, numbered without a gap |
 //!
 //! What an actor decides stands here as a function of `(state, event, now)`; the actor carries the
 //! effects out. `docs/LIFECYCLES.md` has the drawings; the tables in the tests are the authority.
 
+pub mod access;
 pub mod admission;
 pub mod adoption;
 pub mod agent;
@@ -45,6 +47,8 @@ pub mod history;
 mod ids;
 pub mod leadership;
 pub mod lease;
+pub mod order;
+pub mod outbound;
 pub mod plan;
 pub mod record;
 pub mod restart;
@@ -56,6 +60,7 @@ pub mod snooze;
 pub mod task;
 pub mod template;
 pub mod unique;
+pub mod upgrade;
 pub mod webhook;
 pub mod workspace;
 

@@ -24,7 +24,10 @@ use super::{
 };
 
 pub use agents::{AgentRecord, FleetRecord, RestartCause};
-pub use change::{FleetChange, FleetChangeRecord, ReloadRecord, ScaleRecord};
+pub use change::{
+    AdoptedRecord, AdoptionRecord, EndedRecord, FleetChange, FleetChangeRecord, ReloadRecord,
+    ScaleRecord, UpgradeRecord,
+};
 pub use limits::{
     KeyPauseRecord, LimitRecord, LimitedKind, LimitsRecord, LockRecord, QueueLimits, RateRecord,
     WaitKind, WaitRecord,

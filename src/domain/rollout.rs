@@ -80,6 +80,8 @@ pub fn replaces(old: &Fleet, new: &Fleet) -> bool {
     same.stop_grace = new.stop_grace;
     same.restart = new.restart;
     same.heartbeat.stale_after = new.heartbeat.stale_after;
+    same.depends_on.clone_from(&new.depends_on);
+    same.strategy = new.strategy;
     same.max_unavailable = new.max_unavailable;
     same.scale = new.scale;
     same != *new

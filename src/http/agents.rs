@@ -9,16 +9,22 @@ use super::{
     Answer, State,
     api::Listing,
     body,
+    caller::Caller,
     error::ApiError,
     fields,
     logs::{self, Follower},
     ok, query,
 };
-use crate::{domain::AgentName, supervisor::Command};
+use crate::{
+    domain::{AgentName, access::About},
+    supervisor::Command,
+};
 
-pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    Ok(ok(&Listing { items: state.supervisor.agents().await? }))
+    let mut items = state.supervisor.agents().await?;
+    items.retain(|agent| caller.sees(About::Fleet(&agent.fleet)));
+    Ok(ok(&Listing { items }))
 }
 
 pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {

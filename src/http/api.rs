@@ -14,8 +14,10 @@ use crate::domain::{
     batch::BatchRecord,
     bulk::BulkRecord,
     graph::DependencyPolicy,
+    record::{AdoptionRecord, UpgradeRecord},
     task::{FailureClass, TaskState},
     unique::{KeyPart, OnConflict},
+    upgrade::Plan,
     workspace::Resolver,
 };
 
@@ -329,6 +331,20 @@ pub struct HostRecord {
     pub uptime_ms: u64,
     /// The most tasks in one submit.
     pub max_batch: u32,
+    /// The program whose place it took, if it did.
+    pub upgrade: Option<UpgradeRecord>,
+    /// What became of the processes of the host before it.
+    pub adoption: AdoptionRecord,
+}
+
+/// The answer to an upgrade: it begins now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeStarted {
+    /// The host that hands over.
+    pub host: HostId,
+    /// What is going to happen.
+    #[serde(flatten)]
+    pub plan: Plan,
 }
 
 /// Whether the host can work.

@@ -15,7 +15,12 @@ use super::{
     guard::Refusal,
 };
 use crate::{
-    queue::QueueError, sessions::SessionError, supervisor::SupervisorError, telemetry::Chain,
+    access::{AccessError, Refused},
+    domain::access::{Denied, Wait},
+    queue::QueueError,
+    sessions::SessionError,
+    supervisor::SupervisorError,
+    telemetry::Chain,
 };
 
 /// The kinds of error; the word of each is the end of its `type`.
@@ -27,7 +32,10 @@ pub(super) enum Kind {
     BadHeader,
     BadField,
     NoKey,
+    Forbidden,
     CrossSite,
+    SocketOnly,
+    TooOften,
     NotAllowed,
     BadSignature,
     NotFound,
@@ -47,14 +55,17 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::BadJson,
         Self::BadQuery,
         Self::BadPath,
         Self::BadHeader,
         Self::BadField,
         Self::NoKey,
+        Self::Forbidden,
         Self::CrossSite,
+        Self::SocketOnly,
+        Self::TooOften,
         Self::NotAllowed,
         Self::BadSignature,
         Self::NotFound,
@@ -82,7 +93,10 @@ impl Kind {
             Self::BadHeader => (S::BAD_REQUEST, "bad-header", "A header is not valid"),
             Self::BadField => (S::BAD_REQUEST, "bad-field", "A field is not as it must be"),
             Self::NoKey => (S::UNAUTHORIZED, "no-key", "The API key is missing or wrong"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "The API key does not allow this"),
+            Self::TooOften => (S::TOO_MANY_REQUESTS, "too-often", "The API key asks too often"),
             Self::CrossSite => (S::FORBIDDEN, "cross-site", "Requests of other sites are refused"),
+            Self::SocketOnly => (S::FORBIDDEN, "socket-only", "Only over the socket"),
             Self::NotAllowed => (S::FORBIDDEN, "not-allowed", "The operator does not allow that"),
             Self::BadSignature => (S::FORBIDDEN, "bad-signature", "The signature is not right"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),
@@ -109,13 +123,15 @@ pub(super) struct ApiError {
     detail: String,
     errors: Vec<FieldError>,
     allow: Option<String>,
+    retry_after: Option<u64>,
     cause: Option<String>,
 }
 
 impl ApiError {
     /// An error of `kind`; `detail` is shown to the caller.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), allow: None, cause: None }
+        let (detail, errors) = (detail.into(), Vec::new());
+        Self { kind, detail, errors, allow: None, retry_after: None, cause: None }
     }
 
     /// The input has these mistakes.
@@ -202,6 +218,9 @@ impl ResponseError for ApiError {
             Kind::Unavailable => answer.insert_header((header::RETRY_AFTER, "1")),
             _ => &mut answer,
         };
+        if let Some(seconds) = self.retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds));
+        }
         if let Some(allow) = &self.allow {
             answer.insert_header((header::ALLOW, allow.as_str()));
         }
@@ -280,10 +299,43 @@ impl From<SupervisorError> for ApiError {
     }
 }
 
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.to_string())
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown | Refused::Expired | Refused::Revoked => {
+                Self::new(Kind::NoKey, refused.to_string())
+            }
+            Refused::TooOften(Wait(wait)) => {
+                // Whole seconds are all that the header has: late is better than too early.
+                let seconds = wait.as_millis().div_ceil(1000);
+                let detail = format!("{refused}: ask again in {seconds} s");
+                let retry_after = u64::try_from(seconds).ok();
+                Self { retry_after, ..Self::new(Kind::TooOften, detail) }
+            }
+        }
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        match &error {
+            AccessError::UnknownKey { .. } => Self::new(Kind::NotFound, error.to_string()),
+            AccessError::Unavailable { .. } => Self::unavailable(&error),
+            AccessError::Internal { .. } => Self::internal(&error),
+        }
+    }
+}
+
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
-            Refusal::NoKey | Refusal::WrongKey => Kind::NoKey,
+            Refusal::NoKey => Kind::NoKey,
             Refusal::ForeignHost | Refusal::CrossSite => Kind::CrossSite,
         };
         Self::new(kind, refusal.to_string())
@@ -344,9 +396,11 @@ mod tests {
 
     #[test]
     fn answers_are_problem_json_with_the_headers_of_their_kind() {
+        let wait = std::time::Duration::from_millis(1001);
         let rows = [
             (ApiError::new(Kind::NoKey, "no key"), "www-authenticate", "Bearer"),
             (ApiError::new(Kind::Unavailable, "away"), "retry-after", "1"),
+            (ApiError::from(Refused::TooOften(Wait(wait))), "retry-after", "2"),
             (ApiError::no_method("PUT", "GET, POST"), "allow", "GET, POST"),
         ];
         for (error, name, value) in rows {

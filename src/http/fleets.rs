@@ -1,21 +1,28 @@
 //! Fleets, and what they are to be: settings read again, sizes, rolling restarts.
 
+use std::path::PathBuf;
+
 use actix_web::{
-    HttpRequest,
+    HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
 use serde_json::{Map, Value};
 
 use super::{
     Answer, State,
-    api::{FieldError, Listing},
+    api::{FieldError, Listing, UpgradeStarted},
     body,
+    caller::Caller,
     error::{ApiError, Kind},
     fields::{self, Errors, Fields},
+    guard::Via,
     ok, query,
 };
 use crate::{
-    domain::rollout::{ParseShareError, Share},
+    domain::{
+        access::About,
+        rollout::{ParseShareError, Share},
+    },
     settings::Problems,
     supervisor::SupervisorError,
 };
@@ -32,6 +39,16 @@ pub enum ReloadRefused {
     Unavailable(String),
     /// The supervisor could not do it.
     Supervisor(SupervisorError),
+}
+
+/// Why no other program takes over.
+#[derive(Debug)]
+pub struct UpgradeRefused(pub String);
+
+impl From<UpgradeRefused> for ApiError {
+    fn from(UpgradeRefused(why): UpgradeRefused) -> Self {
+        Self::new(Kind::WrongState, format!("nothing has changed: {why}"))
+    }
 }
 
 impl From<ReloadRefused> for ApiError {
@@ -54,9 +71,11 @@ impl From<ReloadRefused> for ApiError {
     }
 }
 
-pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    Ok(ok(&Listing { items: state.supervisor.fleets().await? }))
+    let mut items = state.supervisor.fleets().await?;
+    items.retain(|fleet| caller.sees(About::Fleet(&fleet.name)));
+    Ok(ok(&Listing { items }))
 }
 
 pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
@@ -70,6 +89,33 @@ pub(super) async fn reload(state: Data<State>, request: HttpRequest, payload: Pa
     let body = body::object(&request, payload, state.settings.max_body).await?;
     fields::nothing(body).map_err(ApiError::invalid)?;
     Ok(ok(&(state.reload)().await?))
+}
+
+pub(super) async fn upgrade(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    query::none(&request)?;
+    // A key of the API is no right to run any program.
+    if request.conn_data::<Via>() != Some(&Via::Unix) {
+        let detail = "only the socket in the data directory takes this";
+        return Err(ApiError::new(Kind::SocketOnly, detail));
+    }
+    let body = body::object(&request, payload, state.settings.max_body).await?;
+    let program = read_program(body).map_err(ApiError::invalid)?;
+    let plan = (state.upgrade)(program).await?;
+    Ok(HttpResponse::Accepted().json(UpgradeStarted { host: state.host.id, plan }))
+}
+
+fn read_program(body: Map<String, Value>) -> Result<PathBuf, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), body, &mut errors);
+    if !fields.has("program") {
+        fields.wrong("program", "is missing: the path of the program that takes over");
+    }
+    let path = fields.text("program", 4096).map(PathBuf::from);
+    if path.as_ref().is_some_and(|path| !path.is_absolute()) {
+        fields.wrong("program", "must be an absolute path");
+    }
+    fields.finish();
+    errors.or(path.unwrap_or_default())
 }
 
 pub(super) async fn scale(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
@@ -137,6 +183,15 @@ mod tests {
         }
         let both = read_count(object(json!({"count": 1, "cuont": 2}))).unwrap_err();
         assert_eq!(both[0].field, "cuont");
+    }
+
+    #[test]
+    fn a_program_is_an_absolute_path() {
+        let path = read_program(object(json!({"program": "/usr/bin/hostler"}))).unwrap();
+        assert_eq!(path, PathBuf::from("/usr/bin/hostler"));
+        for bad in [json!({}), json!({"program": "hostler"}), json!({"program": 1})] {
+            assert_eq!(read_program(object(bad)).unwrap_err()[0].field, "program");
+        }
     }
 
     #[test]

@@ -1,17 +1,15 @@
-//! Who may call. Pure: the decision over what a request says of its caller.
+//! How a caller is let in. Pure: the decision over what a request says of its caller.
 //!
-//! - Over the unix socket: whoever can open it. The file's permissions are the key.
-//! - Over TCP with an API key: whoever sends it, as `Authorization: Bearer` or `X-API-Key`.
-//! - Over TCP without one (loopback only, see [`super::Server::start`]): whoever is on this
-//!   machine, but no page of a browser that belongs to another site. A page can make the browser
-//!   send requests to loopback, or point its own name there (DNS rebinding); both show in `Host`,
-//!   `Origin` and `Sec-Fetch-Site`.
+//! - Over the unix socket: whoever can open it. The file's permissions are the key. One that sends a
+//!   key all the same may do what that key allows, and no more.
+//! - Over TCP, where there is a key or was: whoever sends one, as `Authorization: Bearer` or `X-API-Key`.
+//! - Over TCP without any key (loopback only, see [`super::Server::start`]): whoever is on this
+//!   machine, but no page of a browser that belongs to another site.
+//!
+//! A page can make the browser send requests to loopback, or point its own name there (DNS
+//! rebinding); both show in `Host`, `Origin` and `Sec-Fetch-Site`. No answer has a header of CORS.
 
 use std::net::IpAddr;
-
-use subtle::ConstantTimeEq;
-
-use crate::settings::Secret;
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,36 +43,38 @@ pub(super) enum Refusal {
     /// No key where one is needed.
     #[error("send the API key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")]
     NoKey,
-    /// A key, but not this host's.
-    #[error("the API key is not the one of this host")]
-    WrongKey,
     /// The name that was asked for is not one of this machine's own.
     #[error(
         "without an API key only `localhost`, `127.0.0.1` and `[::1]` are answered; the `Host` header says otherwise"
     )]
     ForeignHost,
     /// The page that asked is of another site.
-    #[error("a page of another origin may not call this host; set `http.api_key` and send it")]
+    #[error("a page of another origin may not call this host")]
     CrossSite,
 }
 
-/// Decides whether the caller is answered.
-pub(super) fn admit(caller: &Caller<'_>, key: Option<&Secret>) -> Result<(), Refusal> {
-    match (caller.via, key) {
-        (Via::Unix, _) => Ok(()),
-        (Via::Tcp, Some(key)) => match sent_key(caller) {
-            None => Err(Refusal::NoKey),
-            Some(sent) if same(sent, key.reveal().as_bytes()) => Ok(()),
-            Some(_) => Err(Refusal::WrongKey),
-        },
-        (Via::Tcp, None) => same_site(caller),
-    }
+/// What a caller shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown<'a> {
+    /// This, which has to be a key.
+    Key(&'a [u8]),
+    /// That it can open the unix socket.
+    Socket,
+    /// Nothing; there is nothing to be shown.
+    Nothing,
 }
 
-/// Whether two byte strings are equal, in a time that does not depend on where they differ. (It
-/// does depend on whether their lengths do.)
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.ct_eq(b).into()
+/// Decides whether the caller is let in, or has yet to show that its key is one. `locked` says
+/// whether there are keys.
+pub(super) fn admit<'a>(caller: &Caller<'a>, locked: bool) -> Result<Shown<'a>, Refusal> {
+    match (caller.via, sent_key(caller)) {
+        (Via::Unix, None) => Ok(Shown::Socket),
+        (Via::Unix, Some(key)) => Ok(Shown::Key(key)),
+        (Via::Tcp, _) if !locked => same_site(caller).map(|()| Shown::Nothing),
+        (Via::Tcp, None) => Err(Refusal::NoKey),
+        (Via::Tcp, Some(_)) if !same_origin(caller) => Err(Refusal::CrossSite),
+        (Via::Tcp, Some(key)) => Ok(Shown::Key(key)),
+    }
 }
 
 fn sent_key<'a>(caller: &Caller<'a>) -> Option<&'a [u8]> {
@@ -92,6 +92,14 @@ fn same_site(caller: &Caller<'_>) -> Result<(), Refusal> {
         origin.strip_prefix("http://").is_some_and(|at| at.eq_ignore_ascii_case(host))
     });
     if site && origin { Ok(()) } else { Err(Refusal::CrossSite) }
+}
+
+/// Whether the caller is no page of a browser, or one of the name that it asks. The scheme may differ:
+/// a proxy in front may speak TLS.
+fn same_origin(caller: &Caller<'_>) -> bool {
+    let Some(origin) = caller.origin else { return true };
+    let at = origin.split_once("://").map(|(_, at)| at);
+    at.zip(caller.host).is_some_and(|(at, host)| at.eq_ignore_ascii_case(host))
 }
 
 /// Whether `host` (with or without a port) can only mean this machine.
@@ -112,6 +120,8 @@ fn is_port(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const BARE: Caller<'_> = Caller {
@@ -125,31 +135,83 @@ mod tests {
 
     #[test]
     fn the_socket_is_the_key() {
-        let key = Secret::new("k".into());
-        assert_eq!(admit(&Caller { via: Via::Unix, ..BARE }, Some(&key)), Ok(()));
-        assert_eq!(admit(&Caller { via: Via::Unix, ..BARE }, None), Ok(()));
+        for locked in [false, true] {
+            let caller = Caller { via: Via::Unix, ..BARE };
+            assert_eq!(admit(&caller, locked), Ok(Shown::Socket));
+            let with_key = Caller { api_key: Some(b"k"), ..caller };
+            assert_eq!(admit(&with_key, locked), Ok(Shown::Key(b"k")));
+        }
     }
 
     #[test]
-    fn a_key_is_asked_for_and_compared() {
-        let key = Secret::new("s3cret".to_owned());
+    fn where_there_are_keys_one_is_asked_for() {
         type Header = Option<&'static [u8]>;
-        let rows: [(Header, Header, Result<(), Refusal>); 11] = [
+        let rows: [(Header, Header, Result<Shown<'_>, Refusal>); 9] = [
             (None, None, Err(Refusal::NoKey)),
-            (Some(b"Bearer s3cret"), None, Ok(())),
-            (Some(b"bearer  s3cret "), None, Ok(())),
-            (None, Some(b"s3cret"), Ok(())),
-            (Some(b"Bearer s3creT"), None, Err(Refusal::WrongKey)),
-            (Some(b"Bearer s3cre"), None, Err(Refusal::WrongKey)),
-            (Some(b"Bearer s3crett"), None, Err(Refusal::WrongKey)),
+            (Some(b"Bearer s3cret"), None, Ok(Shown::Key(b"s3cret"))),
+            (Some(b"bearer  s3cret "), None, Ok(Shown::Key(b"s3cret"))),
+            (None, Some(b"s3cret"), Ok(Shown::Key(b"s3cret"))),
+            (Some(b"Bearer one"), Some(b"two"), Ok(Shown::Key(b"one"))),
             (Some(b"Bearer "), None, Err(Refusal::NoKey)),
             (Some(b"Basic s3cret"), None, Err(Refusal::NoKey)),
             (None, Some(b""), Err(Refusal::NoKey)),
-            (None, Some(b"\xff"), Err(Refusal::WrongKey)),
+            (None, Some(b"\xff"), Ok(Shown::Key(b"\xff"))),
         ];
         for (authorization, api_key, verdict) in rows {
             let caller = Caller { authorization, api_key, host: Some("any.example"), ..BARE };
-            assert_eq!(admit(&caller, Some(&key)), verdict, "{authorization:?} {api_key:?}");
+            assert_eq!(admit(&caller, true), verdict, "{authorization:?} {api_key:?}");
+        }
+    }
+
+    #[test]
+    fn with_a_key_pages_of_other_origins_are_refused_all_the_same() {
+        let rows = [
+            (None, true),
+            (Some("https://hostler.example"), true),
+            (Some("http://HOSTLER.example"), true),
+            (Some("https://hostler.example:8443"), false),
+            (Some("https://evil.example"), false),
+            (Some("hostler.example"), false),
+            (Some("null"), false),
+            (Some(""), false),
+        ];
+        for (origin, good) in rows {
+            let host = Some("hostler.example");
+            let caller = Caller { host, origin, api_key: Some(b"k"), ..BARE };
+            let verdict = if good { Ok(Shown::Key(b"k")) } else { Err(Refusal::CrossSite) };
+            assert_eq!(admit(&caller, true), verdict, "{origin:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever headers say, only what was sent whole is taken for a key, and nobody gets in
+        /// over TCP without one where there are keys.
+        #[test]
+        fn headers_are_read_without_a_panic(
+            host in proptest::option::of(".{0,40}"),
+            origin in proptest::option::of(".{0,40}"),
+            authorization: Option<Vec<u8>>,
+            api_key: Option<Vec<u8>>,
+            locked: bool,
+        ) {
+            let caller = Caller {
+                host: host.as_deref(),
+                origin: origin.as_deref(),
+                authorization: authorization.as_deref(),
+                api_key: api_key.as_deref(),
+                ..BARE
+            };
+            match admit(&caller, locked) {
+                Ok(Shown::Key(key)) => {
+                    prop_assert!(locked && !key.is_empty());
+                    let sent = [&authorization, &api_key].into_iter().flatten();
+                    prop_assert!(sent.into_iter().any(|header| header.ends_with(key)
+                        || header.trim_ascii_end().ends_with(key)));
+                }
+                Ok(Shown::Nothing) => prop_assert!(!locked && is_loopback(&host.unwrap())),
+                Ok(Shown::Socket) => prop_assert!(false, "not over TCP"),
+                Err(_) => {}
+            }
         }
     }
 
@@ -158,7 +220,11 @@ mod tests {
         for good in
             ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:65535", "[::1]", "[::1]:7"]
         {
-            assert_eq!(admit(&Caller { host: Some(good), ..BARE }, None), Ok(()), "{good}");
+            let caller = Caller { host: Some(good), ..BARE };
+            assert_eq!(admit(&caller, false), Ok(Shown::Nothing), "{good}");
+            // A key that is of no use does no harm.
+            let caller = Caller { api_key: Some(b"k"), ..caller };
+            assert_eq!(admit(&caller, false), Ok(Shown::Nothing), "{good}");
         }
         let bad = [
             "evil.example",
@@ -179,10 +245,10 @@ mod tests {
             "localhost@evil.example",
         ];
         for host in bad {
-            let verdict = admit(&Caller { host: Some(host), ..BARE }, None);
+            let verdict = admit(&Caller { host: Some(host), ..BARE }, false);
             assert_eq!(verdict, Err(Refusal::ForeignHost), "{host}");
         }
-        assert_eq!(admit(&BARE, None), Err(Refusal::ForeignHost));
+        assert_eq!(admit(&BARE, false), Err(Refusal::ForeignHost));
     }
 
     #[test]
@@ -202,8 +268,8 @@ mod tests {
         ];
         for (origin, fetch_site, good) in rows {
             let caller = Caller { host: Some("localhost:7070"), origin, fetch_site, ..BARE };
-            let verdict = if good { Ok(()) } else { Err(Refusal::CrossSite) };
-            assert_eq!(admit(&caller, None), verdict, "{origin:?} {fetch_site:?}");
+            let verdict = if good { Ok(Shown::Nothing) } else { Err(Refusal::CrossSite) };
+            assert_eq!(admit(&caller, false), verdict, "{origin:?} {fetch_site:?}");
         }
     }
 }

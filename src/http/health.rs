@@ -62,6 +62,8 @@ pub(super) async fn host(state: Data<State>, request: HttpRequest) -> Answer {
         started_at: host.started_at,
         uptime_ms: u64::try_from(uptime).unwrap_or(0),
         max_batch: state.tasks.max_batch,
+        upgrade: host.upgrade.clone(),
+        adoption: host.adoption.clone(),
     }))
 }
 

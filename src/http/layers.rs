@@ -1,9 +1,9 @@
-//! What happens around every request: its id, whether its caller may ask, one line in the log.
+//! What happens around every request: its id, who asks, one line in the log.
 
-use std::any::Any;
+use std::{any::Any, collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use actix_web::{
-    Error, ResponseError,
+    Error, HttpMessage as _, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{Extensions, ServiceRequest, ServiceResponse},
     http::header::{
@@ -21,10 +21,13 @@ use uuid::Uuid;
 use super::{
     State,
     api::REQUEST_ID,
+    caller::{Caller, Who},
     error::ApiError,
-    guard::{Caller, Via, admit},
+    guard::{self, Shown, Via, admit},
+    routes::is_public,
     webhook::github::is_delivery,
 };
+use crate::domain::access::{Grants, Scope};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -45,15 +48,19 @@ pub(super) async fn around<B: MessageBody + 'static>(
     let began = Instant::now();
     let id = request_id(request.headers());
     let log = request.app_data::<Data<State>>().map(|state| state.log.clone());
-    let mut answer = match may_ask(&request) {
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
-        Err(refusal) => {
-            let refused = refusal.error_response();
-            request.into_response(refused)
+    let caller = who_asks(&request);
+    let who = caller.as_ref().map_or_else(|_| "nobody".to_owned(), |it| it.who.to_string());
+    let peer = caller.as_ref().ok().and_then(|caller| caller.peer);
+    let mut answer = match caller {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.call(request).await?.map_into_boxed_body()
         }
+        Err(_) if is_public(request.path()) => next.call(request).await?.map_into_boxed_body(),
+        Err(refused) => request.into_response(HttpResponse::from_error(refused)),
     };
     if let Some(log) = log {
-        tell(&log, &id, began, &answer);
+        tell(&log, &id, (&who, peer), began, &answer);
     }
     let headers = answer.headers_mut();
     headers.insert(X_REQUEST_ID, id);
@@ -62,14 +69,17 @@ pub(super) async fn around<B: MessageBody + 'static>(
     Ok(answer)
 }
 
-fn may_ask(request: &ServiceRequest) -> Result<(), ApiError> {
+/// Who asks, if they are let in at all.
+fn who_asks(request: &ServiceRequest) -> Result<Caller, ApiError> {
     // GitHub has a key of its own: it signs what it sends, and the handler looks at that.
     if request.path() == "/webhook" && is_delivery(request.headers()) {
-        return Ok(());
+        let scopes = BTreeSet::from([Scope::Submit]);
+        let grants = Arc::new(Grants { scopes, ..Grants::default() });
+        return Ok(Caller { who: Who::Signer, peer: request.peer_addr(), grants });
     }
     let text = |name: HeaderName| request.headers().get(name).map(text_of);
     let bytes = |name: HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
-    let caller = Caller {
+    let asks = guard::Caller {
         via: request.conn_data::<Via>().copied().unwrap_or(Via::Tcp),
         host: text(HOST),
         origin: text(ORIGIN),
@@ -77,8 +87,21 @@ fn may_ask(request: &ServiceRequest) -> Result<(), ApiError> {
         authorization: bytes(AUTHORIZATION),
         api_key: bytes(X_API_KEY),
     };
-    let state = request.app_data::<Data<State>>();
-    Ok(admit(&caller, state.and_then(|state| state.settings.api_key.as_ref()))?)
+    let Some(state) = request.app_data::<Data<State>>() else {
+        return Err(ApiError::fault("a server without a state"));
+    };
+    // Nobody from outside is let in without a key, whatever became of those there were at the start.
+    let open_to_others = state.settings.bind.is_some_and(|bind| !bind.ip().is_loopback());
+    let (who, grants) = match admit(&asks, open_to_others || state.access.is_locked())? {
+        Shown::Socket => (Who::Owner, Arc::new(Grants::all())),
+        Shown::Nothing => (Who::Anybody, Arc::new(Grants::all())),
+        Shown::Key(key) => {
+            let pass = state.access.check(key)?;
+            (pass.key.map_or(Who::HostKey, Who::Key), pass.grants)
+        }
+    };
+    let peer = if asks.via == Via::Unix { None } else { request.peer_addr() };
+    Ok(Caller { who, peer, grants })
 }
 
 /// A header as text. What is not ASCII becomes a text that is no host, site or origin of ours.
@@ -100,7 +123,13 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// One line per request, and one more where there is a cause that the caller is not told.
-fn tell(log: &Logger, id: &HeaderValue, began: Instant, answer: &ServiceResponse<BoxBody>) {
+fn tell(
+    log: &Logger,
+    id: &HeaderValue,
+    (who, peer): (&str, Option<SocketAddr>),
+    began: Instant,
+    answer: &ServiceResponse<BoxBody>,
+) {
     let id = text_of(id);
     let request = answer.request();
     let cause = answer.response().error().and_then(|error| error.as_error::<ApiError>());
@@ -109,6 +138,8 @@ fn tell(log: &Logger, id: &HeaderValue, began: Instant, answer: &ServiceResponse
     }
     slog::debug!(log, "request answered";
         "request" => id,
+        "caller" => who,
+        "address" => peer.map(|peer| peer.to_string()),
         "method" => request.method().as_str(),
         "path" => request.path(),
         "status" => answer.status().as_u16(),

@@ -86,7 +86,7 @@ fn count_or_off(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<u3
 }
 
 /// A rate such as `"60/1m"`, or `"off"`, which is none.
-fn rate_or_off(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Rate>> {
+pub(super) fn rate_or_off(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Rate>> {
     if fields.is_off(name) {
         return Some(None);
     }

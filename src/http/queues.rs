@@ -5,11 +5,16 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use super::{Answer, State, api::Listing, body, error::ApiError, fields, ok, query};
+use super::{
+    Answer, State, api::Listing, body, caller::Caller, error::ApiError, fields, ok, query,
+};
+use crate::domain::access::About;
 
-pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    Ok(ok(&Listing { items: state.queue.queues().await? }))
+    let mut items = state.queue.queues().await?;
+    items.retain(|queue| caller.sees(About::Queue(&queue.name)));
+    Ok(ok(&Listing { items }))
 }
 
 pub(super) async fn resume(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {

@@ -19,6 +19,7 @@ use super::{
     State, configure, layers, no_route,
     socket::{self, SocketFile},
 };
+use crate::{access::Access, settings};
 
 /// Threads that answer, for each place that is listened on. The work is done by the actors.
 const WORKERS: usize = 2;
@@ -72,7 +73,7 @@ pub enum HttpError {
     },
     /// The address can be reached from other machines, and there is no key.
     #[error(
-        "`http.bind` is {address}, which other machines can reach: set `http.api_key`, or bind to 127.0.0.1"
+        "`http.bind` is {address}, which other machines can reach, and there is no API key: bind to 127.0.0.1, make a key with `hostler key create`, and start again; or set `http.api_key`"
     )]
     KeyNeeded {
         /// The address.
@@ -101,15 +102,34 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on the unix socket `socket`, and on `settings.bind` if it is set, and answers from
-    /// then on. Must be called within a tokio runtime; the requests are answered on threads of
+    /// Whether the settings may be followed: an address that other machines can reach needs a key.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::KeyNeeded`].
+    pub fn may_bind(settings: &settings::Http, access: &Access) -> Result<(), HttpError> {
+        settings.bind.map_or(Ok(()), |address| may_listen(address, access))
+    }
+
+    /// Listens on the unix socket `socket`, and on `inherited`, or else on `settings.bind` if it is set,
+    /// and answers from then on. Must be called within a tokio runtime; the requests are answered on threads of
     /// their own.
     ///
     /// # Errors
     ///
     /// [`HttpError`], whose text says what to do. Nothing is left listening.
-    pub async fn start(state: State, socket: &Path) -> Result<Self, HttpError> {
-        let tcp = state.settings.bind.map(|address| bind(address, &state)).transpose()?;
+    pub async fn start(
+        state: State,
+        socket: &Path,
+        inherited: Option<TcpListener>,
+    ) -> Result<Self, HttpError> {
+        let tcp = match inherited {
+            Some(listener) => Some(checked(listener, &state.access)?),
+            None => {
+                Self::may_bind(&state.settings, &state.access)?;
+                state.settings.bind.map(bind).transpose()?
+            }
+        };
         let addresses: Vec<_> =
             tcp.as_ref().and_then(|listener| listener.local_addr().ok()).into_iter().collect();
         let (unix, file) = socket::listen(socket)?;
@@ -164,10 +184,25 @@ impl Server {
     }
 }
 
-fn bind(address: SocketAddr, state: &State) -> Result<TcpListener, HttpError> {
-    if !address.ip().is_loopback() && state.settings.api_key.is_none() {
-        return Err(HttpError::KeyNeeded { address });
+/// An address that other machines can reach needs a key.
+fn may_listen(address: SocketAddr, access: &Access) -> Result<(), HttpError> {
+    if address.ip().is_loopback() || access.has_live_key() {
+        Ok(())
+    } else {
+        Err(HttpError::KeyNeeded { address })
     }
+}
+
+/// A socket that somebody else has bound: the same holds for it as for one of ours.
+fn checked(listener: TcpListener, access: &Access) -> Result<TcpListener, HttpError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let broken = |source| HttpError::Bind { address: unknown, source };
+    may_listen(listener.local_addr().map_err(broken)?, access)?;
+    listener.set_nonblocking(true).map_err(broken)?;
+    Ok(listener)
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
     TcpListener::bind(address).map_err(|source| HttpError::Bind { address, source })
 }
 

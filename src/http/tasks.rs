@@ -15,22 +15,29 @@ use super::{
     Answer, State,
     api::{FieldError, Listing, SubmittedMany},
     body,
+    caller::Caller,
     error::{ApiError, Kind},
     fields::{self, Errors, Fields},
-    ok, query,
+    gate, ok, query,
     submit::{self, Rules, Submission},
     terms,
 };
 use crate::{
     domain::{
         BatchId, QueueName, TaskId,
+        access::{About, Scope},
         record::{Submitted, TaskRecord},
         task::{NewTask, TaskState},
     },
     queue::QueueError,
 };
 
-pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn submit(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     let wait = query::wait(request.query_string(), state.settings.max_wait)?;
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::json(&request, payload, state.settings.max_body).await?;
@@ -44,15 +51,21 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     };
     let new_id = || TaskId::from_uuid(Uuid::now_v7());
     match (submit::read(body, &rules, new_id).map_err(ApiError::invalid)?, wait) {
-        (Submission::One(task), wait) => one(&state, *task, wait).await,
-        (Submission::Many(tasks), None) => many(&state, tasks).await,
+        (Submission::One(task), wait) => {
+            gate::may_submit(&state, &caller, std::slice::from_ref(&task)).await?;
+            one(&state, &caller, *task, wait).await
+        }
+        (Submission::Many(tasks), None) => {
+            gate::may_submit(&state, &caller, &tasks).await?;
+            many(&state, tasks).await
+        }
         (Submission::Many(_), Some(_)) => {
             Err(ApiError::new(Kind::BadQuery, "`wait` is for one task, not for several"))
         }
     }
 }
 
-async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
+async fn one(state: &State, caller: &Caller, task: NewTask, wait: Option<Duration>) -> Answer {
     let submitted =
         accept(state, vec![task], |_, field| field.to_owned()).await?.into_iter().next();
     let Some(submitted) = submitted else {
@@ -62,7 +75,12 @@ async fn one(state: &State, task: NewTask, wait: Option<Duration>) -> Answer {
     answer.insert_header((LOCATION, format!("/api/v1/tasks/{}", submitted.id)));
     match wait {
         None => Ok(answer.json(submitted)),
-        Some(limit) => Ok(answer.json(settled(state, submitted.id, limit).await?)),
+        Some(limit) => {
+            let task = settled(state, submitted.id, limit).await?;
+            // A key of a submit finds its task in whichever queue that is.
+            caller.may(Scope::Submit, About::Queue(&task.queue))?;
+            Ok(answer.json(task))
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod host;
 pub mod keeper;
 mod mark;
 mod notify;
+mod pass;
 mod sweep;
 mod sys;
 mod tree;
@@ -55,7 +56,9 @@ pub use error::{KeeperError, SpawnError};
 pub use host::Keeper;
 pub use mark::VARIABLE as MARK_VARIABLE;
 pub use notify::{Datagram, NotifySocket};
+pub use pass::{hand_on, monotonic, take};
 pub use tree::{belongs, look_at};
+pub use wire::VERSION as KEEPER_PROTOCOL;
 
 use crate::domain::{
     AgentName, Generation,

@@ -19,7 +19,7 @@ use super::{Ended, Stdio};
 use crate::domain::fleet::StopSignal;
 
 /// The version of everything in this file.
-pub(crate) const VERSION: u32 = 2;
+pub const VERSION: u32 = 2;
 
 /// The longest frame, without its length: above what the kernel takes as argv and environment.
 pub(crate) const MAX_FRAME: usize = 4 << 20;

@@ -129,6 +129,7 @@ pub(crate) struct QueueActor {
     pub(super) freeing: BTreeSet<TaskId>,
     pub(super) wait_patience: Duration,
     pub(super) quiet: Vec<oneshot::Sender<()>>,
+    pub(super) settled: Vec<oneshot::Sender<()>>,
     /// What other hosts have not been told of.
     pub(super) announce: BTreeSet<News>,
     pub(super) announcing: bool,
@@ -182,6 +183,7 @@ impl QueueActor {
             freeing: BTreeSet::new(),
             wait_patience: launch.wait_patience,
             quiet: Vec::new(),
+            settled: Vec::new(),
             announce: BTreeSet::new(),
             announcing: false,
             looking_again: false,

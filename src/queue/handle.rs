@@ -14,7 +14,7 @@ use super::{
     error::QueueError,
     messages::{
         CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, Reason, ReportTo,
-        ServeFleets, Standing, Submit, TellWhenQuiet, Wake,
+        ServeFleets, Standing, Submit, TellWhenQuiet, TellWhenSettled, Wake,
     },
 };
 use crate::{
@@ -359,6 +359,11 @@ impl QueueHandle {
         Ok(hosts::list(&self.store.client().await?, self.slot).await?)
     }
 
+    /// Returns once the actor has answered; `None` if it is gone.
+    pub async fn answers(&self) -> Option<()> {
+        self.actor.send(Standing).await.ok().map(drop)
+    }
+
     /// Whether Postgres answers and the lease is held, or what is not so.
     ///
     /// # Errors
@@ -373,6 +378,16 @@ impl QueueHandle {
     /// Claims no more; what runs goes on.
     pub fn close(&self) {
         self.actor.do_send(Close);
+    }
+
+    /// Waits until every outcome that was told is written and no claim is under way, or until `limit` has
+    /// passed; then ends the actor. The lease and what runs are left to the next host. Returns whether
+    /// all was written.
+    pub async fn hand_over(&self, limit: Duration) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.actor.do_send(TellWhenSettled(tell));
+        let settled = tokio::time::timeout(limit, told).await.is_ok_and(|told| told.is_ok());
+        self.actor.send(Halt).await.is_ok() && settled
     }
 
     /// Waits until nothing runs and every outcome is written, or until `limit` has passed; then

@@ -7,7 +7,7 @@ use super::{
     actor::QueueActor,
     messages::{
         CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, Reason, ReportTo, ServeFleets,
-        Standing, Submit, TellWhenQuiet, Wake,
+        Standing, Submit, TellWhenQuiet, TellWhenSettled, Wake,
     },
 };
 use crate::store::{listen::Notice, notify::News};
@@ -179,6 +179,15 @@ impl Handler<TellWhenQuiet> for QueueActor {
 
     fn handle(&mut self, TellWhenQuiet(tell): TellWhenQuiet, _: &mut Self::Context) {
         self.quiet.push(tell);
+        self.tell_if_quiet();
+    }
+}
+
+impl Handler<TellWhenSettled> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, TellWhenSettled(tell): TellWhenSettled, _: &mut Self::Context) {
+        self.settled.push(tell);
         self.tell_if_quiet();
     }
 }

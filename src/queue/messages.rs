@@ -164,6 +164,11 @@ pub(super) struct Close;
 #[rtype(result = "()")]
 pub(super) struct TellWhenQuiet(pub(super) oneshot::Sender<()>);
 
+/// Resolves when no claim is under way and every outcome that was told is written; what runs goes on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct TellWhenSettled(pub(super) oneshot::Sender<()>);
+
 /// Ends the actor, its timers and statements with it; answers with the host id it had last.
 #[derive(Message)]
 #[rtype(result = "crate::domain::HostId")]

@@ -136,12 +136,14 @@ impl QueueActor {
     }
 
     pub(super) fn tell_if_quiet(&mut self) {
+        if self.settling.len() > 0 || self.claims_under_way > 0 {
+            return;
+        }
         let at_work = !self.running.is_empty() || self.dispatch.buffered().next().is_some();
-        if !at_work && self.settling.len() == 0 && self.claims_under_way == 0 {
-            for tell in self.quiet.drain(..) {
-                // Whoever asked may have stopped waiting.
-                tell.send(()).unwrap_or_default();
-            }
+        let quiet = if at_work { Vec::new() } else { std::mem::take(&mut self.quiet) };
+        for tell in self.settled.drain(..).chain(quiet) {
+            // Whoever asked may have stopped waiting.
+            tell.send(()).unwrap_or_default();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be asked of a session, and what comes of it.
 
 use crate::domain::{
+    access::Scope,
     record::Page,
     session::{
         ArtifactFilter, ArtifactRecord, ChunkRecord, Cursor, Delegation, Deleted, ItemName,
@@ -86,6 +87,15 @@ impl Command {
                 | Self::GetArtifact(_)
                 | Self::ListArtifacts(_)
         )
+    }
+
+    /// The scope that a key needs for it.
+    pub const fn scope(&self) -> Scope {
+        match self {
+            Self::Delete { .. } | Self::CancelTask(_) => Scope::Control,
+            other if other.only_reads() => Scope::Read,
+            _ => Scope::Submit,
+        }
     }
 
     /// Whether it looks for something by words or tags.

@@ -8,9 +8,11 @@ use super::{
     Http, Tasks,
     layers::join,
     reader::Section,
+    suggest,
     units::{format_duration, format_size},
     values::overlay,
 };
+use crate::domain::{FleetName, fleet::Fleet, order};
 
 /// `backoff_min` is not more than `backoff_max`. Said of whichever was written later.
 pub(super) fn backoff(section: &Section<'_>, min: Duration, max: Duration) {
@@ -39,6 +41,35 @@ pub(super) fn heartbeat(section: &Section<'_>, every: Duration, stale_after: Opt
     } else {
         let message = format!("is {stale_after}, but must be more than every ({every})");
         section.problem("stale_after", message);
+    }
+}
+
+/// Fleets depend on fleets that are there, and never in a circle.
+pub(super) fn dependencies<'a>(fleets: &[Fleet], section: impl Fn(&Fleet) -> Option<Section<'a>>) {
+    for fleet in fleets {
+        for (at, need) in fleet.depends_on.iter().enumerate() {
+            let is_there = fleets.iter().any(|other| other.name == need.fleet);
+            if let (false, Some(section)) = (is_there, section(fleet)) {
+                let names = fleets.iter().map(|fleet| fleet.name.as_str());
+                let message = match suggest::closest(need.fleet.as_str(), names) {
+                    Some(name) => {
+                        format!("there is no fleet `{}`; did you mean `{name}`?", need.fleet)
+                    }
+                    None => format!("there is no fleet `{}`: remove it, or make it", need.fleet),
+                };
+                section.wrong_item("depends_on", at, message);
+            }
+        }
+    }
+    let needs = fleets.iter().map(|fleet| (&fleet.name, fleet.depends_on.as_slice())).collect();
+    let Some(circle) = order::circle(&needs) else { return };
+    let first = fleets.iter().find(|fleet| Some(&fleet.name) == circle.first());
+    if let Some(section) = first.and_then(section) {
+        let mut names: Vec<&str> = circle.iter().map(FleetName::as_str).collect();
+        names.extend(names.first().copied());
+        let way = names.join(" -> ");
+        let message = format!("no fleet of this circle would ever start: {way}; take one out");
+        section.problem("depends_on", message);
     }
 }
 

@@ -8,6 +8,7 @@ use super::{check, command, context::Context, limits, policies, reader::Section,
 use crate::domain::{
     FleetName, MAX_NAME, QueueName, autoscale,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
+    order::{Dependency, Strategy},
     rollout::{ParseShareError, Share},
     workspace::WorkspaceSpec,
 };
@@ -47,6 +48,13 @@ pub(super) const SIGNALS: [(&str, StopSignal); 4] = [
     ("SIGQUIT", StopSignal::Sigquit),
 ];
 
+/// The words of `strategy`.
+pub(super) const STRATEGIES: [(&str, Strategy); 3] = [
+    ("one_for_one", Strategy::OneForOne),
+    ("one_for_all", Strategy::OneForAll),
+    ("rest_for_one", Strategy::RestForOne),
+];
+
 /// Reads every fleet, and the defaults even where there is none; and whether all could be read.
 pub(super) fn read(context: &Context<'_>, root: &Map<String, Value>) -> (Vec<Fleet>, bool) {
     if let Some(ValueKind::Table(table)) = root.get("fleet_defaults").map(|value| &value.kind) {
@@ -63,6 +71,16 @@ pub(super) fn read(context: &Context<'_>, root: &Map<String, Value>) -> (Vec<Fle
         })
         .collect();
     let complete = fleets.len() == count;
+    if complete {
+        let section = |fleet: &Fleet| {
+            let found = named.iter().find(|(name, ..)| *name == fleet.name.as_str());
+            found.and_then(|(_, path, value)| match &value.kind {
+                ValueKind::Table(table) => Some(Section::new(context, path.clone(), table)),
+                _ => None,
+            })
+        };
+        check::dependencies(&fleets, section);
+    }
     (fleets, complete)
 }
 
@@ -92,6 +110,8 @@ struct Fields {
     start_timeout: Option<Duration>,
     stop_signal: Option<StopSignal>,
     stop_grace: Option<Duration>,
+    depends_on: Option<Vec<Dependency>>,
+    strategy: Option<Strategy>,
     max_unavailable: Option<Share>,
     scale: Option<Option<autoscale::Policy>>,
     policies: Option<policies::Policies>,
@@ -118,6 +138,8 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         start_timeout: section.duration("start_timeout", ms(10)..=hour),
         stop_signal: section.word("stop_signal", &SIGNALS),
         stop_grace: section.duration("stop_grace", Duration::ZERO..=hour / 6),
+        depends_on: depends_on(section),
+        strategy: section.word("strategy", &STRATEGIES),
         max_unavailable: share(section),
         scale: policies::scale(section),
         policies,
@@ -155,6 +177,8 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         start_timeout: fields.start_timeout?,
         stop_signal: fields.stop_signal?,
         stop_grace: fields.stop_grace?,
+        depends_on: fields.depends_on?,
+        strategy: fields.strategy?,
         max_unavailable: fields.max_unavailable?,
         scale: fields.scale?.filter(|_| protocol.is_some_and(Protocol::takes_tasks)),
         restart: policies.restart,
@@ -162,6 +186,22 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         readiness: policies.readiness,
         workspace: fields.workspace?,
     })
+}
+
+fn depends_on(section: &Section<'_>) -> Option<Vec<Dependency>> {
+    let texts = section.texts("depends_on")?;
+    let mut all = Some(Vec::with_capacity(texts.len()));
+    for (at, text) in texts.iter().enumerate() {
+        match (text.parse(), &mut all) {
+            (Ok(dependency), Some(all)) => all.push(dependency),
+            (Ok(_), None) => {}
+            (Err(wrong), _) => {
+                section.wrong_item("depends_on", at, wrong);
+                all = None;
+            }
+        }
+    }
+    all
 }
 
 fn share(section: &Section<'_>) -> Option<Share> {

@@ -17,14 +17,6 @@ pub(super) fn read(section: &Section<'_>) -> Option<Http> {
     let api_key = api_key(section);
     let max_body = section.size("max_body", 1 << 10..=1 << 30);
     let max_wait = section.duration("max_wait", Duration::ZERO..=Duration::from_secs(600));
-
-    if let (Some(Some(bind)), Some(None)) = (bind, &api_key)
-        && !bind.ip().is_loopback()
-    {
-        let message =
-            format!("{bind} can be reached from outside: set http.api_key, or bind to 127.0.0.1");
-        section.problem("bind", message);
-    }
     Some(Http { bind: bind?, api_key: api_key?, max_body: max_body?, max_wait: max_wait? })
 }
 

@@ -174,7 +174,7 @@ pub struct Embedded {
 pub struct Http {
     /// The TCP address; the unix socket in the data directory is always served.
     pub bind: Option<SocketAddr>,
-    /// The key that callers over TCP must send. Must be set for an address that is not loopback.
+    /// A key that allows everything, beside those of the database.
     pub api_key: Option<Secret>,
     /// The largest request body, in bytes.
     pub max_body: u64,

@@ -288,6 +288,8 @@ fn fleet(fleet: &Fleet) -> Value {
         "user": fleet.user.as_deref().unwrap_or_default(),
         "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),
         "stop_grace": format_duration(fleet.stop_grace),
+        "depends_on": fleet.depends_on.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "strategy": word(&fleets::STRATEGIES, &fleet.strategy),
         "max_unavailable": fleet.max_unavailable.to_string(),
     });
     for (name, value) in policies(fleet).into_iter().chain(of_protocol(fleet)) {
@@ -319,16 +321,14 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
 
 /// As the config says it where it is off.
 fn scale(policy: Option<autoscale::Policy>) -> Value {
-    match policy {
-        None => json!({ "max": OFF }),
-        Some(policy) => json!({
-            "min": policy.min,
-            "max": policy.max,
-            "up_after": format_duration(policy.up_after),
-            "down_after": format_duration(policy.down_after),
-            "cooldown": format_duration(policy.cooldown),
-        }),
-    }
+    let Some(policy) = policy else { return json!({ "max": OFF }) };
+    json!({
+        "min": policy.min,
+        "max": policy.max,
+        "up_after": format_duration(policy.up_after),
+        "down_after": format_duration(policy.down_after),
+        "cooldown": format_duration(policy.cooldown),
+    })
 }
 
 fn policies(fleet: &Fleet) -> Vec<(&'static str, Value)> {

@@ -61,10 +61,20 @@ pub(super) fn limit_of(
     columns: [&'static str; 3],
 ) -> Result<Limit, StoreError> {
     let [concurrency, count, per] = columns;
+    Ok(Limit {
+        concurrency: fields.count_opt(concurrency)?,
+        rate: limit_of_rate(fields, [count, per])?,
+    })
+}
+
+/// The rate in these columns: how many within a window, and its length.
+pub(super) fn limit_of_rate(
+    fields: &Fields<'_>,
+    [count, per]: [&'static str; 2],
+) -> Result<Option<Rate>, StoreError> {
     let count: Option<u32> = fields.count_opt(count)?;
     let per: Option<u64> = fields.count_opt(per)?;
-    let rate = count.zip(per).map(|(count, per)| Rate { count, per: Duration::from_millis(per) });
-    Ok(Limit { concurrency: fields.count_opt(concurrency)?, rate })
+    Ok(count.zip(per).map(|(count, per)| Rate { count, per: Duration::from_millis(per) }))
 }
 
 /// Writes down the limits that the settings say, where they say something else than when they were

@@ -4,16 +4,19 @@
 //! between are gone, so [`Notice::Reconnected`] comes each time listening begins: whoever gets it
 //! looks at the tables once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use slog::{Logger, debug, info, warn};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
 use tokio_postgres::{AsyncMessage, Connection, Notification};
 
 use super::{
     Cause, Store, StoreError,
-    notify::{CANCEL_CHANNEL, FREED, WAKE_CHANNEL},
+    notify::{CANCEL_CHANNEL, FREED, KEYS_CHANNEL, WAKE_CHANNEL},
     statement::{Sql, sql},
 };
 use crate::{
@@ -21,7 +24,8 @@ use crate::{
     telemetry::Chain,
 };
 
-const LISTEN: [Sql; 2] = [sql!("notify/listen_wake"), sql!("notify/listen_cancel")];
+const LISTEN: [Sql; 3] =
+    [sql!("notify/listen_wake"), sql!("notify/listen_cancel"), sql!("notify/listen_keys")];
 
 /// What `hostler.wake_hosts` says in place of a queue.
 const ANY_QUEUE: &str = "*";
@@ -42,6 +46,12 @@ pub enum Notice {
     Reconnected,
 }
 
+/// Who is told.
+struct Ears {
+    sender: mpsc::Sender<Notice>,
+    keys: Arc<Notify>,
+}
+
 /// Listens until it is dropped, or until nobody takes the notices any more.
 #[derive(Debug)]
 pub struct Listener {
@@ -52,8 +62,16 @@ impl Listener {
     /// Begins to listen on the database of `store`, beside its pool. Must be called on a runtime.
     ///
     /// A receiver that falls behind holds the listener up, and the server keeps what comes.
-    pub fn spawn(store: &Store, log: Logger, sender: mpsc::Sender<Notice>) -> Self {
-        Self { task: tokio::spawn(listen(store.clone(), log, sender)) }
+    ///
+    /// `keys` is woken when API keys may have changed, which is nothing to the queue.
+    pub fn spawn(
+        store: &Store,
+        log: Logger,
+        sender: mpsc::Sender<Notice>,
+        keys: Arc<Notify>,
+    ) -> Self {
+        let ears = Ears { sender, keys };
+        Self { task: tokio::spawn(listen(store.clone(), log, ears)) }
     }
 }
 
@@ -77,10 +95,10 @@ impl From<StoreError> for End {
     }
 }
 
-async fn listen(store: Store, log: Logger, sender: mpsc::Sender<Notice>) {
+async fn listen(store: Store, log: Logger, ears: Ears) {
     let mut failures = 0;
     loop {
-        let Err(end) = session(&store, &log, &sender, &mut failures).await;
+        let Err(end) = session(&store, &log, &ears, &mut failures).await;
         let End::Lost(error) = end else { return };
         failures += 1;
         let (least, most) = BACKOFF;
@@ -89,7 +107,7 @@ async fn listen(store: Store, log: Logger, sender: mpsc::Sender<Notice>) {
             "error" => %Chain(&error), "count" => failures, "wait_ms" => wait.as_millis());
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = sender.closed() => return,
+            () = ears.sender.closed() => return,
         }
     }
 }
@@ -98,7 +116,7 @@ async fn listen(store: Store, log: Logger, sender: mpsc::Sender<Notice>) {
 async fn session(
     store: &Store,
     log: &Logger,
-    sender: &mpsc::Sender<Notice>,
+    ears: &Ears,
     failures: &mut u32,
 ) -> Result<std::convert::Infallible, End> {
     let connected = store.config.connect(store.tls.clone()).await;
@@ -115,17 +133,19 @@ async fn session(
                     done.map_err(|source| statement.failed(source))?;
                     break;
                 }
-                message = messages.next() => pass_on(message, log, sender).await?,
+                message = messages.next() => pass_on(message, log, ears).await?,
             }
         }
     }
     info!(log, "listening for notices");
     *failures = 0;
-    sender.send(Notice::Reconnected).await.map_err(|_| End::Unwanted)?;
+    // What was said of keys meanwhile was not heard either.
+    ears.keys.notify_one();
+    ears.sender.send(Notice::Reconnected).await.map_err(|_| End::Unwanted)?;
     loop {
         tokio::select! {
-            message = messages.next() => pass_on(message, log, sender).await?,
-            () = sender.closed() => return Err(End::Unwanted),
+            message = messages.next() => pass_on(message, log, ears).await?,
+            () = ears.sender.closed() => return Err(End::Unwanted),
         }
     }
 }
@@ -142,15 +162,15 @@ where
     stream::poll_fn(move |context| connection.poll_message(context))
 }
 
-async fn pass_on(
-    message: Option<Message>,
-    log: &Logger,
-    sender: &mpsc::Sender<Notice>,
-) -> Result<(), End> {
+async fn pass_on(message: Option<Message>, log: &Logger, ears: &Ears) -> Result<(), End> {
     let lost = |source| End::Lost(StoreError::Unavailable { source });
     match message {
+        Some(Ok(AsyncMessage::Notification(said))) if said.channel() == KEYS_CHANNEL => {
+            ears.keys.notify_one();
+            Ok(())
+        }
         Some(Ok(AsyncMessage::Notification(said))) => match read(&said) {
-            Some(notice) => sender.send(notice).await.map_err(|_| End::Unwanted),
+            Some(notice) => ears.sender.send(notice).await.map_err(|_| End::Unwanted),
             None => {
                 debug!(log, "notice not understood"; "address" => said.channel());
                 Ok(())

@@ -132,6 +132,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0022_plan_history.sql"
         )),
     },
+    File {
+        name: "V23__api_keys",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0023_api_keys.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -26,6 +26,7 @@
 //! for claims, and for putting back what nobody knows of, see `sever.rs`.
 
 pub mod admission;
+pub mod api_keys;
 pub mod batches;
 mod codec;
 mod connect;

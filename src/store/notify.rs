@@ -13,6 +13,8 @@ use crate::domain::{QueueName, TaskId};
 pub(super) const WAKE_CHANNEL: &str = "hostler_wake";
 /// The channel on which tasks that were called off are named.
 pub(super) const CANCEL_CHANNEL: &str = "hostler_cancel";
+/// The channel on which a trigger says that API keys changed.
+pub(super) const KEYS_CHANNEL: &str = "hostler_keys";
 
 const WAKE: Sql = sql!("notify/wake");
 const CANCEL: Sql = sql!("notify/cancel");

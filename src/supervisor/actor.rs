@@ -1,6 +1,9 @@
 //! The shell: passes on what it is told, and keeps the registry.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
@@ -20,7 +23,7 @@ use crate::{
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
         health::FleetStanding,
-        record::{AgentRecord, FleetRecord},
+        record::{AgentRecord, FleetRecord, RestartCause},
         restart::{self, Decision},
         task::{FailureClass, Outcome},
     },
@@ -42,7 +45,10 @@ pub(super) struct SupervisorActor {
     pub(super) heartbeats: BTreeMap<FleetName, HeartbeatHandle>,
     /// The host is ending: nothing is started any more.
     pub(super) closing: bool,
-    resting: Vec<oneshot::Sender<()>>,
+    /// How its agents are asked to leave then, and which fleets have been asked.
+    pub(super) resting_by: Option<AgentEvent>,
+    pub(super) told_to_rest: BTreeSet<FleetName>,
+    pub(super) resting: Vec<oneshot::Sender<()>>,
 }
 
 impl SupervisorActor {
@@ -63,6 +69,8 @@ impl SupervisorActor {
             adopted,
             heartbeats: BTreeMap::new(),
             closing: false,
+            resting_by: None,
+            told_to_rest: BTreeSet::new(),
             resting: Vec::new(),
         }
     }
@@ -116,6 +124,14 @@ impl SupervisorActor {
         );
         // Somebody had one come back that was to leave.
         entry.leaving &= !up || was_up;
+        let failures = |status: &AgentStatus| -> u64 {
+            let own = |(cause, _): &(&RestartCause, &u64)| cause.is_failure();
+            status.restarts.iter().filter(own).map(|(_, count)| count).sum()
+        };
+        // One that is given up, or has done its work, does not come back: nobody goes with it.
+        let over = matches!(status.state, AgentState::Stopped | AgentState::Quarantined);
+        let failed = !over && failures(&status) > failures(&entry.status);
+        let agent = status.agent.clone();
         entry.status = status;
         let fleet = entry.fleet.name.clone();
         if let (Some(handle), true) = (&entry.handle, newer) {
@@ -126,7 +142,17 @@ impl SupervisorActor {
         } else {
             self.tell_if_resting();
         }
+        if failed
+            && let Some(entry) = self.agents.get(&agent)
+            && !self.closing
+        {
+            self.take_along(entry);
+        }
         self.steer(&fleet, ctx);
+        self.begin_what_can();
+        if let Some(event) = self.resting_by.filter(|_| !self.agents.all_at_rest()) {
+            self.stop_what_can(event, false);
+        }
     }
 
     /// The actor of `agent` is gone, and its process with it.
@@ -185,26 +211,13 @@ impl SupervisorActor {
         info!(self.log, "agent actor rebuilt"; "agent" => %agent);
     }
 
-    fn tell_if_resting(&mut self) {
+    pub(super) fn tell_if_resting(&mut self) {
         if self.agents.all_at_rest() {
             for tell in self.resting.drain(..) {
                 // Whoever asked may have stopped waiting.
                 tell.send(()).unwrap_or_default();
             }
         }
-    }
-
-    /// Sends every agent to rest; one whose actor is being rebuilt is there already.
-    fn send_to_rest(&mut self, event: AgentEvent) {
-        self.closing = true;
-        for entry in self.agents.iter_mut() {
-            entry.wanted = false;
-            match &entry.handle {
-                Some(handle) => handle.tell(event, Some("the host is stopping".to_owned())),
-                None => entry.status.state = AgentState::Stopped,
-            }
-        }
-        self.tell_if_resting();
     }
 }
 
@@ -218,6 +231,7 @@ impl Actor for SupervisorActor {
             self.watch_fleet(&fleet, ctx);
             self.steer(&fleet.name, ctx);
         }
+        self.begin_what_can();
     }
 }
 
@@ -373,47 +387,5 @@ impl Handler<Operate> for SupervisorActor {
             };
             Ok(entry.record())
         })
-    }
-}
-
-/// Brings every agent to rest: what is idle stops, what is busy stops after its task.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Drain;
-
-impl Handler<Drain> for SupervisorActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
-        self.send_to_rest(AgentEvent::Drain);
-    }
-}
-
-/// Brings every agent to rest without waiting for its task.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct StopAll {
-    pub(super) hard: bool,
-}
-
-impl Handler<StopAll> for SupervisorActor {
-    type Result = ();
-
-    fn handle(&mut self, StopAll { hard }: StopAll, _: &mut Self::Context) {
-        self.send_to_rest(AgentEvent::Stop { hard });
-    }
-}
-
-/// Resolves when no agent has a process or a task.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct TellWhenResting(pub(super) oneshot::Sender<()>);
-
-impl Handler<TellWhenResting> for SupervisorActor {
-    type Result = ();
-
-    fn handle(&mut self, TellWhenResting(tell): TellWhenResting, _: &mut Self::Context) {
-        self.resting.push(tell);
-        self.tell_if_resting();
     }
 }

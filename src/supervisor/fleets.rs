@@ -17,6 +17,7 @@ use crate::{
         AgentName, FleetName,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
+        order::{self, Dependency},
         record::{FleetRecord, ScaleRecord},
         restart,
         rollout::{self, Member, Move, Share},
@@ -34,6 +35,8 @@ pub(super) struct Run {
     share: Share,
     /// The settings name it no longer.
     removed: bool,
+    /// What it depends on has come so far, once: its agents may start.
+    begun: bool,
     /// It is not yet what is wanted.
     pub(super) changing: bool,
 }
@@ -46,6 +49,7 @@ impl Run {
             fleet: Arc::new(fleet),
             revision: 0,
             removed: false,
+            begun: false,
             changing: true,
         }
     }
@@ -130,7 +134,7 @@ impl SupervisorActor {
     /// Whether it is done, and nobody will tell of it.
     fn carry_out(&mut self, name: &FleetName, one: Move, ctx: &mut Context<Self>) -> bool {
         let Some(run) = self.fleets.get(name) else { return false };
-        let (fleet, revision) = (run.fleet.clone(), run.revision);
+        let (fleet, revision, begun) = (run.fleet.clone(), run.revision, run.begun);
         match one {
             Move::Launch(number) => {
                 self.add(&fleet, revision, number, ctx);
@@ -159,8 +163,9 @@ impl SupervisorActor {
                 let agent = AgentName::of(name, number);
                 let Some(entry) = self.agents.get_mut(&agent) else { return false };
                 (entry.leaving, entry.revision, entry.fleet) = (false, revision, fleet.clone());
-                let start = matches!(one, Move::Renew(_));
-                (entry.wanted, entry.starting) = (start, start);
+                // One of a fleet that still waits starts with the others.
+                let start = begun && matches!(one, Move::Renew(_));
+                (entry.wanted, entry.starting) = (start || !begun, start);
                 match &entry.handle {
                     Some(handle) => {
                         handle.refit(fleet);
@@ -186,8 +191,13 @@ impl SupervisorActor {
         } else if let Some(generation) = self.past.remove(&status.agent) {
             status.generation = generation;
         }
+        let begun = self.fleets.get(&fleet.name).is_some_and(|run| run.begun);
+        if !begun && let Some(need) = self.unmet(fleet) {
+            status.reason = Some(format!("waits for {need}"));
+        }
         let handle = self.launch(fleet, status.clone(), adopted, ctx);
-        if !is_adopted {
+        let starting = begun || is_adopted;
+        if begun && !is_adopted {
             handle.tell(AgentEvent::Start, None);
         }
         if let Some(heartbeat) = self.heartbeats.get(&fleet.name) {
@@ -202,7 +212,7 @@ impl SupervisorActor {
             wanted: true,
             revision,
             leaving: false,
-            starting: true,
+            starting,
         });
     }
 
@@ -219,6 +229,52 @@ impl SupervisorActor {
             None => {
                 entry.status.state = AgentState::Stopped;
                 true
+            }
+        }
+    }
+
+    /// The first of what a fleet depends on that has not come so far.
+    fn unmet(&self, fleet: &Fleet) -> Option<Dependency> {
+        order::unmet(&fleet.depends_on, |name| self.agents.standing(name)).cloned()
+    }
+
+    /// Starts the agents of fleets for which what they depend on has come so far.
+    pub(super) fn begin_what_can(&mut self) {
+        if self.closing {
+            return;
+        }
+        let waiting: Vec<Arc<Fleet>> =
+            self.fleets.values().filter(|run| !run.begun).map(|run| run.fleet.clone()).collect();
+        for fleet in waiting {
+            if self.unmet(&fleet).is_some() {
+                continue;
+            }
+            if let Some(run) = self.fleets.get_mut(&fleet.name) {
+                run.begun = true;
+            }
+            if !fleet.depends_on.is_empty() {
+                info!(self.log, "fleet starts: what it depends on is there"; "fleet" => %fleet.name);
+            }
+            for entry in self.agents.iter_mut().filter(|entry| entry.fleet.name == fleet.name) {
+                let waits = entry.status.state == AgentState::Stopped && !entry.starting;
+                if let (Some(handle), true) = (&entry.handle, waits && entry.wanted) {
+                    handle.tell(AgentEvent::Start, None);
+                    entry.starting = true;
+                }
+            }
+        }
+    }
+
+    /// An agent failed: those go with it whom the strategy of the fleet names.
+    pub(super) fn take_along(&self, failed: &Entry) {
+        let strategy = failed.fleet.strategy;
+        for entry in self.agents.of(&failed.fleet.name) {
+            if !entry.leaving
+                && strategy.concerns(failed.number, entry.number, entry.status.state)
+                && let Some(handle) = &entry.handle
+            {
+                let reason = format!("{} of its fleet failed", failed.status.agent);
+                handle.tell(AgentEvent::Restart, Some(reason));
             }
         }
     }
@@ -280,6 +336,7 @@ impl Handler<Reshape> for SupervisorActor {
         }
         self.scales.retain(self.fleets.values().map(|run| &*run.fleet));
         self.steer_all(ctx);
+        self.begin_what_can();
         MessageResult(self.scales.clone())
     }
 }

@@ -13,10 +13,8 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::{
     Scales,
-    actor::{
-        Drain, ListAgents, ListFleets, Operate, StandingOf, StopAll, SupervisorActor,
-        TellWhenResting,
-    },
+    actor::{ListAgents, ListFleets, Operate, StandingOf, SupervisorActor},
+    ending::{Drain, HandOver, StopAll, TellWhenResting},
     fleets::{Reshape, Resize, Roll},
 };
 use crate::{
@@ -305,6 +303,13 @@ impl SupervisorHandle {
             self.actor.do_send(StopAll { hard: false });
             self.resting().await;
         }
+    }
+
+    /// Brings every agent to where another host can go on with it. What their processes do from then on,
+    /// this host does not hear.
+    pub async fn hand_over(&self) {
+        // A supervisor that is gone has nothing to hand over.
+        self.actor.send(HandOver).await.unwrap_or_default();
     }
 
     /// Kills every agent. Returns when no agent has a process.

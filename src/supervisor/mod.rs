@@ -19,6 +19,7 @@
 //! If this actor panics, the host ends: the keeper ends the agents, and their tasks go back.
 
 mod actor;
+mod ending;
 mod fleets;
 mod handle;
 mod registry;

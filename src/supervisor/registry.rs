@@ -66,12 +66,12 @@ impl Registry {
 
     /// Whether no agent has, or is about to have, a process or a task.
     pub(super) fn all_at_rest(&self) -> bool {
-        self.iter().all(|entry| {
-            matches!(
-                entry.status.state,
-                AgentState::Stopped | AgentState::Quarantined | AgentState::Paused
-            )
-        })
+        self.iter().all(Entry::is_at_rest)
+    }
+
+    /// Whether no agent of this fleet has, or is about to have, a process or a task.
+    pub(super) fn at_rest(&self, fleet: &FleetName) -> bool {
+        self.of(fleet).all(Entry::is_at_rest)
     }
 
     pub(super) fn agents(&self) -> Vec<AgentRecord> {
@@ -90,6 +90,13 @@ impl Registry {
 }
 
 impl Entry {
+    const fn is_at_rest(&self) -> bool {
+        matches!(
+            self.status.state,
+            AgentState::Stopped | AgentState::Quarantined | AgentState::Paused
+        )
+    }
+
     pub(super) fn record(&self) -> AgentRecord {
         let status = &self.status;
         let vitals = self.handle.as_ref().map(AgentHandle::vitals);
@@ -102,6 +109,7 @@ impl Entry {
             ready: status.state.is_ready(),
             reason: status.reason.clone(),
             generation: status.generation,
+            adopted: status.adopted,
             pid: status.pid,
             task: status.work.map(|(task, _)| task),
             attempt: status.work.map(|(_, attempt)| attempt),

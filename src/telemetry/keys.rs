@@ -89,6 +89,8 @@ keys! {
     METHOD = "method",
     /// The status of an HTTP response.
     STATUS = "status",
+    /// Who asks: `owner`, `anybody`, `http.api_key`, `nobody`, or `key:` and the id of an API key.
+    CALLER = "caller",
     /// The id of an HTTP request: its `x-request-id`.
     REQUEST = "request",
 }

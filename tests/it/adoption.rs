@@ -2,4 +2,5 @@
 
 mod kept;
 mod settled;
+mod upgrade;
 mod world;

@@ -118,3 +118,30 @@ async fn the_end_of_an_exec_process_is_forgotten_once_its_outcome_is_written() {
     written.send(()).unwrap();
     assert_eq!(subject.world.forgotten.recv().await, Some(id));
 }
+
+/// How the attempt ends of a worker that falls silent, perhaps after it said something under this host.
+async fn end_of_a_silent_one(speaks: bool) -> Outcome {
+    let mut world = world();
+    let (process, mut fake) = left(&mut world, Protocol::Worker).await;
+    let mut subject = go_on(world, Protocol::Worker, process, true, Duration::ZERO);
+    subject.world.queue.recv().await.unwrap();
+    if speaks {
+        let params = json!({"task_id": assignment().task, "attempt": 1, "percent": 5});
+        fake.say(&json!({"jsonrpc": "2.0", "method": "task/progress", "params": params}));
+        while subject.handle.vitals().progress().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let silence = Silence::asked(Duration::from_secs(9));
+    subject.handle.silent(Generation(3), silence);
+    subject.world.told.recv().await.unwrap();
+    fake.end(Exit::Signal(15));
+    subject.outcome().await
+}
+
+#[actix::test]
+async fn one_that_was_not_heard_since_it_was_taken_over_uses_up_no_try() {
+    assert!(matches!(end_of_a_silent_one(false).await, Outcome::Released { .. }));
+    let failed = end_of_a_silent_one(true).await;
+    assert!(matches!(failed, Outcome::Failed { class: FailureClass::Stale, .. }), "{failed:?}");
+}

@@ -14,7 +14,7 @@ use self::{
     report::Report,
     stage::{Stage, StageError},
 };
-use super::{LoadSettings, Running, start, start::StartError, stop::Stop};
+use super::{LoadSettings, Running, start, start::StartError, stop::Stop, systemd::Service};
 use crate::{
     domain::{TaskId, record::TaskRecord},
     embedded::DataDirLock,
@@ -89,8 +89,8 @@ fn play(
     let (log, guard) = telemetry::start(&settings.log, Some(&log_dir), Terminal::Off)?;
     let result = actix::System::new().block_on(async {
         let logs = (log, guard.drops());
-        let again = (LoadSettings::same(settings.clone()), guard.redactor());
-        let running = start(settings, env, logs, again, lock).await?;
+        let again = (LoadSettings::same(settings.clone()), guard.redactor(), Service::default());
+        let running = start(settings, env, logs, again, (lock, None, None)).await?;
         let played = perform(options, &running, &stage).await;
         let clean_stop = running.stop(Stop::Now, std::future::pending()).await;
         let mut report = played?;

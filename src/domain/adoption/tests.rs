@@ -32,6 +32,8 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         start_timeout: Duration::ZERO,
         stop_signal: StopSignal::Sigterm,
         workspace: None,
+        depends_on: Vec::new(),
+        strategy: crate::domain::order::Strategy::OneForOne,
         max_unavailable: crate::domain::rollout::Share::Percent(25),
         scale: None,
         stop_grace: Duration::ZERO,

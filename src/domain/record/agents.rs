@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ScaleRecord;
+use super::{AdoptedRecord, ScaleRecord};
 use crate::domain::{
     AgentName, Attempt, FleetName, Generation, QueueName, TaskId, agent::AgentState,
     fleet::Protocol,
@@ -56,6 +56,8 @@ pub struct AgentRecord {
     pub reason: Option<String>,
     /// How many processes it has had.
     pub generation: Generation,
+    /// That its process was taken back from the host before this one, as long as it lives.
+    pub adopted: Option<AdoptedRecord>,
     /// Its live process.
     pub pid: Option<u32>,
     /// The task it runs.
@@ -92,7 +94,7 @@ pub enum RestartCause {
     Cancel,
     /// It could not be started.
     Spawn,
-    /// An operator asked.
+    /// An operator asked, or another of its fleet failed and the strategy takes it along.
     Operator,
 }
 
@@ -108,6 +110,11 @@ impl RestartCause {
         Self::Spawn,
         Self::Operator,
     ];
+
+    /// Whether the process, or what it did, was at fault.
+    pub const fn is_failure(self) -> bool {
+        !matches!(self, Self::Operator | Self::Cancel)
+    }
 
     /// The word used in the API and in metrics.
     pub const fn as_str(self) -> &'static str {

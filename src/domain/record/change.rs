@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::FleetName;
+use jiff::Timestamp;
+
+use crate::domain::{FleetName, Generation};
 
 /// What reading the settings again changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,4 +68,48 @@ pub struct ScaleRecord {
     pub min: u16,
     /// The most.
     pub max: u16,
+}
+
+/// That a program took the place of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeRecord {
+    /// The version before this one.
+    pub from: String,
+    /// Why that one, which was to take over, did not.
+    pub failed: Option<String>,
+}
+
+/// What became of the processes that the host before this one left.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptionRecord {
+    /// How many there were.
+    pub found: usize,
+    /// How many go on, as agents of this host.
+    pub kept: usize,
+    /// How many had finished their attempt meanwhile: the outcome counts.
+    pub settled: usize,
+    /// Those that were ended.
+    pub ended: Vec<EndedRecord>,
+    /// How many attempts were put back, because their process could not be kept.
+    pub released: usize,
+}
+
+/// A process that was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedRecord {
+    /// Whose it was; its note where that can't be read.
+    pub agent: String,
+    /// Its pid.
+    pub pid: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// That an agent goes on with a process of the host before this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedRecord {
+    /// The generation that was taken back.
+    pub generation: Generation,
+    /// When.
+    pub at: Timestamp,
 }

@@ -22,7 +22,7 @@ pub(in crate::http) async fn show(state: Data<State>, request: HttpRequest) -> A
     } else {
         "http://localhost".to_owned()
     };
-    let needs_key = state.settings.api_key.is_some();
+    let needs_key = state.access.is_locked();
     let page = page(&base, needs_key, &state.sessions.offer(), state.settings.max_body);
     Ok(HttpResponse::Ok().content_type("text/markdown; charset=utf-8").body(page))
 }

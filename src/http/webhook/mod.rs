@@ -26,12 +26,13 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Answer, State, body,
+    caller::Caller,
     error::{ApiError, Kind},
     query,
     sessions::read::Names,
 };
 use crate::{
-    domain::session::SessionId,
+    domain::{access::About, session::SessionId},
     sessions::{Command, Done},
 };
 use answer::{Told, has_ended};
@@ -42,7 +43,12 @@ use relay::Heard;
 type Spoken = (StatusCode, Value);
 
 /// Answers a webhook.
-pub(super) async fn receive(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn receive(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     query::none(&request)?;
     let bytes = body::bytes(&request, payload, state.settings.max_body).await?;
     body::is_json(&request)?;
@@ -56,6 +62,9 @@ pub(super) async fn receive(state: Data<State>, request: HttpRequest, payload: P
     };
     let mut names = Names::of(key);
     let asked = read::read(object, &mut names).map_err(wrong)?;
+    for scope in asked.scopes() {
+        caller.may(scope, About::Host)?;
+    }
     let Some(key) = key else {
         let (status, body) = carry_out(&state, &request, asked, &value).await;
         return Ok(HttpResponse::build(status).json(body));

@@ -1,10 +1,15 @@
 //! From the body of a webhook to commands. Pure. Fields that are not known are let pass, for callers
 //! send more than is needed; what is known must be right.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::session::{Insight, MemoryType, NewSession, SessionEvent, SessionId},
+    domain::{
+        access::Scope,
+        session::{Insight, MemoryType, NewSession, SessionEvent, SessionId},
+    },
     http::{
         api::FieldError,
         fields::{Errors, Fields, kind_of},
@@ -12,7 +17,6 @@ use crate::{
     },
     sessions::{Action, Command, TaskCommand},
 };
-use std::time::Duration;
 
 /// The commands on sessions, in the order of the contract.
 pub(super) const COMMANDS: [&str; 20] = [
@@ -105,6 +109,19 @@ pub(super) enum Asked {
         /// To make that if it is not there, and to keep it.
         command: Command,
     },
+}
+
+impl Asked {
+    /// The scopes that a key needs for it.
+    pub(super) fn scopes(&self) -> BTreeSet<Scope> {
+        match self {
+            Self::One { command, .. } | Self::Insight { command, .. } => [command.scope()].into(),
+            Self::Batch { commands, .. } => {
+                commands.iter().map(|(_, command)| command.scope()).collect()
+            }
+            Self::Task { .. } => [Scope::Submit].into(),
+        }
+    }
 }
 
 /// Reads a body.

@@ -87,10 +87,6 @@ const TABLE: &[(&str, &str)] = &[
         "hostler.toml:2: http.bind: `localhost` is not an address: write an IP address and a port, such as \"127.0.0.1:7117\", or \"off\"",
     ),
     (
-        "[http]\nbind = \"0.0.0.0:80\"",
-        "hostler.toml:2: http.bind: 0.0.0.0:80 can be reached from outside: set http.api_key, or bind to 127.0.0.1",
-    ),
-    (
         "[http]\napi_key = \"hunter2\"",
         "hostler.toml:2: http.api_key: must have at least 16 characters, got 7: make one with `openssl rand -hex 32`",
     ),

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 use nix::{
@@ -116,6 +116,21 @@ impl Host {
         let mut child = self.child.take().expect("it runs");
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
         child.wait().unwrap()
+    }
+
+    /// What a command prints, and how it ends.
+    pub(super) fn output(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Starts a command.
+    pub(super) fn start(&self, words: &[&str]) -> Child {
+        self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits for the end of the host, which comes by itself.
+    pub(super) fn reap(&mut self) {
+        self.child.take().expect("it runs").wait().unwrap();
     }
 
     #[track_caller]

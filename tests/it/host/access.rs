@@ -14,7 +14,7 @@ use crate::support::{
 const KEY: &str = "correct-horse-battery-staple";
 
 /// Where the host listens, as it says itself.
-fn address(host: &Host) -> SocketAddr {
+pub(crate) fn address(host: &Host) -> SocketAddr {
     let log = std::fs::read_to_string(host.path("stderr")).unwrap();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let found = lines.filter_map(|line| line["address"].as_str()?.parse().ok()).next();

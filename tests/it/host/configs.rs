@@ -18,7 +18,6 @@ const BROKEN: &[(&str, u64, &str)] = &[
     ("[host]\nlease = \"30 parsecs\"", 2, "host.lease"),
     ("[host]\nlease = \"100ms\"", 2, "host.lease"),
     ("[http]\nmax_body = \"10 potatoes\"", 2, "http.max_body"),
-    ("[http]\nbind = \"0.0.0.0:7117\"", 2, "http.bind"),
     ("[http]\napi_key = \"short\"", 2, "http.api_key"),
     ("[database]\nurl = \"mysql://root@localhost/x\"", 2, "database.url"),
     ("[log]\nlevel = \"loud\"", 2, "log.level"),

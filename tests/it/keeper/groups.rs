@@ -171,7 +171,8 @@ async fn a_fork_bomb_under_a_limit_is_gone_with_its_agent() {
         spec.user = Some(USER.to_owned());
         spec.limits = Limits { processes: Some(64), ..Limits::default() };
         let ended = world.spawn(spec).await.ended().await;
-        assert!(matches!(ended.exit, Exit::Code(1..)) && ended.swept > 20, "{ended:?}");
+        // How many the sweep finds is a matter of time: a group takes them all with it at once.
+        assert!(matches!(ended.exit, Exit::Code(1..)), "{ended:?}");
         assert_eq!(ended.survived, 0);
         assert_eq!(world.alive(), Vec::<u32>::new());
         world.end().await;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -320,7 +321,8 @@ async fn heard(world: &World, notices: &mut mpsc::Receiver<Notice>) -> usize {
 async fn a_submit_wakes_the_hosts_and_in_a_burst_one_speaks_for_all() {
     let world = World::new().await;
     let (sender, mut notices) = mpsc::channel(64);
-    let _listener = Listener::spawn(&world.store, Logger::root(Discard, o!()), sender);
+    let _listener =
+        Listener::spawn(&world.store, Logger::root(Discard, o!()), sender, Arc::default());
     assert_eq!(notices.recv().await, Some(Notice::Reconnected));
 
     enqueued(&world, "hostler.enqueue('default', 'say')").await;

@@ -1,6 +1,6 @@
 //! Hearing notices, also after the connection was lost.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hostler::{
     domain::TaskId,
@@ -24,7 +24,8 @@ async fn next(notices: &mut mpsc::Receiver<Notice>) -> Notice {
 async fn notices_come_and_come_again_after_a_cut() {
     let world = World::new().await;
     let (sender, mut notices) = mpsc::channel(16);
-    let listener = Listener::spawn(&world.store, Logger::root(Discard, o!()), sender);
+    let listener =
+        Listener::spawn(&world.store, Logger::root(Discard, o!()), sender, Arc::default());
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
 
     let other = ensure(&world.db, "other").await;
@@ -40,7 +41,7 @@ async fn notices_come_and_come_again_after_a_cut() {
     assert_eq!(next(&mut notices).await, Notice::Cancelled(task));
 
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_cancel%'
+        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_keys%'
             AND pid <> pg_backend_pid()";
     assert_eq!(world.db.query(cut, &[]).await.unwrap().len(), 1);
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
@@ -56,11 +57,12 @@ async fn notices_come_and_come_again_after_a_cut() {
 async fn a_listener_that_nobody_hears_stops() {
     let world = World::new().await;
     let (sender, mut notices) = mpsc::channel(16);
-    let _listener = Listener::spawn(&world.store, Logger::root(Discard, o!()), sender.clone());
+    let _listener =
+        Listener::spawn(&world.store, Logger::root(Discard, o!()), sender.clone(), Arc::default());
     assert_eq!(next(&mut notices).await, Notice::Reconnected);
     drop(notices);
     let count = "SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_cancel%'
+        WHERE datname = current_database() AND query LIKE '%LISTEN hostler_keys%'
             AND pid <> pg_backend_pid()";
     let stopped = async {
         while !world.db.query(count, &[]).await.unwrap().is_empty() {

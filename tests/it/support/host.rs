@@ -80,6 +80,7 @@ pub(crate) struct Host {
     dir: TempDir,
     database: Option<Arc<TestDatabase>>,
     sets: Vec<String>,
+    env: Vec<(String, String)>,
     /// The words before the host's command.
     prefix: Vec<String>,
     child: Option<Child>,
@@ -106,7 +107,8 @@ impl Host {
         let dir = tempfile::Builder::new().prefix("host-").tempdir().expect("a directory");
         // The user of a private Postgres must get through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("chmod");
-        let host = Self { dir, database: None, sets: Vec::new(), prefix: Vec::new(), child: None };
+        let (sets, env) = (Vec::new(), Vec::new());
+        let host = Self { dir, database: None, sets, env, prefix: Vec::new(), child: None };
         fs::create_dir(host.path("tmp")).expect("a directory");
         fs::write(host.path("base.toml"), host.filled(BASE)).expect("a config file");
         fs::write(host.path("fleets.toml"), host.filled(fleets)).expect("a config file");
@@ -117,6 +119,11 @@ impl Host {
     pub(crate) fn set(mut self, field: &str, value: &str) -> Self {
         self.sets.push(format!("{field}={value}"));
         self
+    }
+
+    /// One more variable of the host's own environment.
+    pub(crate) fn env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// The host is started by the program that these words name.
@@ -157,6 +164,7 @@ impl Host {
         for set in &self.sets {
             up.args(["--set", set]);
         }
+        up.envs(self.env.iter().cloned());
         up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.expect("a file"));
         self.child = Some(up.spawn().expect("hostler runs"));
     }

@@ -1,0 +1,74 @@
+//! Who asks, for handlers: `Caller` is an argument like any other.
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
+
+use super::error::ApiError;
+use crate::domain::access::{About, Grants, KeyId, Scope};
+
+/// Who a caller is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Whoever can open the unix socket: the user that the host runs as.
+    Owner,
+    /// Anybody on this machine, where there are no keys.
+    Anybody,
+    /// Whoever has the key of the config file.
+    HostKey,
+    /// Whoever signs: the handler looks whether the signature is right.
+    Signer,
+    /// Whoever has this key.
+    Key(KeyId),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner => f.write_str("owner"),
+            Self::Anybody => f.write_str("anybody"),
+            Self::HostKey => f.write_str("http.api_key"),
+            Self::Signer => f.write_str("signer"),
+            Self::Key(id) => write!(f, "key:{id}"),
+        }
+    }
+}
+
+/// Who asks, from where, and what they may do.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// Who it is.
+    pub(super) who: Who,
+    /// Where from; none is the unix socket.
+    pub(super) peer: Option<SocketAddr>,
+    /// What they may do.
+    pub(super) grants: Arc<Grants>,
+}
+
+impl Caller {
+    /// Whether a request of this kind about this is allowed; every caller that got this far has the
+    /// scope of its route.
+    pub(super) fn may(&self, scope: Scope, about: About<'_>) -> Result<(), ApiError> {
+        Ok(self.grants.allow(scope, about)?)
+    }
+
+    /// Whether the caller may look at this.
+    pub(super) fn sees(&self, about: About<'_>) -> bool {
+        self.grants.allow(Scope::Read, about).is_ok()
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = request.extensions().get::<Self>().cloned();
+        ready(caller.ok_or_else(|| ApiError::fault("a request without a caller got to a handler")))
+    }
+}

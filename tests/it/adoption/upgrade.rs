@@ -1,0 +1,124 @@
+//! A host that hands over to another program.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use serde_json::Value;
+
+use super::world::{Host, runs};
+
+const AGENTS: [&str; 4] = ["exec-1", "worker-1", "worker-2", "service-1"];
+
+fn pids(host: &Host) -> Vec<u32> {
+    AGENTS.iter().map(|agent| host.pid(agent)).collect()
+}
+
+/// One of each kind; an `exec` agent and a worker are at work.
+fn at_work() -> (Host, [String; 2]) {
+    let mut host = Host::of_all_kinds();
+    host.up();
+    let idle = |host: &Host, agent: &str| host.agent(agent)["state"] == "idle";
+    host.until("workers are ready", |host| idle(host, "worker-1") && idle(host, "worker-2"));
+    let tasks = [host.begin("exec"), host.begin("worker")];
+    (host, tasks)
+}
+
+/// A program that does this.
+fn script(host: &Host, text: &str) -> PathBuf {
+    let path = host.path("new.sh");
+    let text = text.replace("@HOSTLER@", env!("CARGO_BIN_EXE_hostler"));
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn goes_on(host: &Host, before: &[u32], tasks: &[String]) {
+    assert_eq!(pids(host), before, "{}", host.log());
+    host.go();
+    for task in tasks {
+        let record = host.ended(task);
+        assert_eq!((&record["state"], &record["attempt"]), (&"completed".into(), &1.into()));
+        host.ran_once(task);
+    }
+}
+
+#[test]
+fn another_program_takes_over_and_every_agent_goes_on() {
+    let (mut host, tasks) = at_work();
+    let before = pids(&host);
+    let old: Value = host.cli(&["agent", "list"]);
+    assert!(old["items"].as_array().unwrap().iter().all(|agent| agent["adopted"].is_null()));
+    let new = host.path("hostler-new");
+    fs::copy(env!("CARGO_BIN_EXE_hostler"), &new).unwrap();
+    // And once more, from the program that took over, which is gone from the disk meanwhile.
+    for _ in 0..2 {
+        let after = host.cli(&["upgrade", new.to_str().unwrap()]);
+        assert_eq!(after["upgrade"], serde_json::json!({"from": after["version"], "failed": null}));
+        let adoption = &after["adoption"];
+        assert_eq!((&adoption["found"], &adoption["kept"]), (&4.into(), &4.into()), "{after}");
+        assert!(runs(u32::try_from(after["pid"].as_u64().unwrap()).unwrap()));
+    }
+    fs::remove_file(&new).unwrap();
+    let agent = host.agent("worker-1");
+    assert_eq!(agent["adopted"]["generation"], 1, "{agent}");
+    goes_on(&host, &before, &tasks);
+    assert!(host.stop().success(), "{}", host.log());
+    assert!(!before.iter().any(|pid| runs(*pid)));
+}
+
+#[test]
+fn a_program_that_can_not_take_over_changes_nothing() {
+    let (host, tasks) = at_work();
+    let before = pids(&host);
+    let id = host.cli(&["host", "list"])["items"][0]["id"].clone();
+    let rows = [
+        ("exit 3", "can't take over"),
+        ("echo hello", "did not say what it is"),
+        ("echo '{\"version\": \"0.0.1\", \"schema\": 1, \"keeper\": 2}'", "the database has"),
+    ];
+    for (text, why) in rows {
+        let output = host.output(&["upgrade", script(&host, text).to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains("nothing has changed") && said.contains(why), "{said}");
+    }
+    let missing = host.output(&["upgrade", "/nowhere/hostler"]);
+    assert_eq!(missing.status.code(), Some(5));
+    assert_eq!(host.cli(&["host", "list"])["items"][0]["id"], id);
+    goes_on(&host, &before, &tasks);
+}
+
+#[test]
+fn a_program_that_speaks_otherwise_with_keepers_lets_attempts_end_first() {
+    let (host, tasks) = at_work();
+    let before = pids(&host);
+    let other = script(
+        &host,
+        "case \"$*\" in *--probe*) @HOSTLER@ \"$@\" | sed 's/\"keeper\":[0-9]*/\"keeper\":999/' ;; \
+         *) exec @HOSTLER@ \"$@\" ;; esac",
+    );
+    let asked = host.start(&["upgrade", other.to_str().unwrap()]);
+    host.until("it hands over", |host| host.log().contains("host stopping"));
+    host.go();
+    assert!(asked.wait_with_output().unwrap().status.success(), "{}", host.log());
+    for task in &tasks {
+        assert_eq!(host.ended(task)["attempt"], 1);
+        host.ran_once(task);
+    }
+    host.until("agents of the new program", |host| host.agent("worker-1")["state"] == "idle");
+    assert!(!before.iter().any(|pid| runs(*pid)), "{}", host.log());
+}
+
+#[test]
+fn a_program_that_ends_is_told_of() {
+    let (mut host, _) = at_work();
+    let gone =
+        script(&host, "case \"$*\" in *--probe*) exec @HOSTLER@ \"$@\" ;; *) exit 7 ;; esac");
+    let asked = host.start(&["upgrade", gone.to_str().unwrap()]);
+    host.reap();
+    let output = asked.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("no host runs now"), "{said}");
+    host.up();
+    host.go();
+}
