@@ -45,7 +45,7 @@ pub fn left_outcome(
     assignment: &Assignment,
     ended: &Ended,
 ) -> Outcome {
-    AttemptFiles::of(attempts_dir, assignment).outcome(fleet, ended)
+    AttemptFiles::of(attempts_dir, assignment).outcome(fleet, ended, false)
 }
 
 impl AgentActor {

@@ -30,6 +30,7 @@ impl AgentActor {
         info!(self.log, "process started"; "pid" => spawned.pid,
             "generation" => self.status.generation.0);
         self.take_process(spawned, Greeting::Hello, ctx);
+        self.limit_start(ctx);
         match self.agent.leaving {
             Some(leaving) => self.climb(leaving.rung, ctx),
             None if self.fleet.protocol == Protocol::Service => self.greeted(ctx),

@@ -14,6 +14,7 @@ use super::{actor::AgentActor, messages::Timer};
 use crate::{
     domain::{
         agent::{AgentEvent, AgentState},
+        fleet::Protocol,
         health::Check,
         heartbeat::{Sign, Silence},
     },
@@ -161,6 +162,12 @@ impl Handler<Notified> for AgentActor {
             info!(self.log, "agent is leaving by itself"; "generation" => self.status.generation.0);
             self.status.reason = Some("it said STOPPING=1".to_owned());
             self.observe(AgentEvent::Parting, ctx);
+            if let (Some(work), Some(linger)) = (self.work.front(), self.fleet.linger)
+                && self.fleet.protocol == Protocol::Exec
+            {
+                let (task, attempt) = work.key();
+                ctx.notify_later(Timer::Linger(task, attempt), linger);
+            }
         }
     }
 }

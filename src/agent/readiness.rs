@@ -93,6 +93,8 @@ impl AgentActor {
                     generation: self.status.generation,
                     notify: None,
                     assignment: None,
+                    place: None,
+                    wanted: tokio::sync::oneshot::channel().1,
                 };
                 let argv = argv.iter().map(|word| of(word)).collect();
                 Look::Exec(Box::new(start.check(argv)), self.around.processes.clone())

@@ -209,6 +209,11 @@ impl Pump {
         self.tell(What::Ended(ended.await)).await;
     }
 
+    /// Tells that the process has given its result, and goes on.
+    pub(super) async fn lingers(&self) {
+        self.tell(What::Lingers).await;
+    }
+
     /// Tells what an ended process left.
     pub(super) async fn left(self, ended: Ended, outcome: Outcome) {
         self.tell(What::Left(ended, outcome)).await;

@@ -1,6 +1,12 @@
 //! The attempts that an agent has in hand, and what goes with them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -13,6 +19,7 @@ use super::{
 use crate::{
     domain::{
         Attempt, TaskId,
+        agent::Fault,
         fleet::Protocol,
         task::{Assignment, FailureClass, Outcome, TimeLeft},
     },
@@ -53,6 +60,8 @@ pub(super) struct Work {
     pub(super) begun: bool,
     /// Whether the process has it.
     pub(super) given: bool,
+    /// Its process has given its result, and went on for too long: what it left counts as if it had ended.
+    pub(super) gave_result: Arc<AtomicBool>,
     /// How far its workspace is, if it is to have one and the process is not made for it alone.
     pub(super) placing: Placing,
 }
@@ -78,6 +87,7 @@ impl Work {
             received: Instant::now(),
             begun: false,
             given: false,
+            gave_result: Arc::default(),
             placing: Placing::Wanted,
         }
     }
@@ -198,6 +208,17 @@ impl AgentActor {
         }
     }
 
+    /// The process of an `exec` attempt has given its result, and does not end.
+    pub(super) fn lingers(&mut self, ctx: &mut Context<Self>) {
+        let (Some(work), Some(linger)) = (self.work.front(), self.fleet.linger) else { return };
+        if self.agent.leaving.is_none() {
+            work.gave_result.store(true, Ordering::Release);
+            let linger = humantime::format_duration(linger);
+            let reason = format!("it gave its result, and had not ended {linger} later");
+            self.fault(Fault::Linger, reason, serde_json::Value::Null, ctx);
+        }
+    }
+
     /// Writes a worker's `task/log` to the agent's own log.
     pub(super) fn write_log(&self, level: &str, message: &str) {
         let task = self.work.front().map_or_else(String::new, |work| work.key().0.to_string());
@@ -237,13 +258,22 @@ impl AgentActor {
         let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
         let fleet = self.fleet.clone();
         let grown = files.clone().watch(self.vitals.clone(), fleet.heartbeat.stale_after);
+        let lingers = files.clone().lingers(fleet.clone());
+        let gave_result = work.gave_result.clone();
         actix::spawn(async move {
             let ended = tokio::select! {
                 ended = ended => ended,
                 () = grown => unreachable!("watching never ends by itself"),
+                () = async {
+                    lingers.await;
+                    pump.lingers().await;
+                    std::future::pending().await
+                } => unreachable!("telling never ends by itself"),
             };
             let (read, end) = (files.clone(), ended);
-            let outcome = tokio::task::spawn_blocking(move || read.outcome(&fleet, &end)).await;
+            let gave_result = gave_result.load(Ordering::Acquire);
+            let outcome = move || read.outcome(&fleet, &end, gave_result);
+            let outcome = tokio::task::spawn_blocking(outcome).await;
             let outcome = outcome.unwrap_or_else(|_| {
                 Outcome::failed(FailureClass::Internal, "reading the attempt's output panicked")
             });

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     access::Access,
-    agent::{LogPolicy, Surroundings},
+    agent::{LogPolicy, Starts, Surroundings},
     domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace, record::UpgradeRecord},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
@@ -43,7 +43,7 @@ use crate::{
         notify::{self, News},
         queues, schedules,
     },
-    supervisor::{Scales, SupervisorHandle},
+    supervisor::{Guard, Scales, SupervisorHandle},
     telemetry::{
         Component, Drops, Redactor, Rotation, component,
         metrics::{Metrics, Scrape},
@@ -203,6 +203,8 @@ pub(super) async fn start(
         metrics: metrics.clone(),
     });
     let clock = Clock::start();
+    let guard = settings.host.floors;
+    let guard = Guard::new(guard.floors, guard.look, settings.host.data_dir.clone()).await;
     let supervisor = SupervisorHandle::start(
         component(&log, Component::Supervisor),
         (settings.fleets.clone(), scales, settings.host.scales_file()),
@@ -213,6 +215,7 @@ pub(super) async fn start(
             attempts_dir: settings.host.attempts_dir(),
             standing_dir: settings.host.standing_dir(),
             workspaces: workspaces.clone(),
+            starts: Starts::new(settings.host.start_concurrency),
             // By the identity of the directory: the next host on it hears the same processes.
             notify_prefix: format!("hostler/{}", slot.simple()),
             trees: Arc::new(look_at),
@@ -230,6 +233,7 @@ pub(super) async fn start(
             log: component(&log, Component::Agent),
         },
         std::mem::take(&mut adoption.agents),
+        guard,
     );
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue, &workspaces);
     queue.report_to(supervisor.for_queue());

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use config::{Map, Value, ValueKind};
 
-use super::{check, command, context::Context, limits, policies, reader::Section, workspaces};
+use super::{
+    check, command, context::Context, host, limits, policies, reader::Section, workspaces,
+};
 use crate::domain::{
     FleetName, MAX_NAME, QueueName, autoscale,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
@@ -108,6 +110,8 @@ struct Fields {
     max_output: Option<u64>,
     task_timeout: Option<Option<Duration>>,
     start_timeout: Option<Duration>,
+    start_concurrency: Option<Option<u16>>,
+    linger: Option<Option<Duration>>,
     stop_signal: Option<StopSignal>,
     stop_grace: Option<Duration>,
     depends_on: Option<Vec<Dependency>>,
@@ -136,6 +140,8 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         max_output: section.size("max_output", 1 << 10..=256 << 20),
         task_timeout: section.duration_or_off("task_timeout", ms(100)..=hour * 24 * 365),
         start_timeout: section.duration("start_timeout", ms(10)..=hour),
+        start_concurrency: host::starts(section),
+        linger: section.duration_or_off("linger", ms(10)..=hour * 24),
         stop_signal: section.word("stop_signal", &SIGNALS),
         stop_grace: section.duration("stop_grace", Duration::ZERO..=hour / 6),
         depends_on: depends_on(section),
@@ -175,6 +181,9 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         max_output: fields.max_output?,
         task_timeout: fields.task_timeout?,
         start_timeout: fields.start_timeout?,
+        start_concurrency: fields.start_concurrency?,
+        linger: fields.linger?,
+        storm: policies.storm,
         stop_signal: fields.stop_signal?,
         stop_grace: fields.stop_grace?,
         depends_on: fields.depends_on?,
@@ -278,7 +287,7 @@ fn queues(section: &Section<'_>, protocol: Option<Protocol>) -> Option<Vec<Queue
 /// A field that is set but does nothing is a misunderstanding.
 fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     let rules: [(&[&str], bool, &str); 4] = [
-        (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
+        (&["stdin", "output", "linger"], protocol == Protocol::Exec, "an exec fleet"),
         (&["prefetch"], protocol == Protocol::Worker, "a worker fleet"),
         (&["start_timeout"], protocol.is_resident(), "a fleet whose processes stay"),
         (

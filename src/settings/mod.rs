@@ -66,6 +66,7 @@ use crate::domain::{
     FleetName, QueueName,
     admission::{KeyPattern, Limit},
     fleet::Fleet,
+    floors::Floors,
     history::{Keep, Terms},
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
@@ -122,6 +123,19 @@ pub struct Host {
     pub keep_attempts: Duration,
     /// Whether agents get control groups, and where.
     pub cgroups: CgroupPlace,
+    /// How many processes may be starting at once.
+    pub start_concurrency: Option<u16>,
+    /// `[host.floors]`.
+    pub floors: HostFloors,
+}
+
+/// `[host.floors]`: what the machine must have left before a process is started.
+#[derive(Debug, Clone, Copy)]
+pub struct HostFloors {
+    /// What.
+    pub floors: Floors,
+    /// How often the machine is looked at.
+    pub look: Duration,
 }
 
 /// Where the control groups of agents go.

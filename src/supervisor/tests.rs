@@ -32,7 +32,13 @@ fn start(
     around: crate::agent::Surroundings,
 ) -> SupervisorHandle {
     let file = around.log_dir.join("scales.json");
-    SupervisorHandle::start(log, (fleets, Scales::default(), file), around, BTreeMap::new())
+    SupervisorHandle::start(
+        log,
+        (fleets, Scales::default(), file),
+        around,
+        BTreeMap::new(),
+        Guard::none(),
+    )
 }
 
 async fn until(supervisor: &SupervisorHandle, state: AgentState) {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     fleet::{Limits, OutputFormat, StdinMode, StopSignal},
-    health, heartbeat, restart,
+    health, heartbeat, restart, storm,
 };
 
 pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
@@ -37,6 +37,9 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         max_unavailable: crate::domain::rollout::Share::Percent(25),
         scale: None,
         stop_grace: Duration::ZERO,
+        start_concurrency: None,
+        linger: None,
+        storm: storm::Intensity::default(),
         restart: restart::Policy {
             when: restart::When::Always,
             backoff_min: Duration::ZERO,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Kind, Leaving, Rules, Rung,
-    Then,
+    Agent, AgentEvent, AgentState, Effect, End, Fault, Hold, IllegalStep, Kind, Leaving, Rules,
+    Rung, Then,
 };
 use crate::domain::{Millis, restart::Decision, task::FailureClass};
 
@@ -33,6 +33,7 @@ pub fn step(
             if agent.state != S::Backoff {
                 next.history.clear();
             }
+            release(&mut next);
             next.draining = false;
             begin(rules, &mut next, now)
         }
@@ -41,8 +42,14 @@ pub fn step(
             rest(&mut next, S::Stopped)
         }
         (S::Stopped | S::Backoff | S::Quarantined, E::Pause) => rest(&mut next, S::Paused),
+        (S::Quarantined, E::Release) => {
+            next.history.clear();
+            release(&mut next);
+            begin(rules, &mut next, now)
+        }
         (S::Backoff | S::Quarantined, E::Restart) => {
             next.history.clear();
+            release(&mut next);
             begin(rules, &mut next, now)
         }
 
@@ -78,13 +85,41 @@ pub fn step(
         }
         (S::Busy, E::Done) if agent.draining => rest(&mut next, S::Stopped),
         (S::Busy, E::Done) if agent.parting && rules.kind == Kind::Resident => part(&mut next),
+        (S::Busy, E::Done) if rules.kind == Kind::PerTask => {
+            next.history.clear();
+            begin(rules, &mut next, agent.started)
+        }
         (S::Busy, E::Done) => {
             next.state = S::Idle;
-            next.parting = false;
-            if rules.kind == Kind::PerTask {
-                next.history.clear();
-            }
             vec![F::Offer]
+        }
+
+        (S::Backoff, E::Hold(Hold::Quarantine)) => {
+            next.held = Some(Hold::Quarantine);
+            held(&mut next, Hold::Quarantine)
+        }
+        (S::Paused, E::Pause) if agent.waits => rest(&mut next, S::Paused),
+        (S::Paused, E::Hold(hold)) if agent.waits => {
+            next.held = Some(hold);
+            held(&mut next, hold)
+        }
+        (S::Idle, E::Hold(hold)) if rules.kind == Kind::PerTask => {
+            next.held = Some(hold);
+            let mut effects = vec![F::Withdraw];
+            effects.extend(held(&mut next, hold));
+            effects
+        }
+        (_, E::Hold(hold)) => {
+            next.held = Some(hold);
+            vec![]
+        }
+        (S::Paused, E::Unhold) if agent.waits => {
+            next.held = None;
+            begin(rules, &mut next, now)
+        }
+        (_, E::Unhold) => {
+            next.held = None;
+            vec![]
         }
 
         // The answer came while the process was already being sent away: it counts.
@@ -123,7 +158,7 @@ pub fn step(
         ),
         (S::Busy, E::Faulty(fault)) => {
             let end = match fault {
-                Fault::Timeout => End::Failed(FailureClass::Timeout),
+                Fault::Timeout | Fault::Linger => End::Failed(FailureClass::Timeout),
                 Fault::Cancel => End::Cancelled,
                 Fault::Protocol | Fault::Startup => End::Failed(FailureClass::Protocol),
                 Fault::Unready => End::Failed(FailureClass::Stale),
@@ -217,6 +252,10 @@ fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
     next.started = now;
     next.parting = false;
     next.draining = false;
+    next.waits = false;
+    if let Some(hold) = next.held {
+        return held(next, hold);
+    }
     match rules.kind {
         Kind::Resident => {
             next.state = AgentState::Starting;
@@ -226,6 +265,22 @@ fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
             next.state = AgentState::Idle;
             vec![Effect::Offer]
         }
+    }
+}
+
+/// Comes to where an agent is that is held.
+fn held(next: &mut Agent, hold: Hold) -> Vec<Effect> {
+    (next.state, next.waits) = match hold {
+        Hold::Wait => (AgentState::Paused, true),
+        Hold::Quarantine => (AgentState::Quarantined, false),
+    };
+    vec![Effect::Held]
+}
+
+/// An operator's word goes before a quarantine of the fleet, though not before what all must wait for.
+fn release(next: &mut Agent) {
+    if next.held == Some(Hold::Quarantine) {
+        next.held = None;
     }
 }
 
@@ -239,6 +294,7 @@ fn rest(next: &mut Agent, state: AgentState) -> Vec<Effect> {
     next.state = state;
     next.draining = false;
     next.parting = false;
+    next.waits = false;
     next.leaving = None;
     vec![]
 }
@@ -322,9 +378,11 @@ fn recover(rules: &Rules, next: &mut Agent, failed: bool, now: Millis) -> Vec<Ef
     if next.draining {
         return rest(next, AgentState::Stopped);
     }
+    next.failures += u64::from(failed);
     let lived = Duration::from_millis(now.saturating_sub(next.started));
     match next.history.ended(&rules.restart, failed, lived, now) {
         Decision::Again => begin(rules, next, now),
+        Decision::After(_) if next.held == Some(Hold::Quarantine) => held(next, Hold::Quarantine),
         Decision::After(delay) => {
             next.state = AgentState::Backoff;
             vec![Effect::ArmBackoff(delay)]

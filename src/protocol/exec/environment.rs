@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
-        health, heartbeat, restart,
+        health, heartbeat, restart, storm,
     };
 
     fn fleet() -> Fleet {
@@ -117,6 +117,9 @@ mod tests {
             max_unavailable: crate::domain::rollout::Share::Percent(25),
             scale: None,
             stop_grace: Duration::from_secs(1),
+            start_concurrency: None,
+            linger: None,
+            storm: storm::Intensity::default(),
             restart: restart::Policy {
                 when: restart::When::Always,
                 backoff_min: Duration::from_secs(1),

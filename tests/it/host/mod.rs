@@ -10,6 +10,7 @@ pub(crate) mod embedded;
 mod events;
 mod graphs;
 mod heartbeats;
+mod holds;
 mod input;
 mod keys;
 mod logs;
