@@ -131,10 +131,6 @@ fn starts_or_off(count: Option<u16>) -> Value {
     count_or_off(count.map(u32::from))
 }
 
-fn size_or_off(size: Option<u64>) -> String {
-    size.map_or_else(|| OFF.to_owned(), format_size)
-}
-
 fn log(settings: &Settings) -> Value {
     let log = &settings.log;
     let components =

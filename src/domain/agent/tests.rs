@@ -290,6 +290,9 @@ fn one_that_can_not_be_asked_in_words_is_signalled_once() {
     let events = [(E::Stop { hard: false }, 0), (E::GraceElapsed, 1)];
     let (_, effects) = follow(&rules, agent(S::Idle), &events);
     assert_eq!(effects, [F::Climb(Rung::Kill)]);
+}
+
+#[test]
 fn who_is_held_waits_where_it_would_have_been_started_and_goes_on_by_itself() {
     let hold = (E::Hold(Hold::Wait), 0);
     for (kind, on) in [(Kind::Resident, F::Spawn), (Kind::PerTask, F::Offer)] {
