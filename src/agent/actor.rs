@@ -46,6 +46,10 @@ pub(super) struct Process {
     pub(super) looks: Looks,
     /// What reads its stdout, if it is a worker.
     pub(super) reading: Option<Reading>,
+    /// It has said `WATCHDOG=1`, and goes on.
+    pub(super) beats: bool,
+    /// What the newest look from outside found wrong.
+    pub(super) last_look: Option<String>,
 }
 
 /// Whoever reads a worker's stdout.
@@ -98,12 +102,8 @@ pub(crate) struct AgentActor {
     pub(super) wanted: Option<oneshot::Sender<()>>,
     /// Its notification socket, once it was opened.
     pub(super) listening: Option<Listening>,
-    /// Its process has said `WATCHDOG=1`, and goes on.
-    pub(super) beats: bool,
     /// Since when its process is being sent away.
     pub(super) leaves_since: Option<Millis>,
-    /// What the newest look from outside found wrong.
-    pub(super) last_look: Option<String>,
     pub(super) tombstone: Tombstone,
     /// Another host is about to go on with all this: nothing more is taken in hand.
     pub(super) handing_over: bool,
@@ -158,9 +158,7 @@ impl AgentActor {
             waits_for_place: false,
             wanted: None,
             listening: None,
-            beats: false,
             leaves_since: None,
-            last_look: None,
         }
     }
 
@@ -175,9 +173,7 @@ impl AgentActor {
         if before.state != self.agent.state {
             self.log_move(before.state, event);
             self.status.since = Timestamp::now();
-            self.status.completed = self.agent.state == AgentState::Stopped
-                && before.leaving.is_none()
-                && event == AgentEvent::Exited { clean: true };
+            self.status.completed = self.agent.has_completed(&before, event);
         }
         self.count_restart(event, before.state);
         self.status.failures = self.agent.failures;
@@ -229,11 +225,12 @@ impl AgentActor {
     }
 
     pub(super) fn expectation(&self) -> Expect {
-        let beats = self.process.as_ref().and_then(|process| process.worker.as_ref());
+        let promised = |process: &Process| {
+            process.beats || process.worker.as_ref().is_some_and(|worker| worker.idle_heartbeat)
+        };
         match self.agent.state {
             AgentState::Busy => Expect::Life,
-            AgentState::Idle if beats.is_some_and(|worker| worker.idle_heartbeat) => Expect::Life,
-            AgentState::Idle if self.beats => Expect::Life,
+            AgentState::Idle if self.process.as_ref().is_some_and(promised) => Expect::Life,
             _ => Expect::Nothing,
         }
     }
@@ -305,7 +302,6 @@ impl AgentActor {
         self.status.generation = self.status.generation.next();
         (self.status.adopted, self.unheard) = (None, false);
         self.own_log.forget();
-        self.beats = false;
         self.listen(ctx);
         // One that starts again at once has its own place to give first.
         self.place = None;

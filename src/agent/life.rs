@@ -83,7 +83,16 @@ impl AgentActor {
             gate.shown();
             looks = Looks::after_readiness();
         }
-        self.process = Some(Process { id, pid, worker, reading, gate, looks });
+        self.process = Some(Process {
+            id,
+            pid,
+            worker,
+            reading,
+            gate,
+            looks,
+            beats: false,
+            last_look: None,
+        });
         self.vitals.set_pid(pid);
         if readiness.is_looked_at() {
             self.look_from_outside(looked_at, ctx);
@@ -115,8 +124,7 @@ impl AgentActor {
 
     pub(super) fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
         self.tombstone.release();
-        self.vitals.set_pid(0);
-        self.vitals.set_told(None);
+        self.vitals.process_ended();
         let process = self.process.take();
         let id = process.as_ref().map(|process| process.id);
         let worker = process.and_then(|process| process.worker);

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Attempt, TaskId,
+        Attempt, Millis, TaskId,
         agent::Fault,
         fleet::Protocol,
         task::{Assignment, FailureClass, Outcome, TimeLeft},
@@ -60,6 +60,8 @@ pub(super) struct Work {
     pub(super) begun: bool,
     /// Whether the process has it.
     pub(super) given: bool,
+    /// Since when its process says that it is leaving, and the timer of how long that may take.
+    pub(super) linger: Option<(Millis, SpawnHandle)>,
     /// Its process has given its result, and went on for too long: what it left counts as if it had ended.
     pub(super) gave_result: Arc<AtomicBool>,
     /// How far its workspace is, if it is to have one and the process is not made for it alone.
@@ -87,6 +89,7 @@ impl Work {
             received: Instant::now(),
             begun: false,
             given: false,
+            linger: None,
             gave_result: Arc::default(),
             placing: Placing::Wanted,
         }
@@ -178,13 +181,14 @@ impl AgentActor {
         let place = self.work.iter().position(|work| work.key() == key)?;
         let work = self.work.remove(place)?;
         // Left in the context, it would be polled with every message until its time has come.
-        if let Some(limit) = work.limit {
-            ctx.cancel_future(limit);
+        for timer in work.limit.into_iter().chain(work.linger.map(|(_, timer)| timer)) {
+            ctx.cancel_future(timer);
         }
+        // What its process has said of itself is about the one under way.
         if place == 0 {
             self.own_log.concerns(None);
+            self.vitals.attempt_ended();
         }
-        self.vitals.attempt_ended();
         self.status.attempts_ended += 1;
         let (task, attempt) = key;
         let outcome = work.judge(outcome);

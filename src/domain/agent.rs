@@ -193,6 +193,17 @@ pub struct Agent {
     pub failures: u64,
 }
 
+impl Agent {
+    /// Whether it has done its work for good by `event`, which led here from `before`: its process
+    /// ended by itself and well, and no other follows.
+    pub fn has_completed(&self, before: &Self, event: AgentEvent) -> bool {
+        let by_itself = before.leaving.is_none_or(|leaving| leaving.then == Then::Part);
+        self.state == AgentState::Stopped
+            && by_itself
+            && event == (AgentEvent::Exited { clean: true })
+    }
+}
+
 impl Default for Agent {
     fn default() -> Self {
         Self {

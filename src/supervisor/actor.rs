@@ -175,6 +175,7 @@ impl SupervisorActor {
             return;
         }
         let now = self.around.clock.now();
+        let closing = self.closing;
         let Some(entry) = self.agents.get_mut(agent) else { return };
         let reason = "its actor inside the host panicked; this is a fault of Hostler";
         error!(self.log, "agent actor lost"; "agent" => %agent, "reason" => reason);
@@ -192,6 +193,11 @@ impl SupervisorActor {
             agent: agent.clone(),
             outcome: Outcome::failed(FailureClass::Internal, reason),
         });
+        if closing {
+            entry.status.state = AgentState::Stopped;
+            self.tell_if_resting();
+            return;
+        }
         let policy = restart::Policy { when: restart::When::Always, ..entry.fleet.restart };
         match entry.panics.ended(&policy, true, std::time::Duration::ZERO, now) {
             Decision::Quarantine { failures } => {
@@ -205,18 +211,17 @@ impl SupervisorActor {
             }
             Decision::Again | Decision::Leave => self.rebuild(agent, ctx),
         }
-        self.tell_if_resting();
     }
 
-    /// Starts a new actor for an agent whose last one is gone.
+    /// Starts a new actor for an agent whose last one is gone, unless the host is ending.
     pub(super) fn rebuild(&mut self, agent: &AgentName, ctx: &mut Context<Self>) {
         let Some(entry) = self.agents.get(agent) else { return };
-        if entry.handle.is_some() {
+        if entry.handle.is_some() || self.closing {
             return;
         }
         let (fleet, wanted) = (entry.fleet.clone(), entry.wanted);
         let handle = self.launch(&fleet, entry.status.clone(), None, ctx);
-        if wanted && !self.closing {
+        if wanted {
             handle.tell(AgentEvent::Start, None);
         }
         if let Some(entry) = self.agents.get_mut(agent) {
@@ -361,32 +366,33 @@ impl Handler<Operate> for SupervisorActor {
             return Box::pin(async move { Err(SupervisorError::UnknownAgent { agent }) });
         };
         // It is the operator's from here, whatever was planned with it.
-        entry.leaving &= matches!(command, Command::Start | Command::Restart | Command::Release);
+        entry.leaving &= command.is_to_run();
         if let Some(run) = self.fleets.get_mut(&entry.fleet.name) {
             run.changing = true;
         }
-        let fleet = entry.fleet.name.clone();
-        if matches!(command, Command::Start | Command::Restart | Command::Release) {
-            self.forgive(&fleet);
-        }
-        let Some(entry) = self.agents.get_mut(&agent) else {
-            return Box::pin(async move { Err(SupervisorError::UnknownAgent { agent }) });
-        };
-        if entry.handle.is_none() && command != Command::Stop {
+        let (fleet, number, revision) = (entry.fleet.clone(), entry.number, entry.revision);
+        let mut event = command.event();
+        if entry.handle.is_none() {
+            // A new actor is at rest.
             entry.panics.clear();
-            entry.wanted = true;
+            (entry.wanted, entry.status.state) = (false, AgentState::Stopped);
+            entry.status.reason = Some(command.reason());
+            let record = entry.record();
             self.rebuild(&agent, ctx);
+            match command {
+                Command::Stop | Command::Drain => return Box::pin(async move { Ok(record) }),
+                Command::Start | Command::Restart | Command::Release => event = AgentEvent::Start,
+                Command::Pause => {}
+            }
         }
-        let Some(entry) = self.agents.get(&agent) else {
-            return Box::pin(async move { Err(SupervisorError::UnknownAgent { agent }) });
-        };
-        let (Some(handle), Entry { fleet, number, revision, .. }) = (entry.handle.clone(), entry)
-        else {
+        if command.is_to_run() {
+            self.forgive(&fleet.name);
+        }
+        let Some(handle) = self.agents.get(&agent).and_then(|entry| entry.handle.clone()) else {
             return Box::pin(async move { Err(SupervisorError::Unreachable { agent }) });
         };
-        let (fleet, number, revision) = (fleet.clone(), *number, *revision);
         Box::pin(async move {
-            let answer = handle.order(command.event(), Some(command.reason())).await;
+            let answer = handle.order(event, Some(command.reason())).await;
             let status = answer.map_err(|illegal| match illegal {
                 Some(illegal) => {
                     SupervisorError::WrongMoment { agent, state: illegal.state, command }

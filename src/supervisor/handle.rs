@@ -71,6 +71,11 @@ impl Command {
         }
     }
 
+    /// Whether it is to run then.
+    pub(super) const fn is_to_run(self) -> bool {
+        matches!(self, Self::Start | Self::Restart | Self::Release)
+    }
+
     pub(super) fn reason(self) -> String {
         format!("an operator said {}", self.as_str())
     }

@@ -81,7 +81,8 @@ pub fn step(
             vec![F::Run]
         }
         (S::Busy, E::Done) if agent.draining && rules.kind == Kind::Resident => {
-            leave(rules, &mut next, Rung::Ask, Then::Stop, End::Released)
+            // Its attempt has ended.
+            leave(rules, &mut next, idle_rung(rules), Then::Stop, None)
         }
         (S::Busy, E::Done) if agent.draining => rest(&mut next, S::Stopped),
         (S::Busy, E::Done) if agent.parting && rules.kind == Kind::Resident => part(&mut next),
@@ -154,7 +155,7 @@ pub fn step(
             &mut next,
             Rung::Signal,
             Then::Recover,
-            End::Failed(FailureClass::Protocol),
+            None,
         ),
         (S::Busy, E::Faulty(fault)) => {
             let end = match fault {
@@ -163,11 +164,11 @@ pub fn step(
                 Fault::Protocol | Fault::Startup => End::Failed(FailureClass::Protocol),
                 Fault::Unready => End::Failed(FailureClass::Stale),
             };
-            leave(rules, &mut next, Rung::Signal, after_fault(rules, fault), end)
+            leave(rules, &mut next, Rung::Signal, after_fault(rules, fault), Some(end))
         }
         (S::Idle | S::Busy, E::Silent) => {
             let then = if rules.kind == Kind::PerTask { Then::Again } else { Then::Recover };
-            let end = End::Failed(FailureClass::Stale);
+            let end = at_work(agent, End::Failed(FailureClass::Stale));
             let effects = leave(rules, &mut next, Rung::Signal, then, end);
             if next.state == S::Stopping {
                 next.state = S::Stale;
@@ -186,16 +187,19 @@ pub fn step(
         }
 
         (S::Starting | S::Idle | S::Busy, E::Stop { hard }) => {
-            leave(rules, &mut next, first_rung(agent, hard), Then::Stop, End::Released)
+            let end = at_work(agent, End::Released);
+            leave(rules, &mut next, first_rung(rules, agent, hard), Then::Stop, end)
         }
         (S::Starting | S::Idle | S::Busy, E::Pause) => {
-            leave(rules, &mut next, first_rung(agent, false), Then::Pause, End::Released)
+            let end = at_work(agent, End::Released);
+            leave(rules, &mut next, first_rung(rules, agent, false), Then::Pause, end)
         }
         (S::Starting | S::Idle | S::Busy, E::Restart) => {
-            leave(rules, &mut next, first_rung(agent, false), Then::Again, End::Released)
+            let end = at_work(agent, End::Released);
+            leave(rules, &mut next, first_rung(rules, agent, false), Then::Again, end)
         }
         (S::Starting | S::Idle, E::Drain) => {
-            leave(rules, &mut next, first_rung(agent, false), Then::Stop, End::Released)
+            leave(rules, &mut next, first_rung(rules, agent, false), Then::Stop, None)
         }
         (S::Busy, E::Drain) => {
             next.draining = true;
@@ -204,10 +208,7 @@ pub fn step(
 
         (S::Stale | S::Stopping, E::GraceElapsed) => {
             let Some(leaving) = &mut next.leaving else { return Err(illegal) };
-            let Some(higher) = above(leaving.rung, !rules.asks && leaving.then != Then::Part)
-            else {
-                return Err(illegal);
-            };
+            let Some(higher) = above(leaving.rung) else { return Err(illegal) };
             leaving.rung = higher;
             next.state = S::Stopping;
             vec![F::Climb(higher)]
@@ -301,7 +302,13 @@ fn rest(next: &mut Agent, state: AgentState) -> Vec<Effect> {
 
 /// Makes the process leave; an idle per-task agent has none and is there at once.
 /// `end` is what becomes of an attempt under way.
-fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: End) -> Vec<Effect> {
+fn leave(
+    rules: &Rules,
+    next: &mut Agent,
+    rung: Rung,
+    then: Then,
+    end: Option<End>,
+) -> Vec<Effect> {
     let mut effects: Vec<Effect> = withdrawn(next).into_iter().collect();
     if rules.kind == Kind::PerTask && next.state == AgentState::Idle {
         effects.extend(match then {
@@ -311,10 +318,8 @@ fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: End) -> V
         });
         return effects;
     }
-    // `Done` has ended the attempt of a draining agent already.
-    let at_work = next.state == AgentState::Busy && !(next.draining && rung == Rung::Ask);
     next.state = AgentState::Stopping;
-    next.leaving = Some(Leaving { rung, then, end: at_work.then_some(end) });
+    next.leaving = Some(Leaving { rung, then, end });
     effects.push(Effect::Climb(rung));
     effects
 }
@@ -326,9 +331,14 @@ fn part(next: &mut Agent) -> Vec<Effect> {
     vec![Effect::AwaitEnd]
 }
 
+/// How an attempt ends, if one is under way.
+fn at_work(agent: &Agent, end: End) -> Option<End> {
+    (agent.state == AgentState::Busy).then_some(end)
+}
+
 /// How an attempt under way ends whose process is already gone.
 fn end_now(agent: &Agent, end: End) -> Vec<Effect> {
-    if agent.state == AgentState::Busy { vec![Effect::End(end)] } else { vec![] }
+    at_work(agent, end).map(Effect::End).into_iter().collect()
 }
 
 /// A task that took too long or was called off is no fault of a process made for it alone, nor is
@@ -346,19 +356,24 @@ fn withdrawn(agent: &Agent) -> Option<Effect> {
 }
 
 /// Only an idle process is asked in its own words: one at work may not be listening.
-fn first_rung(agent: &Agent, hard: bool) -> Rung {
+fn first_rung(rules: &Rules, agent: &Agent, hard: bool) -> Rung {
     match (hard, agent.state) {
         (true, _) => Rung::Kill,
-        (false, AgentState::Idle) => Rung::Ask,
+        (false, AgentState::Idle) => idle_rung(rules),
         (false, _) => Rung::Signal,
     }
 }
 
-/// The rung after this one; to ask may have been the signal already.
-const fn above(rung: Rung, was_signal: bool) -> Option<Rung> {
+/// How one that has nothing to do is made to leave: in words, if its protocol has any.
+const fn idle_rung(rules: &Rules) -> Rung {
+    if rules.asks { Rung::Ask } else { Rung::Signal }
+}
+
+/// The rung after this one.
+const fn above(rung: Rung) -> Option<Rung> {
     match rung {
-        Rung::Ask if !was_signal => Some(Rung::Signal),
-        Rung::Ask | Rung::Signal => Some(Rung::Kill),
+        Rung::Ask => Some(Rung::Signal),
+        Rung::Signal => Some(Rung::Kill),
         Rung::Kill => None,
     }
 }

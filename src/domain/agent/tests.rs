@@ -287,9 +287,37 @@ fn a_draining_agent_finishes_its_task_and_stops() {
 #[test]
 fn one_that_can_not_be_asked_in_words_is_signalled_once() {
     let rules = Rules { asks: false, ..rules(Kind::Resident) };
-    let events = [(E::Stop { hard: false }, 0), (E::GraceElapsed, 1)];
+    for event in [E::Stop { hard: false }, E::Pause, E::Restart, E::Drain] {
+        let (asked, effects) = follow(&rules, agent(S::Idle), &[(event, 0)]);
+        assert_eq!(effects, [F::Withdraw, F::Climb(Rung::Signal)], "{event:?}");
+        let (_, effects) = follow(&rules, asked, &[(E::GraceElapsed, 1)]);
+        assert_eq!(effects, [F::Climb(Rung::Kill)], "{event:?}");
+    }
+    // One that leaves by itself was not signalled yet.
+    let events = [(E::Parting, 0), (E::GraceElapsed, 1)];
     let (_, effects) = follow(&rules, agent(S::Idle), &events);
-    assert_eq!(effects, [F::Climb(Rung::Kill)]);
+    assert_eq!(effects, [F::Climb(Rung::Signal)]);
+}
+
+#[test]
+fn its_work_is_done_for_good_when_its_process_ended_by_itself_and_none_follows() {
+    let policy = restart::Policy { when: restart::When::OnFailure, ..rules(Kind::Resident).restart };
+    let rules = Rules { restart: policy, ..rules(Kind::Resident) };
+    let clean = E::Exited { clean: true };
+    let rows: [(&[E], E, bool); 6] = [
+        (&[], clean, true),
+        (&[E::Parting], clean, true),
+        (&[], E::Exited { clean: false }, false),
+        (&[E::Parting], E::Exited { clean: false }, false),
+        (&[E::Stop { hard: false }], clean, false),
+        (&[E::Parting, E::Stop { hard: false }], clean, false),
+    ];
+    for (before, last, expected) in rows {
+        let events: Vec<_> = before.iter().map(|event| (*event, 0)).collect();
+        let (leaving, _) = follow(&rules, agent(S::Idle), &events);
+        let (gone, _) = follow(&rules, leaving.clone(), &[(last, 1)]);
+        assert_eq!(gone.has_completed(&leaving, last), expected, "{before:?} {last:?}");
+    }
 }
 
 #[test]
