@@ -167,7 +167,7 @@ impl AttemptFiles {
 }
 
 /// Makes a directory and its parents that only this user can enter.
-fn private_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn private_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 

@@ -74,8 +74,7 @@ impl AgentActor {
                 actix::spawn(pump.service(stdout, log, self.log.clone(), ended));
             }
         }
-        let readiness = &self.fleet.readiness;
-        let mut gate = Gate::of(&readiness.check);
+        let mut gate = Gate::of(&self.fleet.readiness.check);
         let mut looks = Looks::default();
         if known {
             // It was ready under the host before this one, or is judged by what it does from now on.
@@ -94,9 +93,7 @@ impl AgentActor {
             last_look: None,
         });
         self.vitals.set_pid(pid);
-        if readiness.is_looked_at() {
-            self.look_from_outside(looked_at, ctx);
-        }
+        self.look_from_outside(looked_at, ctx);
         self.vitals.expect(self.expectation());
     }
 

@@ -74,7 +74,7 @@ impl AgentActor {
         }
     }
 
-    /// Looks at the process until it ends.
+    /// Looks at the process until it ends, if its fleet says how.
     pub(super) fn look_from_outside(&mut self, ended: WhenEnded, ctx: &mut Context<Self>) {
         let readiness = &self.fleet.readiness;
         let of = |text: &str| for_agent(text, &self.status.agent);
