@@ -32,7 +32,7 @@ use crate::{
     history::retention,
     http,
     janitor::{self, JanitorHandle},
-    process::{self, Keeper, KeeperError, look_at},
+    process::{self, Keeper, KeeperError, KeeperPlaces, look_at},
     queue::{Launch, OnLease, QueueHandle},
     sessions::{KEPT, Sessions},
     settings::{self, CgroupPlace, Settings},
@@ -162,14 +162,14 @@ pub(super) async fn start(
         .ok()
         .filter(|path| path.exists())
         .unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-    let (keeper, found) = Keeper::start(
-        &keeper_log,
+    let places = KeeperPlaces {
         exe,
-        settings.host.keeper_socket(),
-        settings.host.log_dir(),
-        cgroup_base(&settings.host),
-    )
-    .await?;
+        socket: settings.host.keeper_socket(),
+        log_dir: settings.host.log_dir(),
+        groups: cgroup_base(&settings.host),
+        grace: settings.fleets.iter().map(|fleet| fleet.stop_grace).max().unwrap_or_default(),
+    };
+    let (keeper, found) = Keeper::start(&keeper_log, places).await?;
     let (slot, pace) = (host.slot, Pace::of(host.lease));
     let scales = read_scales(&settings)?;
     let mut adoption = adopt(&settings, &scales, &log, &keeper, (found, &store, &host)).await?;

@@ -206,6 +206,14 @@ impl Children {
         }
     }
 
+    /// Asks all processes to leave; one that is stopped, too.
+    pub(super) fn ask_all(&self) {
+        for id in self.leaders.keys() {
+            self.signal(*id, Signal::SIGTERM);
+            self.signal(*id, Signal::SIGCONT);
+        }
+    }
+
     /// Kills the groups of all processes.
     pub(super) fn kill_all(&self) {
         for id in self.leaders.keys() {
