@@ -60,7 +60,16 @@ pub fn up(
     // First of all: descriptors come by their numbers.
     let mut handed = upgrade::word_in(&mut env);
     let given = Given::take(&mut env);
-    let result = given.and_then(|given| run(settings, again, env, terminal, (&mut handed, given)));
+    let result = match given {
+        Ok(given) => {
+            let result = run(settings, again, env, terminal, (&mut handed, &given));
+            if result.is_err() {
+                given.hand_on();
+            }
+            result
+        }
+        Err(error) => Err(error),
+    };
     if let Err(error) = &result {
         handed.give_back(&Chain(error).to_string());
     }
@@ -72,7 +81,7 @@ fn run(
     again: LoadSettings,
     env: BTreeMap<String, String>,
     terminal: Terminal,
-    (handed, given): (&mut Handed, Given),
+    (handed, given): (&mut Handed, &Given),
 ) -> Result<ExitCode, UpError> {
     // The lock comes first: two hosts must not even write into one log.
     let lock = DataDirLock::acquire(&settings.host.data_dir)?;
@@ -93,7 +102,7 @@ async fn serve(
     (log, drops): (Logger, Drops),
     again: (LoadSettings, Redactor),
     lock: DataDirLock,
-    (handed, given, guard): (&mut Handed, Given, &mut Option<telemetry::Guard>),
+    (handed, given, guard): (&mut Handed, &Given, &mut Option<telemetry::Guard>),
 ) -> Result<ExitCode, UpError> {
     // Signals that come during the start are kept, not lost.
     let mut asked = Asked::new().map_err(UpError::Signals)?;
@@ -125,9 +134,7 @@ async fn serve(
             taken.send(()).unwrap_or_default();
             reloads.abort();
             service.reloading();
-            if let Some(inherited) = &inherited {
-                inherited.hand_on();
-            }
+            given.hand_on();
             return Ok(become_another(running, &wanted, asked.next(), guard).await);
         }
         () = lost_actor(&running) => {
@@ -186,6 +193,13 @@ struct Given {
 }
 
 impl Given {
+    /// Lets the program that comes next in this process have it, too.
+    fn hand_on(&self) {
+        if let Some(inherited) = &self.inherited {
+            inherited.hand_on();
+        }
+    }
+
     fn take(env: &mut BTreeMap<String, String>) -> Result<Self, UpError> {
         let inherited = Inherited::take(env).map_err(UpError::Passed)?;
         Ok(Self { service: Service::take(env).map_err(UpError::Passed)?, inherited })
