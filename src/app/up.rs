@@ -59,18 +59,16 @@ pub fn up(
 ) -> Result<ExitCode, UpError> {
     // First of all: descriptors come by their numbers.
     let mut handed = upgrade::word_in(&mut env);
-    let given = Given::take(&mut env);
-    let result = match given {
-        Ok(given) => {
-            let result = run(settings, again, env, terminal, (&mut handed, &given));
-            if result.is_err() {
-                given.hand_on();
-            }
-            result
+    let given = match Given::take(&mut env) {
+        Ok(given) => given,
+        Err(error) => {
+            handed.give_back(&Chain(&error).to_string());
+            return Err(error);
         }
-        Err(error) => Err(error),
     };
+    let result = run(settings, again, env, terminal, (&mut handed, &given));
     if let Err(error) = &result {
+        given.hand_on();
         handed.give_back(&Chain(error).to_string());
     }
     result
