@@ -60,6 +60,7 @@ impl AgentActor {
             let begun = place == 0;
             let mut work = Work { begun, given: true, ..Work::new(assignment) };
             if begun {
+                self.heed_silence(&work);
                 self.limit(&mut work, ran, ctx);
             }
             self.work.push_back(work);

@@ -156,11 +156,19 @@ impl AgentActor {
 
     fn begin(&self, work: &mut Work, ctx: &mut Context<Self>) {
         work.begun = true;
+        self.heed_silence(work);
         let (task, attempt) = work.key();
         if work.called_off.is_some() {
             ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
         }
         self.limit(work, Duration::ZERO, ctx);
+    }
+
+    /// What the task says of silence holds from here, until its attempt ends or its process says another.
+    pub(super) fn heed_silence(&self, work: &Work) {
+        if let Some(limit) = work.assignment.terms.stale_after {
+            self.vitals.limit(Some(limit));
+        }
     }
 
     /// Sets the timer of what is left of the time of an attempt that has run for `ran`.
@@ -261,7 +269,8 @@ impl AgentActor {
         let Some(work) = self.work.front() else { return };
         let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
         let fleet = self.fleet.clone();
-        let grown = files.clone().watch(self.vitals.clone(), fleet.heartbeat.stale_after);
+        let stale_after = work.assignment.terms.stale_after.or(fleet.heartbeat.stale_after);
+        let grown = files.clone().watch(self.vitals.clone(), stale_after);
         let lingers = files.clone().lingers(fleet.clone());
         let gave_result = work.gave_result.clone();
         actix::spawn(async move {

@@ -304,6 +304,8 @@ pub struct Terms {
     pub deadline: Option<Timestamp>,
     /// What its attempts work in; what the fleet says where absent.
     pub workspace: Option<WorkspaceSpec>,
+    /// How long its agent may show no life; what the fleet says where absent.
+    pub stale_after: Option<Duration>,
 }
 
 impl Terms {
@@ -366,6 +368,8 @@ pub struct RunTerms {
     pub deadline_in: Option<Duration>,
     /// What its attempts work in; what the fleet says where absent.
     pub workspace: Option<WorkspaceSpec>,
+    /// How long the agent may show no life; what the fleet says where absent.
+    pub stale_after: Option<Duration>,
     /// Where the attempt works, once that is made.
     pub place: Option<Place>,
 }
