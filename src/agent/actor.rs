@@ -27,7 +27,7 @@ use crate::{
         health::{Check, Gate, Looks},
         heartbeat::Expect,
         record::RestartCause,
-        restart,
+        restart, secret,
         task::{FailureClass, Outcome},
     },
     heartbeat::Vitals,
@@ -363,6 +363,8 @@ impl AgentActor {
         if self.agent.leaving.is_some() {
             return;
         }
+        // It may quote what the process wrote.
+        let reason = secret::hide(&self.fleet.secrets, &reason).into_owned();
         warn!(self.log, "agent at fault"; "generation" => self.status.generation.0,
             "reason" => &reason);
         self.status.reason = Some(reason);

@@ -45,7 +45,8 @@ pub fn left_outcome(
     assignment: &Assignment,
     ended: &Ended,
 ) -> Outcome {
-    AttemptFiles::of(attempts_dir, assignment).outcome(fleet, ended, false)
+    let outcome = AttemptFiles::of(attempts_dir, assignment).outcome(fleet, ended, false);
+    outcome.without(&fleet.secrets)
 }
 
 impl AgentActor {

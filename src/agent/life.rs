@@ -18,6 +18,7 @@ use crate::{
         agent::AgentEvent,
         fleet::Protocol,
         health::{Gate, Looks},
+        secret,
         task::{FailureClass, Outcome},
     },
     process::{Ended, Exit, ProcessId, Spawned},
@@ -82,16 +83,8 @@ impl AgentActor {
             gate.shown();
             looks = Looks::after_readiness();
         }
-        self.process = Some(Process {
-            id,
-            pid,
-            worker,
-            reading,
-            gate,
-            looks,
-            beats: false,
-            last_look: None,
-        });
+        self.process =
+            Some(Process { id, pid, worker, reading, gate, looks, beats: false, last_look: None });
         self.vitals.set_pid(pid);
         self.look_from_outside(looked_at, ctx);
         self.vitals.expect(self.expectation());
@@ -185,6 +178,7 @@ impl AgentActor {
         if ended.out_of_memory {
             reason = format!("{reason}; {OUT_OF_MEMORY}");
         }
+        let tail = secret::hide(&self.fleet.secrets, &tail);
         if !tail.is_empty() {
             reason = format!("{reason}; the end of its stderr: {tail}");
         }

@@ -18,6 +18,7 @@ use crate::{
         fleet::Protocol,
         health::Check,
         heartbeat::{Sign, Silence},
+        secret,
     },
     heartbeat::Vitals,
     process::{Datagram, NotifySocket, belongs},
@@ -155,6 +156,7 @@ impl Handler<Notified> for AgentActor {
             self.vitals.heard(Sign::Notified);
         }
         if let Some(status) = notice.status {
+            let status = secret::hide(&self.fleet.secrets, &status).into_owned();
             self.vitals.set_told(Some(status).filter(|status| !status.is_empty()));
         }
         if let Some(limit) = notice.limit {

@@ -152,6 +152,9 @@ impl Start {
                     generation: self.generation,
                     attempt: assignment.map(|one| (one.task, one.attempt)),
                     notify: self.notify.as_deref(),
+                    stale_after: assignment
+                        .and_then(|one| one.terms.stale_after)
+                        .or(fleet.heartbeat.stale_after),
                 },
             ),
             cwd: place.map_or_else(|| fleet.cwd.clone(), |place| place.path.clone()),

@@ -223,6 +223,7 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         cwd: Path::new("/").to_owned(),
         env: BTreeMap::new(),
         env_pass: Vec::new(),
+        secrets: BTreeMap::new(),
         user: None,
         limits: Limits::default(),
         stdin: StdinMode::Task,

@@ -199,7 +199,7 @@ impl AgentActor {
         }
         self.status.attempts_ended += 1;
         let (task, attempt) = key;
-        let outcome = work.judge(outcome);
+        let outcome = work.judge(outcome).without(&self.fleet.secrets);
         let written =
             self.unsettled.take().map(|id| when_written(self.around.processes.clone(), id));
         Some(Ended { task, attempt, outcome, written })

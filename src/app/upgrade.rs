@@ -182,7 +182,8 @@ impl Call {
             let at = word.iter().position(|byte| *byte == b'=')?;
             Some((owned(&word[..at]), owned(&word[at + 1..])))
         });
-        Some(Self { env: env.collect::<Option<_>>()?, args }).filter(|call| call.args.len() == count)
+        Some(Self { env: env.collect::<Option<_>>()?, args })
+            .filter(|call| call.args.len() == count)
     }
 
     /// Keeps it where the program that comes next in this process can read it, and nobody else.

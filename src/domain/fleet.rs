@@ -9,7 +9,7 @@ use super::{
     order::{Dependency, Strategy},
     restart,
     rollout::Share,
-    storm,
+    secret, storm,
     workspace::WorkspaceSpec,
 };
 
@@ -134,6 +134,8 @@ pub struct Fleet {
     pub env: BTreeMap<String, String>,
     /// Names of variables passed on from the host's own environment.
     pub env_pass: Vec<String>,
+    /// What its processes have in their environment that nobody else must see.
+    pub secrets: secret::FleetSecrets,
     /// The user its processes run as; the host's own where absent.
     pub user: Option<String>,
     /// Resource limits of each process.

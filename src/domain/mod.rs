@@ -56,6 +56,7 @@ pub mod restart;
 pub mod retry;
 pub mod rollout;
 pub mod schedule;
+pub mod secret;
 pub mod session;
 pub mod snooze;
 pub mod storm;

@@ -14,6 +14,7 @@ use super::{
     admission::Needs,
     graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
+    secret,
     unique::Unique,
     workspace::{Place, WorkspaceSpec},
 };
@@ -241,6 +242,22 @@ impl Outcome {
     /// A failure without detail.
     pub fn failed(class: FailureClass, message: impl Into<String>) -> Self {
         Self::Failed { class, message: message.into(), detail: Value::Null }
+    }
+
+    /// The same without the secrets of its agent's fleet, but for a result: that is the task's own.
+    #[must_use]
+    pub fn without(mut self, secrets: &secret::FleetSecrets) -> Self {
+        match &mut self {
+            Self::Failed { message, detail, .. } => {
+                *message = secret::hide(secrets, message).into_owned();
+                secret::hide_in(secrets, detail);
+            }
+            Self::Released { reason } | Self::Snoozed { reason, .. } => {
+                *reason = secret::hide(secrets, reason).into_owned();
+            }
+            Self::Completed { .. } | Self::Cancelled => {}
+        }
+        self
     }
 
     /// The word for metrics and logs.

@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use config::{Map, Value, ValueKind};
 
 use super::{
-    check, command, context::Context, host, limits, policies, reader::Section, workspaces,
+    check, command, context::Context, fleet_secrets, host, limits, policies, reader::Section,
+    workspaces,
 };
 use crate::domain::{
     FleetName, MAX_NAME, QueueName, autoscale,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
     order::{Dependency, Strategy},
     rollout::{ParseShareError, Share},
+    secret::FleetSecrets,
     workspace::WorkspaceSpec,
 };
 
@@ -103,6 +105,7 @@ struct Fields {
     prefetch: Option<u16>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
+    secrets: Option<FleetSecrets>,
     cwd: Option<Option<PathBuf>>,
     user: Option<Option<String>>,
     stdin: Option<StdinMode>,
@@ -127,12 +130,14 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
     let hour = Duration::from_secs(60 * 60);
     let env = env(section);
     let policies = policies::read(section, protocol, env.as_ref());
+    let secrets = fleet_secrets::read(section, env.as_ref());
     Fields {
         count: section.number("count", 1..=MAX_COUNT),
         concurrency: limits::concurrency(section, "concurrency"),
         prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
         env,
         env_pass: env_pass(section),
+        secrets,
         cwd: cwd(section),
         user: user(section),
         stdin: section.word("stdin", &STDIN),
@@ -174,6 +179,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         cwd: fields.cwd?.unwrap_or_else(|| section.context.base(&section.origin())),
         env: fields.env?,
         env_pass: fields.env_pass?,
+        secrets: fields.secrets?,
         user: fields.user?,
         limits: policies.limits,
         stdin: fields.stdin?,
@@ -374,7 +380,7 @@ fn env_pass(section: &Section<'_>) -> Option<Vec<String>> {
 }
 
 /// What is wrong with the name of a variable.
-fn wrong_variable(name: &str) -> Option<&'static str> {
+pub(super) fn wrong_variable(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.contains(['=', '\0']) {
         return Some("is not the name of a variable: it must not be empty and hold no `=` or NUL");
     }

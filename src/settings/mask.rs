@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Secret, Settings};
-
-/// What is shown in place of a secret.
-pub(super) const MASK: &str = "***";
+pub(super) use crate::domain::secret::MASK;
 
 /// What the name of a variable holds when its value is likely a secret.
 const SECRET_WORDS: [&str; 7] =
@@ -17,7 +15,9 @@ impl Settings {
         let own = self.http.api_key.iter().chain(&self.database.url).map(Secret::reveal);
         let variables = self.fleets.iter().flat_map(|fleet| &fleet.env);
         let of_fleets = variables.filter(|(name, _)| is_secret_name(name));
-        own.chain(of_fleets.map(|(_, value)| value.as_str())).collect()
+        let found = self.fleets.iter().flat_map(|fleet| fleet.secrets.values());
+        let found = found.filter_map(|secret| secret.value.as_ref()).map(Secret::reveal);
+        own.chain(of_fleets.map(|(_, value)| value.as_str())).chain(found).collect()
     }
 }
 

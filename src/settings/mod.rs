@@ -16,6 +16,7 @@ mod command;
 mod component;
 mod context;
 mod database;
+mod fleet_secrets;
 mod fleets;
 mod history;
 mod host;
@@ -31,7 +32,6 @@ mod queues;
 mod reader;
 mod retries;
 mod schedules;
-mod secret;
 mod secrets;
 mod shape;
 mod show;
@@ -54,14 +54,15 @@ use std::{
 
 pub use change::change;
 pub use component::Component;
+pub use fleet_secrets::find_secrets;
 pub use limits::{format_rate, parse_rate};
 pub use load::load;
 pub use problem::{Origin, Problem, Problems};
-pub use secret::Secret;
 pub use show::{show, to_json};
 pub use sources::{Machine, Sources, default_file};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
+pub use crate::domain::secret::Secret;
 use crate::domain::{
     FleetName, QueueName,
     admission::{KeyPattern, Limit},

@@ -1,6 +1,10 @@
 //! Every reason by name, and what holds whatever was left.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -23,6 +27,7 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         cwd: PathBuf::from("/"),
         env: BTreeMap::new(),
         env_pass: Vec::new(),
+        secrets: BTreeMap::new(),
         user: None,
         limits: Limits::default(),
         stdin: StdinMode::Task,

@@ -150,13 +150,9 @@ pub fn step(
             effects.extend(begin_or_rest(rules, &mut next, now));
             effects
         }
-        (S::Starting | S::Idle, E::Faulty(_)) => leave(
-            rules,
-            &mut next,
-            Rung::Signal,
-            Then::Recover,
-            None,
-        ),
+        (S::Starting | S::Idle, E::Faulty(_)) => {
+            leave(rules, &mut next, Rung::Signal, Then::Recover, None)
+        }
         (S::Busy, E::Faulty(fault)) => {
             let end = match fault {
                 Fault::Timeout | Fault::Linger => End::Failed(FailureClass::Timeout),
@@ -302,13 +298,7 @@ fn rest(next: &mut Agent, state: AgentState) -> Vec<Effect> {
 
 /// Makes the process leave; an idle per-task agent has none and is there at once.
 /// `end` is what becomes of an attempt under way.
-fn leave(
-    rules: &Rules,
-    next: &mut Agent,
-    rung: Rung,
-    then: Then,
-    end: Option<End>,
-) -> Vec<Effect> {
+fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: Option<End>) -> Vec<Effect> {
     let mut effects: Vec<Effect> = withdrawn(next).into_iter().collect();
     if rules.kind == Kind::PerTask && next.state == AgentState::Idle {
         effects.extend(match then {

@@ -301,7 +301,8 @@ fn one_that_can_not_be_asked_in_words_is_signalled_once() {
 
 #[test]
 fn its_work_is_done_for_good_when_its_process_ended_by_itself_and_none_follows() {
-    let policy = restart::Policy { when: restart::When::OnFailure, ..rules(Kind::Resident).restart };
+    let policy =
+        restart::Policy { when: restart::When::OnFailure, ..rules(Kind::Resident).restart };
     let rules = Rules { restart: policy, ..rules(Kind::Resident) };
     let clean = E::Exited { clean: true };
     let rows: [(&[E], E, bool); 6] = [

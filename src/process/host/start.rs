@@ -211,7 +211,12 @@ async fn dismiss(places: &KeeperPlaces) {
 }
 
 /// Ends what a dead keeper left behind, and logs what was found.
-pub(super) async fn sweep_after(log: &Logger, places: &KeeperPlaces, instance: Uuid, leaders: Vec<u32>) {
+pub(super) async fn sweep_after(
+    log: &Logger,
+    places: &KeeperPlaces,
+    instance: Uuid,
+    leaders: Vec<u32>,
+) {
     let record = Record::read(&places.instance_file()).filter(|one| one.instance == instance);
     if let Some(groups) = record.and_then(|record| record.groups) {
         let swept = tokio::task::spawn_blocking(move || cgroup::sweep(&groups)).await;

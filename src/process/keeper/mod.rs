@@ -207,10 +207,7 @@ impl Keeper {
             (Stage::Served, Some(until)) => self.stage = Stage::Orphaned(until),
             (Stage::Served, None) => self.end(),
             // Its time is counted already.
-            (
-                Stage::New(_) | Stage::Orphaned(_) | Stage::Parting(_) | Stage::Ending(_),
-                _,
-            ) => {}
+            (Stage::New(_) | Stage::Orphaned(_) | Stage::Parting(_) | Stage::Ending(_), _) => {}
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
         fleet::Fleet,
         health::{Check, Readiness},
         heartbeat::Evidence,
+        secret::Source,
     },
     settings::{
         fleets, mask,
@@ -31,6 +32,7 @@ pub(super) fn fleet(fleet: &Fleet) -> Value {
         "cwd": path(&fleet.cwd),
         "env": env.collect::<Map<_, _>>(),
         "env_pass": fleet.env_pass,
+        "secrets": fleet.secrets.iter().map(|(name, one)| (name.clone(), source(&one.source))).collect::<Map<_, _>>(),
         "user": fleet.user.as_deref().unwrap_or_default(),
         "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),
         "stop_grace": format_duration(fleet.stop_grace),
@@ -43,6 +45,17 @@ pub(super) fn fleet(fleet: &Fleet) -> Value {
         shown[name] = value;
     }
     shown
+}
+
+/// Where a secret comes from: never what it is.
+fn source(source: &Source) -> Value {
+    match source {
+        Source::File(file) => json!({ "file": path(file) }),
+        Source::Env(name) => json!({ "env": name }),
+        Source::Command { argv, .. } => {
+            json!({ "command": argv.iter().map(|word| mask::urls(word)).collect::<Vec<_>>() })
+        }
+    }
 }
 
 /// The fields that mean something only to some protocols.

@@ -203,7 +203,10 @@ heartbeat = { every = "100ms", stale_after = "300ms" }
     let limited = host.submit(&json!({"queue": "patient", "input": {"s": "600"},
         "stale_after": "300ms", "max_attempts": 1}));
     let limited = host.wait(&limited);
-    assert_eq!((&limited["state"], &limited["error"]["class"]), (&json!("failed"), &json!("stale")));
+    assert_eq!(
+        (&limited["state"], &limited["error"]["class"]),
+        (&json!("failed"), &json!("stale"))
+    );
     let message = limited["error"]["message"].as_str().unwrap();
     assert!(message.contains("(the limit is 0.3 s)"), "{message}");
     assert_eq!(limited["stale_after_ms"], 300);

@@ -19,6 +19,7 @@ mod order;
 mod readiness;
 mod reload;
 mod schedules;
+mod secrets;
 mod session_cli;
 mod sessions;
 mod sql;

@@ -165,7 +165,9 @@ async fn many_are_submitted_at_once_and_told_in_their_order() {
         item(&json!({"idempotency_key": "k", "priority": -4, "max_attempts": 9})),
         item(&json!({"idempotency_key": "k", "input": "is not taken"})),
         item(&json!({"delay": "1 hour"})),
-        item(&json!({"run_at": "2199-01-01T00:00:00Z", "timeout": "5 min", "stale_after": "1 min"})),
+        item(
+            &json!({"run_at": "2199-01-01T00:00:00Z", "timeout": "5 min", "stale_after": "1 min"}),
+        ),
     ];
     let rows = many(&world, &items).await.unwrap();
     let places: Vec<i64> = rows.iter().map(|row| row.get("place")).collect();
