@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId,
     admission::Needs,
+    delivery::target::Target,
     graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     secret,
@@ -323,6 +324,8 @@ pub struct Terms {
     pub workspace: Option<WorkspaceSpec>,
     /// How long its agent may show no life; what the fleet says where absent.
     pub stale_after: Option<Duration>,
+    /// Where its end is told.
+    pub callback: Option<Target>,
 }
 
 impl Terms {

@@ -195,6 +195,7 @@ fn one(
     let group = task.parsed("group");
     let batch = batch(&mut task, rules.batch);
     let workspace = workspaces::read(&mut task);
+    let callback = task.parsed("callback_url");
     let asked = Asked::take(&mut task);
     task.finish();
     let Some(queue) = queue else { return (None, asked) };
@@ -220,6 +221,7 @@ fn one(
             batch,
             workspace,
             stale_after,
+            callback,
             ..Terms::default()
         },
     };

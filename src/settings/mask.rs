@@ -15,9 +15,12 @@ impl Settings {
         let own = self.http.api_key.iter().chain(&self.database.url).map(Secret::reveal);
         let variables = self.fleets.iter().flat_map(|fleet| &fleet.env);
         let of_fleets = variables.filter(|(name, _)| is_secret_name(name));
-        let found = self.fleets.iter().flat_map(|fleet| fleet.secrets.values());
-        let found = found.filter_map(|secret| secret.value.as_ref()).map(Secret::reveal);
-        own.chain(of_fleets.map(|(_, value)| value.as_str())).chain(found).collect()
+        let of_webhooks = self.webhooks.iter().filter_map(|one| one.secret.as_ref());
+        let of_agents = self.fleets.iter().flat_map(|fleet| fleet.secrets.values());
+        let of_agents = of_agents.filter_map(|secret| secret.value.as_ref());
+        own.chain(of_webhooks.chain(of_agents).map(Secret::reveal))
+            .chain(of_fleets.map(|(_, value)| value.as_str()))
+            .collect()
     }
 }
 

@@ -140,10 +140,17 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V24__stale_after",
+        name: "V24__webhooks",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0024_stale_after.sql"
+            "/sql/migrations/0024_webhooks.sql"
+        )),
+    },
+    File {
+        name: "V25__stale_after",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0025_stale_after.sql"
         )),
     },
 ];

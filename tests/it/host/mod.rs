@@ -14,6 +14,7 @@ mod holds;
 mod input;
 mod keys;
 mod logs;
+mod mcp;
 mod mock;
 mod order;
 mod readiness;
@@ -30,6 +31,7 @@ mod tasks;
 mod time;
 mod unique;
 mod webhook;
+mod webhooks;
 pub(crate) mod workspaces;
 
 use crate::support::host::WORKER;
