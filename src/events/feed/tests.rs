@@ -12,7 +12,7 @@ fn event(number: u32, queue: &str) -> Written {
         at: jiff::Timestamp::UNIX_EPOCH,
     };
     let labels = Labels { queue: Some(queue.parse().unwrap()), ..Labels::default() };
-    (TaskEvent::of(step, labels), Bytes::from(format!("<{number}>")))
+    (Event::Task(TaskEvent::of(step, labels)), Bytes::from(format!("<{number}>")))
 }
 
 fn of_queue(queue: &str) -> Arc<EventFilter> {
