@@ -31,10 +31,10 @@ async fn what_is_said_of_the_first_attempt_outlasts_the_end_of_the_second() {
     .await
     .unwrap();
     let task = &first["params"]["task_id"];
-    let params = json!({"task_id": task, "attempt": 1, "message": "half-way"});
+    let params = json!({"task_id": task, "attempt": 1, "percent": 50});
     fake.say(&json!({"jsonrpc": "2.0", "method": "task/progress", "params": params}));
     while subject.handle.vitals().progress().is_none() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     fake.answer(&second, &json!("second"));
     assert_eq!(subject.outcome().await, Outcome::Completed { output: json!("second") });
