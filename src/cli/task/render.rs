@@ -69,7 +69,7 @@ pub(in crate::cli) fn sheet(
         ("started", or_dash(task.started_at.map(when))),
         ("finished", or_dash(task.finished_at.map(when))),
     ];
-    lines.extend(task.stale_after_ms.map(|ms| ("stale after", span(ms))));
+    lines.extend(task.stale_after_ms.map(|ms| ("silence", span(ms))));
     lines.extend(task.group.as_ref().map(|group| ("group", group.to_string())));
     lines.extend(task.batch.map(|batch| ("batch", batch.to_string())));
     for (kind, name) in task.needs.rows() {
@@ -325,7 +325,7 @@ mod tests {
             "failed\n",
             "2 (2 of 2 failed)",
             "timeout    1m",
-            "stale after 2m",
+            "silence    2m",
             "group      import\n",
             "needs      read src/**",
             "waits for  lock repo, tsk_00000000000000000000000000000009 has it since",
