@@ -122,7 +122,7 @@ fn in_no_answer(host: &Host) {
         &["fleet", "list", "--json"],
         &["task", "list", "--json"],
         &["host", "list", "--json"],
-        &["events", "--json"],
+        &["events", "list", "--json"],
         &["queue", "list"],
         &["agent", "list"],
     ];
@@ -227,7 +227,7 @@ fn a_host_without_a_secret_does_not_start_and_says_which() {
     assert!(line.contains("OF_THE_HOST") || line.is_empty(), "{up:?}");
     has_none("the error", &up.stderr);
     // Whoever only looks at the settings asks for nothing.
-    let check = host.cli(&["-c", fleets.to_str().unwrap(), "config", "check"]);
+    let check = host.cli(&["config", "check", fleets.to_str().unwrap()]);
     assert_eq!(check.code, 0, "{check:?}");
 }
 
@@ -258,7 +258,7 @@ fn a_secret_that_is_declared_wrongly_is_told_of_by_its_place() {
             "[fleets.x]\nprotocol = \"service\"\ncommand = [\"sleep\", \"1\"]\nenv = {{ TWICE = \"1\" }}\n\
              [fleets.x.secrets]\n{line}\n"
         ));
-        let done = host.cli(&["-c", host.path("fleets.toml").to_str().unwrap(), "config", "check"]);
+        let done = host.cli(&["config", "check", host.path("fleets.toml").to_str().unwrap()]);
         assert_ne!(done.code, 0, "{line}: {done:?}");
         let said = done.stderr + &done.stdout;
         assert!(said.contains(field) && said.contains(message), "{line}: {said}");

@@ -366,8 +366,8 @@ fn processes_may_leave_by_themselves_before_a_keeper_makes_way() {
     let mut other = keeper.connect();
     tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 500 }));
     assert_eq!(hear(&mut other), None);
-    keeper.ends_well();
     assert_eq!(std::fs::read_to_string(saved).unwrap(), "saved\n");
+    keeper.ends_well();
     assert_eq!(alive(&world), Vec::<u32>::new());
 }
 
@@ -380,8 +380,8 @@ fn no_grace_is_longer_than_processes_are_kept() {
     let mut other = keeper.connect();
     tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 86_400_000 }));
     assert_eq!(hear(&mut other), None);
-    keeper.ends_well();
     assert_eq!(std::fs::read_to_string(saved).unwrap(), "saved\n");
+    keeper.ends_well();
     assert_eq!(alive(&world), Vec::<u32>::new());
 }
 
