@@ -1,7 +1,12 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Attempt, TaskId, event::Labels, record::FeedEvent, task::TaskState};
+use crate::domain::{
+    Attempt, TaskId,
+    event::{Labels, TaskEvent},
+    record::FeedEvent,
+    task::TaskState,
+};
 
 fn event(number: u32, queue: &str) -> Written {
     let step = FeedEvent {
