@@ -287,8 +287,11 @@ fn seed_that_writes() -> (String, BTreeMap<String, BTreeSet<String>>) {
     let mut text = fs::read_to_string(seed).unwrap();
     let mut written = BTreeMap::new();
     for task in plan.tasks {
-        let files: BTreeSet<String> =
-            task.files.iter().map(|file| file.glob.to_string().replace("**", "client.py")).collect();
+        let files: BTreeSet<String> = task
+            .files
+            .iter()
+            .map(|file| file.glob.to_string().replace("**", "client.py"))
+            .collect();
         if !files.is_empty() {
             let lines: Vec<String> =
                 files.iter().map(|file| format!("{file:?} = \"{}\\n\"", task.id)).collect();
