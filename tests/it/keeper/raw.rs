@@ -305,7 +305,8 @@ fn a_host_that_does_not_speak_up_does_not_stop_the_clock() {
     let keeper = Raw::new();
     let world = Uuid::new_v4().to_string();
     let mut host = keeper.connect_as_host();
-    tell(&mut host, &json!({ "type": "keep", "ms": 500 }));
+    // Long enough to come back in, on a machine that is busy.
+    tell(&mut host, &json!({ "type": "keep", "ms": 3_000 }));
     tell(&mut host, &order(1, &world, "sleep 1000"));
     assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
     drop(host);
@@ -376,7 +377,7 @@ fn processes_may_leave_by_themselves_before_a_keeper_makes_way() {
 fn no_grace_is_longer_than_processes_are_kept() {
     let keeper = Raw::new();
     let world = Uuid::new_v4().to_string();
-    let saved = with_one_that_saves(&keeper, &world, 2_000);
+    let saved = with_one_that_saves(&keeper, &world, 6_000);
     let mut other = keeper.connect();
     tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 86_400_000 }));
     assert_eq!(hear(&mut other), None);
