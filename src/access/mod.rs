@@ -82,6 +82,8 @@ struct Inner {
     of_host: Option<Secret>,
     grants_of_host: Arc<Grants>,
     keys: RwLock<Arc<Keys>>,
+    /// Held while they are read: what was read first must not take the place of what was read later.
+    reading: tokio::sync::Mutex<()>,
     began: Instant,
     tending: Mutex<Option<JoinHandle<()>>>,
 }
@@ -110,6 +112,7 @@ impl Access {
             of_host,
             grants_of_host: Arc::new(Grants::all()),
             keys: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
             began: Instant::now(),
             tending: Mutex::default(),
         }));
@@ -213,6 +216,7 @@ impl Access {
 
     /// Reads the keys. What is known of their use stays.
     async fn read(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.0.reading.lock().await;
         let kept = api_keys::list(&self.0.store.client().await?).await?;
         let before = self.keys();
         let now: HashMap<_, _> = kept

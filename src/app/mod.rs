@@ -6,6 +6,7 @@ mod autoscale;
 mod demo;
 mod housekeeping;
 mod merges;
+mod parts;
 mod reload;
 mod start;
 mod stop;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     adopt::adopt,
     autoscale, housekeeping, merges,
+    parts::http_state,
     reload::{LoadSettings, Reloader},
     stop::FINISH,
     systemd::Service,
@@ -45,10 +46,7 @@ use crate::{
         queues, schedules,
     },
     supervisor::{Scales, SupervisorHandle},
-    telemetry::{
-        Component, Drops, Redactor, Rotation, component,
-        metrics::{Metrics, Scrape},
-    },
+    telemetry::{Component, Drops, Redactor, Rotation, component, metrics::Metrics},
     webhooks::WebhookHandle,
 };
 
@@ -242,7 +240,15 @@ pub(super) async fn start(
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
     let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
-    let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
+    let certificate = settings.http.tls.as_ref().map(http::Certificate::new);
+    let reloader = Reloader::new(
+        &log,
+        again,
+        settings.clone(),
+        &store,
+        (&queue, &supervisor),
+        certificate.clone(),
+    );
     let (upgrade, upgrades) = Upgrades::new();
     let parts = http::Parts {
         queue: queue.clone(),
@@ -256,7 +262,8 @@ pub(super) async fn start(
         upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
     };
     let state = http_state(&settings, &log, parts, metrics, drops, info);
-    let http = match http::Server::start(state, &settings.host.socket(), inherited).await {
+    let socket = settings.host.socket();
+    let http = match http::Server::start(state, &socket, inherited, certificate).await {
         Ok(http) => http,
         Err(error) => {
             // The agents run already: they must not outlive a host that never was.
@@ -410,36 +417,4 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lease: settings.host.lease,
     })
-}
-
-fn http_state(
-    settings: &Settings,
-    log: &Logger,
-    parts: http::Parts,
-    metrics: Arc<Metrics>,
-    drops: Drops,
-    host: http::HostInfo,
-) -> http::State {
-    let (for_queue, for_supervisor) = (parts.queue.clone(), parts.supervisor.clone());
-    let render: http::RenderMetrics = Arc::new(move || {
-        let (queue, supervisor) = (for_queue.clone(), for_supervisor.clone());
-        let (metrics, drops) = (metrics.clone(), drops.clone());
-        Box::pin(async move {
-            let scrape = Scrape {
-                // What can't be looked up now is left out of this scrape.
-                queues: queue.queues().await.unwrap_or_default(),
-                agents: supervisor.agents().await.unwrap_or_default(),
-                dropped_lines: drops.dropped_lines(),
-            };
-            metrics.render(&scrape)
-        })
-    });
-    http::State::new(
-        parts,
-        settings.http.clone(),
-        settings.tasks.clone(),
-        host,
-        render,
-        component(log, Component::Http),
-    )
 }

@@ -35,6 +35,8 @@ pub(super) struct Caller<'a> {
     pub(super) authorization: Option<&'a [u8]>,
     /// `X-API-Key`.
     pub(super) api_key: Option<&'a [u8]>,
+    /// Whether TLS is spoken over TCP.
+    pub(super) tls: bool,
 }
 
 /// Why a caller is sent away.
@@ -88,8 +90,9 @@ fn sent_key<'a>(caller: &Caller<'a>) -> Option<&'a [u8]> {
 fn same_site(caller: &Caller<'_>) -> Result<(), Refusal> {
     let host = caller.host.filter(|host| is_loopback(host)).ok_or(Refusal::ForeignHost)?;
     let site = caller.fetch_site.is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let scheme = if caller.tls { "https://" } else { "http://" };
     let origin = caller.origin.is_none_or(|origin| {
-        origin.strip_prefix("http://").is_some_and(|at| at.eq_ignore_ascii_case(host))
+        origin.strip_prefix(scheme).is_some_and(|at| at.eq_ignore_ascii_case(host))
     });
     if site && origin { Ok(()) } else { Err(Refusal::CrossSite) }
 }
@@ -131,6 +134,7 @@ mod tests {
         fetch_site: None,
         authorization: None,
         api_key: None,
+        tls: false,
     };
 
     #[test]
@@ -270,6 +274,11 @@ mod tests {
             let caller = Caller { host: Some("localhost:7070"), origin, fetch_site, ..BARE };
             let verdict = if good { Ok(Shown::Nothing) } else { Err(Refusal::CrossSite) };
             assert_eq!(admit(&caller, false), verdict, "{origin:?} {fetch_site:?}");
+        }
+        for (origin, good) in [("https://localhost", true), ("http://localhost", false)] {
+            let origin = Some(origin);
+            let caller = Caller { host: Some("localhost"), origin, tls: true, ..BARE };
+            assert_eq!(admit(&caller, false).is_ok(), good, "{origin:?} over TLS");
         }
     }
 }

@@ -77,6 +77,9 @@ fn who_asks(request: &ServiceRequest) -> Result<Caller, ApiError> {
         let grants = Arc::new(Grants { scopes, ..Grants::default() });
         return Ok(Caller { who: Who::Signer, peer: request.peer_addr(), grants });
     }
+    let Some(state) = request.app_data::<Data<State>>() else {
+        return Err(ApiError::fault("a server without a state"));
+    };
     let text = |name: HeaderName| request.headers().get(name).map(text_of);
     let bytes = |name: HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
     let asks = guard::Caller {
@@ -86,9 +89,7 @@ fn who_asks(request: &ServiceRequest) -> Result<Caller, ApiError> {
         fetch_site: text(SEC_FETCH_SITE),
         authorization: bytes(AUTHORIZATION),
         api_key: bytes(X_API_KEY),
-    };
-    let Some(state) = request.app_data::<Data<State>>() else {
-        return Err(ApiError::fault("a server without a state"));
+        tls: state.settings.tls.is_some(),
     };
     // Nobody from outside is let in without a key, whatever became of those there were at the start.
     let open_to_others = state.settings.bind.is_some_and(|bind| !bind.ip().is_loopback());

@@ -40,6 +40,7 @@ mod submit;
 mod task_logs;
 mod tasks;
 mod terms;
+mod tls;
 mod unique;
 mod webhook;
 mod webhooks;
@@ -80,6 +81,7 @@ use server::Closing;
 pub use fleets::{ReloadRefused, UpgradeRefused};
 pub use server::{HttpError, Server};
 pub use socket::MAX_SOCKET_PATH;
+pub use tls::Certificate;
 
 /// Writes the metrics in the text format of Prometheus.
 pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;

@@ -40,6 +40,7 @@ pub mod suggest;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 mod values;
 mod webhook;
@@ -61,6 +62,7 @@ pub use problem::{Origin, Problem, Problems};
 pub use secret::Secret;
 pub use show::{show, to_json};
 pub use sources::{Machine, Sources, default_file};
+pub use tls::Tls;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 use crate::domain::{
@@ -209,6 +211,10 @@ pub struct Http {
     pub max_body: u64,
     /// The longest `?wait=` of a request.
     pub max_wait: Duration,
+    /// Whether keys may come over a network that can be read on the way.
+    pub allow_plain: bool,
+    /// What TLS is spoken with over TCP; it is not, where absent.
+    pub tls: Option<Tls>,
 }
 
 /// How log lines look.

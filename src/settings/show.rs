@@ -74,6 +74,11 @@ pub fn to_json(settings: &Settings) -> Value {
             "api_key": if http.api_key.is_some() { mask::MASK } else { "" },
             "max_body": format_size(http.max_body),
             "max_wait": format_duration(http.max_wait),
+            "allow_plain": http.allow_plain,
+            "tls": {
+                "cert": http.tls.as_ref().map_or_else(String::new, |tls| path(&tls.cert)),
+                "key": http.tls.as_ref().map_or_else(String::new, |tls| path(&tls.key)),
+            },
         },
         "log": log(settings),
         "tasks": tasks(settings),

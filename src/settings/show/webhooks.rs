@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Endpoint, Webhook, mask, units::format_duration, webhook::EVERY},
-    path,
+    masked, path,
 };
 use crate::domain::webhook::{GithubRule, Reach};
 
@@ -36,7 +36,7 @@ pub(super) fn of_rule(rule: &GithubRule) -> (String, Value) {
         "queue": rule.queue,
         "kind": rule.kind,
         "priority": rule.priority,
-        "input": rule.input,
+        "input": masked(&rule.input),
     });
     (rule.name.to_string(), shown)
 }

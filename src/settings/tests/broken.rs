@@ -107,6 +107,22 @@ const TABLE: &[(&str, &str)] = &[
         "hostler.toml:2: http.api_key_file: DIR/none cannot be read (No such file or directory (os error 2)): check the path",
     ),
     (
+        "[http.tls]\ncert = \"c.pem\"",
+        "hostler.toml:2: http.tls.cert: needs `key`, the file of its key, beside it",
+    ),
+    (
+        "[http]\ntls = { key = \"k.pem\" }",
+        "hostler.toml:2: http.tls.key: needs `cert`, the file of the certificate",
+    ),
+    (
+        "[http.tls]\ncert = \"none.pem\"\nkey = \"none.key\"",
+        "hostler.toml:2: http.tls.cert: DIR/none.pem cannot be read (No such file or directory (os error 2)): check the path\nhostler.toml:3: http.tls.key: DIR/none.key cannot be read (No such file or directory (os error 2)): check the path",
+    ),
+    (
+        "[http.tls]\ncert = \"hostler.toml\"\nkey = \"hostler.toml\"",
+        "hostler.toml:2: http.tls.cert: DIR/hostler.toml holds no certificate in the form of PEM\nhostler.toml:3: http.tls.key: DIR/hostler.toml holds no key in the form of PEM",
+    ),
+    (
         "[database]\nurl = \"mysql://u:hunter2@h\"",
         "hostler.toml:2: database.url: is not a Postgres URL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE",
     ),

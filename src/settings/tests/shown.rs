@@ -20,6 +20,15 @@ DATABASE_URL = "postgres://u:hunter2@h/db"
 [fleets."b.c"]
 protocol = "service"
 command = ["agent"]
+[webhook]
+github_secret = "hunter2-of-github-hunter2"
+[webhooks.ci]
+url = "https://u:hunter2@ci.example/hook"
+secret = "whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg=="
+[github.review]
+event = "push"
+queue = "default"
+input = { clone = "https://u:hunter2@git.example/r" }
 [schedules.nightly]
 cron = "0 2 * * *"
 zone = "Europe/Berlin"

@@ -27,6 +27,7 @@ mod stories;
 mod systemd;
 mod tasks;
 mod time;
+mod tls;
 mod unique;
 mod webhook;
 mod webhooks;
