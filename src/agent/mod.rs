@@ -52,6 +52,7 @@ pub use messages::{AgentReport, AgentStatus};
 use crate::{
     domain::{
         AgentName, Generation,
+        access::AttemptKey,
         agent::{AgentEvent, IllegalStep},
         fleet::Fleet,
         heartbeat::Silence,
@@ -63,6 +64,17 @@ use crate::{
     workspace::Workspaces,
 };
 
+/// Where the API is, as agents are told, and by what they may call it.
+#[derive(Debug, Clone, Default)]
+pub struct Api {
+    /// Its address over TCP, if it is served there.
+    pub url: Option<String>,
+    /// Its unix socket.
+    pub socket: Option<String>,
+    /// The key by which tokens of attempts are made.
+    pub attempts: Option<AttemptKey>,
+}
+
 /// What an agent needs of the world around it.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -70,6 +82,8 @@ pub struct Surroundings {
     pub processes: Arc<dyn Processes>,
     /// Where idleness and outcomes are told.
     pub queue: Recipient<FromAgent>,
+    /// Where the API is, for agents that call it.
+    pub api: Arc<Api>,
     /// The host's own environment, for what fleets pass on.
     pub env: Arc<BTreeMap<String, String>>,
     /// Where the files of attempts go.

@@ -129,6 +129,11 @@ impl Start {
                     agent: &self.agent,
                     generation: self.generation,
                     attempt: assignment.map(|one| (one.task, one.attempt)),
+                    api: exec::Api {
+                        url: self.around.api.url.as_deref(),
+                        socket: self.around.api.socket.as_deref(),
+                        attempts: self.around.api.attempts.as_ref(),
+                    },
                     notify: self.notify.as_deref(),
                 },
             ),

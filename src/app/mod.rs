@@ -2,8 +2,10 @@
 //! takes it down from the top.
 
 mod adopt;
+mod attempts;
 mod autoscale;
 mod demo;
+mod duties;
 mod housekeeping;
 mod merges;
 mod parts;

@@ -18,7 +18,11 @@ use super::{
     systemd::Service,
 };
 use crate::{
-    domain::record::ReloadRecord,
+    audit::Audit,
+    domain::{
+        audit::{Outcome, Surface},
+        record::ReloadRecord,
+    },
     http,
     queue::QueueHandle,
     settings::{self, Problems, Settings},
@@ -74,6 +78,7 @@ struct Inner {
     supervisor: SupervisorHandle,
     /// What callers are shown, where TLS is spoken.
     certificate: Option<Arc<http::Certificate>>,
+    audit: Audit,
     /// What the host goes by; held while that changes.
     current: Mutex<watch::Sender<Arc<Settings>>>,
     told: watch::Receiver<Arc<Settings>>,
@@ -95,7 +100,7 @@ impl Reloader {
         settings: Arc<Settings>,
         store: &Store,
         (queue, supervisor): (&QueueHandle, &SupervisorHandle),
-        certificate: Option<Arc<http::Certificate>>,
+        (certificate, audit): (Option<Arc<http::Certificate>>, Audit),
     ) -> Self {
         let (current, told) = watch::channel(settings);
         Self(Arc::new(Inner {
@@ -107,6 +112,7 @@ impl Reloader {
             queue: queue.clone(),
             supervisor: supervisor.clone(),
             certificate,
+            audit,
             current: Mutex::new(current),
             told,
         }))
@@ -115,6 +121,16 @@ impl Reloader {
     /// What the host goes by, as it changes.
     pub(super) fn settings(&self) -> watch::Receiver<Arc<Settings>> {
         self.0.told.clone()
+    }
+
+    /// The same, for nobody who asked over the API: the audit record says by which way.
+    pub(super) async fn reload_by(&self, surface: Surface) {
+        let outcome = match self.reload().await {
+            Ok(_) => Outcome::Done,
+            // It is in the log what came of it.
+            Err(_) => Outcome::Failed,
+        };
+        self.0.audit.note_of_host(surface, "reload", "", outcome);
     }
 
     /// Reads the settings again, and goes by them as far as a running host can. Says in the log what
@@ -182,8 +198,7 @@ impl Reloader {
             let now = self.stamps().await;
             if now != seen {
                 seen = now;
-                // It is in the log what came of it.
-                drop(self.reload().await);
+                self.reload_by(Surface::Host).await;
             }
         }
     }

@@ -167,4 +167,13 @@ pub struct Fleet {
     pub readiness: health::Readiness,
     /// What each attempt works in that does not say otherwise; `cwd` where there is none.
     pub workspace: Option<WorkspaceSpec>,
+    /// The queues that an agent at work may submit tasks to; those that it takes from where empty.
+    pub submit_to: Vec<QueueName>,
+}
+
+impl Fleet {
+    /// The queues that an agent at work may submit tasks to.
+    pub fn submits_to(&self) -> &[QueueName] {
+        if self.submit_to.is_empty() { &self.queues } else { &self.submit_to }
+    }
 }

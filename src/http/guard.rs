@@ -11,6 +11,8 @@
 
 use std::net::IpAddr;
 
+use crate::domain::access::AttemptKey;
+
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Via {
@@ -72,7 +74,11 @@ pub(super) fn admit<'a>(caller: &Caller<'a>, locked: bool) -> Result<Shown<'a>, 
     match (caller.via, sent_key(caller)) {
         (Via::Unix, None) => Ok(Shown::Socket),
         (Via::Unix, Some(key)) => Ok(Shown::Key(key)),
-        (Via::Tcp, _) if !locked => same_site(caller).map(|()| Shown::Nothing),
+        // An agent at work says who it is, though nobody asks for it.
+        (Via::Tcp, key) if !locked => same_site(caller).map(|()| match key {
+            Some(key) if AttemptKey::is_meant(key) => Shown::Key(key),
+            _ => Shown::Nothing,
+        }),
         (Via::Tcp, None) => Err(Refusal::NoKey),
         (Via::Tcp, Some(_)) if !same_origin(caller) => Err(Refusal::CrossSite),
         (Via::Tcp, Some(key)) => Ok(Shown::Key(key)),
@@ -207,7 +213,7 @@ mod tests {
             };
             match admit(&caller, locked) {
                 Ok(Shown::Key(key)) => {
-                    prop_assert!(locked && !key.is_empty());
+                    prop_assert!((locked || AttemptKey::is_meant(key)) && !key.is_empty());
                     let sent = [&authorization, &api_key].into_iter().flatten();
                     prop_assert!(sent.into_iter().any(|header| header.ends_with(key)
                         || header.trim_ascii_end().ends_with(key)));

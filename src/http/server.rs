@@ -115,18 +115,31 @@ pub struct Server {
 }
 
 impl Server {
-    /// Whether the settings may be followed: an address that other machines can reach needs a key, and
-    /// TLS to keep it.
+    /// Listens on `inherited`, or else on `settings.bind` if it is set, for [`Server::start`] to answer there:
+    /// what connects before waits. An address that other machines can reach needs a key, and TLS to keep
+    /// it.
     ///
     /// # Errors
     ///
-    /// [`HttpError::KeyNeeded`], [`HttpError::PlainRefused`].
-    pub fn may_bind(settings: &settings::Http, access: &Access) -> Result<(), HttpError> {
-        settings.bind.map_or(Ok(()), |address| may_listen(address, settings, access))
+    /// [`HttpError::KeyNeeded`], [`HttpError::PlainRefused`], [`HttpError::Bind`].
+    pub fn bind(
+        settings: &settings::Http,
+        access: &Access,
+        inherited: Option<TcpListener>,
+    ) -> Result<Option<TcpListener>, HttpError> {
+        match (inherited, settings.bind) {
+            (Some(listener), _) => checked(listener, settings, access).map(Some),
+            (None, None) => Ok(None),
+            (None, Some(address)) => {
+                may_listen(address, settings, access)?;
+                let listener = TcpListener::bind(address);
+                listener.map(Some).map_err(|source| HttpError::Bind { address, source })
+            }
+        }
     }
 
-    /// Listens on the unix socket `socket`, and on `inherited`, or else on `settings.bind` if it is set,
-    /// and answers from then on; over TCP by TLS if there is a `certificate`. Must be called within a tokio runtime; the requests are answered on threads of
+    /// Listens on the unix socket `socket`, and answers there and on `tcp`; over TCP by TLS if there is a
+    /// `certificate`. Must be called within a tokio runtime; the requests are answered on threads of
     /// their own.
     ///
     /// # Errors
@@ -135,17 +148,10 @@ impl Server {
     pub async fn start(
         state: State,
         socket: &Path,
-        inherited: Option<TcpListener>,
+        tcp: Option<TcpListener>,
         certificate: Option<Arc<Certificate>>,
     ) -> Result<Self, HttpError> {
         let tls = certificate.map(tls::config).transpose().map_err(HttpError::Tls)?;
-        let tcp = match inherited {
-            Some(listener) => Some(checked(listener, &state.settings, &state.access)?),
-            None => {
-                Self::may_bind(&state.settings, &state.access)?;
-                state.settings.bind.map(bind).transpose()?
-            }
-        };
         let addresses: Vec<_> =
             tcp.as_ref().and_then(|listener| listener.local_addr().ok()).into_iter().collect();
         let (unix, file) = socket::listen(socket)?;
@@ -232,10 +238,6 @@ fn checked(
     may_listen(listener.local_addr().map_err(broken)?, settings, access)?;
     listener.set_nonblocking(true).map_err(broken)?;
     Ok(listener)
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
-    TcpListener::bind(address).map_err(|source| HttpError::Bind { address, source })
 }
 
 /// Tells the requests that take long that the server stops.

@@ -142,6 +142,16 @@ impl Sessions {
         self.rules.max_input
     }
 
+    /// Whether a task was given away in a session.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], where the database can't be asked.
+    pub async fn gave_away(&self, session: &SessionId, task: TaskId) -> Result<bool, SessionError> {
+        let db = self.store.client().await?;
+        Ok(crate::store::sessions::tasks::gave_away(&db, session, task).await?)
+    }
+
     /// Carries out one command on a session.
     ///
     /// # Errors

@@ -101,6 +101,7 @@ struct Fields {
     prefetch: Option<u16>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
+    submit_to: Option<Vec<QueueName>>,
     cwd: Option<Option<PathBuf>>,
     user: Option<Option<String>>,
     stdin: Option<StdinMode>,
@@ -129,6 +130,7 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
         env,
         env_pass: env_pass(section),
+        submit_to: submit_to(section),
         cwd: cwd(section),
         user: user(section),
         stdin: section.word("stdin", &STDIN),
@@ -185,6 +187,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         heartbeat: policies.heartbeat,
         readiness: policies.readiness,
         workspace: fields.workspace?,
+        submit_to: fields.submit_to?,
     })
 }
 
@@ -350,6 +353,19 @@ fn env(section: &Section<'_>) -> Option<BTreeMap<String, String>> {
         }
     }
     sound.then_some(env)
+}
+
+/// The names of queues. That nobody serves one here does not matter: another host may.
+fn submit_to(section: &Section<'_>) -> Option<Vec<QueueName>> {
+    let words = section.texts("submit_to")?;
+    let mut names = Vec::with_capacity(words.len());
+    for (at, word) in words.iter().enumerate() {
+        match word.parse::<QueueName>() {
+            Ok(name) => names.push(name),
+            Err(error) => section.wrong_item("submit_to", at, error.to_string()),
+        }
+    }
+    (names.len() == words.len()).then_some(names)
 }
 
 fn env_pass(section: &Section<'_>) -> Option<Vec<String>> {

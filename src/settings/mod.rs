@@ -290,6 +290,8 @@ pub struct History {
     pub archive: Option<PathBuf>,
     /// How long they are kept, in whole days of UTC after the day on which they were written.
     pub archive_keep: Keep,
+    /// How long the audit record is kept.
+    pub audit: Keep,
 }
 
 /// `[workspaces]`: the git worktrees of attempts.

@@ -148,6 +148,7 @@ fn history(settings: &Settings) -> Value {
         "feed": keep_word(terms.feed),
         "plans": keep_word(terms.plans),
         "archive": archive.map_or_else(String::new, path),
+        "audit": keep_word(settings.history.audit),
         "archive_keep": keep_word(settings.history.archive_keep),
     })
 }
@@ -269,6 +270,7 @@ fn fleet(fleet: &Fleet) -> Value {
         "cwd": path(&fleet.cwd),
         "env": env.collect::<Map<_, _>>(),
         "env_pass": fleet.env_pass,
+        "submit_to": fleet.submit_to,
         "user": fleet.user.as_deref().unwrap_or_default(),
         "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),
         "stop_grace": format_duration(fleet.stop_grace),

@@ -146,6 +146,17 @@ const FILES: &[File] = &[
             "/sql/migrations/0024_webhooks.sql"
         )),
     },
+    File {
+        name: "V25__audit",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0025_audit.sql")),
+    },
+    File {
+        name: "V26__attempt_tokens",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0026_attempt_tokens.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

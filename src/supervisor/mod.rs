@@ -19,12 +19,14 @@
 //! If this actor panics, the host ends: the keeper ends the agents, and their tasks go back.
 
 mod actor;
+mod attempts;
 mod ending;
 mod fleets;
 mod handle;
 mod registry;
 mod scales;
 
+pub use attempts::AtWork;
 pub use handle::{Command, SupervisorError, SupervisorHandle};
 pub use scales::Scales;
 

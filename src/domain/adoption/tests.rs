@@ -23,6 +23,7 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         cwd: PathBuf::from("/"),
         env: BTreeMap::new(),
         env_pass: Vec::new(),
+        submit_to: Vec::new(),
         user: None,
         limits: Limits::default(),
         stdin: StdinMode::Task,

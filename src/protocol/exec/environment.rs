@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{AgentName, Attempt, Generation, TaskId, fleet::Fleet};
+use crate::domain::{AgentName, Attempt, Generation, TaskId, access::AttemptKey, fleet::Fleet};
 
 /// What every agent gets of the host's own environment; `LC_*` too.
 ///
@@ -27,8 +27,21 @@ pub struct Process<'a> {
     pub generation: Generation,
     /// The attempt it is for; `None` for a process that stays.
     pub attempt: Option<(TaskId, Attempt)>,
+    /// Where the API is, and the token by which an agent at work may call it.
+    pub api: Api<'a>,
     /// The abstract name of the socket on which it may tell of itself, if it has one.
     pub notify: Option<&'a str>,
+}
+
+/// Where the API is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Api<'a> {
+    /// Its address over TCP, if it is served there.
+    pub url: Option<&'a str>,
+    /// Its unix socket.
+    pub socket: Option<&'a str>,
+    /// The key by which tokens of attempts are made.
+    pub attempts: Option<&'a AttemptKey>,
 }
 
 /// The whole environment of a process of `fleet`, later ones win: [`INHERITED`] from `host`; what
@@ -57,12 +70,16 @@ pub fn environment(
             .map(|(name, value)| (name.clone(), value.clone())),
     );
     variables.extend(fleet.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let token = process.attempt.zip(process.api.attempts);
     let told = [
         ("HOSTLER_AGENT", Some(process.agent.to_string())),
         ("HOSTLER_FLEET", Some(fleet.name.to_string())),
         ("HOSTLER_GENERATION", Some(process.generation.to_string())),
         ("HOSTLER_TASK_ID", process.attempt.map(|(task, _)| task.to_string())),
         ("HOSTLER_ATTEMPT", process.attempt.map(|(_, attempt)| attempt.to_string())),
+        ("HOSTLER_URL", process.api.url.map(str::to_owned)),
+        ("HOSTLER_SOCKET", process.api.socket.map(str::to_owned)),
+        ("HOSTLER_TOKEN", token.map(|((task, attempt), key)| key.token(task, attempt))),
     ];
     if let Some(name) = process.notify {
         variables.insert("NOTIFY_SOCKET".to_owned(), format!("@{name}"));
@@ -103,6 +120,7 @@ mod tests {
             cwd: ".".into(),
             env: BTreeMap::new(),
             env_pass: vec![],
+            submit_to: Vec::new(),
             user: None,
             limits: Limits::default(),
             stdin: StdinMode::Task,
@@ -141,7 +159,9 @@ mod tests {
     fn made(host: &[(&str, &str)], fleet: &Fleet, with_task: bool) -> BTreeMap<String, String> {
         let attempt = with_task.then_some((TaskId::from_uuid(Uuid::from_u128(7)), Attempt(2)));
         let agent = "claude-3".parse().unwrap();
-        let process = Process { agent: &agent, generation: Generation(4), attempt, notify: None };
+        let api = Api::default();
+        let process =
+            Process { agent: &agent, generation: Generation(4), attempt, api, notify: None };
         environment(&map(host), fleet, &process)
     }
 
@@ -196,7 +216,9 @@ mod tests {
     fn a_process_is_told_where_it_may_tell_of_itself() {
         let agent = "claude-3".parse().unwrap();
         let notify = Some("hostler/1/claude-3");
-        let process = Process { agent: &agent, generation: Generation(4), attempt: None, notify };
+        let api = Api::default();
+        let process =
+            Process { agent: &agent, generation: Generation(4), attempt: None, api, notify };
         let fleet = Fleet {
             heartbeat: heartbeat::Limits {
                 stale_after: Some(Duration::from_secs(2)),

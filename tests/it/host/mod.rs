@@ -3,6 +3,8 @@
 mod access;
 mod admission;
 mod agents;
+mod attempts;
+mod audit;
 mod batches;
 mod bulk;
 mod configs;
