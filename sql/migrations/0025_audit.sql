@@ -12,7 +12,7 @@ CREATE TABLE hostler.audit (
     who       text        NOT NULL,
     peer      text,
     surface   text        NOT NULL
-        CHECK (surface IN ('http', 'webhook', 'mcp', 'signal', 'host')),
+        CHECK (surface IN ('http', 'webhook', 'mcp', 'signal', 'host', 'cli')),
     operation text        NOT NULL,
     object    text        NOT NULL,
     outcome   text        NOT NULL CHECK (outcome IN ('done', 'refused', 'failed')),

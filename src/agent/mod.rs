@@ -90,6 +90,9 @@ pub struct Surroundings {
     pub attempts_dir: PathBuf,
     /// Where agents write down how far the conversations with their workers are.
     pub standing_dir: PathBuf,
+    /// Whether processes may work in certain directories alone, and a link that has come into the path of
+    /// one is refused.
+    pub bounded: bool,
     /// What attempts work in that have a worktree of their own.
     pub workspaces: Workspaces,
     /// What the abstract names of the agents' notification sockets begin with.

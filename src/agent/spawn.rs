@@ -138,6 +138,7 @@ impl Start {
                 },
             ),
             cwd: place.map_or_else(|| fleet.cwd.clone(), |place| place.path.clone()),
+            pinned: self.around.bounded && place.is_none(),
             user: fleet.user.clone(),
             limits: fleet.limits,
             stdin: Stdio::Null,

@@ -230,6 +230,7 @@ pub(super) async fn start(
             env: Arc::new(env),
             attempts_dir: settings.host.attempts_dir(),
             standing_dir: settings.host.standing_dir(),
+            bounded: !settings.host.roots.is_empty(),
             workspaces: workspaces.clone(),
             // By the identity of the directory: the next host on it hears the same processes.
             notify_prefix: format!("hostler/{}", slot.simple()),

@@ -88,7 +88,7 @@ pub(super) struct Filter {
     /// What came of it: done, refused or failed
     #[arg(long)]
     outcome: Option<CameOf>,
-    /// By which way: http, webhook, mcp, signal or host
+    /// By which way: http, webhook, mcp, signal, host or cli
     #[arg(long)]
     surface: Option<Surface>,
     /// From this time on: a time, or a duration before now

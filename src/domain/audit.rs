@@ -30,6 +30,8 @@ pub enum Surface {
     Signal,
     /// The host itself.
     Host,
+    /// A command on the database itself, without a host.
+    Cli,
 }
 
 /// What came of it.
@@ -82,7 +84,7 @@ macro_rules! words {
     };
 }
 
-words!(Surface: Http = "http", Webhook = "webhook", Mcp = "mcp", Signal = "signal", Host = "host");
+words!(Surface: Http = "http", Webhook = "webhook", Mcp = "mcp", Signal = "signal", Host = "host", Cli = "cli");
 words!(Outcome: Done = "done", Refused = "refused", Failed = "failed");
 
 impl Outcome {

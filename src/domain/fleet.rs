@@ -167,6 +167,8 @@ pub struct Fleet {
     pub readiness: health::Readiness,
     /// What each attempt works in that does not say otherwise; `cwd` where there is none.
     pub workspace: Option<WorkspaceSpec>,
+    /// What of a task or a caller may reach a shell.
+    pub shell: ShellRule,
     /// The queues that an agent at work may submit tasks to; those that it takes from where empty.
     pub submit_to: Vec<QueueName>,
 }

@@ -37,6 +37,10 @@ pub(super) struct Told {
     pub(super) status: u16,
 }
 
+/// The id of a request, as it is answered.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
 /// What a handler has told.
 #[derive(Debug, Default)]
 struct Tale(Vec<Told>);
@@ -69,7 +73,7 @@ pub(super) fn operation(method: &Method, pattern: &str) -> String {
 
 /// A deed of this caller, as far as the request says.
 pub(super) fn deed(who: &str, peer: Option<String>, request: &HttpRequest) -> Deed {
-    let header = request.headers().get(super::api::REQUEST_ID).and_then(|id| id.to_str().ok());
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     let pattern = request.match_pattern();
     let operation =
         pattern.map_or_else(|| "unknown".to_owned(), |it| operation(request.method(), &it));
@@ -85,7 +89,7 @@ pub(super) fn deed(who: &str, peer: Option<String>, request: &HttpRequest) -> De
         outcome: Outcome::Done,
         status: None,
         count: 1,
-        request: header.map(str::to_owned),
+        request: id,
     }
 }
 
@@ -99,7 +103,6 @@ pub(super) fn note(
     state: &State,
     (who, peer): (&Who, Option<String>),
     answer: &ServiceResponse<BoxBody>,
-    id: &str,
 ) {
     let (request, status) = (answer.request(), answer.status().as_u16());
     let outcome = Outcome::of_status(status);
@@ -107,7 +110,7 @@ pub(super) fn note(
         return;
     }
     let base = deed(&who.to_string(), peer, request);
-    let base = Deed { outcome, status: Some(status), request: Some(id.to_owned()), ..base };
+    let base = Deed { outcome, status: Some(status), ..base };
     if let Some(tale) = request.extensions().get::<Tale>() {
         for told in &tale.0 {
             state.audit.note(Deed {

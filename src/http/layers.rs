@@ -53,6 +53,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
     let id = request_id(request.headers());
     let state = request.app_data::<Data<State>>().cloned();
     let peer = request.peer_addr().filter(|_| via(&request) == Via::Tcp);
+    request.extensions_mut().insert(audit::RequestId(text_of(&id).to_owned()));
     let caller = who_asks(&request, peer).await;
     let who = match &caller {
         Ok(caller) => caller.who.clone(),
@@ -68,7 +69,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
     };
     if let Some(state) = state {
         tell(&state.log, &id, (&who, peer), began, &answer);
-        audit::note(&state, (&who, peer.map(|peer| peer.to_string())), &answer, text_of(&id));
+        audit::note(&state, (&who, peer.map(|peer| peer.to_string())), &answer);
     }
     let headers = answer.headers_mut();
     headers.insert(X_REQUEST_ID, id);

@@ -10,6 +10,7 @@ use crate::domain::{
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
     order::{Dependency, Strategy},
     rollout::{ParseShareError, Share},
+    webhook::ShellRule,
     workspace::WorkspaceSpec,
 };
 
@@ -46,6 +47,13 @@ pub(super) const SIGNALS: [(&str, StopSignal); 4] = [
     ("SIGINT", StopSignal::Sigint),
     ("SIGHUP", StopSignal::Sighup),
     ("SIGQUIT", StopSignal::Sigquit),
+];
+
+/// The words of `shell`.
+pub(super) const SHELL: [(&str, ShellRule); 3] = [
+    (ShellRule::Off.as_str(), ShellRule::Off),
+    (ShellRule::Argv.as_str(), ShellRule::Argv),
+    (ShellRule::Line.as_str(), ShellRule::Line),
 ];
 
 /// The words of `strategy`.
@@ -102,6 +110,7 @@ struct Fields {
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
     submit_to: Option<Vec<QueueName>>,
+    shell: Option<ShellRule>,
     cwd: Option<Option<PathBuf>>,
     user: Option<Option<String>>,
     stdin: Option<StdinMode>,
@@ -131,6 +140,7 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         env,
         env_pass: env_pass(section),
         submit_to: submit_to(section),
+        shell: section.word("shell", &SHELL),
         cwd: cwd(section),
         user: user(section),
         stdin: section.word("stdin", &STDIN),
@@ -154,7 +164,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
     let protocol = protocol(section);
     let fields = fields(section, protocol);
     let queues = queues(section, protocol);
-    let command = command::read(section, protocol, fields.env.as_ref());
+    let command = command::read(section, protocol, fields.shell, fields.env.as_ref());
     if let Some(protocol) = protocol {
         refuse_what_does_nothing(section, protocol);
     }
@@ -188,6 +198,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         readiness: policies.readiness,
         workspace: fields.workspace?,
         submit_to: fields.submit_to?,
+        shell: fields.shell?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CgroupPlace, Host, reader::Section};
+use super::{CgroupPlace, Host, reader::Section, roots};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -18,6 +18,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
     let keep_attempts = section.duration("keep_attempts", Duration::ZERO..=DAY * 3660);
 
     let cgroups = cgroups(section);
+    let roots = roots::read(section, "roots");
 
     let data_dir = data_dir?.or_else(|| machine.data_dir.clone());
     if data_dir.is_none() {
@@ -32,6 +33,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
         watch_config: watch_config?,
         keep_attempts: keep_attempts?,
         cgroups: cgroups?,
+        roots: roots?,
     })
 }
 

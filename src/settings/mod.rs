@@ -25,11 +25,13 @@ mod limits;
 mod load;
 mod log;
 mod mask;
+mod places;
 mod policies;
 mod problem;
 mod queues;
 mod reader;
 mod retries;
+mod roots;
 mod schedules;
 mod secret;
 mod secrets;
@@ -59,6 +61,7 @@ pub use component::Component;
 pub use limits::{format_rate, parse_rate};
 pub use load::load;
 pub use problem::{Origin, Problem, Problems};
+pub use roots::{OutOfBounds, Within, Workplace};
 pub use secret::Secret;
 pub use show::{show, to_json};
 pub use sources::{Machine, Sources, default_file};
@@ -74,7 +77,7 @@ use crate::domain::{
     outbound,
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
-    webhook::{GithubRule, Reach, ShellRule},
+    webhook::{GithubRule, Reach},
 };
 
 /// Everything a host is told.
@@ -131,6 +134,8 @@ pub struct Host {
     pub keep_attempts: Duration,
     /// Whether agents get control groups, and where.
     pub cgroups: CgroupPlace,
+    /// The directories in and below which agents work; anywhere if there are none.
+    pub roots: Vec<PathBuf>,
 }
 
 /// Where the control groups of agents go.
@@ -314,8 +319,6 @@ pub struct Webhook {
     pub command_fleet: Option<FleetName>,
     /// The subcommands of git that callers may run.
     pub git: Vec<String>,
-    /// Whether callers may run other programs.
-    pub shell: ShellRule,
     /// The directories in and below which commands may be run.
     pub roots: Vec<PathBuf>,
     /// The secret that GitHub signs its deliveries with; none is taken where it is absent.

@@ -8,6 +8,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use super::reader::Section;
+
 /// Where may be worked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within<'a> {
@@ -92,9 +94,10 @@ fn refusal(error: io::Error, dir: &Path, within: Within<'_>) -> OutOfBounds {
     let there = dir.ancestors().find_map(|above| above.canonicalize().ok());
     let known = match within {
         Within::Anywhere => true,
-        Within::Roots(roots) => roots.iter().filter_map(|root| root.canonicalize().ok()).any(
-            |root| plain && there.as_ref().is_some_and(|there| there.starts_with(root)),
-        ),
+        Within::Roots(roots) => roots
+            .iter()
+            .filter_map(|root| root.canonicalize().ok())
+            .any(|root| plain && there.as_ref().is_some_and(|there| there.starts_with(root))),
     };
     match error.kind() {
         _ if !known => OutOfBounds::Outside,
@@ -102,6 +105,18 @@ fn refusal(error: io::Error, dir: &Path, within: Within<'_>) -> OutOfBounds {
         ErrorKind::NotADirectory => OutOfBounds::NotADirectory,
         _ => OutOfBounds::Unusable(error),
     }
+}
+
+/// Reads a list of directories, made absolute from where they are written.
+pub(super) fn read(section: &Section<'_>, key: &str) -> Option<Vec<PathBuf>> {
+    let base = section.base(key);
+    let roots: Vec<_> = section.texts(key)?.iter().map(|root| base.join(root)).collect();
+    for (at, root) in roots.iter().enumerate() {
+        if !root.is_dir() {
+            section.wrong_item(key, at, format!("{} is not a directory", root.display()));
+        }
+    }
+    Some(roots)
 }
 
 #[cfg(test)]
@@ -128,7 +143,9 @@ mod tests {
             let there = real.join(leads).components().collect::<PathBuf>();
             assert_eq!(go(dir).unwrap().path(), there, "{dir}");
         }
-        for dir in ["escape", "..", "/", "/etc", "repo/../..", "/no/such/place", "../nowhere", "escape/x"] {
+        for dir in
+            ["escape", "..", "/", "/etc", "repo/../..", "/no/such/place", "../nowhere", "escape/x"]
+        {
             assert!(matches!(go(dir), Err(OutOfBounds::Outside)), "{dir}: {:?}", go(dir));
         }
         assert!(matches!(go("file"), Err(OutOfBounds::NotADirectory)));

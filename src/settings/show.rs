@@ -58,6 +58,7 @@ pub fn to_json(settings: &Settings) -> Value {
             "watch_config": host.watch_config,
             "keep_attempts": format_duration(host.keep_attempts),
             "cgroups": host.cgroups.to_string(),
+            "roots": host.roots.iter().map(|root| path(root)).collect::<Vec<_>>(),
         },
         "database": {
             "url": database.url.as_ref().map_or_else(String::new, |url| mask::urls(url.reveal()).into_owned()),
@@ -271,6 +272,7 @@ fn fleet(fleet: &Fleet) -> Value {
         "env": env.collect::<Map<_, _>>(),
         "env_pass": fleet.env_pass,
         "submit_to": fleet.submit_to,
+        "shell": fleet.shell.as_str(),
         "user": fleet.user.as_deref().unwrap_or_default(),
         "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),
         "stop_grace": format_duration(fleet.stop_grace),

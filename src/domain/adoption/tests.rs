@@ -24,6 +24,7 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         env: BTreeMap::new(),
         env_pass: Vec::new(),
         submit_to: Vec::new(),
+        shell: crate::domain::webhook::ShellRule::Off,
         user: None,
         limits: Limits::default(),
         stdin: StdinMode::Task,

@@ -121,6 +121,7 @@ mod tests {
             env: BTreeMap::new(),
             env_pass: vec![],
             submit_to: Vec::new(),
+            shell: crate::domain::webhook::ShellRule::Off,
             user: None,
             limits: Limits::default(),
             stdin: StdinMode::Task,

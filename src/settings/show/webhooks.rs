@@ -20,7 +20,6 @@ pub(super) fn webhook(webhook: &Webhook) -> Value {
         "fleets": fleets,
         "command_fleet": webhook.command_fleet.as_ref().map_or("", |fleet| fleet.as_str()),
         "git": webhook.git,
-        "shell": webhook.shell.as_str(),
         "roots": webhook.roots.iter().map(|root| path(root)).collect::<Vec<_>>(),
         "github_secret": if webhook.github_secret.is_some() { mask::MASK } else { "" },
     })

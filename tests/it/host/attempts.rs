@@ -18,7 +18,7 @@ const PLANNER: &str = "
 protocol = \"exec\"
 queues = [\"plan\"]
 submit_to = [\"default\"]
-command = [\"sh\", \"-c\", \"env | grep ^HOSTLER_ > @DIR@/env.new; mv @DIR@/env.new @DIR@/env.$HOSTLER_TASK_ID; while [ ! -e @DIR@/go ]; do sleep 0.02; done; echo planned\"]
+command = [\"sh\", \"-c\", \"env | grep ^HOSTLER_ > @DIR@/env.new; mv @DIR@/env.new @DIR@/env.$HOSTLER_TASK_ID.$HOSTLER_ATTEMPT; while [ ! -e @DIR@/go ]; do sleep 0.02; done; echo planned\"]
 [fleets.teller]
 protocol = \"worker\"
 queues = [\"tell\"]
@@ -30,9 +30,9 @@ fn host() -> Host {
     Host::new(&fleets).set("http.bind", "127.0.0.1:0").set("http.api_key", KEY)
 }
 
-/// What the agent of a task was told in its environment.
-fn told(host: &Host, task: &str) -> Vec<(String, String)> {
-    let file = host.path(&format!("env.{task}"));
+/// What the agent of an attempt was told in its environment.
+fn told(host: &Host, task: &str, attempt: u32) -> Vec<(String, String)> {
+    let file = host.path(&format!("env.{task}.{attempt}"));
     eventually("the agent runs", || file.exists());
     let text = fs::read_to_string(file).unwrap();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
@@ -77,7 +77,7 @@ fn a_token_is_for_what_its_attempt_is_about_and_nothing_else() {
     host.ask(&post("/api/v1/sessions", &json!({"session_id": "other"}))).expect(201);
     let other =
         host.submit(&json!({"queue": "tell", "input": {}, "run_at": "2040-01-01T00:00:00Z"}));
-    let env = told(&host, &task);
+    let env = told(&host, &task, 1);
     let token = value(&env, "HOSTLER_TOKEN");
     assert_eq!(value(&env, "HOSTLER_URL"), format!("http://{at}"));
     assert!(value(&env, "HOSTLER_SOCKET").ends_with("hostler.sock"));
@@ -173,7 +173,7 @@ fn assert_nowhere(host: &Host, token: &str) {
 fn a_token_goes_on_with_its_attempt_under_the_next_host_and_no_longer() {
     let mut host = host().up();
     let task = give_away(&host, "walk");
-    let token = value(&told(&host, &task), "HOSTLER_TOKEN");
+    let token = value(&told(&host, &task, 1), "HOSTLER_TOKEN");
     host.kill9();
     fs::remove_file(host.path("stderr")).unwrap();
     host.restart();
@@ -187,8 +187,7 @@ fn a_token_goes_on_with_its_attempt_under_the_next_host_and_no_longer() {
     eventually("the token has ended", || {
         with(&token, at, get(&format!("/api/v1/tasks/{task}"))).status == 401
     });
-    fs::remove_file(host.path(&format!("env.{task}"))).ok();
-    let again = value(&told(&host, &task), "HOSTLER_TOKEN");
+    let again = value(&told(&host, &task, 2), "HOSTLER_TOKEN");
     assert_ne!(again, token);
     eventually("the new one is taken", || {
         with(&again, at, get(&format!("/api/v1/tasks/{task}"))).status == 200

@@ -201,9 +201,10 @@ fn the_record_is_read_page_by_page_and_followed() {
     let words = ["audit", "tail", "--operation", "tasks.create", "--last=1", "--count=3", "--json"];
     let follow = std::thread::scope(|scope| {
         let follow = scope.spawn(|| host.cli(&words));
-        for _ in 0..2 {
+        eventually("it has told of three", || {
             host.submit(&json!({"input": {"op": "echo"}}));
-        }
+            follow.is_finished()
+        });
         follow.join().expect("it ends")
     });
     assert_eq!(follow.code, 0, "{follow:?}");

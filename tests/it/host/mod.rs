@@ -20,6 +20,7 @@ mod mock;
 mod order;
 mod readiness;
 mod reload;
+mod roots;
 mod schedules;
 mod session_cli;
 mod sessions;

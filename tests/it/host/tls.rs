@@ -94,7 +94,7 @@ fn secured() -> Host {
 
 #[test]
 fn a_new_certificate_is_shown_without_a_connection_lost() {
-    let host = secured().set("host.watch_config", "false").up();
+    let host = secured().up();
     let at = address(&host);
     let first = certificate(&host);
     let mut open = connect(at, &first);
@@ -123,7 +123,7 @@ fn a_new_certificate_is_shown_without_a_connection_lost() {
 
 #[test]
 fn a_bad_certificate_leaves_the_old_one_and_is_told_with_its_file() {
-    let host = secured().set("host.watch_config", "false").up();
+    let host = secured().up();
     let at = address(&host);
     let good = certificate(&host);
     let key = fs::read(host.path("key.pem")).expect("a key");
@@ -141,7 +141,7 @@ fn a_bad_certificate_leaves_the_old_one_and_is_told_with_its_file() {
 
 #[test]
 fn a_file_that_changes_is_noticed() {
-    let host = secured().up();
+    let host = secured().set("host.watch_config", "true").up();
     let at = address(&host);
     make(&host, 2);
     let second = certificate(&host);
