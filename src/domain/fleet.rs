@@ -9,6 +9,7 @@ use super::{
     order::{Dependency, Strategy},
     restart,
     rollout::Share,
+    webhook::ShellRule,
     workspace::WorkspaceSpec,
 };
 

@@ -51,12 +51,15 @@ use tokio::sync::Notify;
 pub use error::WorkspaceError;
 pub use turns::{ResolveError, Turned, Waiting};
 
-use crate::domain::{
-    Attempt, TaskId,
-    fleet::Fleet,
-    glob::Glob,
-    task::Assignment,
-    workspace::{Conflict, Facts, Place, WorkspaceRecord, WorkspaceSpec, branch_name},
+use crate::{
+    domain::{
+        Attempt, TaskId,
+        fleet::Fleet,
+        glob::Glob,
+        task::Assignment,
+        workspace::{Conflict, Facts, Place, WorkspaceRecord, WorkspaceSpec, branch_name},
+    },
+    settings::{OutOfBounds, Within, Workplace},
 };
 use git::Git;
 use locks::{Held, Locks};
@@ -223,8 +226,9 @@ impl Workspaces {
             return Ok(git.to_owned());
         }
         let (path, roots) = (git.to_owned(), self.0.bounds.roots.clone());
-        let opened = blocking(move || Workplace::open(&path, Within::of(&roots))).await;
-        match opened {
+        let open = move || Workplace::open(&path, Within::of(&roots));
+        let opened = tokio::task::spawn_blocking(open).await.map_err(io::Error::other);
+        match opened.map_err(OutOfBounds::Unusable).and_then(|opened| opened) {
             Ok(place) => Ok(place.path().to_owned()),
             Err(source) => Err(WorkspaceError::OutOfBounds { git: git.to_owned(), source }),
         }
