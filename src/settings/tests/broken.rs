@@ -112,10 +112,6 @@ const TABLE: &[(&str, &str)] = &[
     ),
     ("[host]\nroots = [\"none\"]", "hostler.toml:2: host.roots[0]: DIR/none is not a directory"),
     (
-        "[fleets.a]\nprotocol = \"exec\"\ncommand = [\"sh\", \"-ec\", \"echo {{ input.x }}\"]",
-        "hostler.toml:3: fleets.a.command[2]: is a line for a shell that is made of what a task says, so that whoever submits tasks can run anything: give it to the line as an argument (\"$1\"), or set shell = \"line\" for this fleet",
-    ),
-    (
         "[http.tls]\ncert = \"c.pem\"",
         "hostler.toml:2: http.tls.cert: needs `key`, the file of its key, beside it",
     ),
