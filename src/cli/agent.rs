@@ -1,12 +1,11 @@
 //! `hostler agent`.
 
-use std::io::Write;
-
 use clap::Subcommand;
 use jiff::Timestamp;
 
 use super::{
     address::with_query,
+    download,
     exit::{Exit, Outcome},
     global::Global,
     output::{Output, Table, agent_tone, ago, brief, card, counts, local, or_dash, span},
@@ -73,6 +72,13 @@ pub(super) enum Agent {
         #[arg(required = true)]
         agents: Vec<AgentName>,
     },
+    /// Take an agent out of quarantine, and start it; its fleet begins anew, too
+    #[command(after_help = "Examples:\n  hostler agent release echo-1")]
+    Release {
+        /// The agents
+        #[arg(required = true)]
+        agents: Vec<AgentName>,
+    },
     /// Show the end of an agent's own log
     #[command(
         after_help = "Examples:\n  hostler agent logs echo-1\n  hostler agent logs echo-1 -f --tail 20"
@@ -108,6 +114,7 @@ impl Agent {
             Self::Restart { agents } => command(global, output, &agents, "restart").await,
             Self::Pause { agents } => command(global, output, &agents, "pause").await,
             Self::Drain { agents } => command(global, output, &agents, "drain").await,
+            Self::Release { agents } => command(global, output, &agents, "release").await,
             Self::Logs { agent, follow, tail } => logs(global, &agent, follow, tail).await,
         }
     }
@@ -134,12 +141,7 @@ async fn logs(global: &Global, agent: &AgentName, follow: bool, tail: u32) -> Ou
     let client = global.client()?;
     let pairs = [("tail", Some(tail.to_string())), ("follow", follow.then(|| "true".to_owned()))];
     let path = with_query(&format!("/api/v1/agents/{agent}/logs"), &pairs);
-    let mut body = client.stream(&path).await?;
-    let mut out = std::io::stdout().lock();
-    while let Some(piece) = client.next_piece(&mut body).await? {
-        out.write_all(&piece)?;
-        out.flush()?;
-    }
+    download::print(&client, &path).await?;
     Ok(Exit::Done)
 }
 

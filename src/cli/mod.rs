@@ -16,6 +16,7 @@ mod config;
 mod db;
 mod dead;
 mod doctor;
+mod download;
 mod events;
 mod exit;
 mod fleet;

@@ -3,9 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{Secret, Settings, layers::join};
-
-/// What is shown in place of a secret.
-pub(super) const MASK: &str = "***";
+pub(super) use crate::domain::secret::MASK;
 
 /// What the name of a variable holds when its value is likely a secret.
 const SECRET_WORDS: [&str; 7] =
@@ -17,7 +15,9 @@ impl Settings {
         let variables = self.fleets.iter().flat_map(|fleet| &fleet.env);
         let of_fleets = variables.filter(|(name, _)| is_secret_name(name));
         let named = self.named_secrets().into_values().map(Secret::reveal);
-        named.chain(of_fleets.map(|(_, value)| value.as_str())).collect()
+        let of_agents = self.fleets.iter().flat_map(|fleet| fleet.secrets.values());
+        let of_agents = of_agents.filter_map(|secret| secret.value.as_ref()).map(Secret::reveal);
+        named.chain(of_agents).chain(of_fleets.map(|(_, value)| value.as_str())).collect()
     }
 
     /// The secrets that have a field of their own, by its dotted name. A new one belongs in here: what

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use super::{Secret, reader::Section};
 
 /// A larger file holds something else.
-const MAX_FILE: u64 = 64 * 1024;
+pub(super) const MAX_FILE: u64 = 64 * 1024;
 
 /// Group or others may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;

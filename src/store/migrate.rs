@@ -147,14 +147,21 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V25__audit",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0025_audit.sql")),
-    },
-    File {
-        name: "V26__attempt_tokens",
+        name: "V25__stale_after",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0026_attempt_tokens.sql"
+            "/sql/migrations/0025_stale_after.sql"
+        )),
+    },
+    File {
+        name: "V26__audit",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0026_audit.sql")),
+    },
+    File {
+        name: "V27__attempt_tokens",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0027_attempt_tokens.sql"
         )),
     },
 ];

@@ -13,8 +13,8 @@ use slog::Logger;
 use tokio::sync::{Mutex, oneshot};
 
 use super::{
-    Scales,
-    actor::{ListAgents, ListFleets, Operate, StandingOf, SupervisorActor},
+    Guard, Scales,
+    actor::{ListAgents, ListFleets, Operate, SupervisorActor},
     attempts::{AtWork, IsSoFar, WhoWorksOn},
     ending::{Drain, HandOver, StopAll, TellWhenResting},
     fleets::{Reshape, Resize, Roll},
@@ -25,7 +25,6 @@ use crate::{
         AgentName, Attempt, FleetName, TaskId,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
-        health::FleetStanding,
         record::{AgentRecord, FleetRecord},
         rollout::Share,
     },
@@ -41,6 +40,8 @@ pub enum Command {
     Stop,
     /// Stop and start. A task in hand is put back.
     Restart,
+    /// Out of quarantine, and run.
+    Release,
     /// Stop, and stay paused. A task in hand is put back.
     Pause,
     /// Take no more tasks, and stop once the one in hand has ended.
@@ -54,6 +55,7 @@ impl Command {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::Release => "release",
             Self::Pause => "pause",
             Self::Drain => "drain",
         }
@@ -64,9 +66,15 @@ impl Command {
             Self::Start => AgentEvent::Start,
             Self::Stop => AgentEvent::Stop { hard: false },
             Self::Restart => AgentEvent::Restart,
+            Self::Release => AgentEvent::Release,
             Self::Pause => AgentEvent::Pause,
             Self::Drain => AgentEvent::Drain,
         }
+    }
+
+    /// Whether it is to run then.
+    pub(super) const fn is_to_run(self) -> bool {
+        matches!(self, Self::Start | Self::Restart | Self::Release)
     }
 
     pub(super) fn reason(self) -> String {
@@ -151,9 +159,10 @@ impl SupervisorHandle {
         (fleets, scales, scales_file): (Vec<Fleet>, Scales, PathBuf),
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
+        guard: Guard,
     ) -> Self {
         let (log_dir, attempts_dir) = (around.log_dir.clone(), around.attempts_dir.clone());
-        let actor = SupervisorActor::new(log, (fleets, scales), around, adopted).start();
+        let actor = SupervisorActor::new(log, (fleets, scales), around, adopted, guard).start();
         Self { actor, log_dir, attempts_dir, scales_file: Arc::new(Mutex::new(scales_file)) }
     }
 
@@ -257,19 +266,6 @@ impl SupervisorHandle {
     /// [`SupervisorError::Ending`].
     pub async fn fleets(&self) -> Result<Vec<FleetRecord>, SupervisorError> {
         self.actor.send(ListFleets).await.map_err(|_| SupervisorError::Ending)
-    }
-
-    /// How a fleet stands: how many of its agents were started, are ready, or have done their work.
-    /// `None` if there is no such fleet.
-    ///
-    /// # Errors
-    ///
-    /// [`SupervisorError::Ending`].
-    pub async fn standing(
-        &self,
-        fleet: FleetName,
-    ) -> Result<Option<FleetStanding>, SupervisorError> {
-        self.actor.send(StandingOf(fleet)).await.map_err(|_| SupervisorError::Ending)
     }
 
     /// All agents.

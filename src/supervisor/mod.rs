@@ -23,11 +23,14 @@ mod attempts;
 mod ending;
 mod fleets;
 mod handle;
+mod holds;
+mod machine;
 mod registry;
 mod scales;
 
 pub use attempts::AtWork;
 pub use handle::{Command, SupervisorError, SupervisorHandle};
+pub use holds::Guard;
 pub use scales::Scales;
 
 #[cfg(test)]
