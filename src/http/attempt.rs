@@ -3,6 +3,8 @@
 //! The token ends with the attempt: it is looked at each request whether an agent of this host is at
 //! work on it.
 
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+
 use actix_web::{
     HttpRequest,
     dev::ServiceRequest,
@@ -10,7 +12,6 @@ use actix_web::{
     web::{Data, Payload},
 };
 use serde_json::Value;
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use super::{
     Answer, State, body,
@@ -25,7 +26,12 @@ use crate::{
         session::SessionId,
     },
     protocol::worker::MAX_PROGRESS,
+    supervisor::{AtWork, SupervisorError},
 };
+
+/// The pauses in which the word that a worker has begun may come through.
+const ASK_AGAIN_AFTER: [Duration; 3] =
+    [Duration::from_millis(10), Duration::from_millis(60), Duration::from_millis(250)];
 
 /// What a route must be about, for the token of an attempt to open it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +70,7 @@ pub(super) async fn caller(
         return Err((Who::Nobody, ApiError::new(Kind::NoKey, detail)));
     };
     let who = Who::Attempt(task, attempt);
-    match state.supervisor.at_work_on(task, attempt).await {
+    match at_work(state, task, attempt).await {
         Ok(Some(at_work)) => {
             let grants = Grants {
                 scopes: BTreeSet::from([Scope::Read, Scope::Submit]),
@@ -80,6 +86,24 @@ pub(super) async fn caller(
         }
         Err(error) => Err((who, error.into())),
     }
+}
+
+/// Who works on the attempt. A worker may call before the word that it has begun is through, above all with
+/// a task that waited in its stdin: so it is asked again for a moment. Only who has a token of this host
+/// gets this far.
+async fn at_work(
+    state: &State,
+    task: TaskId,
+    attempt: Attempt,
+) -> Result<Option<AtWork>, SupervisorError> {
+    for pause in ASK_AGAIN_AFTER {
+        let found = state.supervisor.at_work_on(task, attempt).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    state.supervisor.at_work_on(task, attempt).await
 }
 
 /// Whether this attempt may ask this.

@@ -95,15 +95,15 @@ fn commands_of_webhooks_and_tools_of_mcp_are_recorded_by_their_names() {
     let batch = command(
         "batch",
         json!({"commands": [
-            {"command": "store_memory", "data": {"key": "k", "value": "private thoughts"}},
-            {"command": "get_session", "data": {}},
+            {"command": "store_memory", "data": {"key": "k", "content": "private thoughts"}},
+            {"command": "get_session_summary", "data": {}},
             {"command": "complete_session", "data": {}},
         ]}),
     );
     assert!(host.ask(&post("/webhook", &batch)).status < 300);
     assert_eq!(only(&host, "store_memory")["outcome"], "done");
     assert_eq!(only(&host, "complete_session")["object"], "walk");
-    assert_eq!(records(&host, "operation=get_session").len(), 0, "to look is no change");
+    assert_eq!(records(&host, "operation=get_session_summary").len(), 0, "to look is no change");
 
     let call = |name: &str, arguments: Value| {
         let params = json!({"name": name, "arguments": arguments});

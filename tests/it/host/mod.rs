@@ -8,6 +8,7 @@ mod audit;
 mod batches;
 mod bulk;
 mod configs;
+mod doors;
 pub(crate) mod embedded;
 mod events;
 mod graphs;
