@@ -6,6 +6,7 @@
 mod address;
 mod agent;
 mod artifact;
+mod audit;
 mod batch;
 mod bulk;
 mod client;
@@ -92,6 +93,8 @@ enum Command {
     Queue(queue::Queue),
     #[command(subcommand)]
     Key(key::Key),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     #[command(subcommand)]
     Limit(limit::Limit),
     #[command(subcommand)]
@@ -183,6 +186,7 @@ impl Command {
             Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
             Self::Key(key) => asked(key.run(global)),
+            Self::Audit(audit) => asked(audit.run(global)),
             Self::Limit(limit) => asked(limit.run(global)),
             Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),

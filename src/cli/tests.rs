@@ -54,6 +54,8 @@ const COMMANDS: &[&str] = &[
     "key create",
     "key list",
     "key revoke",
+    "audit list",
+    "audit tail",
     "limit list",
     "limit set",
     "lock list",

@@ -10,6 +10,7 @@ use super::{
     restart,
     rollout::Share,
     secret, storm,
+    webhook::ShellRule,
     workspace::WorkspaceSpec,
 };
 
@@ -176,4 +177,15 @@ pub struct Fleet {
     pub readiness: health::Readiness,
     /// What each attempt works in that does not say otherwise; `cwd` where there is none.
     pub workspace: Option<WorkspaceSpec>,
+    /// What of a task or a caller may reach a shell.
+    pub shell: ShellRule,
+    /// The queues that an agent at work may submit tasks to; those that it takes from where empty.
+    pub submit_to: Vec<QueueName>,
+}
+
+impl Fleet {
+    /// The queues that an agent at work may submit tasks to.
+    pub fn submits_to(&self) -> &[QueueName] {
+        if self.submit_to.is_empty() { &self.queues } else { &self.submit_to }
+    }
 }

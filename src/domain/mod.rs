@@ -31,6 +31,7 @@ pub mod access;
 pub mod admission;
 pub mod adoption;
 pub mod agent;
+pub mod audit;
 pub mod autoscale;
 pub mod batch;
 pub mod bulk;

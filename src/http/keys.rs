@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::LOCATION,
+    http::{StatusCode, header::LOCATION},
     web::{Data, Payload},
 };
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{
     Answer, State,
     api::Listing,
-    body,
+    audit, body,
     caller::Caller,
     error::ApiError,
     fields::{self, Errors, Fields},
@@ -24,6 +24,7 @@ use crate::{
     domain::{
         access::{Grants, KeyId, NewApiKeyRecord},
         admission::Until,
+        audit::Deed,
     },
 };
 
@@ -61,8 +62,11 @@ pub(super) async fn create(
     let key = read(&mut fields, Timestamp::now());
     fields.finish();
     let key = errors.or(key).map_err(ApiError::invalid)?;
-    let (secret, record) = state.access.create(key, caller.who.to_string()).await?;
-    Ok(HttpResponse::Created()
+    let created = StatusCode::CREATED;
+    let deed = Deed { status: Some(created.as_u16()), ..audit::deed_of(&caller, &request) };
+    let (secret, record) = state.access.create(key, deed).await?;
+    audit::told(&request);
+    Ok(HttpResponse::build(created)
         .insert_header((LOCATION, format!("/api/v1/api-keys/{}", record.id)))
         .json(NewApiKeyRecord { key: secret.reveal().to_owned(), record }))
 }
@@ -92,12 +96,21 @@ fn read(fields: &mut Fields<'_>, now: Timestamp) -> NewKey {
     }
 }
 
-pub(super) async fn revoke(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn revoke(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     query::none(&request)?;
     let key = query::path(&request, "id")?;
     let body = body::object(&request, payload, state.settings.max_body).await?;
     fields::nothing(body).map_err(ApiError::invalid)?;
-    Ok(ok(&state.access.revoke(&key).await?))
+    let status = Some(StatusCode::OK.as_u16());
+    let deed = Deed { status, ..audit::deed_of(&caller, &request) };
+    let revoked = state.access.revoke(&key, deed).await?;
+    audit::told(&request);
+    Ok(ok(&revoked))
 }
 
 #[cfg(test)]

@@ -26,8 +26,12 @@ use actix_web::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Answer, State, body, caller::Caller, error::ApiError};
+use super::{Answer, State, audit::Told, body, caller::Caller, error::ApiError};
+use crate::domain::audit::Surface;
 use message::{Call, Era, Headers, Message, RpcError, SESSION_VERSIONS, STATELESS};
+
+/// The arguments that say what a tool is about.
+const OBJECTS: [&str; 7] = ["task", "taskId", "session_id", "session", "agent", "fleet", "run"];
 
 /// How long a listing that never changes may be kept, in milliseconds.
 const TTL_MS: u64 = 3_600_000;
@@ -53,12 +57,44 @@ pub(super) async fn post(
         Message::Call(call) => call,
         Message::Told => return Ok(HttpResponse::Accepted().finish()),
     };
-    let answer = match dispatch(&state, &caller, &call).await {
+    let done = dispatch(&state, &caller, &call).await;
+    super::audit::tell(&request, changes(&call, &done));
+    let answer = match done {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": call.id, "result": result }),
         Err(error) if call.era == Era::Stateless => return Ok(refused(&call.id, &error)),
         Err(error) => error.document(&call.id),
     };
     Ok(HttpResponse::Ok().insert_header(("X-Accel-Buffering", "no")).json(answer))
+}
+
+/// What a call changed, or was to change, for the audit record.
+fn changes(call: &Call, done: &Result<Value, RpcError>) -> Vec<Told> {
+    let params = call.params.get("arguments").and_then(Value::as_object);
+    let (name, params) = match &*call.method {
+        "tools/call" => {
+            let name = call.params.get("name").and_then(Value::as_str).unwrap_or_default();
+            match tools::changes(name) {
+                true => (name, params),
+                false => return Vec::new(),
+            }
+        }
+        "tasks/cancel" => ("cancel_task", Some(&call.params)),
+        _ => return Vec::new(),
+    };
+    let status = match done {
+        Ok(result) if result["isError"] == true => result["structuredContent"]["status"].as_u64(),
+        Ok(_) => Some(200),
+        Err(error) => Some(error.status.into()),
+    };
+    let found = |key: &&str| params.and_then(|params| params.get(*key)).and_then(Value::as_str);
+    let made = done.as_ref().ok().and_then(|result| {
+        let made =
+            [&result["structuredContent"]["id"], &result["taskId"], &result["task"]["taskId"]];
+        made.into_iter().find_map(Value::as_str)
+    });
+    let object = OBJECTS.iter().find_map(found).or(made).unwrap_or_default().to_owned();
+    let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(400);
+    vec![Told { surface: Surface::Mcp, operation: name.to_owned(), object, status }]
 }
 
 fn headers(headers: &HeaderMap) -> Headers<'_> {

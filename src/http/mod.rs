@@ -11,6 +11,8 @@
 
 mod agents;
 pub mod api;
+mod attempt;
+mod audit;
 mod batches;
 mod body;
 mod bulk;
@@ -40,6 +42,7 @@ mod submit;
 mod task_logs;
 mod tasks;
 mod terms;
+mod tls;
 mod unique;
 mod webhook;
 mod webhooks;
@@ -60,8 +63,10 @@ use slog::Logger;
 
 use crate::{
     access::Access,
+    audit::Audit,
     domain::{
         HostId,
+        access::AttemptKey,
         record::{AdoptionRecord, ReloadRecord, UpgradeRecord},
         upgrade::Plan,
     },
@@ -80,6 +85,7 @@ use server::Closing;
 pub use fleets::{ReloadRefused, UpgradeRefused};
 pub use server::{HttpError, Server};
 pub use socket::MAX_SOCKET_PATH;
+pub use tls::Certificate;
 
 /// Writes the metrics in the text format of Prometheus.
 pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
@@ -122,6 +128,10 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Who may call.
     pub access: Access,
+    /// Who did what.
+    pub audit: Audit,
+    /// By what agents at work call.
+    pub attempts: AttemptKey,
     /// Tells subscribers what happens.
     pub feed: FeedHub,
     /// Tells the world outside.
@@ -139,6 +149,8 @@ pub struct State {
     supervisor: SupervisorHandle,
     workspaces: Workspaces,
     access: Access,
+    audit: Audit,
+    attempts: AttemptKey,
     sessions: Sessions,
     relay: webhook::relay::Relay,
     reload: Reload,
@@ -169,6 +181,8 @@ impl State {
             workspaces,
             sessions,
             access,
+            audit,
+            attempts,
             feed,
             webhooks,
             reload,
@@ -180,6 +194,8 @@ impl State {
             supervisor,
             workspaces,
             access,
+            audit,
+            attempts,
             sessions,
             relay,
             reload,

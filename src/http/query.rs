@@ -17,6 +17,7 @@ use super::{
 use crate::{
     domain::{
         Attempt, TaskId,
+        audit::AuditFilter,
         bulk::Selection,
         delivery::DeliveryState,
         feed::{FeedCursor, NoCursor},
@@ -265,6 +266,44 @@ pub(super) fn deliveries(query: &str) -> Result<DeliveryFilter, ApiError> {
         task: query.parsed("task")?,
         before: before.transpose()?,
         limit: query.limit()?,
+    })
+}
+
+/// Reads which part of the audit record is asked for.
+pub(super) fn audit(query: &str) -> Result<AuditFilter, ApiError> {
+    let known = [
+        "who",
+        "operation",
+        "object",
+        "outcome",
+        "surface",
+        "since",
+        "until",
+        "order",
+        "limit",
+        "cursor",
+    ];
+    let query = Query::read(query, &known)?;
+    let text = |name| query.get(name).map(str::to_owned);
+    let cursor = query.get("cursor").map(|text| {
+        let detail = "is no cursor; send the `next_cursor` of the page before";
+        text.parse().map_err(|_| bad("cursor", &detail))
+    });
+    Ok(AuditFilter {
+        who: text("who"),
+        operation: text("operation"),
+        object: text("object"),
+        outcome: query.parsed("outcome")?,
+        surface: query.parsed("surface")?,
+        since: query.time("since")?,
+        until: query.time("until")?,
+        oldest_first: match query.get("order") {
+            None | Some("newest") => false,
+            Some("oldest") => true,
+            Some(_) => return Err(bad("order", &"must be `newest` or `oldest`")),
+        },
+        limit: query.limit()?,
+        cursor: cursor.transpose()?,
     })
 }
 

@@ -41,7 +41,7 @@ use crate::{
         record::{Submitted, TaskRecord},
         session::{ItemName, SessionId, SessionTaskRecord},
         task::{NewTask, Terms},
-        webhook::GithubRule,
+        webhook::{GithubRule, ShellRule},
     },
     queue::{QueueError, QueueHandle},
     settings::{self, Settings},
@@ -67,7 +67,7 @@ pub struct Offer {
     /// Whether git commands are run.
     pub git: bool,
     /// Whether other commands are run, and how they may be given.
-    pub shell: crate::domain::webhook::ShellRule,
+    pub shell: ShellRule,
     /// How long a caller who waits for a task waits at most.
     pub sync_wait: Duration,
 }
@@ -88,6 +88,8 @@ struct Rules {
     github: Vec<GithubRule>,
     /// The fleets that take tasks, each with the first of its queues.
     fleets: BTreeMap<FleetName, QueueName>,
+    /// What of callers' commands may reach a shell: what the fleet that runs them allows.
+    shell: ShellRule,
     max_input: u64,
 }
 
@@ -108,7 +110,10 @@ impl Sessions {
         let fleets = settings.fleets.iter();
         let fleets =
             fleets.filter_map(|fleet| Some((fleet.name.clone(), fleet.queues.first()?.clone())));
+        let commands = settings.webhook.command_fleet.as_ref();
+        let of_commands = settings.fleets.iter().find(|fleet| Some(&fleet.name) == commands);
         let rules = Rules {
+            shell: of_commands.map_or(ShellRule::Off, |fleet| fleet.shell),
             webhook: settings.webhook.clone(),
             github: settings.github.clone(),
             fleets: fleets.collect(),
@@ -122,7 +127,7 @@ impl Sessions {
     pub fn offer(&self) -> Offer {
         let webhook = &self.rules.webhook;
         let commands = webhook.command_fleet.is_some() && !webhook.roots.is_empty();
-        let shell = if commands { webhook.shell } else { crate::domain::webhook::ShellRule::Off };
+        let shell = if commands { self.rules.shell } else { ShellRule::Off };
         let fleets = self.rules.fleets.keys().filter(|fleet| self.rules.offers(fleet));
         Offer {
             fleets: fleets.cloned().collect(),
@@ -140,6 +145,16 @@ impl Sessions {
     /// The longest input of a task, in bytes.
     pub fn max_input(&self) -> u64 {
         self.rules.max_input
+    }
+
+    /// Whether a task was given away in a session.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], where the database can't be asked.
+    pub async fn gave_away(&self, session: &SessionId, task: TaskId) -> Result<bool, SessionError> {
+        let db = self.store.client().await?;
+        Ok(crate::store::sessions::tasks::gave_away(&db, session, task).await?)
     }
 
     /// Carries out one command on a session.

@@ -60,6 +60,11 @@ pub(super) fn list(era: Era) -> Vec<Value> {
     TOOLS.iter().map(told).collect()
 }
 
+/// Whether a tool of this name changes something.
+pub(super) fn changes(name: &str) -> bool {
+    TOOLS.iter().any(|tool| tool.name == name && !tool.reads)
+}
+
 /// Calls a tool. What is wrong with its arguments, or can't be done, is told to the model.
 pub(super) async fn call(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
     let name = call.text("name")?;

@@ -10,6 +10,7 @@
 //! - What was taken is told to the clients of the [`relay`].
 
 mod answer;
+mod changes;
 pub(super) mod github;
 pub(super) mod instructions;
 mod read;
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Answer, State, body,
+    Answer, State, audit, body,
     caller::Caller,
     error::{ApiError, Kind},
     query,
@@ -36,7 +37,7 @@ use crate::{
     sessions::{Command, Done},
 };
 use answer::{Told, has_ended};
-use read::{Asked, BATCH, Wrong};
+use read::{Asked, BATCH, INSIGHT, TASK, Wrong};
 use relay::Heard;
 
 /// A status and a body, as they are kept for a request that comes again.
@@ -66,19 +67,24 @@ pub(super) async fn receive(
         caller.may(scope, About::Host)?;
     }
     let Some(key) = key else {
+        let changes = changes::of(&asked);
         let (status, body) = carry_out(&state, &request, asked, &value).await;
+        audit::tell(&request, changes::told(changes, status, &body));
         return Ok(HttpResponse::build(status).json(body));
     };
     let receipt = match state.sessions.take("webhook", key, &Sha256::digest(&bytes)).await? {
         Ok(receipt) => receipt,
         Err((status, body)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            audit::told(&request);
             let mut again = HttpResponse::build(status);
             again.insert_header(("Idempotent-Replayed", "true"));
             return Ok(again.json(body));
         }
     };
+    let changes = changes::of(&asked);
     let (status, body) = carry_out(&state, &request, asked, &value).await;
+    audit::tell(&request, changes::told(changes, status, &body));
     if status.is_server_error() {
         state.sessions.release(&receipt).await?;
     } else {
@@ -126,14 +132,13 @@ async fn carry_out(state: &State, request: &HttpRequest, asked: Asked, body: &Va
         }
         Asked::Insight { session, command } => {
             tell(false);
-            let word = "llm_conversation_insight";
-            let told = one(state, word, &session, command, false).await;
-            log(state, word, Some(&session), told.status, told.cause.as_deref());
-            (told.status, told.body(word, &session))
+            let told = one(state, INSIGHT, &session, command, false).await;
+            log(state, INSIGHT, Some(&session), told.status, told.cause.as_deref());
+            (told.status, told.body(INSIGHT, &session))
         }
         Asked::Task { command, sync } => {
             let (status, body, cause) = task::carry_out(state, command, sync, &tell).await;
-            log(state, "task_command", None, status, cause.as_deref());
+            log(state, TASK, None, status, cause.as_deref());
             (status, body)
         }
     }

@@ -43,8 +43,11 @@ pub(super) const COMMANDS: [&str; 20] = [
 ];
 
 /// The families of commands.
-pub(super) const TYPES: [&str; 3] =
-    ["collaborative_session_command", "task_command", "llm_conversation_insight"];
+pub(super) const TYPES: [&str; 3] = ["collaborative_session_command", TASK, INSIGHT];
+
+/// Two of these, which are commands of their own.
+pub(super) const TASK: &str = "task_command";
+pub(super) const INSIGHT: &str = "llm_conversation_insight";
 
 /// The command of several.
 pub(super) const BATCH: &str = "batch";
@@ -134,8 +137,8 @@ pub(super) fn read(body: Map<String, Value>, names: &mut Names) -> Result<Asked,
     };
     let asked = match &*kind {
         "collaborative_session_command" => session_command(fields, names)?,
-        "task_command" => task_command(fields),
-        "llm_conversation_insight" => insight(fields),
+        TASK => task_command(fields),
+        INSIGHT => insight(fields),
         _ => return Err(unknown("type".to_owned(), &kind, TYPES.to_vec())),
     };
     match errors.or(asked) {

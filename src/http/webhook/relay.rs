@@ -21,10 +21,14 @@ use tokio::{
     sync::{broadcast, oneshot},
     time::{Instant, interval, timeout},
 };
+use uuid::Uuid;
 
 use crate::{
-    domain::TaskId,
-    http::{Answer, State, error::ApiError, query},
+    domain::{
+        TaskId,
+        audit::{Deed, Outcome, Surface},
+    },
+    http::{Answer, State, audit, caller::Caller, error::ApiError, query},
     sessions::CommandEnd,
 };
 
@@ -126,10 +130,16 @@ impl Relay {
 /// Answers the request for the relay.
 pub(in crate::http) async fn join(
     state: Data<State>,
+    caller: Caller,
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
     query::none(&request)?;
+    let deed = Deed {
+        surface: Surface::Webhook,
+        operation: "task_result".to_owned(),
+        ..audit::deed_of(&caller, &request)
+    };
     let opened = actix_ws::handle(&request, payload).map_err(|error| {
         let detail = format!("this is for WebSockets: {error}");
         ApiError::new(crate::http::error::Kind::BadHeader, detail)
@@ -140,7 +150,7 @@ pub(in crate::http) async fn join(
     let told = state.relay.tell.subscribe();
     actix_web::rt::spawn(async move {
         state.sessions.relay_joined();
-        let left = serve(&state, session, messages, told).await;
+        let left = serve(&state, &deed, session, messages, told).await;
         state.sessions.relay_left(matches!(left, Left::TooSlow));
     });
     Ok(response)
@@ -159,6 +169,7 @@ enum Left {
 
 async fn serve(
     state: &State,
+    deed: &Deed,
     mut session: Session,
     mut messages: actix_ws::AggregatedMessageStream,
     mut told: broadcast::Receiver<Arc<str>>,
@@ -183,7 +194,7 @@ async fn serve(
                 heard_at = Instant::now();
                 match message {
                     Some(Ok(AggregatedMessage::Text(text))) => {
-                        if let Some(answer) = hear(state, &text).await
+                        if let Some(answer) = hear(state, deed, &text).await
                             && !say(&mut session, &answer.to_string()).await
                         {
                             break Left::TooSlow;
@@ -227,8 +238,8 @@ async fn say(session: &mut Session, text: &str) -> bool {
     matches!(timeout(TAKES_WITHIN, session.text(text)).await, Ok(Ok(())))
 }
 
-/// Hears a client; what it is answered, if anything.
-async fn hear(state: &State, text: &str) -> Option<Value> {
+/// Hears a client; what it is answered, if anything. `deed` is what is recorded of an answer to a task.
+async fn hear(state: &State, deed: &Deed, text: &str) -> Option<Value> {
     let now = Timestamp::now();
     let Ok(message) = serde_json::from_str::<Value>(text) else {
         return Some(json!({ "type": "error", "message": "that is not JSON", "timestamp": now }));
@@ -238,6 +249,9 @@ async fn hear(state: &State, text: &str) -> Option<Value> {
         Some("task_result") => match state.relay.answer(&message) {
             Some((task, end)) => {
                 let settled = state.sessions.answered_by_relay(task, &end).await;
+                let outcome = if settled.is_ok() { Outcome::Done } else { Outcome::Failed };
+                let (id, object) = (Uuid::now_v7(), task.to_string());
+                state.audit.note(Deed { id, at: now, object, outcome, ..deed.clone() });
                 let error = settled.err().map(|error| error.to_string())?;
                 Some(json!({ "type": "error", "message": error, "timestamp": now }))
             }

@@ -21,6 +21,7 @@ use crate::{
 
 const PUT: Sql = sql!("session_tasks/put");
 const LIST: Sql = sql!("session_tasks/list");
+const GAVE_AWAY: Sql = sql!("session_tasks/gave_away");
 
 /// A task as a session knows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,4 +116,17 @@ fn record(fields: &Fields<'_>, session: &SessionId) -> Result<SessionTaskRecord,
         record.completed = past.completed;
     }
     Ok(record)
+}
+
+/// Whether the task was given away in the session.
+///
+/// # Errors
+///
+/// Those of the statement.
+pub async fn gave_away(
+    db: &impl GenericClient,
+    session: &SessionId,
+    task: TaskId,
+) -> Result<bool, StoreError> {
+    Ok(GAVE_AWAY.query_opt(db, &[&session.as_str(), &task]).await?.is_some())
 }

@@ -354,8 +354,10 @@ fn commands_run_below_the_roots_and_nowhere_else() {
 
 #[test]
 fn a_shell_is_run_where_the_operator_turned_it_on_and_ends_in_time() {
-    let host =
-        Host::new(&fleets()).set("webhook.shell", "argv").set("webhook.sync_wait", "20s").up();
+    let host = Host::new(&fleets())
+        .set("fleets.commands.shell", "argv")
+        .set("webhook.sync_wait", "20s")
+        .up();
     let echo = json!({"command": ["printf", "%s", "$HOME; id"]});
     let ran = task_command(&host, "s1", "shell", echo, true).expect(200);
     assert_eq!(ran["output"]["stdout"], "$HOME; id");
@@ -369,7 +371,7 @@ fn a_shell_is_run_where_the_operator_turned_it_on_and_ends_in_time() {
         task_command(&host, "s4", "shell", json!({"command": ["echo", "hi"]}), true).expect(200);
     assert_eq!(next["output"]["stdout"], "hi\n");
     drop(host);
-    let lines = Host::new(&fleets()).set("webhook.shell", "line").up();
+    let lines = Host::new(&fleets()).set("fleets.commands.shell", "line").up();
     let line = task_command(&lines, "l", "shell", json!({"command": "echo a | tr a b"}), true);
     assert_eq!(line.expect(200)["output"]["stdout"], "b\n");
 }
