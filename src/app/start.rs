@@ -254,8 +254,9 @@ pub(super) async fn start(
         webhooks: webhooks.clone(),
         reload: reloader.for_requests(),
         upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
+        counters: metrics,
     };
-    let state = http_state(&settings, &log, parts, metrics, drops, info);
+    let state = http_state(&settings, &log, parts, drops, info);
     let http = match http::Server::start(state, &settings.host.socket(), inherited).await {
         Ok(http) => http,
         Err(error) => {
@@ -416,11 +417,11 @@ fn http_state(
     settings: &Settings,
     log: &Logger,
     parts: http::Parts,
-    metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
 ) -> http::State {
     let (for_queue, for_supervisor) = (parts.queue.clone(), parts.supervisor.clone());
+    let metrics = parts.counters.clone();
     let render: http::RenderMetrics = Arc::new(move || {
         let (queue, supervisor) = (for_queue.clone(), for_supervisor.clone());
         let (metrics, drops) = (metrics.clone(), drops.clone());

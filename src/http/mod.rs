@@ -22,6 +22,7 @@ mod fleets;
 mod gate;
 mod guard;
 mod health;
+mod journal;
 mod keys;
 mod layers;
 mod limits;
@@ -70,6 +71,7 @@ use crate::{
     sessions::Sessions,
     settings,
     supervisor::SupervisorHandle,
+    telemetry::metrics::Metrics,
     webhooks::WebhookHandle,
     workspace::Workspaces,
 };
@@ -130,6 +132,8 @@ pub struct Parts {
     pub reload: Reload,
     /// Lets another program take the host's place.
     pub upgrade: Upgrade,
+    /// Counts what comes of requests.
+    pub counters: Arc<Metrics>,
 }
 
 /// Everything that handlers use.
@@ -145,6 +149,7 @@ pub struct State {
     feed: FeedHub,
     webhooks: WebhookHandle,
     upgrade: Upgrade,
+    counters: Arc<Metrics>,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -173,6 +178,7 @@ impl State {
             webhooks,
             reload,
             upgrade,
+            counters,
         } = parts;
         let (closing, relay) = (Closing::default(), webhook::relay::Relay::default());
         Self {
@@ -186,6 +192,7 @@ impl State {
             feed,
             webhooks,
             upgrade,
+            counters,
             settings,
             tasks,
             host,

@@ -121,6 +121,7 @@ pub struct Metrics {
     subscribers: Gauge,
     subscribers_dropped: Counter,
     commands: Family<CommandLabels, Counter>,
+    calls: Family<CommandLabels, Counter>,
     relay_clients: Gauge,
     relay_dropped: Counter,
     memory_batch: Histogram,
@@ -170,6 +171,7 @@ impl Metrics {
             subscribers: Gauge::default(),
             subscribers_dropped: Counter::default(),
             commands: Family::default(),
+            calls: Family::default(),
             relay_clients: Gauge::default(),
             relay_dropped: Counter::default(),
             memory_batch: sizes(),
@@ -228,6 +230,8 @@ impl Metrics {
             "Commands of webhooks, by kind and by what came of them",
             self.commands.clone(),
         );
+        let help = "Calls of tools over MCP, by tool and by what came of them";
+        registry.register("mcp_calls", help, self.calls.clone());
         let help = "Clients that follow webhooks over /ws";
         registry.register("relay_clients", help, self.relay_clients.clone());
         let help = "Clients of /ws that were dropped because they could not keep up";
@@ -330,6 +334,11 @@ impl Metrics {
     /// Something became of a due time of a schedule.
     pub fn schedule_fired(&self, outcome: FiringOutcome) {
         self.firings.get_or_create(&FiringLabels { outcome: outcome.as_str() }).inc();
+    }
+
+    /// Something came of a call of a tool.
+    pub fn called(&self, kind: &'static str, outcome: &'static str) {
+        self.calls.get_or_create(&CommandLabels { kind, outcome }).inc();
     }
 
     /// Something came of a command of a webhook.

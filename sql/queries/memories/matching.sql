@@ -15,6 +15,7 @@ WITH session AS MATERIALIZED (
     SELECT id, search
     FROM hostler.memories
     WHERE search @@ (SELECT narrowed FROM wanted) AND (SELECT numnode(words) FROM wanted) > 0
+        AND (session_no = (SELECT no FROM session)) IS TRUE
         AND ($3::text[] IS NULL OR tags @> $3) AND type = ANY ($4::text[])
     LIMIT 5001
 ), many AS MATERIALIZED (

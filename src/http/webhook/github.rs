@@ -1,6 +1,6 @@
 //! Deliveries of GitHub: their signature, and what becomes of them.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap, web::Payload};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -47,8 +47,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 pub(super) async fn receive(
     state: &State,
     request: &HttpRequest,
-    body: &[u8],
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
+    let body = &*super::whole(state, request, payload).await?;
     let word = |name: &str| {
         let text = request.headers().get(name).and_then(|value| value.to_str().ok());
         text.filter(|text| (1..=MAX_WORD).contains(&text.len())).map(str::to_owned)

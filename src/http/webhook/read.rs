@@ -43,8 +43,10 @@ pub(super) const COMMANDS: [&str; 20] = [
 ];
 
 /// The families of commands.
-pub(super) const TYPES: [&str; 3] =
-    ["collaborative_session_command", "task_command", "llm_conversation_insight"];
+pub(super) const TYPES: [&str; 3] = ["collaborative_session_command", "task_command", INSIGHT];
+
+/// The family of what an assistant noticed, and the word of its one command.
+const INSIGHT: &str = "llm_conversation_insight";
 
 /// The command of several.
 pub(super) const BATCH: &str = "batch";
@@ -102,20 +104,13 @@ pub(super) enum Asked {
         /// Whether to wait for its end.
         sync: bool,
     },
-    /// An insight.
-    Insight {
-        /// The session that it is for.
-        session: SessionId,
-        /// To make that if it is not there, and to keep it.
-        command: Command,
-    },
 }
 
 impl Asked {
     /// The scopes that a key needs for it.
     pub(super) fn scopes(&self) -> BTreeSet<Scope> {
         match self {
-            Self::One { command, .. } | Self::Insight { command, .. } => [command.scope()].into(),
+            Self::One { command, .. } => [command.scope()].into(),
             Self::Batch { commands, .. } => {
                 commands.iter().map(|(_, command)| command.scope()).collect()
             }
@@ -135,7 +130,7 @@ pub(super) fn read(body: Map<String, Value>, names: &mut Names) -> Result<Asked,
     let asked = match &*kind {
         "collaborative_session_command" => session_command(fields, names)?,
         "task_command" => task_command(fields),
-        "llm_conversation_insight" => insight(fields),
+        INSIGHT => insight(fields),
         _ => return Err(unknown("type".to_owned(), &kind, TYPES.to_vec())),
     };
     match errors.or(asked) {
@@ -261,7 +256,7 @@ fn batch(
 }
 
 /// Reads the data of one command.
-fn command(
+pub(in crate::http) fn command(
     word: &str,
     data: &mut Fields<'_>,
     session: &SessionId,
@@ -402,7 +397,7 @@ fn insight(mut fields: Fields<'_>) -> Option<Asked> {
                 priority: inside.word("priority", &priorities).unwrap_or("medium").to_owned(),
                 title: title.unwrap_or_default(),
                 content: inside.json("content", u64::MAX),
-                tags: inside.texts("tags", crate::domain::session::MAX_TAG),
+                tags: read::tags(&mut inside),
                 followup: read::prose(&mut inside, "suggested_followup"),
             }
         }
@@ -426,7 +421,7 @@ fn insight(mut fields: Fields<'_>) -> Option<Asked> {
         metadata: Map::new(),
     };
     let command = Command::Notice(Box::new(new), insight.memory());
-    Some(Asked::Insight { session, command })
+    Some(Asked::One { word: INSIGHT, session, command, sync: false })
 }
 
 #[cfg(test)]

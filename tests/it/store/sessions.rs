@@ -152,6 +152,11 @@ async fn what_is_kept_is_found_by_type_tags_and_words() {
     assert_eq!(keys(&world, &one, words("planning")).await, ["b", "a"], "the better first");
     let both = MemoryFilter { tags: vec!["it's".to_owned()], ..words("plan") };
     assert_eq!(keys(&world, &one, both).await, ["b"]);
+    // Neither does a tag that somebody wrote past all that looks at tags.
+    let (no, _) = sessions::lock(&world.db, &one).await.unwrap().unwrap();
+    let forged = format!("\u{1}{}", no.get());
+    keep(&world, &two, &memory("forged", json!("a plan"), &[&forged])).await;
+    assert_eq!(keys(&world, &one, words("plan")).await, ["b", "a"], "not that of another session");
     for odd in ["", "&|!()", "' OR 1", "the", "\u{1}1", "a\0b"] {
         assert!(keys(&world, &one, words(odd)).await.is_empty(), "{odd:?}");
     }
