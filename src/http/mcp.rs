@@ -167,3 +167,20 @@ fn value(body: &impl serde::Serialize) -> Result<Value, ApiError> {
 fn object(params: &Map<String, Value>, name: &str) -> Map<String, Value> {
     params.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
 }
+
+/// Reads a message, and the arguments of the tool that it calls.
+#[cfg(fuzzing)]
+pub(super) fn fuzzed([version, method, name, session]: [Option<&str>; 4], bytes: &[u8]) {
+    match message::read(bytes, &Headers { version, method, name, session }) {
+        Ok(Message::Call(call)) => {
+            assert!(call.id.is_string() || call.id.is_number());
+            tools::fuzzed(&call);
+            drop(prompts::get(&call));
+        }
+        Ok(Message::Told) => {}
+        Err((id, error)) => {
+            assert!(error.status >= 400 && error.code < 0);
+            assert!(id.is_null() || id.is_string() || id.is_number());
+        }
+    }
+}

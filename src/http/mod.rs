@@ -19,6 +19,8 @@ mod error;
 mod events;
 mod fields;
 mod fleets;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod guard;
 mod health;

@@ -193,5 +193,14 @@ fn needed<T>(name: &str, value: Option<T>) -> Result<T, ApiError> {
     })
 }
 
+/// Reads the arguments of a call of a tool for sessions.
+#[cfg(fuzzing)]
+pub(super) fn fuzzed(call: &Call) {
+    let tool = call.text("name").ok().and_then(table::find);
+    if let Some(word) = tool.and_then(|tool| tool.word) {
+        drop(sessions::command(word, super::object(&call.params, "arguments")));
+    }
+}
+
 #[cfg(test)]
 mod tests;

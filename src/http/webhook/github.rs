@@ -97,6 +97,20 @@ pub(super) async fn receive(
     Ok(HttpResponse::Accepted().json(answer))
 }
 
+/// Only the right signature of a body is one.
+#[cfg(fuzzing)]
+pub(in crate::http) fn fuzzed(signature: &str, body: &[u8]) {
+    let secret = Secret::new("a secret that nobody guesses".to_owned());
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("a key");
+    mac.update(body);
+    let right = mac.finalize().into_bytes();
+    let right: String = right.iter().map(|byte| format!("{byte:02x}")).collect();
+    let is_right =
+        signature.strip_prefix("sha256=").map(str::to_ascii_lowercase) == Some(right.clone());
+    assert_eq!(is_signed(&secret, signature, body), is_right);
+    assert!(is_signed(&secret, &format!("sha256={right}"), body));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

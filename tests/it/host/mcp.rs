@@ -326,7 +326,12 @@ fn a_session_is_kept_by_tools_and_is_the_one_of_the_webhook() {
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
-    let log = std::fs::read_to_string(host.path("stderr")).unwrap();
+    let log = || std::fs::read_to_string(host.path("stderr")).unwrap();
+    // The last of them; lines are written by a thread of their own.
+    crate::support::processes::eventually("all lines", || {
+        log().matches("\"command\":\"get_session_summary\"").count() == 1
+    });
+    let log = log();
     let line = log.lines().find(|line| line.contains("\"command\":\"store_memory\"")).unwrap();
     assert!(
         line.contains("\"session\":\"a walk\"") && line.contains("\"caller\":\"owner\""),

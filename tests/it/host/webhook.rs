@@ -511,7 +511,10 @@ fn what_is_said_is_counted_and_never_logged() {
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
-    let log = fs::read_to_string(host.path("stderr")).unwrap();
+    let log = || fs::read_to_string(host.path("stderr")).unwrap();
+    // The last of them; lines are written by a thread of their own.
+    eventually("all lines", || log().contains("command of the API"));
+    let log = log();
     assert!(
         log.contains("\"command\":\"store_memory\"") && log.contains("\"session\":\"quiet\""),
         "{log}"
@@ -540,7 +543,10 @@ fn a_command_is_logged_with_the_id_of_the_key_and_not_with_the_key() {
     let bearer = format!("Bearer {key}");
     let ask = Ask::new("POST", "/webhook").header("Authorization", &bearer).json(&body);
     ask.over_tcp(super::access::address(&host)).unwrap().expect(201);
-    let log = fs::read_to_string(host.path("stderr")).unwrap();
+    // Lines are written by a thread of their own.
+    let log = || fs::read_to_string(host.path("stderr")).unwrap();
+    eventually("a line", || log().lines().any(|line| line.contains("command of a webhook")));
+    let log = log();
     let line = log.lines().find(|line| line.contains("command of a webhook")).unwrap();
     assert!(line.contains(&format!("\"caller\":\"key:{id}\"")), "{line}");
     assert!(!log.contains(key));
