@@ -110,7 +110,7 @@ pub(super) async fn read(state: &State, caller: &Caller, call: &Call) -> Result<
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let found = match &parts[..] {
         ["sessions", rest @ ..] => {
-            caller.may(Scope::Read, About::Host).map_err(|error| failed(error))?;
+            caller.may(Scope::Read, About::Host).map_err(failed)?;
             of_session(state, rest).await.map_err(failed)?.ok_or_else(unknown)?
         }
         parts => {
