@@ -95,6 +95,9 @@ pub struct TaskBody {
     /// How long one attempt may run: `10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// How long its agent may show no life: `30m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_after: Option<String>,
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,

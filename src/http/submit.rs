@@ -187,6 +187,7 @@ fn one(
         task.wrong("max_attempts", "give either `max_attempts` or `retry.max_attempts`");
     }
     let timeout = task.duration("timeout", false, MAX_DURATION);
+    let stale_after = task.duration("stale_after", false, MAX_DURATION);
     let deadline = terms::deadline(&mut task, rules.now, run_at);
     let idempotency_key = key(&mut task, rules.header_key);
     let needs = needs::read(&mut task);
@@ -219,6 +220,7 @@ fn one(
             group,
             batch,
             workspace,
+            stale_after,
             callback,
             ..Terms::default()
         },
