@@ -226,18 +226,12 @@ impl Metrics {
         let help = "Steps of tasks read for subscribers of events";
         registry.register("events_read", help, self.events_read.clone());
         registry.register("event_subscribers", "Who listens to events", self.subscribers.clone());
-        registry.register(
-            "webhook_deliveries",
-            "Webhooks that this host sent, by what came of it",
-            self.deliveries.clone(),
-        );
+        let help = "Webhooks that this host sent, by what came of it";
+        registry.register("webhook_deliveries", help, self.deliveries.clone());
         let help = "Subscribers of events that were dropped because they did not keep up";
         registry.register("event_subscribers_dropped", help, self.subscribers_dropped.clone());
-        registry.register(
-            "webhook_commands",
-            "Commands of webhooks, by kind and by what came of them",
-            self.commands.clone(),
-        );
+        let help = "Commands of webhooks, by kind and by what came of them";
+        registry.register("webhook_commands", help, self.commands.clone());
         let help = "Calls of tools over MCP, by tool and by what came of them";
         registry.register("mcp_calls", help, self.calls.clone());
         let help = "Clients that follow webhooks over /ws";
