@@ -1,4 +1,4 @@
-//! Sessions, webhooks and events, beside a FastAPI program of the same endpoints and beside bare SQL, on one
+//! Sessions, webhooks and events, beside a program by `FastAPI` and beside bare SQL, on one
 //! Postgres in one run. `make bench-sessions`, or
 //!
 //! ```sh
