@@ -17,11 +17,11 @@ pub(super) fn http_state(
     settings: &Settings,
     log: &Logger,
     parts: http::Parts,
-    metrics: Arc<Metrics>,
     drops: Drops,
     host: http::HostInfo,
 ) -> http::State {
     let (for_queue, for_supervisor) = (parts.queue.clone(), parts.supervisor.clone());
+    let metrics = parts.counters.clone();
     let render: http::RenderMetrics = Arc::new(move || {
         let (queue, supervisor) = (for_queue.clone(), for_supervisor.clone());
         let (metrics, drops) = (metrics.clone(), drops.clone());

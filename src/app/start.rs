@@ -282,8 +282,9 @@ pub(super) async fn start(
         webhooks: webhooks.clone(),
         reload: reloader.for_requests(),
         upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
+        counters: metrics,
     };
-    let state = http_state(&settings, &log, parts, metrics, drops, info);
+    let state = http_state(&settings, &log, parts, drops, info);
     let socket = settings.host.socket();
     let http = match http::Server::start(state, &socket, tcp, certificate).await {
         Ok(http) => http,

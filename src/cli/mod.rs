@@ -24,7 +24,10 @@ mod global;
 mod group;
 mod host;
 mod hosts;
+#[cfg(not(fuzzing))]
 mod import_json;
+#[cfg(fuzzing)]
+pub mod import_json;
 mod key;
 mod limit;
 mod lock;

@@ -145,22 +145,22 @@ fn read_count(body: Map<String, Value>) -> Result<u16, Vec<FieldError>> {
     errors.or(count.and_then(|count| u16::try_from(count).ok()).unwrap_or_default())
 }
 
-/// A number, or the text of a [`Share`].
 fn read_share(body: Map<String, Value>) -> Result<Option<Share>, Vec<FieldError>> {
     let mut errors = Errors::default();
     let mut fields = Fields::new(String::new(), body, &mut errors);
-    let share = fields.take("max_unavailable").and_then(|value| {
-        let text = match &value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let share = text.parse();
-        share
-            .map_err(|error: ParseShareError| fields.wrong("max_unavailable", error.to_string()))
-            .ok()
-    });
+    let share = share(&mut fields);
     fields.finish();
     errors.or(share)
+}
+
+/// Takes how many agents may be away at once: a number, or the text of a [`Share`].
+pub(super) fn share(fields: &mut Fields<'_>) -> Option<Share> {
+    let text = match fields.take("max_unavailable")? {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let share = text.parse();
+    share.map_err(|error: ParseShareError| fields.wrong("max_unavailable", error.to_string())).ok()
 }
 
 #[cfg(test)]

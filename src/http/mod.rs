@@ -21,9 +21,12 @@ mod error;
 mod events;
 mod fields;
 mod fleets;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod guard;
 mod health;
+mod journal;
 mod keys;
 mod layers;
 mod limits;
@@ -75,6 +78,7 @@ use crate::{
     sessions::Sessions,
     settings,
     supervisor::SupervisorHandle,
+    telemetry::metrics::Metrics,
     webhooks::WebhookHandle,
     workspace::Workspaces,
 };
@@ -140,6 +144,8 @@ pub struct Parts {
     pub reload: Reload,
     /// Lets another program take the host's place.
     pub upgrade: Upgrade,
+    /// Counts what comes of requests.
+    pub counters: Arc<Metrics>,
 }
 
 /// Everything that handlers use.
@@ -157,6 +163,7 @@ pub struct State {
     feed: FeedHub,
     webhooks: WebhookHandle,
     upgrade: Upgrade,
+    counters: Arc<Metrics>,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -187,6 +194,7 @@ impl State {
             webhooks,
             reload,
             upgrade,
+            counters,
         } = parts;
         let (closing, relay) = (Closing::default(), webhook::relay::Relay::default());
         Self {
@@ -202,6 +210,7 @@ impl State {
             feed,
             webhooks,
             upgrade,
+            counters,
             settings,
             tasks,
             host,

@@ -47,7 +47,7 @@ const NODES: u64 = 400_000;
 const TIME: Duration = Duration::from_secs(2);
 
 /// The longest reason and message, in characters.
-const MAX_TEXT: usize = 1_000;
+pub(super) const MAX_TEXT: usize = 1_000;
 
 /// The most names that are asked about at once: as many as a plan has tasks.
 const MAX_NAMES: usize = 100_000;

@@ -142,11 +142,6 @@ impl Sessions {
         self.rules.webhook.github_secret.as_ref()
     }
 
-    /// The longest input of a task, in bytes.
-    pub fn max_input(&self) -> u64 {
-        self.rules.max_input
-    }
-
     /// Whether a task was given away in a session.
     ///
     /// # Errors
@@ -192,24 +187,9 @@ impl Sessions {
                 .await
             }
             command => {
-                let (done, after) = self
-                    .store
-                    .transact_for(async |db| {
-                        let mut after = After::none();
-                        let done = deeds::one(
-                            &self.rules,
-                            &self.queue.terms(),
-                            db,
-                            session,
-                            command,
-                            &mut after,
-                        )
-                        .await?;
-                        Ok::<_, SessionError>((done, after))
-                    })
-                    .await?;
-                self.submitted(after).await;
-                Ok(done)
+                let done = self.run_all(session, vec![command]).await;
+                let nothing = SessionError::Fault("a command came to nothing");
+                done.map_err(|(_, error)| error)?.pop().ok_or(nothing)
             }
         };
         if is_search {
@@ -301,14 +281,12 @@ impl Sessions {
     /// As [`Sessions::task`].
     pub async fn task_ended(
         &self,
-        session: &SessionId,
-        name: &ItemName,
+        task: &SessionTaskRecord,
     ) -> Result<SessionTaskRecord, SessionError> {
-        let task = self.task(session, name).await?;
         if let Some(id) = task.task {
             self.ended(id).await?;
         }
-        self.task(session, name).await
+        self.task(&task.session_id, &task.task_id).await
     }
 
     /// A task once it has ended, or as it is when the wait is over.
@@ -337,21 +315,6 @@ impl Sessions {
             self.queue.cancel(task).await?;
         }
         Ok(())
-    }
-
-    /// Something came of a command of a webhook.
-    pub fn commanded(&self, kind: &'static str, outcome: &'static str) {
-        self.metrics.commanded(kind, outcome);
-    }
-
-    /// A client of the relay has come.
-    pub fn relay_joined(&self) {
-        self.metrics.relay_joined();
-    }
-
-    /// A client of the relay has gone, or was dropped because it could not keep up.
-    pub fn relay_left(&self, dropped: bool) {
-        self.metrics.relay_left(dropped);
     }
 
     /// Submits a task that belongs to no session.

@@ -14,6 +14,12 @@ pub const MAX_TAGS: usize = 50;
 /// The longest tag, in characters.
 pub const MAX_TAG: usize = 100;
 
+/// Whether a text can be a tag: in the column that is searched, what begins with a control character is
+/// none.
+pub fn is_tag(text: &str) -> bool {
+    (1..=MAX_TAG).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 /// A word that is not one of those that there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {0}")]

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use serde_json::Value;
 
-use super::read::{Asked, INSIGHT, TASK};
+use super::read::{Asked, TASK};
 use crate::{
     domain::{access::Scope, audit::Surface, session::SessionId},
     http::audit::Told,
@@ -35,9 +35,6 @@ pub(super) fn of(asked: &Asked) -> Vec<Change> {
             let each = commands.iter().enumerate();
             each.filter_map(|(nth, (word, command))| one(word, session, Some(nth), command))
                 .collect()
-        }
-        Asked::Insight { session, command } => {
-            one(INSIGHT, session, None, command).into_iter().collect()
         }
         Asked::Task { .. } => vec![Change { word: TASK, session: None, nth: None }],
     }

@@ -45,9 +45,11 @@ pub(super) const COMMANDS: [&str; 20] = [
 /// The families of commands.
 pub(super) const TYPES: [&str; 3] = ["collaborative_session_command", TASK, INSIGHT];
 
-/// Two of these, which are commands of their own.
+/// The family, and the word, of a task.
 pub(super) const TASK: &str = "task_command";
-pub(super) const INSIGHT: &str = "llm_conversation_insight";
+
+/// The family of what an assistant noticed, and the word of its one command.
+const INSIGHT: &str = "llm_conversation_insight";
 
 /// The command of several.
 pub(super) const BATCH: &str = "batch";
@@ -105,20 +107,13 @@ pub(super) enum Asked {
         /// Whether to wait for its end.
         sync: bool,
     },
-    /// An insight.
-    Insight {
-        /// The session that it is for.
-        session: SessionId,
-        /// To make that if it is not there, and to keep it.
-        command: Command,
-    },
 }
 
 impl Asked {
     /// The scopes that a key needs for it.
     pub(super) fn scopes(&self) -> BTreeSet<Scope> {
         match self {
-            Self::One { command, .. } | Self::Insight { command, .. } => [command.scope()].into(),
+            Self::One { command, .. } => [command.scope()].into(),
             Self::Batch { commands, .. } => {
                 commands.iter().map(|(_, command)| command.scope()).collect()
             }
@@ -264,7 +259,7 @@ fn batch(
 }
 
 /// Reads the data of one command.
-fn command(
+pub(in crate::http) fn command(
     word: &str,
     data: &mut Fields<'_>,
     session: &SessionId,
@@ -405,7 +400,7 @@ fn insight(mut fields: Fields<'_>) -> Option<Asked> {
                 priority: inside.word("priority", &priorities).unwrap_or("medium").to_owned(),
                 title: title.unwrap_or_default(),
                 content: inside.json("content", u64::MAX),
-                tags: inside.texts("tags", crate::domain::session::MAX_TAG),
+                tags: read::tags(&mut inside),
                 followup: read::prose(&mut inside, "suggested_followup"),
             }
         }
@@ -429,7 +424,7 @@ fn insight(mut fields: Fields<'_>) -> Option<Asked> {
         metadata: Map::new(),
     };
     let command = Command::Notice(Box::new(new), insight.memory());
-    Some(Asked::Insight { session, command })
+    Some(Asked::One { word: INSIGHT, session, command, sync: false })
 }
 
 #[cfg(test)]

@@ -64,6 +64,31 @@ struct Waiting {
     tell: oneshot::Sender<CommandEnd>,
 }
 
+/// The answer of a client that somebody waits for, until this is dropped: then nobody does any more.
+pub(super) struct Awaited {
+    relay: Relay,
+    name: String,
+    told: oneshot::Receiver<CommandEnd>,
+}
+
+impl Awaited {
+    /// The answer, or nothing if somebody else waits for the task now.
+    pub(super) async fn answer(&mut self) -> Option<CommandEnd> {
+        (&mut self.told).await.ok()
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.told.close();
+        let mut waiting = self.relay.waiting();
+        // Whoever asked later for the same task waits still.
+        if waiting.get(&self.name).is_some_and(|waiting| waiting.tell.is_closed()) {
+            waiting.remove(&self.name);
+        }
+    }
+}
+
 /// Tells clients, and hears their answers. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::http) struct Relay {
@@ -92,15 +117,10 @@ impl Relay {
     }
 
     /// Waits for the answer of a client to the task `name`; the newest who waits for it hears it.
-    pub(super) fn wait(&self, name: &str, task: TaskId) -> oneshot::Receiver<CommandEnd> {
+    pub(super) fn wait(&self, name: &str, task: TaskId) -> Awaited {
         let (tell, told) = oneshot::channel();
         self.waiting().insert(name.to_owned(), Waiting { task, tell });
-        told
-    }
-
-    /// Nobody waits for the task `name` any more.
-    pub(super) fn forget(&self, name: &str) {
-        self.waiting().remove(name);
+        Awaited { relay: self.clone(), name: name.to_owned(), told }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, Waiting>> {
@@ -149,9 +169,9 @@ pub(in crate::http) async fn join(
     let messages = messages.max_continuation_size(MAX_MESSAGE);
     let told = state.relay.tell.subscribe();
     actix_web::rt::spawn(async move {
-        state.sessions.relay_joined();
+        state.counters.relay_joined();
         let left = serve(&state, &deed, session, messages, told).await;
-        state.sessions.relay_left(matches!(left, Left::TooSlow));
+        state.counters.relay_left(matches!(left, Left::TooSlow));
     });
     Ok(response)
 }
@@ -279,11 +299,23 @@ mod tests {
         let second = json!({"task_id": "t", "status": "failed", "error": "no"});
         assert_eq!(relay.answer(&first).map(|(task, _)| task), Some(task));
         assert_eq!(relay.answer(&second), None);
-        assert_eq!(told.try_recv().map(|end| end.status).as_deref(), Ok("completed"));
-        relay.wait("t", task);
-        relay.forget("t");
-        assert_eq!(relay.answer(&first), None);
+        assert_eq!(told.told.try_recv().map(|end| end.status).as_deref(), Ok("completed"));
+        drop(relay.wait("t", task));
+        assert_eq!(relay.answer(&first), None, "nobody waits any more");
         assert_eq!(relay.answer(&json!(7)), None);
+    }
+
+    #[test]
+    fn whoever_gives_up_takes_nobody_elses_place() {
+        let relay = Relay::default();
+        let task = TaskId::from_uuid(uuid::Uuid::from_u128(7));
+        let (earlier, mut later) = (relay.wait("t", task), relay.wait("t", task));
+        drop(earlier);
+        let end = json!({"task_id": "t", "status": "completed"});
+        assert!(relay.answer(&end).is_some());
+        assert!(later.told.try_recv().is_ok());
+        drop(later);
+        assert!(relay.waiting().is_empty());
     }
 
     #[test]

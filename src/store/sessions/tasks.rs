@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::types::Json;
 
 use super::{SessionNo, contents::listed};
@@ -49,7 +49,7 @@ pub async fn put(
     link: &Link,
 ) -> Result<bool, StoreError> {
     let (past, at) = match &link.past {
-        Some((past, at)) => (Some(Json(past)), Some(*at)),
+        Some((past, at)) => (Some(json!(past)), Some(*at)),
         None => (None, None),
     };
     let row = PUT
@@ -63,7 +63,7 @@ pub async fn put(
                 &plain_text(&link.kind),
                 &plain_text(&link.description),
                 &Document(&link.input),
-                &past,
+                &past.as_ref().map(Document),
                 &at,
             ],
         )
