@@ -9,7 +9,7 @@ use crate::{
     settings::Settings,
     telemetry::{
         Component, Drops, component,
-        metrics::{Metrics, Scrape},
+        metrics::Scrape,
     },
 };
 
