@@ -7,10 +7,7 @@ use slog::Logger;
 use crate::{
     http,
     settings::Settings,
-    telemetry::{
-        Component, Drops, component,
-        metrics::Scrape,
-    },
+    telemetry::{Component, Drops, component, metrics::Scrape},
 };
 
 pub(super) fn http_state(
