@@ -66,7 +66,7 @@ pub(super) fn list(era: Era) -> Vec<Value> {
 
 /// Whether a tool of this name changes something.
 pub(super) fn changes(name: &str) -> bool {
-    TOOLS.iter().any(|tool| tool.name == name && !tool.reads)
+    table::find(name).is_some_and(|tool| !tool.reads)
 }
 
 /// Calls a tool. What is wrong with its arguments, or can't be done, is told to the model.
