@@ -154,14 +154,21 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V26__audit",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0026_audit.sql")),
-    },
-    File {
-        name: "V27__attempt_tokens",
+        name: "V26__host_events",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0027_attempt_tokens.sql"
+            "/sql/migrations/0026_host_events.sql"
+        )),
+    },
+    File {
+        name: "V27__audit",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0027_audit.sql")),
+    },
+    File {
+        name: "V28__attempt_tokens",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0028_attempt_tokens.sql"
         )),
     },
 ];

@@ -25,12 +25,14 @@ mod fleets;
 mod handle;
 mod holds;
 mod machine;
+mod news;
 mod registry;
 mod scales;
 
 pub use attempts::AtWork;
 pub use handle::{Command, SupervisorError, SupervisorHandle};
 pub use holds::Guard;
+pub use news::Tell;
 pub use scales::Scales;
 
 #[cfg(test)]
