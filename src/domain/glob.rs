@@ -35,6 +35,14 @@ pub struct Glob {
     alternatives: Arc<[Vec<Segment>]>,
 }
 
+impl utoipa::PartialSchema for Glob {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        String::schema()
+    }
+}
+
+impl utoipa::ToSchema for Glob {}
+
 /// Why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a file pattern: {why}")]

@@ -2,7 +2,9 @@
 //!
 //! `docs/HTTP.md` describes them; the command line reads and writes the same types.
 
+mod bodies;
 mod plans;
+mod session_bodies;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,9 @@ use crate::domain::{
     workspace::Resolver,
 };
 
+pub use bodies::*;
 pub use plans::{RunBody, RunPreview, RunSubmitted, TaskPreview};
+pub use session_bodies::*;
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -33,7 +37,7 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// An error, after RFC 9457.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// Which kind of error: `urn:hostler:problem:<word>`. Stable; programs decide by it.
     #[serde(rename = "type")]
@@ -50,7 +54,7 @@ pub struct Problem {
 }
 
 /// One field that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// Where it is: `priority`, `tasks[3].input.prompt`.
     pub field: String,
@@ -62,7 +66,7 @@ pub struct FieldError {
 ///
 /// The server reads the body field by field, to name every mistake at once; this type is for
 /// clients.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TaskBody {
     /// The queue; `default` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,7 +137,7 @@ pub struct TaskBody {
 }
 
 /// A workspace, as a client writes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WorkspaceBody {
     /// The absolute path of a directory of the repository.
     pub git: String,
@@ -164,7 +168,7 @@ pub struct Resolved {
 }
 
 /// That there is to be one task only, as a client writes it. One of `key` and `by` is given.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct UniqueBody {
     /// The key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,14 +188,14 @@ pub struct UniqueBody {
 }
 
 /// Several tasks in one submit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TasksBody {
     /// The tasks; all of them are taken, or none.
     pub tasks: Vec<Map<String, Value>>,
 }
 
 /// The answer to a submit of several tasks, in their order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SubmittedMany {
     /// One answer per task.
     pub items: Vec<crate::domain::record::Submitted>,
@@ -200,7 +204,7 @@ pub struct SubmittedMany {
 }
 
 /// A batch in a submit, as a client writes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct BatchBody {
     /// Its first tasks.
     pub tasks: Vec<Map<String, Value>>,
@@ -221,7 +225,7 @@ pub struct BatchBody {
 }
 
 /// The answer to a submit of a batch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BatchSubmitted {
     /// The batch: the one that was there already, if its key was.
     #[serde(flatten)]
@@ -233,7 +237,7 @@ pub struct BatchSubmitted {
 }
 
 /// The answer to calling a batch off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BatchCancelled {
     /// The batch.
     pub batch: BatchRecord,
@@ -243,7 +247,7 @@ pub struct BatchCancelled {
 }
 
 /// Many tasks and what is done to them, as a client writes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct BulkBody {
     /// Of these tasks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -299,7 +303,7 @@ pub struct BulkBody {
 }
 
 /// A page of the feed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FeedAnswer {
     /// What happened, in its order.
     pub items: Vec<crate::domain::record::FeedEvent>,
@@ -315,7 +319,7 @@ pub struct Listing<T> {
 }
 
 /// What the host is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HostRecord {
     /// Its id: a new one at each start.
     pub id: HostId,
@@ -348,7 +352,7 @@ pub struct UpgradeStarted {
 }
 
 /// Whether the host can work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Readiness {
     /// Whether everything is ready.
     pub ready: bool,
@@ -357,7 +361,7 @@ pub struct Readiness {
 }
 
 /// Whether one part of the host is ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReadyCheck {
     /// Which part: `queue` (Postgres answers, the lease is held), `supervisor`.
     pub name: String,
@@ -368,7 +372,7 @@ pub struct ReadyCheck {
 }
 
 /// That the host answers at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Alive {
     /// Always true: no answer is the other answer.
     pub alive: bool,

@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 use actix_web::{FromRequest, Handler, Responder, Route, guard as when, http::Method};
 
 use super::{
-    agents, batches, bulk, events, fleets,
+    agents, batches, bulk, docs, events, fleets,
     gate::{
         Needs,
         Needs::Caller as CALLER,
         Subject::{Agent, Body, Filtered, Fleet, Host, Nothing, OneQueue, Queue, Task},
         admin, control, read, submit,
     },
-    health, keys, limits, plans, queues, schedules, sessions, task_logs, tasks, webhook,
+    health, keys, limits, openapi, plans, queues, schedules, sessions, task_logs, tasks, webhook,
     workspaces,
 };
 
@@ -31,6 +31,10 @@ pub(super) struct Verb {
 /// Every route.
 pub(super) fn routes() -> Vec<Row> {
     vec![
+        ("/openapi.json", vec![get(Needs::Public, openapi::show)]),
+        ("/docs", vec![get(Needs::Public, docs::page)]),
+        ("/docs/page.js", vec![get(Needs::Public, docs::script)]),
+        ("/docs/page.css", vec![get(Needs::Public, docs::style)]),
         ("/livez", vec![get(CALLER, health::livez)]),
         ("/readyz", vec![get(CALLER, health::readyz)]),
         ("/metrics", vec![get(read(Host), health::metrics)]),

@@ -57,9 +57,10 @@ impl FromStr for Resolver {
 }
 
 /// What a workspace is made of: said by a fleet, by a task or by a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WorkspaceSpec {
     /// A directory of the repository.
+    #[schema(value_type = String)]
     pub git: PathBuf,
     /// What the branch begins at, as git names it.
     pub base: String,

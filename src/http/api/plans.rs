@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// A plan that is to be carried out, as a client writes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunBody {
     /// The plan: an object with the fields of a plan file, or the text of one.
     pub plan: Value,
@@ -54,7 +54,7 @@ pub struct RunBody {
 }
 
 /// The answer to a plan that is carried out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunSubmitted {
     /// The run.
     #[serde(flatten)]
@@ -64,7 +64,7 @@ pub struct RunSubmitted {
 }
 
 /// What would be submitted of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunPreview {
     /// Always true: a run looks otherwise.
     pub dry_run: bool,
@@ -84,7 +84,7 @@ pub struct RunPreview {
 }
 
 /// What would be submitted of one task of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskPreview {
     /// Its name in the plan.
     pub id: PlanTaskId,

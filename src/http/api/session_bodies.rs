@@ -1,0 +1,165 @@
+//! Bodies and answers of sessions, as the document of the API tells them.
+//!
+//! The server reads every body field by field; everything may be left out where its text does not say
+//! otherwise.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::domain::session::{ChunkFormat, Deleted, ItemName, MemoryType, SessionId};
+
+/// A session that is wanted.
+#[derive(ToSchema)]
+pub struct SessionBody {
+    /// What its caller calls it; made up where absent.
+    pub session_id: Option<SessionId>,
+    /// For people.
+    pub title: Option<String>,
+    /// Who takes part.
+    pub participants: Option<Vec<String>>,
+    /// What it is about.
+    pub context: Option<Value>,
+    /// More for programs.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// What is to be said of a session from now on; what is not named stays.
+#[derive(ToSchema)]
+pub struct SessionChangeBody {
+    /// For people.
+    pub title: Option<String>,
+    /// Who takes part.
+    pub participants: Option<Vec<String>>,
+    /// What it is about.
+    pub context: Option<Value>,
+    /// More for programs.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// A part of a conversation.
+#[derive(ToSchema)]
+pub struct ChunkBody {
+    /// What its caller calls it; made up where absent.
+    pub chunk_id: Option<ItemName>,
+    /// What was said.
+    pub content: Option<String>,
+    /// What kind of text it is.
+    pub format: Option<ChunkFormat>,
+    /// When it began.
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// Who took part.
+    pub participants: Option<Vec<String>>,
+    /// `ideas`, `decisions`, `questions` and `action_items` in it: each becomes a memory.
+    pub extracted_items: Option<Map<String, Value>>,
+    /// More for programs.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// Something that is to be remembered.
+#[derive(ToSchema)]
+pub struct MemoryBody {
+    /// What it goes by; made up where absent. The same key again replaces it.
+    pub key: Option<ItemName>,
+    /// What kind it is of.
+    pub r#type: Option<MemoryType>,
+    /// Any JSON; must be given.
+    pub content: Value,
+    /// Words it is found by.
+    pub tags: Option<Vec<String>>,
+}
+
+/// A task that is given away.
+#[derive(ToSchema)]
+pub struct DelegationBody {
+    /// What its caller calls it; made up where absent.
+    pub task_id: Option<ItemName>,
+    /// The fleet whose work it is; must be given.
+    pub agent_name: String,
+    /// What kind of task it is.
+    pub task_type: Option<String>,
+    /// What is to be done.
+    pub description: Option<String>,
+    /// `urgent`, `high`, `medium`, `low` or a whole number.
+    pub priority: Option<Value>,
+    /// The input of the fleet.
+    pub input_data: Option<Map<String, Value>>,
+}
+
+/// Something that was made.
+#[derive(ToSchema)]
+pub struct ArtifactBody {
+    /// What its caller calls it; made up where absent.
+    pub artifact_id: Option<ItemName>,
+    /// What it is.
+    pub r#type: Option<String>,
+    /// For people.
+    pub name: Option<String>,
+    /// Its content.
+    pub content: Option<Value>,
+    /// Of its content.
+    pub format: Option<String>,
+    /// The task that made it.
+    pub task_id: Option<ItemName>,
+    /// More for programs.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// A command of the contract. What its `data` has depends on `type` and `command`.
+#[derive(ToSchema)]
+pub struct WebhookBody {
+    /// `collaborative_session_command`, `task_command` or `llm_conversation_insight`.
+    pub r#type: String,
+    /// Of sessions: the command.
+    pub command: Option<String>,
+    /// Of sessions: which.
+    pub session_id: Option<SessionId>,
+    /// `sync`: wait for the task that it gives away.
+    pub feedback_mode: Option<String>,
+    /// What it says.
+    pub data: Option<Map<String, Value>>,
+}
+
+/// What became of a part of a conversation.
+#[derive(ToSchema)]
+pub struct AppendedAnswer {
+    /// What it goes by.
+    pub chunk_id: ItemName,
+    /// How long its content is, in bytes.
+    pub content_size: u64,
+    /// How many memories became of it.
+    pub extracted_items_processed: u64,
+    /// Whether it was made; otherwise it took the place of another.
+    pub created: bool,
+}
+
+/// What became of a memory.
+#[derive(ToSchema)]
+pub struct StoredAnswer {
+    /// What it goes by.
+    pub key: ItemName,
+    /// What kind it is of.
+    pub r#type: MemoryType,
+    /// Whether it was made; otherwise it took the place of another.
+    pub created: bool,
+}
+
+/// What became of something that was made.
+#[derive(ToSchema)]
+pub struct ArtifactKeptAnswer {
+    /// What it goes by.
+    pub artifact_id: ItemName,
+    /// How long its content is, in bytes.
+    pub content_size: u64,
+    /// Whether it was made; otherwise it took the place of another.
+    pub created: bool,
+}
+
+/// What was deleted with a session.
+#[derive(ToSchema)]
+pub struct DeletedAnswer {
+    /// How many of each.
+    pub deleted: Deleted,
+}

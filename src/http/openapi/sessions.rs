@@ -1,0 +1,194 @@
+//! Sessions, what is in them, and the webhook.
+
+use serde_json::{Value, json};
+
+use super::op::{Op, number, of, page, query, text, word};
+use crate::{
+    domain::session::{
+        ArtifactRecord, ChunkRecord, Export, Imported, MemoryRecord, SearchHit, SessionRecord,
+        SessionTaskRecord,
+    },
+    http::api::{
+        AppendedAnswer, ArtifactBody, ArtifactKeptAnswer, ChunkBody, DelegationBody, DeletedAnswer,
+        MemoryBody, NothingBody, SessionBody, SessionChangeBody, StoredAnswer, WebhookBody,
+    },
+};
+
+/// What is said of them.
+pub(super) fn operations() -> Vec<Op> {
+    let mut all = webhook();
+    all.extend(whole());
+    all.extend(inside());
+    all.extend(given_away());
+    all.extend(made());
+    all
+}
+
+fn paged() -> [Value; 2] {
+    [
+        number("limit", (50, 500), "At most so many."),
+        text("cursor", "Go on after a page: its `next_cursor`."),
+    ]
+}
+
+fn webhook() -> Vec<Op> {
+    let command = json!({
+        "type": "collaborative_session_command", "command": "store_memory", "session_id": "walk",
+        "data": { "type": "idea", "content": "cache the analysis", "tags": ["plan"] },
+    });
+    let kinds = text("kind", "Only these kinds of things, with commas between them.");
+    let times = [text("since", "From this time on."), text("until", "Up to this time.")];
+    vec![
+        Op::post("/webhook", "sendCommand", "A command, as `docs/LLM_SESSION_API.md` has them")
+            .takes(of::<WebhookBody>(), command)
+            .answers_any("200", "What came of it, in the shape of the contract"),
+        Op::get("/ws", "joinRelay", "A WebSocket on which webhooks are told")
+            .answers_nothing("101", "It becomes a WebSocket"),
+        Op::get("/llm-instructions", "readInstructions", "This contract, told to a language model")
+            .prints("text/markdown", "The instructions"),
+        Op::get("/api/v1/search", "searchSessions", "Search all that is in sessions")
+            .asks([text("text", "What is searched for; must be given."), kinds])
+            .asks([text("session", "In this session."), text("tag", "With these tags.")])
+            .asks([text("type", "Memories of these types.")])
+            .asks(times)
+            .asks(paged())
+            .gives(page::<SearchHit>()),
+    ]
+}
+
+fn whole() -> Vec<Op> {
+    let one = of::<SessionRecord>;
+    let new = json!({ "session_id": "walk", "title": "A walk", "participants": ["ada", "gpt"] });
+    let mut all = vec![
+        Op::get("/api/v1/sessions", "listSessions", "Sessions, the newest first")
+            .asks([text("state", "In any of these states, with commas between them.")])
+            .asks([
+                text("participant", "With this participant."),
+                text("text", "With these words."),
+            ])
+            .asks([text("since", "With something new since this time.")])
+            .asks(paged())
+            .gives(page::<SessionRecord>()),
+        Op::post("/api/v1/sessions", "createSession", "Make one")
+            .takes(of::<SessionBody>(), new)
+            .answers("201", "Made", one()),
+        Op::post("/api/v1/session-imports", "importSession", "Make one of an exported file")
+            .asks([query("merge", json!({ "type": "boolean" }), "Into one that is there.")])
+            .takes_file(of::<Export>())
+            .answers("201", "Made", of::<Imported>())
+            .gives(of::<Imported>()),
+        Op::get("/api/v1/sessions/{id}", "showSession", "One session").gives(one()),
+        Op::patch("/api/v1/sessions/{id}", "changeSession", "Change what is said of it")
+            .takes(of::<SessionChangeBody>(), json!({ "title": "A longer walk" }))
+            .gives(one()),
+        Op::delete("/api/v1/sessions/{id}", "deleteSession", "Delete it with all that is in it")
+            .asks([query(
+                "cascade",
+                json!({ "type": "boolean", "default": true }),
+                "False: if empty.",
+            )])
+            .gives(of::<DeletedAnswer>()),
+        Op::get("/api/v1/sessions/{id}/export", "exportSession", "All of it, as a file")
+            .asks([word("form", &["json", "markdown"], "In which form.")])
+            .gives(of::<Export>()),
+    ];
+    let steps = [
+        ("/api/v1/sessions/{id}/pause", "pauseSession", "Pause it"),
+        ("/api/v1/sessions/{id}/resume", "resumeSession", "Go on with it"),
+        ("/api/v1/sessions/{id}/complete", "completeSession", "It is over"),
+    ];
+    all.extend(steps.map(|(path, id, summary)| {
+        Op::post(path, id, summary).may_take(of::<NothingBody>(), json!({})).gives(one())
+    }));
+    all
+}
+
+fn inside() -> Vec<Op> {
+    let chunk = json!({ "content": "Ada: what if we cache it?", "format": "dialogue" });
+    let memory = json!({ "type": "decision", "content": "cache it", "tags": ["plan"] });
+    let content = "/api/v1/sessions/{id}/chunks/{item}/content";
+    vec![
+        Op::get("/api/v1/sessions/{id}/chunks", "listChunks", "Its conversation, without contents")
+            .asks(paged())
+            .gives(page::<ChunkRecord>()),
+        Op::post("/api/v1/sessions/{id}/chunks", "appendChunk", "Keep a part of the conversation")
+            .takes(of::<ChunkBody>(), chunk)
+            .answers("201", "Kept", of::<AppendedAnswer>())
+            .gives(of::<AppendedAnswer>()),
+        Op::get("/api/v1/sessions/{id}/chunks/{item}", "showChunk", "One part, with its content")
+            .gives(of::<ChunkRecord>()),
+        Op::get(content, "readChunk", "Its content, as a stream")
+            .prints("text/plain", "The content"),
+        Op::put(content, "writeChunk", "Its content, however long")
+            .asks([text("format", "`dialogue`, `summary` or `transcript`.")])
+            .takes_text()
+            .answers_any("201", "Kept")
+            .answers_any("200", "It took the place of another"),
+        Op::get("/api/v1/sessions/{id}/memories", "listMemories", "Its memories")
+            .asks([text("type", "Of these types."), text("tag", "With these tags.")])
+            .asks([text("text", "With these words.")])
+            .asks(paged())
+            .gives(page::<MemoryRecord>()),
+        Op::post("/api/v1/sessions/{id}/memories", "storeMemory", "Keep a memory")
+            .takes(of::<MemoryBody>(), memory.clone())
+            .answers("201", "Kept", of::<StoredAnswer>())
+            .gives(of::<StoredAnswer>()),
+        Op::get("/api/v1/sessions/{id}/memories/{item}", "showMemory", "One memory")
+            .gives(of::<MemoryRecord>()),
+        Op::put("/api/v1/sessions/{id}/memories/{item}", "putMemory", "Keep it under this key")
+            .takes(of::<MemoryBody>(), memory)
+            .answers("201", "Kept", of::<StoredAnswer>())
+            .gives(of::<StoredAnswer>()),
+    ]
+}
+
+fn given_away() -> Vec<Op> {
+    let task = json!({ "agent_name": "claude", "task_type": "review", "input_data": { "pr": 7 } });
+    vec![
+        Op::get(
+            "/api/v1/sessions/{id}/tasks",
+            "listSessionTasks",
+            "Tasks that were given away in it",
+        )
+        .asks(paged())
+        .gives(page::<SessionTaskRecord>()),
+        Op::post("/api/v1/sessions/{id}/tasks", "delegateTask", "Give a task away")
+            .takes(of::<DelegationBody>(), task)
+            .answers("201", "Submitted", of::<SessionTaskRecord>())
+            .gives(of::<SessionTaskRecord>()),
+        Op::get("/api/v1/sessions/{id}/tasks/{item}", "showSessionTask", "One of them")
+            .gives(of::<SessionTaskRecord>()),
+        Op::post("/api/v1/sessions/{id}/tasks/{item}/cancel", "cancelSessionTask", "Call it off")
+            .may_take(of::<NothingBody>(), json!({}))
+            .gives(of::<SessionTaskRecord>()),
+    ]
+}
+
+fn made() -> Vec<Op> {
+    let artifact = json!({ "type": "document", "name": "notes.md", "content": "# Notes" });
+    let content = "/api/v1/sessions/{id}/artifacts/{item}/content";
+    vec![
+        Op::get(
+            "/api/v1/sessions/{id}/artifacts",
+            "listArtifacts",
+            "What was made, without contents",
+        )
+        .asks([text("type", "Of this type.")])
+        .asks(paged())
+        .gives(page::<ArtifactRecord>()),
+        Op::post("/api/v1/sessions/{id}/artifacts", "addArtifact", "Keep what was made")
+            .takes(of::<ArtifactBody>(), artifact)
+            .answers("201", "Kept", of::<ArtifactKeptAnswer>())
+            .gives(of::<ArtifactKeptAnswer>()),
+        Op::get("/api/v1/sessions/{id}/artifacts/{item}", "showArtifact", "One, with its content")
+            .gives(of::<ArtifactRecord>()),
+        Op::get(content, "readArtifact", "Its content, as a stream")
+            .prints("text/plain", "The content"),
+        Op::put(content, "writeArtifact", "Its content, however long")
+            .asks([text("type", "Of this type."), text("name", "For people.")])
+            .asks([text("format", "Of its content."), text("task_id", "The task that made it.")])
+            .takes_text()
+            .answers_any("201", "Kept")
+            .answers_any("200", "It took the place of another"),
+    ]
+}

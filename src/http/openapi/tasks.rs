@@ -1,0 +1,157 @@
+//! Tasks, groups, batches, dead letters.
+
+use serde_json::{Value, json};
+
+use super::op::{Op, either, listing, number, of, page, query, text, wait, word};
+use crate::{
+    domain::{
+        batch::{BatchRecord, GroupRecord},
+        bulk::{BulkRecord, DeadLetter},
+        record::{AttemptRecord, EventRecord, GraphRecord, Submitted, TaskRecord},
+    },
+    http::api::{
+        BatchBody, BatchCancelled, BatchSubmitted, BulkBody, FeedAnswer, NothingBody, SnoozeBody,
+        SubmittedMany, TaskBody, TasksBody,
+    },
+};
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key", "in": "header",
+        "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+        "description": "A second submit with the same key is the same.",
+    })
+}
+
+fn filters() -> Vec<Value> {
+    vec![
+        text("queue", "In this queue."),
+        text("kind", "Of this kind."),
+        text("group", "In this group."),
+        text("batch", "Of this batch."),
+        number("limit", (50, 500), "At most so many."),
+        text("cursor", "Go on after a page: its `next_cursor`."),
+    ]
+}
+
+/// What is said of them.
+pub(super) fn operations() -> Vec<Op> {
+    let mut all = of_tasks();
+    all.extend(of_one());
+    all.extend(together());
+    all.extend(dead());
+    all
+}
+
+fn of_tasks() -> Vec<Op> {
+    let states = text("state", "In any of these states, with commas between them.");
+    let submitted = || either(of::<Submitted>(), either(of::<SubmittedMany>(), of::<TaskRecord>()));
+    let one = json!({ "queue": "default", "kind": "report", "input": { "month": "2030-01" } });
+    let ids = json!({ "queue": "default", "states": ["pending"], "dry_run": true });
+    vec![
+        Op::get("/api/v1/tasks", "listTasks", "List tasks, newest first")
+            .asks([states].into_iter().chain(filters()))
+            .gives(page::<TaskRecord>()),
+        Op::post("/api/v1/tasks", "submitTasks", "Submit one task, or several: all, or none")
+            .asks([wait(), idempotency_key()])
+            .takes(either(of::<TaskBody>(), of::<TasksBody>()), one)
+            .answers("201", "Made; with `wait` the whole task", submitted())
+            .answers("200", "It was there already", submitted()),
+        Op::post("/api/v1/tasks/cancel", "cancelTasks", "Call off many tasks by what they are")
+            .takes(of::<BulkBody>(), ids)
+            .gives(of::<BulkRecord>()),
+        Op::post("/api/v1/tasks/retry", "retryTasks", "Try many failed tasks again")
+            .takes(of::<BulkBody>(), json!({ "class": "timeout" }))
+            .gives(of::<BulkRecord>()),
+        Op::get("/api/v1/events", "readFeed", "What becomes of all tasks, from a cursor on")
+            .asks([
+                text("after", "Go on after this cursor; `latest`: with what happens from now on."),
+                number("limit", (100, 1000), "At most so many steps."),
+                wait(),
+            ])
+            .gives(of::<FeedAnswer>())
+            .fails("Gone"),
+    ]
+}
+
+fn of_one() -> Vec<Op> {
+    let post = |path, id, summary| {
+        Op::post(path, id, summary)
+            .may_take(of::<NothingBody>(), json!({}))
+            .gives(of::<TaskRecord>())
+    };
+    vec![
+        Op::get("/api/v1/tasks/{id}", "showTask", "One task")
+            .asks([wait()])
+            .gives(of::<TaskRecord>()),
+        Op::get("/api/v1/tasks/{id}/attempts", "listAttempts", "Its ended attempts")
+            .gives(listing::<AttemptRecord>()),
+        Op::get("/api/v1/tasks/{id}/events", "listTaskEvents", "Its steps")
+            .gives(listing::<EventRecord>()),
+        Op::get("/api/v1/tasks/{id}/graph", "showGraph", "The tasks that it is connected with")
+            .asks([
+                word("extent", &["all", "near"], "Over any number of steps, or one."),
+                number("limit", (1_000, 200_000), "At most so many tasks."),
+            ])
+            .gives(of::<GraphRecord>()),
+        post("/api/v1/tasks/{id}/cancel", "cancelTask", "Call it off"),
+        post("/api/v1/tasks/{id}/retry", "retryTask", "Try it again"),
+        post("/api/v1/tasks/{id}/release", "releaseTask", "Let it run whatever it waits for"),
+        Op::post("/api/v1/tasks/{id}/snooze", "snoozeTask", "Put it off")
+            .takes(of::<SnoozeBody>(), json!({ "for": "1h" }))
+            .gives(of::<TaskRecord>()),
+    ]
+}
+
+fn together() -> Vec<Op> {
+    let nothing = || of::<NothingBody>();
+    let batch = json!({ "tasks": [{ "kind": "build" }], "on_success": { "kind": "deploy" } });
+    vec![
+        Op::get("/api/v1/groups/{name}", "showGroup", "How the tasks of a group stand")
+            .gives(of::<GroupRecord>()),
+        Op::post("/api/v1/batches", "submitBatch", "Submit tasks that end together")
+            .asks([idempotency_key()])
+            .takes(of::<BatchBody>(), batch)
+            .answers("201", "Made", of::<BatchSubmitted>())
+            .answers("200", "It was there already", of::<BatchSubmitted>()),
+        Op::get("/api/v1/batches/{id}", "showBatch", "One batch")
+            .asks([wait()])
+            .gives(of::<BatchRecord>()),
+        Op::post("/api/v1/batches/{id}/tasks", "addToBatch", "Add tasks to an open batch")
+            .takes(of::<TasksBody>(), json!({ "tasks": [{ "kind": "build" }] }))
+            .answers("201", "Made", of::<SubmittedMany>())
+            .answers("200", "They were there already", of::<SubmittedMany>()),
+        Op::post("/api/v1/batches/{id}/close", "closeBatch", "Take no more tasks")
+            .may_take(nothing(), json!({}))
+            .gives(of::<BatchRecord>()),
+        Op::post("/api/v1/batches/{id}/cancel", "cancelBatch", "Call its tasks off")
+            .may_take(nothing(), json!({}))
+            .gives(of::<BatchCancelled>()),
+    ]
+}
+
+fn dead() -> Vec<Op> {
+    let time = |name, description| {
+        query(name, json!({ "type": "string", "format": "date-time" }), description)
+    };
+    let more = [
+        text("class", "Whose newest failure is of this class."),
+        time("created_after", "Submitted at this time or later."),
+        time("created_before", "Submitted before this time."),
+        query("discarded", json!({ "type": "boolean" }), "Those too that were given up."),
+    ];
+    let listed = Op::get("/api/v1/dead-letters", "listDeadLetters", "Failed tasks, newest first")
+        .asks(filters().into_iter().chain(more))
+        .gives(page::<DeadLetter>());
+    vec![
+        listed,
+        Op::get("/api/v1/dead-letters/{id}", "showDeadLetter", "One failed task")
+            .gives(of::<DeadLetter>()),
+        Op::post("/api/v1/dead-letters/redrive", "redrive", "Run failed tasks again")
+            .takes(of::<BulkBody>(), json!({ "queue": "default", "rate": "10/1s" }))
+            .gives(of::<BulkRecord>()),
+        Op::post("/api/v1/dead-letters/discard", "discard", "Give failed tasks up")
+            .takes(of::<BulkBody>(), json!({ "kind": "report", "reason": "not wanted any more" }))
+            .gives(of::<BulkRecord>()),
+    ]
+}
