@@ -14,6 +14,12 @@ CREATE TYPE hostler.batch_end AS ENUM (
     'failure'
 );
 
+CREATE TYPE hostler.delivery_state AS ENUM (
+    'pending',
+    'delivered',
+    'dead'
+);
+
 CREATE TYPE hostler.dependency_policy AS ENUM (
     'cancel',
     'run',
@@ -717,6 +723,67 @@ END)),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
 
+CREATE TABLE hostler.webhook_callbacks (
+    task_id uuid NOT NULL,
+    url text NOT NULL,
+    CONSTRAINT webhook_callbacks_pkey PRIMARY KEY (task_id)
+);
+
+CREATE TABLE hostler.webhook_deliveries (
+    id uuid NOT NULL,
+    number bigint NOT NULL,
+    endpoint text NOT NULL,
+    url text,
+    type text NOT NULL,
+    task_id uuid,
+    payload text NOT NULL,
+    state delivery_state NOT NULL DEFAULT 'pending'::delivery_state,
+    failures integer NOT NULL DEFAULT 0,
+    due_at timestamp with time zone NOT NULL DEFAULT now(),
+    sender uuid,
+    sent_until timestamp with time zone,
+    status integer,
+    problem text,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    ended_at timestamp with time zone,
+    CONSTRAINT ended_iff_not_pending CHECK (((state = 'pending'::delivery_state) = (ended_at IS NULL))),
+    CONSTRAINT sent_by_somebody CHECK (((sender IS NULL) = (sent_until IS NULL))),
+    CONSTRAINT webhook_deliveries_endpoint_fkey FOREIGN KEY (endpoint) REFERENCES webhook_endpoints(name) ON DELETE CASCADE,
+    CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE hostler.webhook_endpoints (
+    name text NOT NULL,
+    url text,
+    description text NOT NULL DEFAULT ''::text,
+    filter jsonb NOT NULL DEFAULT '{}'::jsonb,
+    secret text NOT NULL,
+    old_secret text,
+    old_secret_until timestamp with time zone,
+    concurrency integer NOT NULL,
+    ordered boolean NOT NULL,
+    timeout_ms integer NOT NULL,
+    origin schedule_origin NOT NULL,
+    enabled boolean NOT NULL DEFAULT true,
+    disabled_reason text,
+    not_before timestamp with time zone,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT callbacks_have_their_own_url CHECK (((url IS NULL) = (name = 'callbacks'::text))),
+    CONSTRAINT disabled_for_a_reason CHECK ((enabled = (disabled_reason IS NULL))),
+    CONSTRAINT endpoint_makes_sense CHECK (((concurrency >= 1) AND (timeout_ms >= 1))),
+    CONSTRAINT endpoint_name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
+    CONSTRAINT old_secret_has_an_end CHECK (((old_secret IS NULL) = (old_secret_until IS NULL))),
+    CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (name)
+);
+
+CREATE TABLE hostler.webhook_feed (
+    one boolean NOT NULL DEFAULT true,
+    cursor text NOT NULL,
+    known xid8,
+    CONSTRAINT there_is_one_place CHECK (one),
+    CONSTRAINT webhook_feed_pkey PRIMARY KEY (one)
+);
+
 CREATE TABLE hostler.webhook_receipts (
     kind text NOT NULL,
     key text NOT NULL,
@@ -816,6 +883,16 @@ CREATE INDEX tasks_needing ON hostler.tasks USING btree (queue, priority DESC, i
 CREATE INDEX tasks_pending ON hostler.tasks USING btree (queue, priority DESC, id) INCLUDE (run_at) WHERE ((state = 'pending'::task_state) AND (lane IS NULL));
 
 CREATE INDEX tasks_scheduled ON hostler.tasks USING btree (run_at) WHERE (state = 'scheduled'::task_state);
+
+CREATE INDEX webhook_deliveries_dead ON hostler.webhook_deliveries USING btree (endpoint, number) WHERE (state = 'dead'::delivery_state);
+
+CREATE INDEX webhook_deliveries_due ON hostler.webhook_deliveries USING btree (endpoint, due_at, number) WHERE (state = 'pending'::delivery_state);
+
+CREATE INDEX webhook_deliveries_ended ON hostler.webhook_deliveries USING btree (ended_at) WHERE (state <> 'pending'::delivery_state);
+
+CREATE INDEX webhook_deliveries_number ON hostler.webhook_deliveries USING btree (number);
+
+CREATE INDEX webhook_deliveries_order ON hostler.webhook_deliveries USING btree (endpoint, number) WHERE (state = 'pending'::delivery_state);
 
 CREATE INDEX webhook_receipts_oldest ON hostler.webhook_receipts USING btree (at);
 
@@ -2928,6 +3005,8 @@ CREATE SEQUENCE hostler.sessions_no_seq MINVALUE 1 START 1;
 CREATE SEQUENCE hostler.task_tally_id_seq MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.wake_mark MINVALUE 0 START 0;
+
+CREATE SEQUENCE hostler.webhook_deliveries_number_seq MINVALUE 1 START 1;
 
 CREATE VIEW hostler.agent_overview (
     agent text,

@@ -31,6 +31,8 @@ pub mod events;
 
 pub mod queue;
 
+pub mod webhooks;
+
 pub mod sessions;
 
 pub mod workspace;

@@ -10,6 +10,7 @@ mod reload;
 mod start;
 mod stop;
 mod systemd;
+mod telling;
 mod up;
 mod upgrade;
 mod workspaces;

@@ -19,6 +19,7 @@ use super::{
     reload::{LoadSettings, Reloader},
     stop::FINISH,
     systemd::Service,
+    telling,
     upgrade::{self, Upgrades},
     workspaces::open_workspaces,
 };
@@ -48,6 +49,7 @@ use crate::{
         Component, Drops, Redactor, Rotation, component,
         metrics::{Metrics, Scrape},
     },
+    webhooks::WebhookHandle,
 };
 
 /// How many notices may wait for the queue actor. More are as good as one: it looks at everything.
@@ -89,6 +91,7 @@ pub struct Running {
     pub(super) queue: QueueHandle,
     pub(super) janitor: JanitorHandle,
     pub(super) supervisor: SupervisorHandle,
+    pub(super) webhooks: WebhookHandle,
     pub(super) access: Access,
     pub(super) reloader: Reloader,
     pub(super) upgrades: Option<upgrade::Asked>,
@@ -185,6 +188,8 @@ pub(super) async fn start(
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let (notify, notices) = mpsc::channel(NOTICES);
     let listener = Listener::spawn(&store, component(&log, Component::Store), notify, keys_changed);
+    let events = EventsHandle::start();
+    let (feed, webhooks) = telling::start(&store, &events, host.id, &settings, &log, &metrics);
     let queue = QueueHandle::start(Launch {
         log: component(&log, Component::Queue),
         store: store.clone(),
@@ -199,7 +204,7 @@ pub(super) async fn start(
         settle_buffer: settings.tasks.settle_buffer as usize,
         max_input: settings.tasks.max_input,
         notices,
-        events: EventsHandle::start(),
+        events,
         metrics: metrics.clone(),
     });
     let clock = Clock::start();
@@ -245,6 +250,8 @@ pub(super) async fn start(
         workspaces,
         sessions,
         access: access.clone(),
+        feed,
+        webhooks: webhooks.clone(),
         reload: reloader.for_requests(),
         upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
     };
@@ -255,6 +262,7 @@ pub(super) async fn start(
             // The agents run already: they must not outlive a host that never was.
             supervisor.kill_all().await;
             janitor.stop().await;
+            webhooks.stop(FINISH).await;
             queue.finish(FINISH).await;
             access.finish().await;
             keeper.shutdown().await;
@@ -271,6 +279,7 @@ pub(super) async fn start(
         queue,
         janitor,
         supervisor,
+        webhooks,
         access,
         reloader,
         upgrades: Some(upgrades),
@@ -362,7 +371,7 @@ async fn open_store(
     Ok((postgres, store))
 }
 
-/// Writes down what the settings say of queues, limits and schedules.
+/// Writes down what the settings say of queues, limits, schedules and webhooks.
 pub(super) async fn ensure(store: &Store, settings: &Settings) -> Result<(), StoreError> {
     let wanted: Vec<_> =
         settings.queues.iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
@@ -376,7 +385,7 @@ pub(super) async fn ensure(store: &Store, settings: &Settings) -> Result<(), Sto
     if !settings.schedules.is_empty() {
         store.transact(async |db| schedules::ensure(db, &settings.schedules).await).await?;
     }
-    Ok(())
+    telling::ensure(store, settings).await
 }
 
 /// A new host id, and the slot: the identity of the data directory, by which the next host on it

@@ -9,6 +9,9 @@ use super::start::Running;
 /// How long outcomes may take to be written once no agent runs.
 pub(super) const FINISH: Duration = Duration::from_secs(20);
 
+/// How long webhooks that are on their way may take; the rest is given back.
+const SENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// How a host is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -40,6 +43,7 @@ impl Running {
         if !written {
             warn!(self.log, "outcomes could not be written; their tasks will run again");
         }
+        self.webhooks.stop(SENDS_WITHIN).await;
         self.http.stop(true).await;
         self.access.finish().await;
         self.keeper.shutdown().await;

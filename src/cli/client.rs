@@ -12,7 +12,7 @@ use hyper::{
     Method, Request, Response,
     body::Incoming,
     client::conn::http1,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     http::api::{PROBLEM_JSON, Problem},
+    protocol::sse::EVENT_STREAM,
     settings::Secret,
 };
 
@@ -38,6 +39,9 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long an answer may take, beyond what the request itself waits for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a call of a tool may take that waits for as long as a host lets it.
+const CALLS_WITHIN: Duration = Duration::from_secs(700);
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 1 << 30;
@@ -126,13 +130,43 @@ impl Client {
 
     /// Asks for `path` even if it answers with an error, and gives the body.
     pub(super) async fn probe<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
-        let answer = self.send(Method::GET, path, None, ANSWERS_WITHIN).await?;
+        let answer = self.send(Method::GET, path, None, ANSWERS_WITHIN, &[]).await?;
         self.collect(answer).await?.json()
     }
 
     /// Asks for a body without an end; the caller reads it piece by piece.
     pub(super) async fn stream(&self, path: &str) -> Outcome<Incoming> {
-        let answer = self.send(Method::GET, path, None, ANSWERS_WITHIN).await?;
+        self.stream_with(path, &[]).await
+    }
+
+    /// Asks for a stream of events, after the one with the id `last`.
+    pub(super) async fn events(&self, path: &str, last: Option<&str>) -> Outcome<Incoming> {
+        let mut headers = vec![(ACCEPT, EVENT_STREAM)];
+        headers.extend(last.map(|last| (HeaderName::from_static("last-event-id"), last)));
+        self.stream_with(path, &headers).await
+    }
+
+    /// Passes a message of MCP on; the answer, whatever its status, is one too. Empty if there is
+    /// none.
+    pub(super) async fn mcp(
+        &self,
+        message: Vec<u8>,
+        headers: &[(&'static str, String)],
+    ) -> Outcome<Bytes> {
+        let named =
+            |(name, value): &(&'static str, String)| (HeaderName::from_static(name), value.clone());
+        let headers: Vec<_> = headers.iter().map(named).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
+        let answer = self.send(Method::POST, "/mcp", Some(message), CALLS_WITHIN, &headers).await?;
+        if answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON) {
+            return Err(self.problem(answer).await);
+        }
+        Ok(self.collect(answer).await?.body)
+    }
+
+    async fn stream_with(&self, path: &str, headers: &[(HeaderName, &str)]) -> Outcome<Incoming> {
+        let answer = self.send(Method::GET, path, None, ANSWERS_WITHIN, headers).await?;
         if answer.status().is_success() {
             return Ok(answer.into_body());
         }
@@ -161,7 +195,8 @@ impl Client {
         body: Option<Vec<u8>>,
         wait: Duration,
     ) -> Outcome<Reply> {
-        let answer = self.send(method, path, body, ANSWERS_WITHIN.saturating_add(wait)).await?;
+        let within = ANSWERS_WITHIN.saturating_add(wait);
+        let answer = self.send(method, path, body, within, &[]).await?;
         if answer.status().is_success() {
             return self.collect(answer).await;
         }
@@ -199,9 +234,13 @@ impl Client {
         path: &str,
         body: Option<Vec<u8>>,
         within: Duration,
+        headers: &[(HeaderName, &str)],
     ) -> Outcome<Response<Incoming>> {
         let mut request =
             Request::builder().method(method).uri(path).header(HOST, self.address.authority());
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

@@ -1,61 +1,55 @@
 //! `hostler events`: what becomes of all tasks.
 
-use clap::Args;
+mod tail;
+
+use clap::{Args, Subcommand};
 
 use super::{
+    address::with_query,
     exit::{Exit, Outcome},
     global::Global,
     output::{Table, Tone, local},
 };
 use crate::{domain::record::FeedEvent, http::api::FeedAnswer};
 
-/// How long one request waits for something to happen.
-const WAIT: &str = "20s";
+/// What becomes of all tasks, in order
+#[derive(Debug, Subcommand)]
+pub(super) enum Events {
+    List(List),
+    Tail(tail::Tail),
+}
 
-/// Show what becomes of all tasks, in order, and follow it
+/// Show a page of what became of tasks
 #[derive(Debug, Args)]
 #[command(after_help = "Every page ends with a cursor: give it to --after, and nothing is missed \
-    and nothing told twice.\n\nExamples:\n  hostler events --after latest --follow\n  \
-    hostler events --limit 500 --json")]
-pub(super) struct Events {
+    and nothing told twice.\n\nExamples:\n  hostler events list --after latest\n  \
+    hostler events list --limit 500 --json")]
+pub(super) struct List {
     /// Begin after this cursor, or with what happens from now on; at the beginning where absent
     #[arg(long, value_name = "CURSOR|latest")]
     after: Option<String>,
     /// How many at once
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
-    /// Go on with what happens later; with --json, one event a line
-    #[arg(long, short)]
-    follow: bool,
 }
 
 impl Events {
     pub(super) async fn run(self, global: &Global) -> Outcome {
-        let (client, output) = (global.client()?, global.output());
-        let mut after = self.after;
-        loop {
-            let mut path = format!("/api/v1/events?limit={}", self.limit);
-            if let Some(after) = &after {
-                path = format!("{path}&after={after}");
-            }
-            if !self.follow {
-                let page: FeedAnswer = client.get(&path).await?;
-                output
-                    .show(&page, |page| format!("{}next: {}\n", table(&page.items), page.next))?;
-                return Ok(Exit::Done);
-            }
-            let page: FeedAnswer = client.get(&format!("{path}&wait={WAIT}")).await?;
-            for event in &page.items {
-                let line = if global.json {
-                    serde_json::to_string(event).unwrap_or_default()
-                } else {
-                    let FeedEvent { task, number, state, attempt, at } = event;
-                    format!("{}  {task}  {number}  {state:<14}  attempt {attempt}", local(*at))
-                };
-                output.text(&format!("{line}\n"))?;
-            }
-            after = Some(page.next);
+        match self {
+            Self::List(list) => list.run(global).await,
+            Self::Tail(tail) => tail.run(global).await,
         }
+    }
+}
+
+impl List {
+    async fn run(self, global: &Global) -> Outcome {
+        let pairs = [("limit", Some(self.limit.to_string())), ("after", self.after)];
+        let page: FeedAnswer = global.client()?.get(&with_query("/api/v1/events", &pairs)).await?;
+        global
+            .output()
+            .show(&page, |page| format!("{}next: {}\n", table(&page.items), page.next))?;
+        Ok(Exit::Done)
     }
 }
 

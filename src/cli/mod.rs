@@ -26,6 +26,7 @@ mod import_json;
 mod key;
 mod limit;
 mod lock;
+mod mcp;
 mod memory;
 mod mock;
 mod output;
@@ -36,6 +37,7 @@ mod schedule;
 mod session;
 mod task;
 mod upgrade;
+mod webhook;
 mod workspace;
 
 use std::process::ExitCode;
@@ -108,8 +110,12 @@ enum Command {
     CommandAgent(command_agent::CommandAgent),
     #[command(subcommand)]
     Workspace(workspace::Workspace),
+    Mcp(mcp::Mcp),
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     #[command(subcommand)]
     Db(db::Db),
+    #[command(subcommand)]
     Events(events::Events),
     Completions(completions::Completions),
 }
@@ -187,6 +193,8 @@ impl Command {
             Self::MockAgent(agent) => return agent.run(),
             Self::CommandAgent(agent) => return agent.run(),
             Self::Workspace(workspace) => asked(workspace.run(global)),
+            Self::Mcp(mcp) => asked(mcp.run(global)),
+            Self::Webhook(webhook) => asked(webhook.run(global)),
             Self::Db(db) => asked(db.run(global)),
             Self::Events(events) => asked(events.run(global)),
             Self::Completions(completions) => completions.run(),

@@ -55,6 +55,22 @@ impl FeedCursor {
         self.at
     }
 
+    /// Whether there is nothing left of a page that was full.
+    pub const fn is_whole(&self) -> bool {
+        self.upto.is_none()
+    }
+
+    /// The same place, where nothing is to be read beyond what `other` has read, who is at a whole
+    /// place. A reader who gets there is where `other` is.
+    #[must_use]
+    pub fn until(&self, other: &Self) -> Self {
+        if self.is_whole() {
+            Self { upto: Some(other.seen.clone()), ..self.clone() }
+        } else {
+            self.clone()
+        }
+    }
+
     /// Where a reader is after a page of what `upto` sees and `seen` does not: one that was full and
     /// ended at `full`, or one that had room for more.
     #[must_use]
@@ -130,6 +146,19 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<FeedCursor>(), Err(NoCursor), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_reader_is_led_to_where_another_is() {
+        let other = FeedCursor::latest(snapshot("9:9:"));
+        let behind = FeedCursor::latest(snapshot("4:4:")).until(&other);
+        assert_eq!(
+            (behind.seen(), behind.upto(), behind.is_whole()),
+            ("4:4:", Some("9:9:"), false)
+        );
+        // What is left of a page comes first.
+        let full = FeedCursor::after(snapshot("4:4:"), snapshot("7:7:"), Some((1, 2)));
+        assert_eq!(full.until(&other), full);
     }
 
     #[test]

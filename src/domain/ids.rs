@@ -196,6 +196,11 @@ typed_name!(
     "a schedule"
 );
 typed_name!(
+    /// Who is told of events by signed webhooks.
+    EndpointName,
+    "an endpoint"
+);
+typed_name!(
     /// One task of a plan, as its plan file names it.
     PlanTaskId,
     "a task of a plan"

@@ -35,8 +35,10 @@ pub mod autoscale;
 pub mod batch;
 pub mod bulk;
 pub mod cron;
+pub mod delivery;
 pub mod dispatch;
 mod entry;
+pub mod event;
 pub mod feed;
 pub mod fleet;
 pub mod glob;
@@ -66,9 +68,9 @@ pub mod workspace;
 
 pub use entry::{ClaimId, Entry, Lane};
 pub use ids::{
-    AgentName, Attempt, BatchId, Capability, FleetName, Generation, GroupName, HostId, MAX_NAME,
-    ParseIdError, ParseNameError, PhaseName, PlanRunId, PlanTaskId, QueueName, ScheduleName,
-    TaskId,
+    AgentName, Attempt, BatchId, Capability, EndpointName, FleetName, Generation, GroupName,
+    HostId, MAX_NAME, ParseIdError, ParseNameError, PhaseName, PlanRunId, PlanTaskId, QueueName,
+    ScheduleName, TaskId,
 };
 
 /// Milliseconds on a monotonic clock that begins when the host does. Actors read it from tokio's

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     AgentName, Attempt, BatchId, Entry, GroupName, QueueName, ScheduleName, TaskId,
     admission::Needs,
+    delivery::target::Target,
     graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
     unique::Unique,
@@ -316,6 +317,8 @@ pub struct Terms {
     pub deadline: Option<Timestamp>,
     /// What its attempts work in; what the fleet says where absent.
     pub workspace: Option<WorkspaceSpec>,
+    /// Where its end is told.
+    pub callback: Option<Target>,
 }
 
 impl Terms {

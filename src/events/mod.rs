@@ -1,4 +1,5 @@
-//! Actor that tells who waits for a task that it has ended.
+//! Telling of what becomes of tasks: an actor that wakes who waits for one to end, and in
+//! [`feed`] the reader that tells subscribers of everything.
 //!
 //! # Guarantees
 //!
@@ -10,10 +11,12 @@
 //!
 //! If the actor is gone, waiters are woken at once and look for themselves.
 
-use std::collections::HashMap;
+pub mod feed;
+
+use std::{collections::HashMap, sync::Arc};
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::domain::{TaskId, task::TaskState};
 
@@ -22,18 +25,28 @@ const SWEEP_AT: usize = 1024;
 
 /// The others' side of the actor.
 #[derive(Clone, Debug)]
-pub struct EventsHandle(Addr<EventsActor>);
+pub struct EventsHandle {
+    actor: Addr<EventsActor>,
+    news: Arc<watch::Sender<u64>>,
+}
 
 impl EventsHandle {
     /// Starts the actor in the current arbiter.
     pub fn start() -> Self {
-        Self(EventsActor::default().start())
+        let actor = EventsActor::default().start();
+        Self { actor, news: Arc::new(watch::channel(0).0) }
+    }
+
+    /// Changes whenever something was published: there is something new in the feed.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Tells that tasks came to these states; the states are committed.
     pub fn publish(&self, changes: Vec<(TaskId, TaskState)>) {
         // A report that must not be lost: a waiter would sleep until its next look.
-        self.0.do_send(Publish(changes));
+        self.actor.do_send(Publish(changes));
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Resolves when `task` has come to a final state (or the actor is gone). Call it *before*
@@ -41,7 +54,7 @@ impl EventsHandle {
     pub async fn ended(&self, task: TaskId) -> Ended {
         let (tell, told) = oneshot::channel();
         // An unreachable actor drops `tell`, which wakes the waiter: it looks for itself.
-        let known = self.0.send(Await { task, tell }).await;
+        let known = self.actor.send(Await { task, tell }).await;
         Ended { told: known.ok().map(|()| told) }
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::{
     admission::{Label, LockUse, PathUse},
     batch::BatchRecord,
     bulk::BulkRecord,
+    delivery::EndpointRecord,
     graph::DependencyPolicy,
     record::{AdoptionRecord, UpgradeRecord},
     task::{FailureClass, TaskState},
@@ -316,6 +317,23 @@ pub struct FeedAnswer {
 pub struct Listing<T> {
     /// What there is.
     pub items: Vec<T>,
+}
+
+/// An endpoint of webhooks that was made or changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointAnswer {
+    /// The endpoint.
+    #[serde(flatten)]
+    pub endpoint: EndpointRecord,
+    /// Its secret, if that was made just now: it is told once.
+    pub secret: Option<String>,
+}
+
+/// How many deliveries are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// So many.
+    pub replayed: u64,
 }
 
 /// What the host is.

@@ -245,6 +245,8 @@ impl From<QueueError> for ApiError {
             | QueueError::UnknownGroup { .. }
             | QueueError::UnknownRun { .. }
             | QueueError::UnknownPlanTask { .. }
+            | QueueError::UnknownEndpoint { .. }
+            | QueueError::UnknownDelivery { .. }
             | QueueError::NotDead { .. } => Self::new(Kind::NotFound, error.to_string()),
             QueueError::WrongState { .. }
             | QueueError::WrongMoment { .. }

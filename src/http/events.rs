@@ -1,15 +1,28 @@
-//! The feed of what becomes of all tasks.
+//! The feed of what becomes of all tasks: as pages, and as a stream of server-sent events.
 
-use actix_web::{HttpRequest, web::Data};
+use std::convert::Infallible;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{ACCEPT, HeaderMap},
+    web::{Bytes, Data},
+};
+use futures_util::{Stream, stream};
 
 use super::{
     Answer, State,
     api::FeedAnswer,
     ok,
     query::{self, After},
+    server::Closing,
 };
+use crate::{events::feed::Subscription, protocol::sse::EVENT_STREAM, queue::QueueError};
 
+/// Pages, or a stream for those who ask for one.
 pub(super) async fn feed(state: Data<State>, request: HttpRequest) -> Answer {
+    if wants_stream(request.headers()) {
+        return told(&state, &request).await;
+    }
     let asked = query::feed(request.query_string(), state.settings.max_wait)?;
     let cursor = match asked.after {
         After::Cursor(cursor) => cursor,
@@ -22,4 +35,67 @@ pub(super) async fn feed(state: Data<State>, request: HttpRequest) -> Answer {
         }
     };
     Ok(ok(&FeedAnswer { items: page.events, next: page.next.to_string() }))
+}
+
+async fn told(state: &State, request: &HttpRequest) -> Answer {
+    let (filter, after) = query::wanted(request.query_string(), request.headers())?;
+    let after = match after {
+        After::Cursor(cursor) => Some(cursor),
+        After::Latest => None,
+    };
+    let subscription = state.feed.subscribe(filter, after).await.map_err(QueueError::from)?;
+    let mut answer = HttpResponse::Ok();
+    answer.content_type(EVENT_STREAM);
+    // A proxy in between must not collect events until it has many.
+    answer.insert_header(("X-Accel-Buffering", "no"));
+    Ok(answer.streaming(pieces(subscription, state.closing.clone())))
+}
+
+/// What a subscriber is told, until the host stops.
+fn pieces(
+    subscription: Subscription,
+    closing: Closing,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((subscription, closing), |(mut subscription, closing)| async move {
+        let piece = tokio::select! {
+            piece = subscription.next() => piece?,
+            () = closing.closed() => return None,
+        };
+        Some((Ok(piece), (subscription, closing)))
+    })
+}
+
+/// Whether the caller asks for a stream of events.
+fn wants_stream(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|one| {
+            let essence = one.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case(EVENT_STREAM)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_is_for_those_who_ask_for_one() {
+        let rows = [
+            (None, false),
+            (Some("application/json"), false),
+            (Some("*/*"), false),
+            (Some("text/event-stream"), true),
+            (Some("application/json, Text/Event-Stream;q=0.5"), true),
+        ];
+        for (accept, wants) in rows {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            }
+            assert_eq!(wants_stream(&headers), wants, "{accept:?}");
+        }
+    }
 }

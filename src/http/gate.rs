@@ -153,6 +153,20 @@ async fn of_task(
     let Some(state) = request.app_data::<Data<State>>() else {
         return Err(ApiError::fault("a server without a state"));
     };
+    may_task(state, caller, scope, task).await
+}
+
+/// Whether the caller may do this to a task: to one of its queue.
+pub(super) async fn may_task(
+    state: &State,
+    caller: &Caller,
+    scope: Scope,
+    task: TaskId,
+) -> Result<(), ApiError> {
+    caller.may(scope, About::Nothing)?;
+    if !caller.grants.is_limited() {
+        return Ok(());
+    }
     match state.queue.get(task).await? {
         Some(task) => caller.may(scope, About::Queue(&task.queue)),
         // The handler says that there is none.

@@ -27,6 +27,7 @@ mod keys;
 mod layers;
 mod limits;
 mod logs;
+mod mcp;
 mod needs;
 mod openapi;
 mod plans;
@@ -43,6 +44,7 @@ mod tasks;
 mod terms;
 mod unique;
 mod webhook;
+mod webhooks;
 mod workspaces;
 
 use std::{fmt, rc::Rc, sync::Arc};
@@ -65,10 +67,12 @@ use crate::{
         record::{AdoptionRecord, ReloadRecord, UpgradeRecord},
         upgrade::Plan,
     },
+    events::feed::FeedHub,
     queue::QueueHandle,
     sessions::Sessions,
     settings,
     supervisor::SupervisorHandle,
+    webhooks::WebhookHandle,
     workspace::Workspaces,
 };
 use error::{ApiError, Kind};
@@ -120,6 +124,10 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Who may call.
     pub access: Access,
+    /// Tells subscribers what happens.
+    pub feed: FeedHub,
+    /// Tells the world outside.
+    pub webhooks: WebhookHandle,
     /// Reads the settings again.
     pub reload: Reload,
     /// Lets another program take the host's place.
@@ -136,6 +144,8 @@ pub struct State {
     sessions: Sessions,
     relay: webhook::relay::Relay,
     reload: Reload,
+    feed: FeedHub,
+    webhooks: WebhookHandle,
     upgrade: Upgrade,
     settings: settings::Http,
     tasks: settings::Tasks,
@@ -155,7 +165,17 @@ impl State {
         metrics: RenderMetrics,
         log: Logger,
     ) -> Self {
-        let Parts { queue, supervisor, workspaces, sessions, access, reload, upgrade } = parts;
+        let Parts {
+            queue,
+            supervisor,
+            workspaces,
+            sessions,
+            access,
+            feed,
+            webhooks,
+            reload,
+            upgrade,
+        } = parts;
         let (closing, relay) = (Closing::default(), webhook::relay::Relay::default());
         Self {
             queue,
@@ -165,6 +185,8 @@ impl State {
             sessions,
             relay,
             reload,
+            feed,
+            webhooks,
             upgrade,
             settings,
             tasks,
@@ -252,12 +274,9 @@ mod tests {
                 let may_look = verb.method == Method::GET || path == "/api/v1/plans/history";
                 assert!(may_look || !looks, "{} {path}", verb.method);
                 let open = matches!(verb.needs, gate::Needs::Caller | gate::Needs::Public);
-                // A webhook says in its body what it is, and its handler looks.
-                assert!(
-                    !open || verb.method == Method::GET || path == "/webhook",
-                    "{} {path}",
-                    verb.method
-                );
+                // A webhook says in its body what it is, a call of a tool which one: their handlers look.
+                let by_body = matches!(path, "/webhook" | "/mcp");
+                assert!(!open || verb.method == Method::GET || by_body, "{} {path}", verb.method);
             }
         }
     }

@@ -8,7 +8,7 @@ use actix_web::{
     web::{self, Data, Payload},
 };
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use self::read::Request;
@@ -59,9 +59,28 @@ pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Pa
     query::none(&request)?;
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::object(&request, payload, state.settings.max_body).await?;
+    take(&state, body, header_key).await
+}
+
+/// Reads a plan alone: what it is, or every mistake of it.
+///
+/// # Errors
+///
+/// Every mistake, each with its place.
+pub(super) fn check(body: Map<String, Value>) -> Result<Value, Vec<FieldError>> {
+    let plan = read::read(body, None)?.plan;
+    Ok(json!({ "sound": true, "title": plan.title, "tasks": plan.tasks.len() }))
+}
+
+/// Carries out what a body asks for.
+pub(super) async fn take(
+    state: &State,
+    body: Map<String, Value>,
+    header_key: Option<&str>,
+) -> Answer {
     let wanted = read::read(body, header_key).map_err(ApiError::invalid)?;
     let dry_run = wanted.dry_run;
-    let wanted = with_history(&state, wanted).await?;
+    let wanted = with_history(state, wanted).await?;
     let fleets = state.supervisor.fleets().await?;
     let terms = state.queue.terms();
     // A schedule may take seconds, and nobody else is to wait for it.
@@ -167,7 +186,11 @@ pub(super) async fn tasks(state: Data<State>, request: HttpRequest) -> Answer {
 
 pub(super) async fn report(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    let id = query::path(&request, "id")?;
+    report_of(&state, query::path(&request, "id")?).await
+}
+
+/// What came of a run.
+pub(super) async fn report_of(state: &State, id: PlanRunId) -> Answer {
     let (run, text) = (state.queue.run(id).await?, state.queue.run_plan(id).await?);
     let tasks = state.queue.run_tasks(id).await?;
     let made = web::block(move || {

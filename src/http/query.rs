@@ -1,6 +1,8 @@
 //! Reading paths, queries and headers. A parameter that is not known is an error, not ignored: a
 //! misspelt filter would show the wrong tasks.
 
+mod wanted;
+
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use actix_web::{HttpRequest, http::header::HeaderMap, web};
@@ -16,12 +18,16 @@ use crate::{
     domain::{
         Attempt, TaskId,
         bulk::Selection,
+        delivery::DeliveryState,
         feed::{FeedCursor, NoCursor},
         record::{GraphExtent, TaskFilter},
         task::TaskState,
     },
     settings::parse_duration,
+    webhooks::DeliveryFilter,
 };
+
+pub(super) use wanted::wanted;
 
 /// How many tasks a page holds where the caller does not say.
 const DEFAULT_LIMIT: u32 = 50;
@@ -240,6 +246,26 @@ pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
         discarded: query.flag("discarded")?,
     };
     Ok(Letters { selection, before: query.before()?, limit: query.limit()? })
+}
+
+/// Reads the filter of a listing of webhooks that were sent.
+pub(super) fn deliveries(query: &str) -> Result<DeliveryFilter, ApiError> {
+    let query = Query::read(query, &["endpoint", "state", "task", "limit", "cursor"])?;
+    let state = query.get("state").map(|word| {
+        let known = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
+        known.ok_or_else(|| bad("state", &"must be `pending`, `delivered` or `dead`"))
+    });
+    let before = query.get("cursor").map(|text| {
+        let detail = "is no cursor; send the `next_cursor` of the page before";
+        text.parse().map_err(|_| bad("cursor", &detail))
+    });
+    Ok(DeliveryFilter {
+        endpoint: query.parsed("endpoint")?,
+        state: state.transpose()?,
+        task: query.parsed("task")?,
+        before: before.transpose()?,
+        limit: query.limit()?,
+    })
 }
 
 /// Reads how much of a graph is asked for.

@@ -13,8 +13,8 @@ use super::{
         Subject::{Agent, Body, Filtered, Fleet, Host, Nothing, OneQueue, Queue, Task},
         admin, control, read, submit,
     },
-    health, keys, limits, openapi, plans, queues, schedules, sessions, task_logs, tasks, webhook,
-    workspaces,
+    health, keys, limits, mcp, openapi, plans, queues, schedules, sessions, task_logs, tasks,
+    webhook, webhooks, workspaces,
 };
 
 /// One path and the methods that it has.
@@ -38,6 +38,8 @@ pub(super) fn routes() -> Vec<Row> {
         ("/livez", vec![get(CALLER, health::livez)]),
         ("/readyz", vec![get(CALLER, health::readyz)]),
         ("/metrics", vec![get(read(Host), health::metrics)]),
+        // What each tool needs it looks for itself.
+        ("/mcp", vec![post(CALLER, mcp::post)]),
         ("/api/v1/host", vec![get(read(Nothing), health::host)]),
         ("/api/v1/hosts", vec![get(read(Host), health::hosts)]),
         ("/api/v1/reload", vec![post(control(Host), fleets::reload)]),
@@ -173,6 +175,26 @@ pub(super) fn routes() -> Vec<Row> {
             ],
         ),
         ("/api/v1/events", vec![get(read(Host), events::feed)]),
+        ("/api/v1/webhooks/endpoints", vec![get(read(Host), webhooks::list)]),
+        (
+            "/api/v1/webhooks/endpoints/{name}",
+            vec![
+                get(read(Host), webhooks::show),
+                put(control(Host), webhooks::put),
+                delete(control(Host), webhooks::remove),
+            ],
+        ),
+        ("/api/v1/webhooks/endpoints/{name}/rotate", vec![post(control(Host), webhooks::rotate)]),
+        ("/api/v1/webhooks/endpoints/{name}/enable", vec![post(control(Host), webhooks::enable)]),
+        ("/api/v1/webhooks/endpoints/{name}/disable", vec![post(control(Host), webhooks::disable)]),
+        ("/api/v1/webhooks/endpoints/{name}/test", vec![post(control(Host), webhooks::test)]),
+        (
+            "/api/v1/webhooks/endpoints/{name}/replay",
+            vec![post(control(Host), webhooks::replay_dead)],
+        ),
+        ("/api/v1/webhooks/deliveries", vec![get(read(Host), webhooks::deliveries)]),
+        ("/api/v1/webhooks/deliveries/{id}", vec![get(read(Host), webhooks::delivery)]),
+        ("/api/v1/webhooks/deliveries/{id}/replay", vec![post(control(Host), webhooks::replay)]),
         ("/api/v1/queues", vec![get(read(Filtered), queues::list)]),
         ("/api/v1/queues/{name}/pause", vec![post(control(Queue), limits::pause_queue)]),
         ("/api/v1/queues/{name}/resume", vec![post(control(Queue), queues::resume)]),

@@ -194,6 +194,7 @@ fn one(
     let group = task.parsed("group");
     let batch = batch(&mut task, rules.batch);
     let workspace = workspaces::read(&mut task);
+    let callback = task.parsed("callback_url");
     let asked = Asked::take(&mut task);
     task.finish();
     let Some(queue) = queue else { return (None, asked) };
@@ -218,6 +219,7 @@ fn one(
             group,
             batch,
             workspace,
+            callback,
             ..Terms::default()
         },
     };

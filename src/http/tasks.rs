@@ -9,6 +9,7 @@ use actix_web::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -41,6 +42,17 @@ pub(super) async fn submit(
     let wait = query::wait(request.query_string(), state.settings.max_wait)?;
     let header_key = query::idempotency_key(request.headers())?;
     let body = body::json(&request, payload, state.settings.max_body).await?;
+    take(&state, &caller, body, header_key, wait).await
+}
+
+/// Submits what a body asks for, if the caller may.
+pub(super) async fn take(
+    state: &State,
+    caller: &Caller,
+    body: Value,
+    header_key: Option<&str>,
+    wait: Option<Duration>,
+) -> Answer {
     let terms = state.queue.terms();
     let rules = Rules {
         tasks: &state.tasks,
@@ -52,12 +64,12 @@ pub(super) async fn submit(
     let new_id = || TaskId::from_uuid(Uuid::now_v7());
     match (submit::read(body, &rules, new_id).map_err(ApiError::invalid)?, wait) {
         (Submission::One(task), wait) => {
-            gate::may_submit(&state, &caller, std::slice::from_ref(&task)).await?;
-            one(&state, &caller, *task, wait).await
+            gate::may_submit(state, caller, std::slice::from_ref(&task)).await?;
+            one(state, caller, *task, wait).await
         }
         (Submission::Many(tasks), None) => {
-            gate::may_submit(&state, &caller, &tasks).await?;
-            many(&state, tasks).await
+            gate::may_submit(state, caller, &tasks).await?;
+            many(state, tasks).await
         }
         (Submission::Many(_), Some(_)) => {
             Err(ApiError::new(Kind::BadQuery, "`wait` is for one task, not for several"))
@@ -162,7 +174,11 @@ fn created(any: bool) -> actix_web::HttpResponseBuilder {
 }
 
 /// The task once it is final, or as it is when the limit has passed or the host stops.
-async fn settled(state: &State, id: TaskId, limit: Duration) -> Result<TaskRecord, ApiError> {
+pub(super) async fn settled(
+    state: &State,
+    id: TaskId,
+    limit: Duration,
+) -> Result<TaskRecord, ApiError> {
     let found = tokio::select! {
         found = state.queue.wait(id, limit) => found?,
         () = state.closing.closed() => state.queue.get(id).await?,

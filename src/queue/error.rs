@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        BatchId, GroupName, PlanRunId, PlanTaskId, QueueName, ScheduleName, TaskId,
+        BatchId, EndpointName, GroupName, PlanRunId, PlanTaskId, QueueName, ScheduleName, TaskId,
         admission::KeyPattern, task::TaskState, unique::Rejected,
     },
     store::{Recovery, StoreError},
@@ -118,6 +118,18 @@ pub enum QueueError {
     NotDead {
         /// The id that was asked for.
         task: TaskId,
+    },
+    /// There is no such endpoint of webhooks.
+    #[error("there is no endpoint `{endpoint}`; `hostler webhook endpoints` shows those there are")]
+    UnknownEndpoint {
+        /// The name that was asked for.
+        endpoint: EndpointName,
+    },
+    /// There is no such delivery of a webhook.
+    #[error("there is no delivery {delivery}; it may have been deleted")]
+    UnknownDelivery {
+        /// The id that was asked for.
+        delivery: String,
     },
     /// Steps of the feed were deleted that the reader has not been told of.
     #[error(

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// What is read again while the host runs; of `limits` all but how long patience lasts.
-const LIVE: [&str; 3] = ["queues", "schedules", "limits"];
+const LIVE: [&str; 4] = ["queues", "schedules", "limits", "webhooks"];
 
 /// What is read once, though its section is read again.
 const ONCE: [&str; 1] = ["limits.patience"];
@@ -47,6 +47,7 @@ pub fn change(old: &Settings, new: Settings) -> (Settings, ReloadRecord) {
         limits,
         queues: new.queues,
         schedules: new.schedules,
+        webhooks: new.webhooks,
         fleets: new.fleets,
         provenance: new.provenance,
         ..old.clone()

@@ -37,6 +37,8 @@ components! {
     Queue = "queue",
     /// Streams of events to subscribers.
     Events = "events",
+    /// The sending of webhooks.
+    Webhooks = "webhooks",
     /// Leases of lost hosts, schedules, retention.
     Janitor = "janitor",
     /// The helper that all agent processes are children of.

@@ -11,7 +11,7 @@ use super::{
     reader::Section,
     schedules,
     sources::Sources,
-    tasks, webhook, workspaces,
+    tasks, webhook, webhooks, workspaces,
 };
 
 /// Reads, merges and checks every source. Finds every problem, not the first alone.
@@ -52,6 +52,8 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     let limits = all.section("limits").and_then(|section| limits::all(&section));
     let history = all.section("history").and_then(|section| history::read(&section));
     let workspaces = all.section("workspaces").and_then(|section| workspaces::read(&section));
+    let deliveries = all.section("deliveries").and_then(|section| webhooks::read(&section));
+    let webhooks = webhooks::endpoints(context, root);
     let (fleets, complete) = fleets::read(context, root);
     let queues = queues::read(context, root, &fleets, complete);
     let schedules = schedules::read(context, root, &queues, complete);
@@ -67,6 +69,8 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
         limits: limits?,
         history: history?,
         workspaces: workspaces?,
+        deliveries: deliveries?,
+        webhooks,
         webhook: webhook?,
         github,
         queues,

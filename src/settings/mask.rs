@@ -17,7 +17,10 @@ impl Settings {
         let own = self.http.api_key.iter().chain(&self.database.url).map(Secret::reveal);
         let variables = self.fleets.iter().flat_map(|fleet| &fleet.env);
         let of_fleets = variables.filter(|(name, _)| is_secret_name(name));
-        own.chain(of_fleets.map(|(_, value)| value.as_str())).collect()
+        let of_webhooks = self.webhooks.iter().filter_map(|one| one.secret.as_ref());
+        own.chain(of_webhooks.map(Secret::reveal))
+            .chain(of_fleets.map(|(_, value)| value.as_str()))
+            .collect()
     }
 }
 

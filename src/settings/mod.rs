@@ -43,6 +43,7 @@ mod tests;
 mod units;
 mod values;
 mod webhook;
+mod webhooks;
 mod workspaces;
 
 use std::{
@@ -63,10 +64,12 @@ pub use sources::{Machine, Sources, default_file};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 use crate::domain::{
-    FleetName, QueueName,
+    EndpointName, FleetName, QueueName,
     admission::{KeyPattern, Limit},
+    delivery::EndpointSpec,
     fleet::Fleet,
     history::{Keep, Terms},
+    outbound,
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
     webhook::{GithubRule, Reach, ShellRule},
@@ -91,6 +94,10 @@ pub struct Settings {
     pub history: History,
     /// `[workspaces]`: the git worktrees of attempts.
     pub workspaces: Workspaces,
+    /// `[deliveries]`: the sending of webhooks.
+    pub deliveries: Deliveries,
+    /// `[webhooks.NAME]`, in the order of their names.
+    pub webhooks: Vec<Endpoint>,
     /// `[webhook]`: what callers of `POST /webhook` may ask for.
     pub webhook: Webhook,
     /// `[github.NAME]`, in the order of their names.
@@ -167,6 +174,28 @@ pub struct Embedded {
     pub user: String,
     /// `shared_buffers`, in bytes.
     pub shared_buffers: u64,
+}
+
+/// `[deliveries]`: the sending of webhooks.
+#[derive(Debug, Clone)]
+pub struct Deliveries {
+    /// What may be sent to beside the public internet.
+    pub reach: outbound::Reach,
+    /// How long deliveries are kept that were taken.
+    pub keep_delivered: Duration,
+    /// How long deliveries are kept that nobody took.
+    pub keep_dead: Duration,
+}
+
+/// `[webhooks.NAME]`: who is told of events.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its name.
+    pub name: EndpointName,
+    /// What it is.
+    pub spec: EndpointSpec,
+    /// What signs; made when it is first seen, where absent.
+    pub secret: Option<Secret>,
 }
 
 /// `[http]`: the API.

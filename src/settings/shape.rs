@@ -1,7 +1,8 @@
 //! Which tables and keys there are. The built-in defaults are the list: a key that is not in them
 //! is unknown, `[fleets.NAME]` has the keys of `[fleet_defaults]`, `[queues.NAME]` those of
 //! `[queue_defaults]`, `[schedules.NAME]` those of `[schedule_defaults]`,
-//! `[github.NAME]` those of `[github_defaults]`, and an empty table (such as `env`) takes any key.
+//! `[webhooks.NAME]` those of `[webhook_defaults]`, `[github.NAME]` those of `[github_defaults]`, and an
+//! empty table (such as `env`) takes any key.
 
 use config::{Map, Value, ValueKind};
 
@@ -12,10 +13,11 @@ use super::{
 };
 
 /// Tables whose keys are names of the user's, and the table that each of them is like.
-const NAMED: [(&str, &str); 4] = [
+const NAMED: [(&str, &str); 5] = [
     ("fleets", "fleet_defaults"),
     ("queues", "queue_defaults"),
     ("schedules", "schedule_defaults"),
+    ("webhooks", "webhook_defaults"),
     ("github", "github_defaults"),
 ];
 

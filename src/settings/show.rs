@@ -1,11 +1,13 @@
 //! The effective settings, for people and for programs; secrets are masked.
 
+mod webhooks;
+
 use std::{fmt::Write, path::Path, time::Duration};
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    Queue, Settings, Webhook, fleets,
+    Queue, Settings, fleets,
     history::keep_word,
     layers::join,
     limits::format_rate,
@@ -15,7 +17,6 @@ use super::{
     reader::OFF,
     schedules::{CATCH_UPS, OVERLAPS},
     units::{format_duration, format_size},
-    webhook::EVERY,
 };
 use crate::domain::{
     admission::Rate,
@@ -25,8 +26,9 @@ use crate::domain::{
     heartbeat::Evidence,
     retry::{Cause, Growth, RetryPolicy},
     schedule::{Cadence, Schedule},
-    webhook::{GithubRule, Reach},
 };
+
+use webhooks::{endpoint, of_rule, webhook};
 
 /// The effective settings as TOML, secrets masked; each field says where it is written.
 pub fn show(settings: &Settings) -> String {
@@ -46,6 +48,7 @@ pub fn to_json(settings: &Settings) -> Value {
         .iter()
         .map(|(schedule, paused)| (schedule.name.to_string(), of_schedule(schedule, *paused)));
     let fleets = settings.fleets.iter().map(|it| (it.name.to_string(), fleet(it)));
+    let webhooks = settings.webhooks.iter().map(|it| (it.name.to_string(), endpoint(it)));
     json!({
         "host": {
             "data_dir": path(&host.data_dir),
@@ -80,43 +83,19 @@ pub fn to_json(settings: &Settings) -> Value {
             "max_disk": settings.workspaces.max_disk.map_or_else(|| OFF.to_owned(), format_size),
             "git_timeout": format_duration(settings.workspaces.git_timeout),
         },
+        "deliveries": {
+            "allow_loopback": settings.deliveries.reach.loopback,
+            "allow_private": settings.deliveries.reach.private,
+            "keep_delivered": format_duration(settings.deliveries.keep_delivered),
+            "keep_dead": format_duration(settings.deliveries.keep_dead),
+        },
+        "webhooks": webhooks.collect::<Map<_, _>>(),
         "webhook": webhook(&settings.webhook),
         "github": settings.github.iter().map(of_rule).collect::<Map<_, _>>(),
         "queues": queues.collect::<Map<_, _>>(),
         "schedules": schedules.collect::<Map<_, _>>(),
         "fleets": fleets.collect::<Map<_, _>>(),
     })
-}
-
-fn webhook(webhook: &Webhook) -> Value {
-    let fleets = match &webhook.reach {
-        Reach::All => json!([EVERY]),
-        Reach::These(fleets) => json!(fleets),
-    };
-    json!({
-        "sync_wait": format_duration(webhook.sync_wait),
-        "fleets": fleets,
-        "command_fleet": webhook.command_fleet.as_ref().map_or("", |fleet| fleet.as_str()),
-        "git": webhook.git,
-        "shell": webhook.shell.as_str(),
-        "roots": webhook.roots.iter().map(|root| path(root)).collect::<Vec<_>>(),
-        "github_secret": if webhook.github_secret.is_some() { mask::MASK } else { "" },
-    })
-}
-
-fn of_rule(rule: &GithubRule) -> (String, Value) {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let shown = json!({
-        "event": rule.event,
-        "action": text(&rule.action),
-        "repository": text(&rule.repository),
-        "branch": text(&rule.branch),
-        "queue": rule.queue,
-        "kind": rule.kind,
-        "priority": rule.priority,
-        "input": rule.input,
-    });
-    (rule.name.to_string(), shown)
 }
 
 fn log(settings: &Settings) -> Value {

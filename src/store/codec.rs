@@ -8,10 +8,11 @@ use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_che
 use uuid::Uuid;
 
 use crate::domain::{
-    AgentName, Attempt, BatchId, GroupName, HostId, PhaseName, PlanRunId, PlanTaskId, QueueName,
-    ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, EndpointName, GroupName, HostId, PhaseName, PlanRunId, PlanTaskId,
+    QueueName, ScheduleName, TaskId,
     admission::NeedKind,
     batch::BatchEnd,
+    delivery::DeliveryState,
     graph::DependencyPolicy,
     schedule::{CatchUp, FiringOutcome, Origin, Overlap},
     session::{ItemName, SessionId, SessionState},
@@ -79,6 +80,7 @@ name_columns!(
     AgentName,
     GroupName,
     ScheduleName,
+    EndpointName,
     PlanTaskId,
     PhaseName,
     SessionId,
@@ -116,6 +118,7 @@ macro_rules! enum_columns {
 }
 enum_columns!(
     TaskState as "task_state",
+    DeliveryState as "delivery_state",
     DependencyPolicy as "dependency_policy",
     FailureClass as "failure_class",
     BatchEnd as "batch_end",

@@ -1,5 +1,7 @@
 //! The feed of all steps of all tasks.
 
+use std::collections::HashMap;
+
 use deadpool_postgres::GenericClient;
 
 use super::{
@@ -7,12 +9,15 @@ use super::{
     statement::{Fields, Sql, sql},
 };
 use crate::domain::{
+    Attempt, TaskId,
+    event::{Labels, TaskEvent},
     feed::{FeedCursor, Snapshot},
     record::FeedEvent,
 };
 
 const READ: Sql = sql!("feed/read");
 const LATEST: Sql = sql!("feed/latest");
+const LABELS: Sql = sql!("feed/labels");
 
 /// A page of the feed.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +26,21 @@ pub struct FeedPage {
     pub events: Vec<FeedEvent>,
     /// Where to go on.
     pub next: FeedCursor,
+    /// Both snapshots that the page lies between, and the place of each step in it.
+    view: Option<(Snapshot, Snapshot)>,
+    places: Vec<(i64, i64)>,
+}
+
+impl FeedPage {
+    /// Where a reader is who has been told of the steps up to and with number `nth` of this page.
+    pub fn cursor_after(&self, nth: usize) -> FeedCursor {
+        match (&self.view, self.places.get(nth)) {
+            (Some((seen, upto)), Some(place)) => {
+                FeedCursor::after(seen.clone(), upto.clone(), Some(*place))
+            }
+            _ => self.next.clone(),
+        }
+    }
 }
 
 /// Where the feed has come to.
@@ -48,16 +68,22 @@ pub async fn read(
     let rows = READ
         .query(db, &[&cursor.seen(), &cursor.upto(), &position, &place, &i64::from(limit)])
         .await?;
-    let mut page = FeedPage { events: Vec::with_capacity(rows.len()), next: cursor.clone() };
-    let (mut view, mut at) = (None, None);
+    let mut page = FeedPage {
+        events: Vec::with_capacity(rows.len()),
+        next: cursor.clone(),
+        view: None,
+        places: Vec::with_capacity(rows.len()),
+    };
     for row in &rows {
         let fields = READ.fields(row);
         if fields.get("is_past")? {
             return Err(StoreError::FeedCut);
         }
-        view = Some((snapshot(&fields, "seen")?, snapshot(&fields, "upto")?));
+        if page.view.is_none() {
+            page.view = Some((snapshot(&fields, "seen")?, snapshot(&fields, "upto")?));
+        }
         let Some(position) = fields.get::<Option<i64>>("position")? else { continue };
-        at = Some((position, fields.get("place")?));
+        page.places.push((position, fields.get("place")?));
         page.events.push(FeedEvent {
             task: fields.get("task_id")?,
             number: fields.count("number")?,
@@ -66,11 +92,41 @@ pub async fn read(
             at: fields.get("at")?,
         });
     }
-    if let Some((seen, upto)) = view {
-        let full = at.filter(|_| page.events.len() >= limit as usize);
-        page.next = FeedCursor::after(seen, upto, full);
+    if let Some((seen, upto)) = &page.view {
+        let full = page.places.last().copied().filter(|_| page.events.len() >= limit as usize);
+        page.next = FeedCursor::after(seen.clone(), upto.clone(), full);
     }
     Ok(page)
+}
+
+/// The events of `steps`, in their order: with where each task belongs, and who ran the attempt.
+pub async fn label(
+    db: &impl GenericClient,
+    steps: &[FeedEvent],
+) -> Result<Vec<TaskEvent>, StoreError> {
+    let mut asked: Vec<_> = steps.iter().map(|step| (step.task, step.attempt)).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let (tasks, attempts): (Vec<TaskId>, Vec<Attempt>) = asked.into_iter().unzip();
+    let rows = LABELS.query(db, &[&tasks, &attempts]).await?;
+    let mut known = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let fields = LABELS.fields(row);
+        let key: (TaskId, Attempt) = (fields.get("task_id")?, fields.get("attempt")?);
+        let labels = Labels {
+            queue: fields.get("queue")?,
+            kind: fields.get("kind")?,
+            group: fields.get("group_name")?,
+            batch: fields.get("batch_id")?,
+            agent: fields.get("agent")?,
+        };
+        known.insert(key, labels);
+    }
+    let labelled = |step: &FeedEvent| {
+        let labels = known.get(&(step.task, step.attempt)).cloned().unwrap_or_default();
+        TaskEvent::of(step.clone(), labels)
+    };
+    Ok(steps.iter().map(labelled).collect())
 }
 
 fn snapshot(fields: &Fields<'_>, column: &'static str) -> Result<Snapshot, StoreError> {

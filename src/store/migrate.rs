@@ -139,6 +139,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0023_api_keys.sql"
         )),
     },
+    File {
+        name: "V24__webhooks",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0024_webhooks.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -52,6 +52,7 @@ mod sever;
 mod statement;
 pub mod tasks;
 pub mod upkeep;
+pub mod webhooks;
 pub mod workspaces;
 
 use std::{sync::Arc, time::Duration};

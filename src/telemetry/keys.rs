@@ -31,6 +31,10 @@ keys! {
     QUEUE = "queue",
     /// The name of a key, or the pattern of keys, that tasks are counted by.
     KEY = "key",
+    /// The name of an endpoint of webhooks.
+    ENDPOINT = "endpoint",
+    /// The id of the delivery of a webhook.
+    DELIVERY = "delivery",
     /// The name of a schedule.
     SCHEDULE = "schedule",
     /// A run of a plan.

@@ -43,6 +43,35 @@ struct FiringLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    outcome: &'static str,
+}
+
+/// What came of sending a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// It was taken.
+    Delivered,
+    /// It failed, and is sent again.
+    Again,
+    /// It failed for the last time.
+    Dead,
+    /// Its receiver wants nothing any more.
+    Gone,
+}
+
+impl DeliveryOutcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Again => "again",
+            Self::Dead => "dead",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     kind: &'static str,
 }
@@ -86,6 +115,11 @@ pub struct Metrics {
     firings: Family<FiringLabels, Counter>,
     deleted: Family<KindLabels, Counter>,
     stopped: Gauge,
+    events_read: Counter,
+    deliveries: Family<DeliveryLabels, Counter>,
+    delivery_lag: Histogram,
+    subscribers: Gauge,
+    subscribers_dropped: Counter,
     commands: Family<CommandLabels, Counter>,
     relay_clients: Gauge,
     relay_dropped: Counter,
@@ -130,6 +164,11 @@ impl Metrics {
             firings: Family::default(),
             deleted: Family::default(),
             stopped: Gauge::default(),
+            events_read: Counter::default(),
+            deliveries: Family::default(),
+            delivery_lag: seconds(),
+            subscribers: Gauge::default(),
+            subscribers_dropped: Counter::default(),
             commands: Family::default(),
             relay_clients: Gauge::default(),
             relay_dropped: Counter::default(),
@@ -174,6 +213,16 @@ impl Metrics {
         );
         let help = "1 while this host, as the leader, can't delete because it can't archive";
         registry.register("history_stopped", help, self.stopped.clone());
+        let help = "Steps of tasks read for subscribers of events";
+        registry.register("events_read", help, self.events_read.clone());
+        registry.register("event_subscribers", "Who listens to events", self.subscribers.clone());
+        registry.register(
+            "webhook_deliveries",
+            "Webhooks that this host sent, by what came of it",
+            self.deliveries.clone(),
+        );
+        let help = "Subscribers of events that were dropped because they did not keep up";
+        registry.register("event_subscribers_dropped", help, self.subscribers_dropped.clone());
         registry.register(
             "webhook_commands",
             "Commands of webhooks, by kind and by what came of them",
@@ -192,6 +241,8 @@ impl Metrics {
         };
         timed("claim", "Time of one claim statement", &self.claim_seconds);
         timed("settle", "Time of one settle statement", &self.settle_seconds);
+        let lag = "Time from the decision to send a webhook until it was taken";
+        timed("webhook_delivery_lag", lag, &self.delivery_lag);
         timed("session_search", "Time of one look for memories or words", &self.search_seconds);
         timed("pickup", "Time a task was ready before it was claimed", &self.pickup_seconds);
     }
@@ -251,6 +302,29 @@ impl Metrics {
     /// Whether nothing is deleted because the archive can't be written.
     pub fn history_stopped(&self, stopped: bool) {
         self.stopped.set(stopped.into());
+    }
+
+    /// So many steps were read for subscribers.
+    pub fn events_read(&self, count: usize) {
+        self.events_read.inc_by(count as u64);
+    }
+
+    /// A webhook was sent, so long after it was decided on.
+    pub fn delivered(&self, outcome: DeliveryOutcome, lag: Duration) {
+        self.deliveries.get_or_create(&DeliveryLabels { outcome: outcome.as_str() }).inc();
+        if outcome == DeliveryOutcome::Delivered {
+            self.delivery_lag.observe(lag.as_secs_f64());
+        }
+    }
+
+    /// So many subscribers listen now.
+    pub fn subscribers(&self, count: usize) {
+        self.subscribers.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// So many subscribers were dropped because they did not keep up.
+    pub fn subscribers_dropped(&self, count: usize) {
+        self.subscribers_dropped.inc_by(count as u64);
     }
 
     /// Something became of a due time of a schedule.
@@ -353,37 +427,4 @@ fn fill(registry: &mut Registry, scrape: &Scrape) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::task::FailureClass;
-
-    #[test]
-    fn the_text_has_every_family_and_one_end() {
-        let metrics = Metrics::new("1.2.3");
-        metrics.submitted(3);
-        metrics.expired(2);
-        metrics.claimed(2, Duration::from_millis(1));
-        metrics.settled(2, Duration::from_millis(1));
-        metrics.picked_up(Duration::from_millis(2));
-        metrics.attempt_ended(&Outcome::failed(FailureClass::Stale, "x"));
-        metrics.restarted(&"f".parse().unwrap(), RestartCause::Stale);
-        metrics.schedule_fired(FiringOutcome::ByHand);
-        let text = metrics.render(&Scrape { dropped_lines: 7, ..Scrape::default() });
-        for line in [
-            "hostler_build_info{version=\"1.2.3\"} 1",
-            "hostler_tasks_submitted_total 3",
-            "hostler_tasks_expired_total 2",
-            "hostler_attempts_total{outcome=\"failed\",class=\"stale\"} 1",
-            "hostler_restarts_total{fleet=\"f\",cause=\"stale\"} 1",
-            "hostler_schedule_firings_total{outcome=\"by_hand\"} 1",
-            "hostler_claim_batch_size_count 1",
-            "hostler_settle_seconds_count 1",
-            "hostler_pickup_seconds_count 1",
-            "hostler_log_lines_dropped_total 7",
-        ] {
-            assert!(text.contains(line), "{line} in\n{text}");
-        }
-        assert_eq!(text.matches("# EOF").count(), 1);
-        assert!(text.ends_with("# EOF\n"));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use super::Conflict;
 use crate::domain::{TaskId, fleet::Fleet, glob::Glob, plan::Merge, task::Assignment};
 
 /// Who resolves what could not be merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolver {
     /// An agent, which gets the conflict as its input.

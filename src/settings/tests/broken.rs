@@ -17,7 +17,7 @@ const TABLE: &[(&str, &str)] = &[
     ("[http]\nbnd = \"1\"", "hostler.toml:2: http.bnd: unknown key; did you mean `bind`?"),
     (
         "colour = true",
-        "hostler.toml:1: colour: unknown key; the keys here are `database`, `fleet_defaults`, `fleets`, `github`, `github_defaults`, `history`, `host`, `http`, `limits`, `log`, `queue_defaults`, `queues`, `schedule_defaults`, `schedules`, `tasks`, `webhook`, `workspaces`",
+        "hostler.toml:1: colour: unknown key; the keys here are `database`, `deliveries`, `fleet_defaults`, `fleets`, `github`, `github_defaults`, `history`, `host`, `http`, `limits`, `log`, `queue_defaults`, `queues`, `schedule_defaults`, `schedules`, `tasks`, `webhook`, `webhook_defaults`, `webhooks`, `workspaces`",
     ),
     ("[fleet.a]", "hostler.toml:1: fleet: unknown key; did you mean `fleets`?"),
     ("http = 3", "hostler.toml:1: http: must be a table: write `[http]` and its keys below"),

@@ -5,6 +5,7 @@ mod defaults;
 mod layered;
 mod life;
 mod shown;
+mod webhooks;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 

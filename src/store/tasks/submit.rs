@@ -27,6 +27,7 @@ use crate::{
         admission::needs,
         codec::{Document, has_nul, int4, milliseconds},
         statement::{Sql, sql},
+        webhooks,
     },
 };
 
@@ -84,6 +85,11 @@ pub async fn submit(
     } else {
         submit_sent(db, &sent, &places).await?
     };
+    let callbacks = sent.iter().zip(&answers).filter(|(_, answer)| answer.created);
+    let callbacks: Vec<_> = callbacks
+        .filter_map(|(task, answer)| Some((answer.id, task.terms.callback.as_ref()?.as_str())))
+        .collect();
+    webhooks::add_callbacks(db, &callbacks).await?;
     // Last of all: batches are locked after tasks.
     members::join(db, &sent, &answers).await?;
     let mut first = vec![true; sent.len()];

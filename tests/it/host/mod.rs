@@ -13,6 +13,7 @@ mod heartbeats;
 mod input;
 mod keys;
 mod logs;
+mod mcp;
 mod mock;
 mod order;
 mod readiness;
@@ -28,6 +29,7 @@ mod tasks;
 mod time;
 mod unique;
 mod webhook;
+mod webhooks;
 pub(crate) mod workspaces;
 
 use crate::support::host::WORKER;

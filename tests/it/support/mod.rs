@@ -16,7 +16,9 @@ pub(crate) mod host;
 pub(crate) mod netns;
 pub(crate) mod processes;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod server;
+pub(crate) mod tools;
 pub(crate) mod websocket;
 pub(crate) mod wire;
 

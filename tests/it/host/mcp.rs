@@ -1,0 +1,346 @@
+//! The Model Context Protocol: on the wire, over a pipe, and by clients of others.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::{access::address, all_kinds};
+use crate::support::{
+    host::{HOSTLER, Host},
+    tools,
+    wire::{Answer, Ask},
+};
+
+/// Calls a tool by its name with arguments, as somebody.
+type Tool = Box<dyn Fn(&str, Value) -> Value>;
+
+const STATELESS: &str = "2026-07-28";
+
+/// A call by the older revision.
+fn old(host: &Host, method: &str, params: &Value) -> Value {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    host.ask(&Ask::new("POST", "/mcp").header("MCP-Protocol-Version", "2025-11-25").json(&body))
+        .expect(200)
+}
+
+/// A call by the newer revision; `extensions` are those that the client knows.
+fn new(host: &Host, method: &str, mut params: Value, extensions: &Value) -> Answer {
+    let name = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str());
+    let name = name.unwrap_or_default().to_owned();
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": STATELESS,
+        "io.modelcontextprotocol/clientCapabilities": {"extensions": extensions},
+    });
+    let body = json!({"jsonrpc": "2.0", "id": "a", "method": method, "params": params});
+    let mut ask = Ask::new("POST", "/mcp")
+        .header("MCP-Protocol-Version", STATELESS)
+        .header("Mcp-Method", method)
+        .json(&body);
+    if !name.is_empty() {
+        ask = ask.header("Mcp-Name", &name);
+    }
+    host.ask(&ask)
+}
+
+fn tool(host: &Host, name: &str, arguments: &Value) -> Value {
+    let answer = old(host, "tools/call", &json!({"name": name, "arguments": arguments}));
+    answer["result"].clone()
+}
+
+#[test]
+fn a_client_of_the_older_revision_delegates_waits_and_reads() {
+    let host = Host::new(&all_kinds()).up();
+    let hello = old(
+        &host,
+        "initialize",
+        &json!({
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"},
+        }),
+    );
+    assert_eq!(hello["result"]["protocolVersion"], "2025-11-25");
+    assert_eq!(hello["result"]["serverInfo"]["name"], "hostler");
+    let unknown = old(&host, "initialize", &json!({"protocolVersion": "1999-01-01"}));
+    assert_eq!(unknown["result"]["protocolVersion"], "2025-11-25");
+    let told = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    assert_eq!(host.ask(&Ask::new("POST", "/mcp").json(&told)).status, 202);
+    assert_eq!(old(&host, "ping", &json!({}))["result"], json!({}));
+
+    let echo = json!({"input": {"op": "echo", "value": 7}});
+    let made = tool(&host, "delegate_task", &echo);
+    assert_eq!(made["isError"], false, "{made}");
+    let id = made["structuredContent"]["id"].as_str().unwrap().to_owned();
+    let done = tool(&host, "wait_task", &json!({"task": id}));
+    assert_eq!(done["structuredContent"]["output"], 7, "{done}");
+    let waited = json!({"input": {"op": "echo", "value": 8}, "wait": 20});
+    assert_eq!(tool(&host, "delegate_task", &waited)["structuredContent"]["output"], 8);
+
+    // As a task of MCP.
+    let params = json!({"name": "delegate_task", "arguments": echo, "task": {"ttl": 60000}});
+    let task = old(&host, "tools/call", &params)["result"]["task"].clone();
+    assert_eq!(task["taskId"].as_str().map(|id| id.starts_with("tsk_")), Some(true), "{task}");
+    let of_task = json!({"taskId": task["taskId"]});
+    let result = old(&host, "tasks/result", &of_task)["result"].clone();
+    assert_eq!(result["structuredContent"]["output"], 7);
+    assert_eq!(result["_meta"]["io.modelcontextprotocol/related-task"], of_task);
+    assert_eq!(old(&host, "tasks/get", &of_task)["result"]["status"], "completed");
+    assert_eq!(old(&host, "tasks/cancel", &of_task)["error"]["code"], -32602);
+    assert!(old(&host, "tasks/list", &json!({}))["result"]["tasks"].as_array().unwrap().len() >= 3);
+    let sleep = json!({"name": "delegate_task", "arguments": {"queue": "long"}, "task": {}});
+    let long = old(&host, "tools/call", &sleep)["result"]["task"]["taskId"].clone();
+    host.until_task(long.as_str().unwrap(), "running");
+    old(&host, "tasks/cancel", &json!({"taskId": long}));
+    host.until_task(long.as_str().unwrap(), "cancelled");
+    assert_eq!(old(&host, "tasks/get", &json!({"taskId": long}))["result"]["status"], "cancelled");
+
+    let read = |uri: String| old(&host, "resources/read", &json!({"uri": uri}));
+    let task = read(format!("hostler://tasks/{id}"));
+    assert!(task["result"]["contents"][0]["text"].as_str().unwrap().contains("completed"));
+    assert_eq!(read("hostler://nothing".to_owned())["error"]["code"], -32002);
+    assert_eq!(old(&host, "tools/none", &json!({}))["error"]["code"], -32601);
+}
+
+#[test]
+fn a_client_of_the_newer_revision_says_all_about_itself() {
+    let host = Host::new(&all_kinds()).up();
+    let found = new(&host, "server/discover", json!({}), &json!({})).expect(200);
+    let found = &found["result"];
+    assert_eq!(
+        (&found["supportedVersions"][0], &found["resultType"]),
+        (&json!(STATELESS), &json!("complete"))
+    );
+    let tools = new(&host, "tools/list", json!({}), &json!({})).expect(200)["result"].clone();
+    assert!(tools["ttlMs"].is_u64() && tools["cacheScope"] == "public", "{tools}");
+    assert_eq!(new(&host, "none", json!({}), &json!({})).expect(404)["error"]["code"], -32601);
+
+    let tasks = json!({"io.modelcontextprotocol/tasks": {}});
+    let call = |value: i64, known: &Value| {
+        let arguments = json!({"input": {"op": "echo", "value": value}, "wait": 20});
+        let params = json!({"name": "delegate_task", "arguments": arguments});
+        new(&host, "tools/call", params, known).expect(200)["result"].clone()
+    };
+    let plain = call(1, &json!({}));
+    assert_eq!(
+        (&plain["resultType"], &plain["structuredContent"]["output"]),
+        (&json!("complete"), &json!(1))
+    );
+    let task = call(2, &tasks);
+    assert_eq!(task["resultType"], "task", "{task}");
+    host.wait(task["taskId"].as_str().unwrap());
+    let params = json!({"taskId": task["taskId"]});
+    let got = new(&host, "tasks/get", params, &tasks).expect(200)["result"].clone();
+    assert_eq!(
+        (&got["status"], &got["result"]["structuredContent"]["output"]),
+        (&json!("completed"), &json!(2))
+    );
+}
+
+#[test]
+fn what_misleads_is_refused_and_an_unknown_session_begins_anew() {
+    let host = Host::new(&all_kinds()).up();
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let ask = || Ask::new("POST", "/mcp").json(&list);
+    host.ask(&ask().header("Mcp-Session-Id", "of-another-host")).expect(404);
+    let version = host.ask(&ask().header("MCP-Protocol-Version", "2031-01-01")).expect(400);
+    assert_eq!(version["error"]["code"], -32022);
+    let lying = host.ask(&ask().header("MCP-Protocol-Version", STATELESS)).expect(400);
+    assert_eq!(lying["error"]["code"], -32602, "it says nothing about itself");
+    assert_eq!(host.ask(&Ask::new("POST", "/mcp").text("{")).expect(400)["error"]["code"], -32700);
+    for method in ["GET", "DELETE"] {
+        assert_eq!(host.ask(&Ask::new(method, "/mcp")).status, 405);
+    }
+    let bad = tool(&host, "delegate_task", &json!({"qeue": "x", "priority": "high"}));
+    let text = bad["content"][0]["text"].as_str().unwrap();
+    assert!(bad["isError"] == true && text.contains("qeue") && text.contains("priority"), "{bad}");
+    let none = tool(&host, "wait_task", &json!({}));
+    assert!(none["isError"] == true && none.to_string().contains("task"), "{none}");
+    assert_eq!(host.get("/api/v1/tasks")["items"], json!([]), "bad input changed nothing");
+}
+
+#[test]
+fn a_page_of_another_site_and_who_has_no_key_are_refused() {
+    let key = "0123456789abcdef0123";
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let ask = || Ask::new("POST", "/mcp").json(&list);
+    let open = Host::new(&all_kinds()).set("http.bind", "127.0.0.1:0").up();
+    let at = address(&open);
+    assert_eq!(ask().over_tcp(at).unwrap().status, 200);
+    assert_eq!(ask().header("Origin", "https://evil.example").over_tcp(at).unwrap().status, 403);
+    let closed =
+        Host::new(&all_kinds()).set("http.bind", "127.0.0.1:0").set("http.api_key", key).up();
+    let at = address(&closed);
+    assert_eq!(ask().over_tcp(at).unwrap().status, 401);
+    let bearer = format!("Bearer {key}");
+    assert_eq!(ask().header("Authorization", &bearer).over_tcp(at).unwrap().status, 200);
+}
+
+#[test]
+fn a_key_does_by_a_tool_what_it_may_do_by_the_api_and_no_more() {
+    let host = Host::new(&all_kinds()).set("http.bind", "127.0.0.1:0").up();
+    let at = address(&host);
+    let with = |words: &[&str]| -> Tool {
+        let made = host.cli_json(&[&["key", "create"], words].concat());
+        let bearer = format!("Bearer {}", made["key"].as_str().unwrap_or_else(|| panic!("{made}")));
+        Box::new(move |name, arguments| {
+            let params = json!({"name": name, "arguments": arguments});
+            let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+            let ask = Ask::new("POST", "/mcp").header("Authorization", &bearer).json(&body);
+            ask.over_tcp(at).unwrap().expect(200)["result"].clone()
+        })
+    };
+    let reader = with(&["--name", "reader", "--scope", "read"]);
+    let limited = with(&["--name", "limited", "--scope", "read,submit,control", "--queue", "text"]);
+    let echo = json!({"input": {"op": "echo", "value": 1}});
+    let refused = |answer: Value, word: &str| {
+        assert!(answer["isError"] == true && answer.to_string().contains(word), "{answer}");
+    };
+    refused(reader("delegate_task", echo.clone()), "submit");
+    refused(reader("restart_agent", json!({"agent": "quick-1"})), "control");
+    refused(limited("delegate_task", echo.clone()), "limited to");
+    let task = host.submit(&echo);
+    assert_eq!(reader("wait_task", json!({"task": task}))["isError"], false);
+    for name in ["task_status", "wait_task", "cancel_task", "retry_task"] {
+        refused(limited(name, json!({"task": task})), "limited to");
+    }
+    refused(limited("restart_agent", json!({"agent": "quick-1"})), "limited to");
+    refused(limited("list_tasks", json!({})), "limited to");
+    refused(limited("run_plan", json!({"plan": {}})), "limited to");
+    assert_eq!(
+        limited("list_queues", json!({}))["structuredContent"]["queues"].as_array().unwrap().len(),
+        1
+    );
+    let own = limited("delegate_task", json!({"queue": "text", "input": {"say": "x"}, "wait": 20}));
+    assert_eq!(own["structuredContent"]["state"], "completed", "{own}");
+}
+
+#[test]
+fn plans_and_fleets_are_tools() {
+    let host = Host::new(&all_kinds()).up();
+    let plan = json!({"version": 1, "title": "Two", "tasks": [
+        {"id": "a", "title": "First", "duration": "1h"},
+        {"id": "b", "title": "Second", "duration": "1h", "depends_on": ["a"]},
+    ]});
+    let sound = tool(&host, "check_plan", &json!({"plan": plan}));
+    assert_eq!(sound["isError"], false, "{sound}");
+    let broken = tool(
+        &host,
+        "check_plan",
+        &json!({"plan": {"version": 1, "tasks": [{"id": "a", "title": "A", "duration": "1h", "depends_on": ["z"]}]}}),
+    );
+    assert!(broken["isError"] == true && broken.to_string().contains('z'), "{broken}");
+    let preview = tool(&host, "analyze_plan", &json!({"plan": plan, "queue": "default"}));
+    assert_eq!(preview["isError"], false, "{preview}");
+    let run = tool(&host, "run_plan", &json!({"plan": plan, "queue": "default"}));
+    let id = run["structuredContent"]["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{run}"))
+        .to_owned();
+    let seen = tool(&host, "plan_status", &json!({"run": id}));
+    assert_eq!(seen["structuredContent"]["tasks"].as_array().unwrap().len(), 2, "{seen}");
+    tool(&host, "cancel_plan", &json!({"run": id}));
+    let fleets = tool(&host, "list_fleets", &json!({}));
+    assert!(fleets.to_string().contains("quick"), "{fleets}");
+    let before = host.agent("quick-1")["generation"].as_u64().unwrap();
+    assert_eq!(tool(&host, "restart_agent", &json!({"agent": "quick-1"}))["isError"], false);
+    crate::support::processes::eventually("another process", || {
+        host.agent("quick-1")["generation"].as_u64().unwrap() > before
+    });
+}
+
+#[test]
+fn over_a_pipe_the_answers_come_as_they_are_ready_and_a_restart_loses_nothing() {
+    let mut host = Host::new(&all_kinds()).up();
+    let mut pipe = host.command();
+    let mut pipe = pipe.arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut to, mut from) =
+        (pipe.stdin.take().unwrap(), BufReader::new(pipe.stdout.take().unwrap()).lines());
+    let mut say = |value: Value| writeln!(to, "{value}").unwrap();
+    let mut hear = || -> Value { serde_json::from_str(&from.next().unwrap().unwrap()).unwrap() };
+    let call = |id: u32, name: &str, arguments: Value| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": name, "arguments": arguments}});
+    let long = host.submit(&json!({"queue": "long"}));
+    say(call(1, "wait_task", json!({"task": long, "seconds": 600})));
+    say(call(2, "delegate_task", json!({"input": {"op": "echo", "value": 1}})));
+    let made = hear();
+    assert_eq!(made["id"], 2, "one that waits does not hold up others");
+    say(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}));
+    host.wait(made["result"]["structuredContent"]["id"].as_str().unwrap());
+    host.kill9();
+    say(call(3, "list_queues", json!({})));
+    assert_eq!(hear()["error"]["code"], -32603, "told, and the pipe goes on");
+    host.restart();
+    say(call(4, "task_status", json!({"task": made["result"]["structuredContent"]["id"]})));
+    assert_eq!(hear()["result"]["structuredContent"]["output"], 1);
+    say(json!({"jsonrpc": "2.0", "id": 5}));
+    assert_eq!(hear()["error"]["code"], -32600);
+    drop(to);
+    assert!(pipe.wait().unwrap().success());
+}
+
+#[test]
+fn the_official_client_for_python_delegates_over_a_pipe_and_over_http() {
+    let Some(dir) = tools::python("mcp-py", &["mcp==2.3.0"]) else { return };
+    let host = Host::new(&all_kinds()).set("http.bind", "127.0.0.1:0").up();
+    let script = r#"
+import asyncio, json, sys
+from mcp import Client, StdioServerParameters
+program, data, url = sys.argv[1:]
+async def use(server, mode):
+    async with Client(server, mode=mode) as client:
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        assert "delegate_task" in names, names
+        done = await client.call_tool("delegate_task", {"input": {"op": "echo", "value": 5}, "wait": 20})
+        assert json.loads(done.content[0].text)["output"] == 5, done
+        bad = await client.call_tool("cancel_task", {"task": "tsk_00000000000000000000000000000001"})
+        assert bad.is_error, bad
+        assert len((await client.list_prompts()).prompts) == 3
+        read = await client.read_resource("hostler://fleets")
+        assert "quick" in read.contents[0].text
+async def main():
+    pipe = StdioServerParameters(command=program, args=["--data-dir", data, "mcp"])
+    for server in (pipe, url):
+        for mode in ("legacy", "2026-07-28"):
+            await use(server, mode)
+    print("both, twice")
+asyncio.run(main())
+"#;
+    let url = format!("http://{}/mcp", address(&host));
+    let output = Command::new("timeout")
+        .args(["120", "python3", "-c", script, HOSTLER])
+        .arg(host.data_dir())
+        .arg(url)
+        .env("PYTHONPATH", dir)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.trim(), "both, twice", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_inspector_lists_the_tools_and_calls_one() {
+    let Some(dir) = tools::node("mcp-inspector", &["@modelcontextprotocol/inspector@0.15.0"])
+    else {
+        return;
+    };
+    let host = Host::new(&all_kinds()).up();
+    let inspect = |words: &[&str]| -> Value {
+        let output = Command::new("timeout")
+            .args(["120", "node"])
+            .arg(dir.join("node_modules/.bin/mcp-inspector"))
+            .args(["--cli", HOSTLER, "--data-dir"])
+            .arg(host.data_dir())
+            .arg("mcp")
+            .args(words)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        serde_json::from_str(&said).unwrap_or_else(|error| {
+            panic!("{error}: {said}{}", String::from_utf8_lossy(&output.stderr))
+        })
+    };
+    let tools = inspect(&["--method", "tools/list"]);
+    assert!(tools["tools"].as_array().unwrap().iter().any(|tool| tool["name"] == "wait_task"));
+    let called = inspect(&["--method", "tools/call", "--tool-name", "list_queues"]);
+    assert!(called["content"][0]["text"].as_str().unwrap().contains("default"), "{called}");
+}
