@@ -5,11 +5,13 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    AgentName, BatchId, FleetName, GroupName, QueueName, TaskId, record::FeedEvent, task::TaskState,
+    AgentName, BatchId, FleetName, GroupName, QueueName, TaskId, record::FeedEvent,
+    task::TaskState, text_schema::text_schema,
 };
 
 /// The word of an event: `task.` and the state that the task came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(value_type = String, examples("task.completed"))]
 pub struct EventType(pub TaskState);
 
 /// Which types of events are wanted: one, or those of a family.
@@ -23,6 +25,14 @@ pub enum TypePattern {
     One(EventType),
 }
 
+text_schema!(TypePattern, types(), "task.ended");
+
+/// Every type of events, as a pattern of text.
+fn types() -> String {
+    let words = TaskState::ALL.map(TaskState::as_str).join("|");
+    format!("^task[.]([*]|ended|{words})$")
+}
+
 /// A text that is no type of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -31,7 +41,7 @@ pub enum TypePattern {
 pub struct NoType;
 
 /// One step of a task, with where the task belongs and who ran it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskEvent {
     /// The word of it.
     #[serde(rename = "type")]
@@ -70,7 +80,7 @@ pub struct Labels {
 
 /// Which events are wanted. What is empty leaves everything through; of several fields each must
 /// agree, of several words of one field one is enough.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventFilter {
     /// Of these types.

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::text_schema::text_schema;
+
 /// The text was not `<prefix>_<uuid>`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id of the form `{prefix}_<32 hex digits>`, got `{text}`")]
@@ -16,10 +18,11 @@ pub struct ParseIdError {
 macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        #[schema(value_type = String, pattern = "^[a-z]{3}_[0-9a-fA-F-]{32,36}$")]
         pub struct $name(Uuid);
+
+        text_schema!($name, concat!("^", $prefix, "_[0-9a-f]{32}$"));
 
         impl $name {
             /// Wraps raw bits: what the store reads from a row, or a fresh UUID version 7.
@@ -126,7 +129,7 @@ macro_rules! typed_name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_.-]*$")]
+        #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_.-]{0,62}$")]
         pub struct $name(String);
 
         impl $name {

@@ -61,6 +61,7 @@ pub mod session;
 pub mod snooze;
 pub mod task;
 pub mod template;
+mod text_schema;
 pub mod unique;
 pub mod upgrade;
 pub mod webhook;

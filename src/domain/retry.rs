@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     QueueName,
     task::{FailureClass, Outcome},
+    text_schema::text_schema,
 };
 
 /// How the wait grows from one failed attempt to the next.
@@ -42,13 +43,11 @@ pub struct Cause {
     pub code: Option<i64>,
 }
 
-impl utoipa::PartialSchema for Cause {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        String::schema()
-    }
-}
-
-impl utoipa::ToSchema for Cause {}
+text_schema!(
+    Cause,
+    "^((exit|task)(:-?[0-9]{1,9})?|timeout|stale|spawn|protocol|internal|memory)$",
+    "exit:3"
+);
 
 /// A word that names no kind of failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

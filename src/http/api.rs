@@ -5,6 +5,7 @@
 mod bodies;
 mod plans;
 mod session_bodies;
+mod words;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,9 @@ use crate::domain::{
     admission::{Label, LockUse, PathUse},
     batch::BatchRecord,
     bulk::BulkRecord,
-    delivery::EndpointRecord,
+    delivery::{EndpointRecord, target::Target},
     graph::DependencyPolicy,
+    plan::Merge,
     record::{AdoptionRecord, UpgradeRecord},
     task::{FailureClass, TaskState},
     unique::{KeyPart, OnConflict},
@@ -27,6 +29,7 @@ use crate::domain::{
 pub use bodies::*;
 pub use plans::{RunBody, RunPreview, RunSubmitted, TaskPreview};
 pub use session_bodies::*;
+pub use words::*;
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -71,9 +74,11 @@ pub struct FieldError {
 pub struct TaskBody {
     /// The queue; `default` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<QueueName>)]
     pub queue: Option<String>,
     /// The kind; `task` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub kind: Option<String>,
     /// The input.
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -86,36 +91,47 @@ pub struct TaskBody {
     pub run_at: Option<Timestamp>,
     /// Not before so much time has passed: `90s`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Length>)]
     pub delay: Option<String>,
     /// How many attempts may fail before the task does.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
     pub max_attempts: Option<u32>,
     /// It fails if it is not finished by then: a time, or a duration from now.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>)]
     pub deadline: Option<String>,
     /// How failed attempts are tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RetryBody>)]
     pub retry: Option<Map<String, Value>>,
     /// How long one attempt may run: `10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Length>)]
     pub timeout: Option<String>,
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub idempotency_key: Option<String>,
     /// The locks that it needs while it runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<LockBody>, max_items = 64)]
     pub locks: Vec<LockUse>,
     /// The files that it needs while it runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<PathBody>, max_items = 64)]
     pub paths: Vec<PathUse>,
     /// The keys that it counts for while it runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub keys: Vec<Label>,
     /// What other tasks of the submit call it.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub reference: Option<String>,
     /// The tasks that it waits for, by their `ref` or their id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Line>)]
     pub depends_on: Vec<String>,
     /// What becomes of it when one of these fails: `cancel` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,12 +151,16 @@ pub struct TaskBody {
     /// What its attempts work in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceBody>,
+    /// The address that is told of its end, by a signed webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<Target>,
 }
 
 /// A workspace, as a client writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WorkspaceBody {
     /// The absolute path of a directory of the repository.
+    #[schema(pattern = "^/.*$")]
     pub git: String,
     /// What the branch begins at; `main` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +170,7 @@ pub struct WorkspaceBody {
     pub branch: Option<String>,
     /// What becomes of it: `leave` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Merge>)]
     pub merge: Option<String>,
     /// The branch that it is merged into; the base where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +181,7 @@ pub struct WorkspaceBody {
 }
 
 /// A conflict that a person has resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Resolved {
     /// The task that stood for it.
     pub task: TaskId,
@@ -173,15 +194,19 @@ pub struct Resolved {
 pub struct UniqueBody {
     /// The key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub key: Option<String>,
     /// What the key is made of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(min_items = 1)]
     pub by: Vec<KeyPart>,
     /// How long after its submit a task is in the way: `1h`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Length>)]
     pub window: Option<String>,
     /// In which states it is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(min_items = 1)]
     pub states: Vec<TaskState>,
     /// What happens if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,6 +217,7 @@ pub struct UniqueBody {
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TasksBody {
     /// The tasks; all of them are taken, or none.
+    #[schema(value_type = Vec<TaskBody>, min_items = 1)]
     pub tasks: Vec<Map<String, Value>>,
 }
 
@@ -208,20 +234,26 @@ pub struct SubmittedMany {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct BatchBody {
     /// Its first tasks.
+    #[schema(value_type = Vec<TaskBody>, required = false)]
     pub tasks: Vec<Map<String, Value>>,
     /// Whether more are to be added.
+    #[schema(required = false)]
     pub open: bool,
     /// A second submit with the same key is the same batch.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub idempotency_key: Option<String>,
     /// The task that is submitted once it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TaskBody>)]
     pub on_complete: Option<Value>,
     /// The one if all of its tasks are completed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TaskBody>)]
     pub on_success: Option<Value>,
     /// The one if not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TaskBody>)]
     pub on_failure: Option<Value>,
 }
 
@@ -252,15 +284,18 @@ pub struct BatchCancelled {
 pub struct BulkBody {
     /// Of these tasks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(min_items = 1)]
     pub tasks: Vec<TaskId>,
     /// In this queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueName>,
     /// Of this kind.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub kind: Option<String>,
     /// In any of these states.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(min_items = 1)]
     pub states: Vec<TaskState>,
     /// In this group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -285,6 +320,7 @@ pub struct BulkBody {
     pub all: bool,
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
     pub limit: Option<u64>,
     /// Go on after an answer: its `next_cursor`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,9 +333,11 @@ pub struct BulkBody {
     pub to: Option<QueueName>,
     /// A redrive: no more in a time than this: `10/s`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RateText>)]
     pub rate: Option<String>,
     /// A discard: why.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub reason: Option<String>,
 }
 
@@ -320,7 +358,7 @@ pub struct Listing<T> {
 }
 
 /// An endpoint of webhooks that was made or changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EndpointAnswer {
     /// The endpoint.
     #[serde(flatten)]
@@ -330,7 +368,7 @@ pub struct EndpointAnswer {
 }
 
 /// How many deliveries are sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Replayed {
     /// So many.
     pub replayed: u64,
@@ -360,7 +398,7 @@ pub struct HostRecord {
 }
 
 /// The answer to an upgrade: it begins now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UpgradeStarted {
     /// The host that hands over.
     pub host: HostId,

@@ -5,6 +5,7 @@
 //! that table.
 
 mod crew;
+mod events;
 mod op;
 mod plans;
 mod sessions;
@@ -38,6 +39,7 @@ fn operations() -> Vec<Op> {
     let mut all = tasks::operations();
     all.extend(plans::operations());
     all.extend(crew::operations());
+    all.extend(events::operations());
     all.extend(sessions::operations());
     all
 }
@@ -86,7 +88,7 @@ fn document() -> Value {
 const KEY: &str = "An API key, as `hostler key create` shows it. Over the unix socket, and on loopback where \
     there are no keys, none is needed.";
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("tasks", "Submit work, and see what becomes of it"),
     ("batches", "Tasks that are counted, or end, together"),
     ("dead letters", "Failed tasks, and what is done about them"),
@@ -94,6 +96,7 @@ const TAGS: [(&str, &str); 10] = [
     ("plans", "Graphs of tasks that are carried out"),
     ("schedules", "Tasks that are submitted at their times"),
     ("agents", "Fleets, agents and their logs"),
+    ("webhooks", "Webhooks that go out, signed"),
     ("limits", "Queues, limits, locks and pauses"),
     ("keys", "API keys"),
     ("host", "The host itself"),

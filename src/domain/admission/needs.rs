@@ -17,7 +17,7 @@ pub const MAX_NEEDS: usize = 64;
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 pub struct Label(String);
 
 /// A text that can not be the name of a lock or a key.

@@ -71,7 +71,7 @@ pub struct ScaleRecord {
 }
 
 /// That a program took the place of another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UpgradeRecord {
     /// The version before this one.
     pub from: String,
@@ -80,7 +80,7 @@ pub struct UpgradeRecord {
 }
 
 /// What became of the processes that the host before this one left.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AdoptionRecord {
     /// How many there were.
     pub found: usize,
@@ -95,7 +95,7 @@ pub struct AdoptionRecord {
 }
 
 /// A process that was not taken over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EndedRecord {
     /// Whose it was; its note where that can't be read.
     pub agent: String,
@@ -106,7 +106,7 @@ pub struct EndedRecord {
 }
 
 /// That an agent goes on with a process of the host before this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AdoptedRecord {
     /// The generation that was taken back.
     pub generation: Generation,

@@ -4,15 +4,112 @@
 //! out where its text does not say otherwise.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::words::{CountOrOff, Length, Line, Moment, RateOrOff, SecretText, Share};
 use crate::domain::{
     FleetName, PlanTaskId, QueueName,
     access::Scope,
-    admission::KeyPattern,
+    admission::{KeyPattern, Label, LockUse, PathUse},
+    delivery::target::Target,
+    event::EventFilter,
+    glob::Glob,
+    retry::{Cause, Growth},
     schedule::{CatchUp, Overlap},
 };
+
+/// How failed attempts are tried again.
+#[derive(ToSchema)]
+pub struct RetryBody {
+    /// How waits grow.
+    pub kind: Option<Growth>,
+    /// The first wait.
+    #[schema(value_type = Option<Length>)]
+    pub backoff_min: Option<String>,
+    /// The longest wait.
+    #[schema(value_type = Option<Length>)]
+    pub backoff_max: Option<String>,
+    /// Which part of a wait is left to chance.
+    #[schema(minimum = 0, maximum = 1)]
+    pub jitter: Option<f64>,
+    /// The failures that are tried again; all of them where absent.
+    pub retry_on: Option<Vec<Cause>>,
+    /// The failures that are not.
+    pub never_on: Option<Vec<Cause>>,
+    /// How many attempts may fail before the task does.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub max_attempts: Option<u32>,
+}
+
+/// A lock that a task needs: its name, held alone; or its name and how it is held.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum LockBody {
+    /// Its name.
+    Name(Label),
+    /// Its name, and how it is held.
+    Use(LockUse),
+}
+
+/// Files that a task needs: which, to write them; or which and how they are used.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum PathBody {
+    /// Which.
+    Glob(Glob),
+    /// Which, and how they are used.
+    Use(PathUse),
+}
+
+/// A program that takes the host's place.
+#[derive(ToSchema)]
+pub struct UpgradeBody {
+    /// Its absolute path.
+    #[schema(pattern = "^/.*$")]
+    pub program: String,
+}
+
+/// Somebody who is to be told of events.
+#[derive(ToSchema)]
+pub struct EndpointBody {
+    /// Where they are sent; must be given, but for `callbacks`, which has none.
+    pub url: Option<Target>,
+    /// What it is for, for people.
+    #[schema(value_type = Option<Line>)]
+    pub description: Option<String>,
+    /// Which events; all where absent.
+    pub filter: Option<EventFilter>,
+    /// How many are sent at once at most; 4 where absent.
+    #[schema(minimum = 1, maximum = 64)]
+    pub concurrency: Option<u16>,
+    /// One after another, in the order of what happened.
+    pub ordered: Option<bool>,
+    /// How long an answer may take; 20 s where absent.
+    #[schema(value_type = Option<Length>)]
+    pub timeout: Option<String>,
+    /// A secret to sign with; made up where absent.
+    pub secret: Option<SecretText>,
+}
+
+/// Another secret for an endpoint.
+#[derive(ToSchema)]
+pub struct RotateBody {
+    /// The new one; made up where absent.
+    pub secret: Option<SecretText>,
+    /// How long the old one signs, too; a day where absent.
+    #[schema(value_type = Option<Length>)]
+    pub both: Option<String>,
+}
+
+/// How many deliveries are sent again.
+#[derive(ToSchema)]
+pub struct ReplayBody {
+    /// At most so many; 1000 where absent.
+    #[schema(minimum = 1, maximum = 100000)]
+    pub limit: Option<u32>,
+}
 
 /// A body without fields.
 #[derive(ToSchema)]
@@ -22,6 +119,7 @@ pub struct NothingBody {}
 #[derive(ToSchema)]
 pub struct ReasonBody {
     /// For people.
+    #[schema(value_type = Option<Line>)]
     pub reason: Option<String>,
 }
 
@@ -29,10 +127,12 @@ pub struct ReasonBody {
 #[derive(ToSchema)]
 pub struct PauseBody {
     /// For people.
+    #[schema(value_type = Option<Line>)]
     pub reason: Option<String>,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
     /// After how long it ends by itself: `2h`.
+    #[schema(value_type = Option<Length>)]
     pub r#for: Option<String>,
 }
 
@@ -43,10 +143,12 @@ pub struct KeyPauseBody {
     /// Which; must be given.
     pub key: KeyPattern,
     /// For people.
+    #[schema(value_type = Option<Line>)]
     pub reason: Option<String>,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
     /// After how long it ends by itself: `10m`.
+    #[schema(value_type = Option<Length>)]
     pub r#for: Option<String>,
 }
 
@@ -67,8 +169,10 @@ pub struct LimitBody {
     /// That of all tasks.
     pub all: Option<bool>,
     /// How many may run at once; `"off"` lifts the limit.
+    #[schema(value_type = Option<CountOrOff>)]
     pub concurrency: Option<Value>,
     /// How many may begin within a window, as `60/1m`; `"off"` lifts the limit.
+    #[schema(value_type = Option<RateOrOff>)]
     pub rate: Option<String>,
 }
 
@@ -76,14 +180,19 @@ pub struct LimitBody {
 #[derive(ToSchema)]
 pub struct QueueLimitsBody {
     /// How many of its tasks may run at once; `"off"` lifts the limit.
+    #[schema(value_type = Option<CountOrOff>)]
     pub concurrency: Option<Value>,
     /// How many of its tasks may begin within a window, as `60/1m`; `"off"` lifts the limit.
+    #[schema(value_type = Option<RateOrOff>)]
     pub rate: Option<String>,
     /// How many of its tasks with one key may run at once; `"off"` lifts the limit.
+    #[schema(value_type = Option<CountOrOff>)]
     pub key_concurrency: Option<Value>,
     /// How many of its tasks with one key may begin within a window; `"off"` lifts the limit.
+    #[schema(value_type = Option<RateOrOff>)]
     pub key_rate: Option<String>,
     /// Its share of the agents that serve other queues too, 1 to 1000.
+    #[schema(minimum = 1, maximum = 1000)]
     pub weight: Option<u32>,
     /// Whether its keys take turns.
     pub fair: Option<bool>,
@@ -95,6 +204,7 @@ pub struct SnoozeBody {
     /// Until this time.
     pub until: Option<Timestamp>,
     /// For so long: `1h`.
+    #[schema(value_type = Option<Length>)]
     pub r#for: Option<String>,
 }
 
@@ -102,6 +212,7 @@ pub struct SnoozeBody {
 #[derive(ToSchema)]
 pub struct ScaleBody {
     /// So many; must be given.
+    #[schema(maximum = 1000)]
     pub count: u16,
 }
 
@@ -109,6 +220,7 @@ pub struct ScaleBody {
 #[derive(ToSchema)]
 pub struct RollBody {
     /// How many may be away at once: a number, or a part such as `25%`.
+    #[schema(value_type = Option<Share>)]
     pub max_unavailable: Option<Value>,
 }
 
@@ -123,24 +235,31 @@ pub struct DryRunBody {
 #[derive(ToSchema)]
 pub struct ScheduleBody {
     /// When it is due: a cron expression.
+    #[schema(value_type = Option<Line>)]
     pub cron: Option<String>,
     /// The time between two due times: `15m`.
+    #[schema(value_type = Option<Length>)]
     pub every: Option<String>,
     /// The time zone of the expression, by its IANA name.
+    #[schema(value_type = Option<Line>)]
     pub zone: Option<String>,
     /// The queue of its tasks.
     pub queue: Option<QueueName>,
     /// The kind of its tasks.
+    #[schema(value_type = Option<Line>)]
     pub kind: Option<String>,
     /// The input of its tasks.
     pub input: Option<Value>,
     /// The priority of its tasks.
     pub priority: Option<i16>,
     /// How many attempts of a task may fail before the task does.
+    #[schema(minimum = 1, maximum = 1000)]
     pub max_attempts: Option<u32>,
     /// How long one attempt may run.
+    #[schema(value_type = Option<Length>)]
     pub timeout: Option<String>,
     /// How long after its due time a task must be finished.
+    #[schema(value_type = Option<Length>)]
     pub deadline: Option<String>,
     /// What happens at a due time while the last task is not finished.
     pub overlap: Option<Overlap>,
@@ -151,6 +270,7 @@ pub struct ScheduleBody {
     /// Made paused.
     pub paused: Option<bool>,
     /// For people.
+    #[schema(value_type = Option<Line>)]
     pub description: Option<String>,
 }
 
@@ -158,16 +278,20 @@ pub struct ScheduleBody {
 #[derive(ToSchema)]
 pub struct ApiKeyBody {
     /// What it is for.
+    #[schema(value_type = Option<Line>)]
     pub name: Option<String>,
     /// What it allows; must be given.
+    #[schema(min_items = 1)]
     pub scopes: Vec<Scope>,
     /// Limit it to these fleets.
     pub fleets: Option<Vec<FleetName>>,
     /// Limit it to these queues.
     pub queues: Option<Vec<QueueName>>,
     /// How often it may ask, as `60/1m`.
+    #[schema(value_type = Option<RateOrOff>)]
     pub rate: Option<String>,
     /// When it ends: a time, or a duration from now.
+    #[schema(value_type = Option<Moment>)]
     pub expires: Option<String>,
 }
 
@@ -196,5 +320,6 @@ pub struct DoneBody {
 #[derive(ToSchema)]
 pub struct FailBody {
     /// Why.
+    #[schema(value_type = Option<Line>)]
     pub message: Option<String>,
 }

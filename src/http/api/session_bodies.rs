@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::words::Line;
 use crate::domain::session::{ChunkFormat, Deleted, ItemName, MemoryType, SessionId};
 
 /// A session that is wanted.
@@ -15,8 +16,10 @@ pub struct SessionBody {
     /// What its caller calls it; made up where absent.
     pub session_id: Option<SessionId>,
     /// For people.
+    #[schema(value_type = Option<Line>)]
     pub title: Option<String>,
     /// Who takes part.
+    #[schema(value_type = Option<Vec<Line>>)]
     pub participants: Option<Vec<String>>,
     /// What it is about.
     pub context: Option<Value>,
@@ -28,8 +31,10 @@ pub struct SessionBody {
 #[derive(ToSchema)]
 pub struct SessionChangeBody {
     /// For people.
+    #[schema(value_type = Option<Line>)]
     pub title: Option<String>,
     /// Who takes part.
+    #[schema(value_type = Option<Vec<Line>>)]
     pub participants: Option<Vec<String>>,
     /// What it is about.
     pub context: Option<Value>,
@@ -51,6 +56,7 @@ pub struct ChunkBody {
     /// When it ended.
     pub end_time: Option<Timestamp>,
     /// Who took part.
+    #[schema(value_type = Option<Vec<Line>>)]
     pub participants: Option<Vec<String>>,
     /// `ideas`, `decisions`, `questions` and `action_items` in it: each becomes a memory.
     pub extracted_items: Option<Map<String, Value>>,
@@ -68,6 +74,7 @@ pub struct MemoryBody {
     /// Any JSON; must be given.
     pub content: Value,
     /// Words it is found by.
+    #[schema(value_type = Option<Vec<Line>>)]
     pub tags: Option<Vec<String>>,
 }
 
@@ -77,8 +84,10 @@ pub struct DelegationBody {
     /// What its caller calls it; made up where absent.
     pub task_id: Option<ItemName>,
     /// The fleet whose work it is; must be given.
+    #[schema(value_type = Line)]
     pub agent_name: String,
     /// What kind of task it is.
+    #[schema(value_type = Option<Line>)]
     pub task_type: Option<String>,
     /// What is to be done.
     pub description: Option<String>,
@@ -94,12 +103,15 @@ pub struct ArtifactBody {
     /// What its caller calls it; made up where absent.
     pub artifact_id: Option<ItemName>,
     /// What it is.
+    #[schema(value_type = Option<Line>)]
     pub r#type: Option<String>,
     /// For people.
+    #[schema(value_type = Option<Line>)]
     pub name: Option<String>,
     /// Its content.
     pub content: Option<Value>,
     /// Of its content.
+    #[schema(value_type = Option<Line>)]
     pub format: Option<String>,
     /// The task that made it.
     pub task_id: Option<ItemName>,
@@ -157,9 +169,68 @@ pub struct ArtifactKeptAnswer {
     pub created: bool,
 }
 
+/// What became of a content that was sent by itself.
+#[derive(ToSchema)]
+pub struct ContentAnswer {
+    /// What the chunk goes by, if it is one.
+    pub chunk_id: Option<ItemName>,
+    /// What the artifact goes by, if it is one.
+    pub artifact_id: Option<ItemName>,
+    /// How long it is, in bytes.
+    pub content_size: u64,
+    /// Whether it was made; otherwise it took the place of another.
+    pub created: bool,
+}
+
 /// What was deleted with a session.
 #[derive(ToSchema)]
 pub struct DeletedAnswer {
     /// How many of each.
     pub deleted: Deleted,
+}
+
+/// What came of a command, in the words of the contract.
+#[derive(ToSchema)]
+pub struct WebhookAnswer {
+    /// `success` or `error`; of a command for an agent its state, of a delivery what became of it.
+    pub status: String,
+    /// `collaborative_session_response`, where it is one.
+    pub r#type: Option<String>,
+    /// The command.
+    pub command: Option<String>,
+    /// The session.
+    pub session_id: Option<SessionId>,
+    /// A line for people.
+    pub message: Option<String>,
+    /// What was asked for.
+    pub data: Option<Value>,
+    /// What went wrong.
+    pub error: Option<Value>,
+}
+
+/// A message of JSON-RPC 2.0.
+#[derive(ToSchema)]
+pub struct RpcMessage {
+    /// `2.0`.
+    #[schema(pattern = "^2[.]0$")]
+    pub jsonrpc: String,
+    /// Of a call: a text or a number.
+    pub id: Option<Value>,
+    /// What is called.
+    pub method: Option<String>,
+    /// With what.
+    pub params: Option<Map<String, Value>>,
+}
+
+/// An answer of JSON-RPC 2.0: `result` or `error`.
+#[derive(ToSchema)]
+pub struct RpcAnswer {
+    /// `2.0`.
+    pub jsonrpc: String,
+    /// That of the call.
+    pub id: Option<Value>,
+    /// What came of it.
+    pub result: Option<Value>,
+    /// What went wrong.
+    pub error: Option<Value>,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::op::{Op, listing, number, of, query};
+use super::op::{LOG, Op, listing, of, tail};
 use crate::{
     domain::{
         access::{ApiKeyRecord, NewApiKeyRecord},
@@ -14,7 +14,8 @@ use crate::{
     },
     http::api::{
         Alive, ApiKeyBody, DryRunBody, HostRecord, KeyBody, KeyPauseBody, LimitBody, NothingBody,
-        PauseBody, QueueLimitsBody, Readiness, RollBody, ScaleBody,
+        PauseBody, QueueLimitsBody, Readiness, Resolved, RollBody, ScaleBody, UpgradeBody,
+        UpgradeStarted,
     },
 };
 
@@ -57,16 +58,25 @@ fn agents() -> Vec<Op> {
             .may_take(of::<RollBody>(), json!({ "max_unavailable": "25%" }))
             .gives(of::<FleetRecord>()),
         Op::get("/api/v1/agents/{name}/logs", "readAgentLog", "Its log")
-            .asks([
-                number("tail", (100, 100_000), "Begin so many lines before the end."),
-                query("follow", json!({ "type": "boolean" }), "Go on with what is written later."),
-            ])
-            .prints("text/plain", "Lines of the log"),
+            .asks(tail())
+            .prints("text/plain", "Its last lines")
+            .prints("text/event-stream", LOG),
+        Op::post("/api/v1/upgrade", "upgrade", "Let another program take the host's place")
+            .note("Only the socket in the data directory takes it: over TCP it is always 403.")
+            .takes(of::<UpgradeBody>(), json!({ "program": "/usr/local/bin/hostler" }))
+            .answers("202", "It begins", of::<UpgradeStarted>()),
         Op::get("/api/v1/workspaces", "listWorkspaces", "The worktrees of this host")
             .gives(of::<WorkspaceList>()),
         Op::post("/api/v1/workspaces/prune", "pruneWorkspaces", "Remove those that may go")
             .may_take(of::<DryRunBody>(), json!({ "dry_run": true }))
             .gives(of::<WorkspacePruning>()),
+        Op::post(
+            "/api/v1/workspaces/{task}/resolved",
+            "resolveWorkspace",
+            "Merge what a person has resolved in its worktree",
+        )
+        .may_take(of::<NothingBody>(), json!({}))
+        .gives(of::<Resolved>()),
     ]
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Op {
     pub(super) id: &'static str,
     pub(super) tag: &'static str,
     summary: &'static str,
+    /// What else is to be known.
+    note: &'static str,
     parameters: Vec<Value>,
     body: Option<Value>,
     answers: Map<String, Value>,
@@ -105,6 +107,28 @@ pub(super) fn wait() -> Value {
     query("wait", schema, "Wait so long for it to end; cut to `http.max_wait`.")
 }
 
+/// The header by which a request that comes again is known.
+pub(super) fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key", "in": "header",
+        "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+        "description": "A second submit with the same key is the same.",
+    })
+}
+
+/// `?tail=` and `?follow=`.
+pub(super) fn tail() -> [Value; 2] {
+    let lines = json!({ "type": "integer", "minimum": 0, "maximum": 100_000, "default": 100 });
+    [
+        query("tail", lines, "Begin so many lines before the end."),
+        query("follow", json!({ "type": "boolean" }), "Go on with what is written later."),
+    ]
+}
+
+/// What a log is for one who asks for `text/event-stream`.
+pub(super) const LOG: &str = "Its last lines; as events they are `{\"text\": …}`, or \
+    `{\"base64\": …}` where they are no text";
+
 impl Op {
     fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
         let tag = tag_of(path);
@@ -114,6 +138,7 @@ impl Op {
             id,
             tag,
             summary,
+            note: "",
             parameters: Vec::new(),
             body: None,
             answers: Map::new(),
@@ -168,14 +193,25 @@ impl Op {
         op
     }
 
+    /// With more to be known.
+    pub(super) fn note(mut self, note: &'static str) -> Self {
+        self.note = note;
+        self
+    }
+
     /// With these parameters.
     pub(super) fn asks(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
         self.parameters.extend(parameters);
         self
     }
 
-    /// With a body like this.
-    pub(super) fn takes(mut self, shape: Shape, example: Value) -> Self {
+    /// With a body like this. What the server reads of bodies it reads by name: no other field is taken.
+    pub(super) fn takes(mut self, mut shape: Shape, example: Value) -> Self {
+        for (name, part) in &mut shape.parts {
+            if name.ends_with("Body") && part["type"] == "object" {
+                part["additionalProperties"] = json!(false);
+            }
+        }
         self.schemas.extend(shape.parts);
         self.body = Some(json!({
             "required": true,
@@ -207,11 +243,11 @@ impl Op {
         self
     }
 
-    /// Answers 200 with text of this type.
+    /// Answers 200 with text of this type, too.
     pub(super) fn prints(mut self, kind: &str, description: &str) -> Self {
-        let content = json!({ kind: { "schema": { "type": "string" } } });
-        let answer = json!({ "description": description, "content": content });
-        self.answers.insert("200".to_owned(), answer);
+        let answer = self.answers.entry("200").or_insert_with(|| json!({ "content": {} }));
+        answer["description"] = description.into();
+        answer["content"][kind] = json!({ "schema": { "type": "string" } });
         self
     }
 
@@ -241,11 +277,13 @@ impl Op {
                 answers.insert(status.to_owned(), reference);
             }
         }
+        let needs = needs.map_or_else(String::new, in_words);
+        let description = [self.note, &needs].join(" ").trim().to_owned();
         let mut op = json!({
             "operationId": self.id,
             "tags": [self.tag],
             "summary": self.summary,
-            "description": needs.map_or_else(String::new, in_words),
+            "description": description,
             "responses": answers,
         });
         if open {
@@ -285,6 +323,7 @@ fn in_words(needs: Needs) -> String {
 fn tag_of(path: &str) -> &'static str {
     match path.strip_prefix("/api/v1/").and_then(|rest| rest.split('/').next()) {
         Some("tasks" | "events") => "tasks",
+        Some("webhooks") => "webhooks",
         Some("groups" | "batches") => "batches",
         Some("dead-letters") => "dead letters",
         Some("plans") => "plans",
@@ -293,7 +332,7 @@ fn tag_of(path: &str) -> &'static str {
         Some("fleets" | "agents" | "reload" | "workspaces") => "agents",
         Some("queues" | "locks" | "limits" | "keys") => "limits",
         Some("api-keys") => "keys",
-        _ if matches!(path, "/webhook" | "/ws" | "/llm-instructions") => "sessions",
+        _ if matches!(path, "/webhook" | "/ws" | "/llm-instructions" | "/mcp") => "sessions",
         _ => "host",
     }
 }
@@ -376,12 +415,15 @@ impl Op {
         self
     }
 
-    /// Answers so, with some object.
-    pub(super) fn answers_any(mut self, status: &str, description: &str) -> Self {
-        let content = json!({ "application/json": { "schema": { "type": "object" } } });
-        let answer = json!({ "description": description, "content": content });
-        self.answers.insert(status.to_owned(), answer);
-        self
+    /// Answers so, or, as it may be with any error, with a problem.
+    pub(super) fn answers_either(self, status: &str, description: &str, shape: Shape) -> Self {
+        let mut op = self.answers(status, description, shape);
+        let (Shape { schema, parts }, kinds) = (of::<Problem>(), &mut op.answers);
+        if let Some(answer) = kinds.get_mut(status) {
+            answer["content"][PROBLEM_JSON] = json!({ "schema": schema });
+        }
+        op.schemas.extend(parts);
+        op
     }
 
     /// Answers so, without a body.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::op::{Op, either, listing, number, of, page, text};
+use super::op::{Op, either, idempotency_key, listing, number, of, page, text};
 use crate::{
     domain::{
         plan::{
@@ -42,6 +42,7 @@ fn runs() -> Vec<Op> {
             ])
             .gives(page::<RunRecord>()),
         Op::post("/api/v1/plans/runs", "submitPlan", "Carry a plan out")
+            .asks([idempotency_key()])
             .takes(of::<RunBody>(), plan)
             .answers("201", "Made", of::<RunSubmitted>())
             .answers(

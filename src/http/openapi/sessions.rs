@@ -2,15 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::op::{Op, number, of, page, query, text, word};
+use super::op::{Op, idempotency_key, number, of, page, query, text, word};
 use crate::{
     domain::session::{
         ArtifactRecord, ChunkRecord, Export, Imported, MemoryRecord, SearchHit, SessionRecord,
         SessionTaskRecord,
     },
-    http::api::{
-        AppendedAnswer, ArtifactBody, ArtifactKeptAnswer, ChunkBody, DelegationBody, DeletedAnswer,
-        MemoryBody, NothingBody, SessionBody, SessionChangeBody, StoredAnswer, WebhookBody,
+    http::{
+        api::{
+            AppendedAnswer, ArtifactBody, ArtifactKeptAnswer, ChunkBody, ContentAnswer,
+            DelegationBody, DeletedAnswer, MemoryBody, NothingBody, RpcAnswer, RpcMessage,
+            SessionBody, SessionChangeBody, StoredAnswer, WebhookAnswer, WebhookBody,
+        },
+        sessions::{
+            SESSIONS,
+            read::{ITEMS, MAX_LIMIT},
+        },
     },
 };
 
@@ -24,9 +31,9 @@ pub(super) fn operations() -> Vec<Op> {
     all
 }
 
-fn paged() -> [Value; 2] {
+fn paged(default: u32) -> [Value; 2] {
     [
-        number("limit", (50, 500), "At most so many."),
+        number("limit", (default, MAX_LIMIT), "At most so many."),
         text("cursor", "Go on after a page: its `next_cursor`."),
     ]
 }
@@ -36,14 +43,35 @@ fn webhook() -> Vec<Op> {
         "type": "collaborative_session_command", "command": "store_memory", "session_id": "walk",
         "data": { "type": "idea", "content": "cache the analysis", "tags": ["plan"] },
     });
+    let (told, rpc) = (of::<WebhookAnswer>, of::<RpcAnswer>);
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
     let kinds = text("kind", "Only these kinds of things, with commas between them.");
     let times = [text("since", "From this time on."), text("until", "Up to this time.")];
     vec![
         Op::post("/webhook", "sendCommand", "A command, as `docs/LLM_SESSION_API.md` has them")
             .takes(of::<WebhookBody>(), command)
-            .answers_any("200", "What came of it, in the shape of the contract"),
+            .asks([idempotency_key()])
+            .answers("200", "It was carried out", told())
+            .answers("201", "It was carried out, and made a session", told())
+            .answers("202", "A task was given away, and goes on", told())
+            .answers("207", "Some commands of a batch were carried out", told())
+            .answers_either("403", "The operator does not allow that", told())
+            .answers_either("404", "There is no such session, or nothing of that name in it", told())
+            .answers_either("409", "It is not in the state for this", told())
+            .answers_either("422", "It can't be carried out", told())
+            .answers_either("500", "A fault of Hostler; its log says why", told())
+            .answers_either("503", "Postgres can't be reached just now", told())
+            .answers_either("504", "The task has not ended in time; it goes on", told()),
         Op::get("/ws", "joinRelay", "A WebSocket on which webhooks are told")
             .answers_nothing("101", "It becomes a WebSocket"),
+        Op::post("/mcp", "callMcp", "The Model Context Protocol: one message, one answer")
+            .note("`docs/MCP.md` has the tools. What a tool needs of the key is what the API asks for \
+                the same thing.")
+            .takes(of::<RpcMessage>(), ping)
+            .answers("200", "The answer to a call; errors of a tool stand in it", rpc())
+            .answers_nothing("202", "It was a notification")
+            .answers_either("400", "A message that can't be read", rpc())
+            .answers_either("404", "No such method, or a session that is not known", rpc()),
         Op::get("/llm-instructions", "readInstructions", "This contract, told to a language model")
             .prints("text/markdown", "The instructions"),
         Op::get("/api/v1/search", "searchSessions", "Search all that is in sessions")
@@ -51,7 +79,7 @@ fn webhook() -> Vec<Op> {
             .asks([text("session", "In this session."), text("tag", "With these tags.")])
             .asks([text("type", "Memories of these types.")])
             .asks(times)
-            .asks(paged())
+            .asks(paged(ITEMS))
             .gives(page::<SearchHit>()),
     ]
 }
@@ -67,9 +95,10 @@ fn whole() -> Vec<Op> {
                 text("text", "With these words."),
             ])
             .asks([text("since", "With something new since this time.")])
-            .asks(paged())
+            .asks(paged(SESSIONS))
             .gives(page::<SessionRecord>()),
         Op::post("/api/v1/sessions", "createSession", "Make one")
+            .asks([idempotency_key()])
             .takes(of::<SessionBody>(), new)
             .answers("201", "Made", one()),
         Op::post("/api/v1/session-imports", "importSession", "Make one of an exported file")
@@ -79,6 +108,7 @@ fn whole() -> Vec<Op> {
             .gives(of::<Imported>()),
         Op::get("/api/v1/sessions/{id}", "showSession", "One session").gives(one()),
         Op::patch("/api/v1/sessions/{id}", "changeSession", "Change what is said of it")
+            .asks([idempotency_key()])
             .takes(of::<SessionChangeBody>(), json!({ "title": "A longer walk" }))
             .gives(one()),
         Op::delete("/api/v1/sessions/{id}", "deleteSession", "Delete it with all that is in it")
@@ -109,9 +139,10 @@ fn inside() -> Vec<Op> {
     let content = "/api/v1/sessions/{id}/chunks/{item}/content";
     vec![
         Op::get("/api/v1/sessions/{id}/chunks", "listChunks", "Its conversation, without contents")
-            .asks(paged())
+            .asks(paged(ITEMS))
             .gives(page::<ChunkRecord>()),
         Op::post("/api/v1/sessions/{id}/chunks", "appendChunk", "Keep a part of the conversation")
+            .asks([idempotency_key()])
             .takes(of::<ChunkBody>(), chunk)
             .answers("201", "Kept", of::<AppendedAnswer>())
             .gives(of::<AppendedAnswer>()),
@@ -122,20 +153,22 @@ fn inside() -> Vec<Op> {
         Op::put(content, "writeChunk", "Its content, however long")
             .asks([text("format", "`dialogue`, `summary` or `transcript`.")])
             .takes_text()
-            .answers_any("201", "Kept")
-            .answers_any("200", "It took the place of another"),
+            .answers("201", "Kept", of::<ContentAnswer>())
+            .gives(of::<ContentAnswer>()),
         Op::get("/api/v1/sessions/{id}/memories", "listMemories", "Its memories")
             .asks([text("type", "Of these types."), text("tag", "With these tags.")])
             .asks([text("text", "With these words.")])
-            .asks(paged())
+            .asks(paged(ITEMS))
             .gives(page::<MemoryRecord>()),
         Op::post("/api/v1/sessions/{id}/memories", "storeMemory", "Keep a memory")
+            .asks([idempotency_key()])
             .takes(of::<MemoryBody>(), memory.clone())
             .answers("201", "Kept", of::<StoredAnswer>())
             .gives(of::<StoredAnswer>()),
         Op::get("/api/v1/sessions/{id}/memories/{item}", "showMemory", "One memory")
             .gives(of::<MemoryRecord>()),
         Op::put("/api/v1/sessions/{id}/memories/{item}", "putMemory", "Keep it under this key")
+            .asks([idempotency_key()])
             .takes(of::<MemoryBody>(), memory)
             .answers("201", "Kept", of::<StoredAnswer>())
             .gives(of::<StoredAnswer>()),
@@ -150,9 +183,10 @@ fn given_away() -> Vec<Op> {
             "listSessionTasks",
             "Tasks that were given away in it",
         )
-        .asks(paged())
+        .asks(paged(ITEMS))
         .gives(page::<SessionTaskRecord>()),
         Op::post("/api/v1/sessions/{id}/tasks", "delegateTask", "Give a task away")
+            .asks([idempotency_key()])
             .takes(of::<DelegationBody>(), task)
             .answers("201", "Submitted", of::<SessionTaskRecord>())
             .gives(of::<SessionTaskRecord>()),
@@ -174,9 +208,10 @@ fn made() -> Vec<Op> {
             "What was made, without contents",
         )
         .asks([text("type", "Of this type.")])
-        .asks(paged())
+        .asks(paged(ITEMS))
         .gives(page::<ArtifactRecord>()),
         Op::post("/api/v1/sessions/{id}/artifacts", "addArtifact", "Keep what was made")
+            .asks([idempotency_key()])
             .takes(of::<ArtifactBody>(), artifact)
             .answers("201", "Kept", of::<ArtifactKeptAnswer>())
             .gives(of::<ArtifactKeptAnswer>()),
@@ -188,7 +223,7 @@ fn made() -> Vec<Op> {
             .asks([text("type", "Of this type."), text("name", "For people.")])
             .asks([text("format", "Of its content."), text("task_id", "The task that made it.")])
             .takes_text()
-            .answers_any("201", "Kept")
-            .answers_any("200", "It took the place of another"),
+            .answers("201", "Kept", of::<ContentAnswer>())
+            .gives(of::<ContentAnswer>()),
     ]
 }

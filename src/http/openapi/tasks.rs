@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::op::{Op, either, listing, number, of, page, query, text, wait, word};
+use super::op::{
+    LOG, Op, either, idempotency_key, listing, number, of, page, query, tail, text, wait, word,
+};
 use crate::{
     domain::{
         batch::{BatchRecord, GroupRecord},
@@ -10,18 +12,10 @@ use crate::{
         record::{AttemptRecord, EventRecord, GraphRecord, Submitted, TaskRecord},
     },
     http::api::{
-        BatchBody, BatchCancelled, BatchSubmitted, BulkBody, FeedAnswer, NothingBody, SnoozeBody,
+        BatchBody, BatchCancelled, BatchSubmitted, BulkBody, NothingBody, SnoozeBody,
         SubmittedMany, TaskBody, TasksBody,
     },
 };
-
-fn idempotency_key() -> Value {
-    json!({
-        "name": "Idempotency-Key", "in": "header",
-        "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
-        "description": "A second submit with the same key is the same.",
-    })
-}
 
 fn filters() -> Vec<Value> {
     vec![
@@ -63,14 +57,6 @@ fn of_tasks() -> Vec<Op> {
         Op::post("/api/v1/tasks/retry", "retryTasks", "Try many failed tasks again")
             .takes(of::<BulkBody>(), json!({ "class": "timeout" }))
             .gives(of::<BulkRecord>()),
-        Op::get("/api/v1/events", "readFeed", "What becomes of all tasks, from a cursor on")
-            .asks([
-                text("after", "Go on after this cursor; `latest`: with what happens from now on."),
-                number("limit", (100, 1000), "At most so many steps."),
-                wait(),
-            ])
-            .gives(of::<FeedAnswer>())
-            .fails("Gone"),
     ]
 }
 
@@ -88,6 +74,18 @@ fn of_one() -> Vec<Op> {
             .gives(listing::<AttemptRecord>()),
         Op::get("/api/v1/tasks/{id}/events", "listTaskEvents", "Its steps")
             .gives(listing::<EventRecord>()),
+        Op::get(
+            "/api/v1/tasks/{id}/logs",
+            "readTaskLog",
+            "What an attempt wrote, as far as this host has it",
+        )
+        .asks([
+            number("attempt", (1, i32::MAX.unsigned_abs()), "Of this one, not of the newest."),
+            word("stream", &["stdout", "stderr", "log"], "Which of its files."),
+        ])
+        .asks(tail())
+        .prints("text/plain", "Its last lines")
+        .prints("text/event-stream", LOG),
         Op::get("/api/v1/tasks/{id}/graph", "showGraph", "The tasks that it is connected with")
             .asks([
                 word("extent", &["all", "near"], "Over any number of steps, or one."),

@@ -34,7 +34,7 @@ pub(super) use contents::{
 };
 
 /// How many sessions a page has where the caller does not say.
-const SESSIONS: u32 = 20;
+pub(super) const SESSIONS: u32 = 20;
 
 fn id(request: &HttpRequest) -> Result<SessionId, ApiError> {
     named(request, "id")

@@ -233,10 +233,7 @@ fn plans_and_fleets_are_tools() {
     let preview = tool(&host, "analyze_plan", &json!({"plan": plan, "queue": "default"}));
     assert_eq!(preview["isError"], false, "{preview}");
     let run = tool(&host, "run_plan", &json!({"plan": plan, "queue": "default"}));
-    let id = run["structuredContent"]["id"]
-        .as_str()
-        .unwrap_or_else(|| panic!("{run}"))
-        .to_owned();
+    let id = run["structuredContent"]["id"].as_str().unwrap_or_else(|| panic!("{run}")).to_owned();
     let seen = tool(&host, "plan_status", &json!({"run": id}));
     assert_eq!(seen["structuredContent"]["tasks"].as_array().unwrap().len(), 2, "{seen}");
     tool(&host, "cancel_plan", &json!({"run": id}));
