@@ -29,7 +29,7 @@ mod limits;
 mod logs;
 mod mcp;
 mod needs;
-mod openapi;
+pub mod openapi;
 mod plans;
 mod query;
 mod queues;

@@ -7,8 +7,12 @@
 mod crew;
 mod events;
 mod op;
+mod parameters;
+mod part;
 mod plans;
+mod problem;
 mod sessions;
+mod shape;
 mod tasks;
 
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -22,13 +26,13 @@ use super::{
     gate::Needs,
     routes::{Verb, routes},
 };
-use op::{Op, problems};
+use op::Op;
+use problem::problems;
+
+pub use part::{NoOperation, Part};
 
 /// The document, as bytes: it is the same for every caller.
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
-    let text = serde_json::to_vec_pretty(&document()).unwrap_or_default();
-    text.into()
-});
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 
 pub(super) async fn show() -> Answer {
     Ok(HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone()))
@@ -45,7 +49,7 @@ fn operations() -> Vec<Op> {
 }
 
 /// The whole document.
-fn document() -> Value {
+pub fn document() -> Value {
     let needs: BTreeMap<(String, &str), Needs> = routes()
         .into_iter()
         .flat_map(|(path, verbs)| verbs.into_iter().map(move |verb| of_verb(path, &verb)))
@@ -149,6 +153,8 @@ mod tests {
         }
         let ids: Vec<_> = operations().iter().map(|op| op.id).collect();
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+        // What it would be called if times were told as any text.
+        assert!(document.pointer("/components/schemas/String").is_none());
         let tags: BTreeSet<_> = TAGS.iter().map(|(name, _)| *name).collect();
         assert!(operations().iter().all(|op| tags.contains(op.tag)));
     }

@@ -4,6 +4,7 @@
 //! otherwise.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -119,19 +120,38 @@ pub struct ArtifactBody {
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// A command of the contract. What its `data` has depends on `type` and `command`.
+/// A command of the contract. What its `data` has depends on `type` and `command`; what is not known is
+/// let pass.
 #[derive(ToSchema)]
-pub struct WebhookBody {
-    /// `collaborative_session_command`, `task_command` or `llm_conversation_insight`.
-    pub r#type: String,
-    /// Of sessions: the command.
+pub struct WebhookCommand {
+    /// The family of commands.
+    pub r#type: CommandType,
+    /// Of sessions: the command, such as `store_memory`; `batch` for several.
     pub command: Option<String>,
     /// Of sessions: which.
-    pub session_id: Option<SessionId>,
+    pub session_id: Option<String>,
+    /// What it says.
+    pub data: Option<Value>,
     /// `sync`: wait for the task that it gives away.
     pub feedback_mode: Option<String>,
-    /// What it says.
-    pub data: Option<Map<String, Value>>,
+    /// The same as a switch.
+    pub sync: Option<Value>,
+    /// Of an insight: what it is.
+    pub insight: Option<Value>,
+    /// Of an insight: the conversation that it is from.
+    pub conversation: Option<Value>,
+}
+
+/// The families of commands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandType {
+    /// On a session.
+    CollaborativeSessionCommand,
+    /// For an agent.
+    TaskCommand,
+    /// What a conversation came to.
+    LlmConversationInsight,
 }
 
 /// What became of a part of a conversation.

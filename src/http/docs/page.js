@@ -40,40 +40,89 @@ function bodyOf(content, all) {
   return kind ? kind + "\n" + shown(media.schema, all) : "";
 }
 
-async function send(method, path, inputs, body, output) {
-  let target = path;
+/** The request that the fields of an operation say. */
+function requestOf(method, path, form) {
   const query = new URLSearchParams();
   const headers = {};
   const key = document.getElementById("key").value.trim();
   if (key) headers.Authorization = "Bearer " + key;
-  for (const [parameter, input] of inputs) {
-    if (!input.value) continue;
+  if (form.accept) headers.Accept = form.accept.value;
+  let target = path;
+  for (const [parameter, input] of form.inputs) {
     if (parameter.in === "path") {
       target = target.replace("{" + parameter.name + "}", encodeURIComponent(input.value));
+    } else if (!input.value) {
+      continue;
     } else if (parameter.in === "query") {
       query.set(parameter.name, input.value);
     } else {
       headers[parameter.name] = input.value;
     }
   }
-  if (body && body.value.trim()) headers["Content-Type"] = "application/json";
   if (query.size) target += "?" + query;
+  const body = form.body && form.body.value.trim() ? form.body.value : undefined;
+  if (body) headers["Content-Type"] = form.kind;
+  return [target, { method, headers, body }];
+}
+
+/** The text of an answer, shown as it arrives: a stream may never end. */
+async function textOf(answer, show) {
+  const reader = answer.body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    text += decoder.decode(value, { stream: !done });
+    if (done) return text;
+    show(text);
+  }
+}
+
+async function send(method, path, form, output, signal) {
+  const [target, request] = requestOf(method, path, form);
   const began = performance.now();
   output.textContent = method + " " + target + " …";
   try {
-    const text = body && body.value.trim() ? body.value : undefined;
-    const answer = await fetch(target, { method, headers, body: text });
-    let content = await answer.text();
+    const answer = await fetch(target, { ...request, signal });
+    const show = (text) => {
+      const took = Math.round(performance.now() - began);
+      output.textContent = answer.status + " in " + took + " ms\n" + text;
+    };
+    let text = answer.body ? await textOf(answer, show) : "";
     try {
-      content = JSON.stringify(JSON.parse(content), null, 2);
+      text = JSON.stringify(JSON.parse(text), null, 2);
     } catch {
       // It is no JSON: shown as it came.
     }
-    const took = Math.round(performance.now() - began);
-    output.textContent = answer.status + " in " + took + " ms\n" + content;
+    show(text);
   } catch (error) {
-    output.textContent = "no answer: " + error.message;
+    output.textContent += signal.aborted ? "\n(stopped)" : "\nno answer: " + error.message;
   }
+}
+
+/** The button that sends, and while an answer is on its way stops. */
+function sender(method, path, form, output) {
+  const button = make("button", { type: "button", textContent: "Send" });
+  let stop = null;
+  button.addEventListener("click", async () => {
+    if (stop) {
+      stop.abort();
+      return;
+    }
+    stop = new AbortController();
+    button.textContent = "Stop";
+    await send(method, path, form, output, stop.signal);
+    stop = null;
+    button.textContent = "Send";
+  });
+  return button;
+}
+
+/** A choice of what the answer is to be, where there is one. */
+function choice(operation) {
+  const kinds = Object.keys(operation.responses["200"]?.content || {});
+  if (kinds.length < 2) return null;
+  return make("select", {}, ...kinds.map((kind) => make("option", { textContent: kind })));
 }
 
 /** What is shown of one operation once somebody opens it. */
@@ -92,17 +141,18 @@ function inside(method, path, operation, document_) {
       make("td", { textContent: parameter.description || "" }));
   });
   if (rows.length) box.append(make("table", {}, ...rows));
-  let body = null;
+  const form = { inputs, accept: choice(operation), body: null, kind: "" };
   if (operation.requestBody) {
-    const media = operation.requestBody.content["application/json"];
-    body = make("textarea", { value: JSON.stringify(media.example ?? {}, null, 2) });
+    const [kind, media] = Object.entries(operation.requestBody.content)[0];
+    const example = media.example === undefined ? "" : JSON.stringify(media.example, null, 2);
+    form.kind = kind;
+    form.body = make("textarea", { value: example });
     const shape = make("pre", { textContent: shown(media.schema, all) });
-    box.append(make("p", { textContent: "Body" }), body, shape);
+    box.append(make("p", { textContent: "Body: " + kind }), form.body, shape);
   }
-  const output = make("pre", { textContent: "" });
-  const button = make("button", { type: "button", textContent: "Send" });
-  button.addEventListener("click", () => send(method, path, inputs, body, output));
-  box.append(button, output);
+  const output = make("pre", { textContent: "", className: "answer" });
+  if (form.accept) box.append(make("label", { textContent: "As " }, form.accept));
+  box.append(sender(method, path, form, output), output);
   for (const [status, answer] of Object.entries(operation.responses)) {
     const found = answer.$ref ? document_.components.responses[answer.$ref.split("/").pop()] : answer;
     const brief = Number(status) >= 400 ? "" : "\n" + bodyOf(found.content, all);
@@ -112,7 +162,7 @@ function inside(method, path, operation, document_) {
 }
 
 function card(method, path, operation, document_) {
-  const details = make("details", {},
+  const details = make("details", { id: operation.operationId },
     make("summary", {},
       make("span", { className: "method " + method, textContent: method.toUpperCase() }),
       make("code", { textContent: path }),

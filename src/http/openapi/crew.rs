@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use super::op::{LOG, Op, listing, of, tail};
+use super::{
+    op::Op,
+    parameters::{LOG, tail},
+    shape::{listing, of},
+};
 use crate::{
     domain::{
         access::{ApiKeyRecord, NewApiKeyRecord},

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use super::op::{Op, listing, number, of, page, text, wait, word};
+use super::{
+    op::Op,
+    parameters::{number, text, wait, word},
+    shape::{listing, of, page},
+};
 use crate::{
     domain::delivery::{DeliveryRecord, EndpointRecord},
     http::api::{

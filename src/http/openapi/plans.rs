@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use super::op::{Op, either, idempotency_key, listing, number, of, page, text};
+use super::{
+    op::Op,
+    parameters::{idempotency_key, number, text},
+    shape::{either, listing, of, page},
+};
 use crate::{
     domain::{
         plan::{

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::op::{Op, idempotency_key, number, of, page, query, text, word};
+use super::{
+    op::Op,
+    parameters::{idempotency_key, number, query, text, word},
+    shape::{of, page},
+};
 use crate::{
     domain::session::{
         ArtifactRecord, ChunkRecord, Export, Imported, MemoryRecord, SearchHit, SessionRecord,
@@ -12,7 +16,7 @@ use crate::{
         api::{
             AppendedAnswer, ArtifactBody, ArtifactKeptAnswer, ChunkBody, ContentAnswer,
             DelegationBody, DeletedAnswer, MemoryBody, NothingBody, RpcAnswer, RpcMessage,
-            SessionBody, SessionChangeBody, StoredAnswer, WebhookAnswer, WebhookBody,
+            SessionBody, SessionChangeBody, StoredAnswer, WebhookAnswer, WebhookCommand,
         },
         sessions::{
             SESSIONS,
@@ -49,7 +53,9 @@ fn webhook() -> Vec<Op> {
     let times = [text("since", "From this time on."), text("until", "Up to this time.")];
     vec![
         Op::post("/webhook", "sendCommand", "A command, as `docs/LLM_SESSION_API.md` has them")
-            .takes(of::<WebhookBody>(), command)
+            // A GPT that acts for a person asks them before each call that matters; these don't.
+            .with("x-openai-isConsequential", json!(false))
+            .takes(of::<WebhookCommand>(), command)
             .asks([idempotency_key()])
             .answers("200", "It was carried out", told())
             .answers("201", "It was carried out, and made a session", told())

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::op::{
-    LOG, Op, either, idempotency_key, listing, number, of, page, query, tail, text, wait, word,
+use super::{
+    op::Op,
+    parameters::{LOG, idempotency_key, number, query, tail, text, wait, word},
+    shape::{either, listing, of, page},
 };
 use crate::{
     domain::{

@@ -1,0 +1,54 @@
+//! Schemas, from the types that go over the wire.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// Schemas by their names.
+pub(super) type Schemas = BTreeMap<String, Value>;
+
+/// The schema of something, with all that it is made of.
+pub(super) struct Shape {
+    pub(super) schema: Value,
+    pub(super) parts: Schemas,
+}
+
+pub(super) fn value(schema: &impl serde::Serialize) -> Value {
+    serde_json::to_value(schema).unwrap_or_default()
+}
+
+/// The schema of a type, by its name.
+pub(super) fn of<T: ToSchema>() -> Shape {
+    let mut found = Vec::new();
+    T::schemas(&mut found);
+    let mut parts: Schemas = found.iter().map(|(name, it)| (name.clone(), value(it))).collect();
+    parts.insert(T::name().into_owned(), value(&T::schema()));
+    Shape { schema: json!({ "$ref": format!("#/components/schemas/{}", T::name()) }), parts }
+}
+
+/// A listing that fits into one answer.
+pub(super) fn listing<T: ToSchema>() -> Shape {
+    let Shape { schema, parts } = of::<T>();
+    let items = json!({ "type": "array", "items": schema });
+    let schema =
+        json!({ "type": "object", "properties": { "items": items }, "required": ["items"] });
+    Shape { schema, parts }
+}
+
+/// A page of a listing.
+pub(super) fn page<T: ToSchema>() -> Shape {
+    let mut shape = listing::<T>();
+    shape.schema["properties"]["next_cursor"] = json!({
+        "type": ["string", "null"],
+        "description": "Ask with this as `cursor` for the next page; null on the last.",
+    });
+    shape
+}
+
+/// Either of two.
+pub(super) fn either(one: Shape, other: Shape) -> Shape {
+    let mut parts = one.parts;
+    parts.extend(other.parts);
+    Shape { schema: json!({ "anyOf": [one.schema, other.schema] }), parts }
+}
