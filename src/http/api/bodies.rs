@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 
 use super::words::{CountOrOff, Length, Line, Moment, RateOrOff, SecretText, Share};
 use crate::domain::{
-    FleetName, PlanTaskId, QueueName,
+    BatchId, FleetName, GroupName, PlanTaskId, QueueName, TaskId,
     access::Scope,
-    admission::{KeyPattern, Label, LockUse, PathUse},
+    admission::{Access, KeyPattern, Label, Mode},
     delivery::target::Target,
-    event::EventFilter,
+    event::TypePattern,
     glob::Glob,
     retry::{Cause, Growth},
     schedule::{CatchUp, Overlap},
@@ -50,7 +50,12 @@ pub enum LockBody {
     /// Its name.
     Name(Label),
     /// Its name, and how it is held.
-    Use(LockUse),
+    Use {
+        /// Its name.
+        name: Label,
+        /// How it is held; alone where absent.
+        mode: Option<Mode>,
+    },
 }
 
 /// Files that a task needs: which, to write them; or which and how they are used.
@@ -60,7 +65,12 @@ pub enum PathBody {
     /// Which.
     Glob(Glob),
     /// Which, and how they are used.
-    Use(PathUse),
+    Use {
+        /// Which.
+        glob: Glob,
+        /// How they are used; written where absent.
+        mode: Option<Access>,
+    },
 }
 
 /// A program that takes the host's place.
@@ -80,7 +90,7 @@ pub struct EndpointBody {
     #[schema(value_type = Option<Line>)]
     pub description: Option<String>,
     /// Which events; all where absent.
-    pub filter: Option<EventFilter>,
+    pub filter: Option<FilterBody>,
     /// How many are sent at once at most; 4 where absent.
     #[schema(minimum = 1, maximum = 64)]
     pub concurrency: Option<u16>,
@@ -91,6 +101,32 @@ pub struct EndpointBody {
     pub timeout: Option<String>,
     /// A secret to sign with; made up where absent.
     pub secret: Option<SecretText>,
+}
+
+/// Which events are wanted; what is left out leaves everything through.
+#[derive(ToSchema)]
+pub struct FilterBody {
+    /// Of these types.
+    #[schema(max_items = 100)]
+    pub types: Option<Vec<TypePattern>>,
+    /// Of these tasks.
+    #[schema(max_items = 100)]
+    pub tasks: Option<Vec<TaskId>>,
+    /// Of tasks of these queues.
+    #[schema(max_items = 100)]
+    pub queues: Option<Vec<QueueName>>,
+    /// Of tasks of these kinds.
+    #[schema(value_type = Option<Vec<Line>>)]
+    pub kinds: Option<Vec<String>>,
+    /// Of tasks of these groups.
+    #[schema(max_items = 100)]
+    pub groups: Option<Vec<GroupName>>,
+    /// Of tasks of these batches.
+    #[schema(max_items = 100)]
+    pub batches: Option<Vec<BatchId>>,
+    /// Of attempts by agents of these fleets.
+    #[schema(max_items = 100)]
+    pub fleets: Option<Vec<FleetName>>,
 }
 
 /// Another secret for an endpoint.

@@ -6,7 +6,7 @@ use utoipa::PartialSchema;
 
 use super::{
     problem::PROBLEMS,
-    shape::{Schemas, Shape, of, value},
+    shape::{Schemas, Shape, as_it_is_read, of, value},
 };
 use crate::{
     domain::{BatchId, PlanRunId, TaskId, access::KeyId},
@@ -121,11 +121,8 @@ impl Op {
 
     /// With a body like this. What the server reads of bodies it reads by name: no other field is taken.
     pub(super) fn takes(mut self, mut shape: Shape, example: Value) -> Self {
-        for (name, part) in &mut shape.parts {
-            if name.ends_with("Body") && part["type"] == "object" {
-                part["additionalProperties"] = json!(false);
-            }
-        }
+        let bodies = shape.parts.iter_mut().filter(|(name, _)| name.ends_with("Body"));
+        bodies.for_each(|(_, part)| as_it_is_read(part));
         self.schemas.extend(shape.parts);
         self.body = Some(json!({
             "required": true,

@@ -27,6 +27,26 @@ pub(super) fn of<T: ToSchema>() -> Shape {
     Shape { schema: json!({ "$ref": format!("#/components/schemas/{}", T::name()) }), parts }
 }
 
+/// Makes of the schema of a body what the server reads: no field that is not known; and one that may be
+/// left out may be `null` as well.
+pub(super) fn as_it_is_read(body: &mut Value) {
+    if body["type"] != "object" {
+        return;
+    }
+    body["additionalProperties"] = json!(false);
+    let required: Vec<Value> = body["required"].as_array().cloned().unwrap_or_default();
+    for (name, field) in body["properties"].as_object_mut().into_iter().flatten() {
+        if required.iter().any(|one| one == name) {
+            continue;
+        }
+        if field["type"].is_string() {
+            field["type"] = json!([field["type"], "null"]);
+        } else if field.get("$ref").is_some() {
+            *field = json!({ "oneOf": [{ "type": "null" }, field] });
+        }
+    }
+}
+
 /// A listing that fits into one answer.
 pub(super) fn listing<T: ToSchema>() -> Shape {
     let Shape { schema, parts } = of::<T>();
