@@ -245,15 +245,15 @@ pub struct BatchBody {
     pub idempotency_key: Option<String>,
     /// The task that is submitted once it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<TaskBody>)]
+    #[schema(value_type = Option<CallbackBody>)]
     pub on_complete: Option<Value>,
     /// The one if all of its tasks are completed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<TaskBody>)]
+    #[schema(value_type = Option<CallbackBody>)]
     pub on_success: Option<Value>,
     /// The one if not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<TaskBody>)]
+    #[schema(value_type = Option<CallbackBody>)]
     pub on_failure: Option<Value>,
 }
 

@@ -10,14 +10,8 @@ use actix_web::{
 use jiff::Timestamp;
 
 use super::{
-    Answer, State,
-    api::Listing,
-    body,
-    caller::Caller,
-    error::ApiError,
-    fields::{self, Errors, Fields},
-    limits::rate_or_off,
-    ok, query,
+    Answer, State, api::Listing, body, caller::Caller, error::ApiError, fields::Fields,
+    limits::rate_or_off, ok, query,
 };
 use crate::{
     access::{AccessError, NewKey},
@@ -54,13 +48,8 @@ pub(super) async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let key = read(&mut fields, Timestamp::now());
-    fields.finish();
-    let key = errors.or(key).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| read(fields, Timestamp::now());
+    let key = body::fields(&state, &request, payload, take).await?;
     let (secret, record) = state.access.create(key, caller.who.to_string()).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/api/v1/api-keys/{}", record.id)))
@@ -93,10 +82,7 @@ fn read(fields: &mut Fields<'_>, now: Timestamp) -> NewKey {
 }
 
 pub(super) async fn revoke(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let key = query::path(&request, "id")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
+    let key = body::bare(&state, &request, payload, "id").await?;
     Ok(ok(&state.access.revoke(&key).await?))
 }
 
@@ -105,15 +91,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::access::Scope;
+    use crate::{domain::access::Scope, http::fields};
 
     fn taken(body: Value) -> Result<NewKey, Vec<String>> {
         let Value::Object(body) = body else { panic!("{body}") };
-        let mut errors = Errors::default();
-        let mut fields = Fields::new(String::new(), body, &mut errors);
-        let key = read(&mut fields, Timestamp::UNIX_EPOCH);
-        fields.finish();
-        errors.or(key).map_err(|errors| errors.into_iter().map(|error| error.field).collect())
+        let key = fields::read(body, |fields| read(fields, Timestamp::UNIX_EPOCH));
+        key.map_err(|errors| errors.into_iter().map(|error| error.field).collect())
     }
 
     #[test]

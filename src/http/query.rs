@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use super::{
     api::IDEMPOTENCY_KEY,
     error::{ApiError, Kind},
-    fields::check_text,
-    submit::{MAX_KEY, MAX_KIND},
+    fields::{MAX_KEY, check_text},
+    submit::MAX_KIND,
 };
 use crate::{
     domain::{

@@ -18,9 +18,6 @@ pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpReques
 }
 
 pub(super) async fn resume(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let name = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
+    let name = body::bare(&state, &request, payload, "name").await?;
     Ok(ok(&state.queue.resume(name).await?))
 }

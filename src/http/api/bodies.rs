@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::words::{CountOrOff, Length, Line, Moment, RateOrOff, SecretText, Share};
@@ -41,6 +41,26 @@ pub struct RetryBody {
     /// How many attempts may fail before the task does.
     #[schema(minimum = 1, maximum = 1000)]
     pub max_attempts: Option<u32>,
+}
+
+/// A task that is submitted once a batch is done.
+#[derive(ToSchema)]
+pub struct CallbackBody {
+    /// The queue; `default` where absent.
+    pub queue: Option<QueueName>,
+    /// The kind; `task` where absent.
+    #[schema(value_type = Option<Line>)]
+    pub kind: Option<String>,
+    /// The input; `batch` is added to it.
+    pub input: Option<Map<String, Value>>,
+    /// Higher runs first.
+    pub priority: Option<i16>,
+    /// How many attempts may fail before the task does.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub max_attempts: Option<u32>,
+    /// How long one attempt may run.
+    #[schema(value_type = Option<Length>)]
+    pub timeout: Option<String>,
 }
 
 /// A lock that a task needs: its name, held alone; or its name and how it is held.

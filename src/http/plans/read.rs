@@ -69,12 +69,7 @@ pub(super) fn read(
         fields.wrong("dir", "must be the absolute path of a directory");
     }
     let dry_run = fields.flag("dry_run");
-    let key = fields.text("idempotency_key", MAX_KEY);
-    if let (Some(key), Some(header)) = (&key, header_key)
-        && key != header
-    {
-        fields.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
-    }
+    let idempotency_key = fields.idempotency_key(header_key);
     let text = match plan {
         Some(Value::String(text)) => Some((text, format.unwrap_or(Format::Toml))),
         Some(plan @ Value::Object(_)) => Some((plan.to_string(), Format::Json)),
@@ -113,7 +108,7 @@ pub(super) fn read(
         from_history,
         git,
         dry_run,
-        idempotency_key: key.or_else(|| header_key.map(str::to_owned)),
+        idempotency_key,
     })
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     Answer, State, body,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     ok,
     query::{self, Query},
 };
@@ -140,22 +140,10 @@ async fn fields_of<T>(
     payload: Payload,
     read: impl FnOnce(&mut Fields<'_>, &mut Names) -> Option<T>,
 ) -> Result<T, ApiError> {
-    query::none(request)?;
     let key = query::idempotency_key(request.headers())?;
-    let object = body::object(request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), object, &mut errors);
-    let read = read(&mut fields, &mut Names::of(key));
-    fields.finish();
-    let read = errors.or(read).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| read(fields, &mut Names::of(key));
+    let read = body::fields(state, request, payload, take).await?;
     read.ok_or_else(|| ApiError::fault("a body without mistakes could not be read"))
-}
-
-/// Nothing may be said beside the path.
-async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<(), ApiError> {
-    query::none(request)?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)
 }
 
 pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
@@ -219,7 +207,7 @@ async fn step(
     event: SessionEvent,
 ) -> Answer {
     let id = id(&request)?;
-    bare(&state, &request, payload).await?;
+    body::nothing(&state, &request, payload).await?;
     run(&state, &id, Command::Step(event)).await
 }
 
@@ -309,7 +297,7 @@ pub(super) async fn task(state: Data<State>, request: HttpRequest) -> Answer {
 
 pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let (id, task) = (id(&request)?, item(&request)?);
-    bare(&state, &request, payload).await?;
+    body::nothing(&state, &request, payload).await?;
     run(&state, &id, Command::CancelTask(task)).await
 }
 
