@@ -10,8 +10,6 @@ use super::{
     api::Listing,
     body,
     caller::Caller,
-    error::ApiError,
-    fields,
     logs::{self, Follower},
     ok, query,
 };
