@@ -10,8 +10,8 @@ use actix_web::{
 use jiff::Timestamp;
 
 use super::{
-    Answer, State, api::Listing, body, caller::Caller, error::ApiError, fields::Fields,
-    limits::rate_or_off, ok, query,
+    Answer, State, api::Listing, body, caller::Caller, fields::Fields, limits::rate_or_off, ok,
+    query,
 };
 use crate::{
     access::{AccessError, NewKey},

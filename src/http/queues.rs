@@ -5,9 +5,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use super::{
-    Answer, State, api::Listing, body, caller::Caller, error::ApiError, fields, ok, query,
-};
+use super::{Answer, State, api::Listing, body, caller::Caller, ok, query};
 use crate::domain::access::About;
 
 pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {

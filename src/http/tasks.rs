@@ -18,7 +18,7 @@ use super::{
     body,
     caller::Caller,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     gate, ok, query,
     submit::{self, Rules, Submission},
     terms,
