@@ -314,6 +314,7 @@ pub struct BulkBody {
     pub created_before: Option<Timestamp>,
     /// Whether those that were discarded are meant, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(ignore)]
     pub discarded: bool,
     /// Every one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -324,20 +325,22 @@ pub struct BulkBody {
     pub limit: Option<u64>,
     /// Go on after an answer: its `next_cursor`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^tsk_[0-9a-f]{32}[.][0-9]{1,9}$")]
     pub cursor: Option<String>,
     /// Only count them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
     /// A redrive: into this queue.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
     pub to: Option<QueueName>,
     /// A redrive: no more in a time than this: `10/s`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<RateText>)]
+    #[schema(ignore)]
     pub rate: Option<String>,
     /// A discard: why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Line>)]
+    #[schema(ignore)]
     pub reason: Option<String>,
 }
 

@@ -30,20 +30,20 @@ use crate::{
 pub(super) use wanted::wanted;
 
 /// How many tasks a page holds where the caller does not say.
-const DEFAULT_LIMIT: u32 = 50;
+pub(super) const DEFAULT_LIMIT: u32 = 50;
 
 /// The most tasks on a page.
-const MAX_LIMIT: u32 = 500;
+pub(super) const MAX_LIMIT: u32 = 500;
 
 /// How many tasks of a graph are told where the caller does not say.
-const DEFAULT_GRAPH: u32 = 1_000;
+pub(super) const DEFAULT_GRAPH: u32 = 1_000;
 
 /// The most tasks of a graph that are told.
-const MAX_GRAPH: u32 = 200_000;
+pub(super) const MAX_GRAPH: u32 = 200_000;
 
 /// How many steps of the feed are told where the caller does not say, and the most.
-const DEFAULT_FEED: u32 = 100;
-const MAX_FEED: u32 = 1000;
+pub(super) const DEFAULT_FEED: u32 = 100;
+pub(super) const MAX_FEED: u32 = 1000;
 
 /// How many lines of a log are shown where the caller does not say.
 const DEFAULT_TAIL: u32 = 100;

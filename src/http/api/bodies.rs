@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::words::{CountOrOff, Length, Line, Moment, RateOrOff, SecretText, Share};
+use super::words::{CountOrOff, Length, Line, Moment, RateOrOff, RateText, SecretText, Share};
 use crate::domain::{
     BatchId, FleetName, GroupName, PlanTaskId, QueueName, TaskId,
     access::Scope,
@@ -41,6 +41,33 @@ pub struct RetryBody {
     /// How many attempts may fail before the task does.
     #[schema(minimum = 1, maximum = 1000)]
     pub max_attempts: Option<u32>,
+}
+
+/// What is said of failed tasks that are tried again, beside which they are.
+#[derive(ToSchema)]
+pub struct RetryManyBody {
+    /// Whether those that were discarded are meant, too.
+    pub discarded: Option<bool>,
+}
+
+/// What is said of a redrive, beside which tasks it is about.
+#[derive(ToSchema)]
+pub struct RedriveBody {
+    /// Whether those that were discarded are meant, too.
+    pub discarded: Option<bool>,
+    /// Into this queue; each into its own where absent.
+    pub to: Option<QueueName>,
+    /// No more in a time than this.
+    #[schema(value_type = Option<RateText>)]
+    pub rate: Option<String>,
+}
+
+/// What is said of a discard, beside which tasks it is about.
+#[derive(ToSchema)]
+pub struct DiscardBody {
+    /// Why, for whoever finds a task later.
+    #[schema(value_type = Line)]
+    pub reason: String,
 }
 
 /// A task that is submitted once a batch is done.

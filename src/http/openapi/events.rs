@@ -4,14 +4,21 @@ use serde_json::json;
 
 use super::{
     op::Op,
-    parameters::{number, text, wait, word},
+    parameters::{a, cursor, list, number, query, wait, word},
     shape::{listing, of, page},
 };
 use crate::{
-    domain::delivery::{DeliveryRecord, EndpointRecord},
-    http::api::{
-        EndpointAnswer, EndpointBody, FeedAnswer, NothingBody, ReasonBody, ReplayBody, Replayed,
-        RotateBody,
+    domain::{
+        BatchId, EndpointName, FleetName, GroupName, QueueName, TaskId,
+        delivery::{DeliveryRecord, EndpointRecord},
+        event::TypePattern,
+    },
+    http::{
+        api::{
+            EndpointAnswer, EndpointBody, FeedAnswer, Line, NothingBody, ReasonBody, ReplayBody,
+            Replayed, RotateBody,
+        },
+        query::{DEFAULT_FEED, DEFAULT_LIMIT, MAX_FEED, MAX_LIMIT},
     },
 };
 
@@ -24,24 +31,24 @@ pub(super) fn operations() -> Vec<Op> {
 }
 
 fn feed() -> Op {
-    let only = "Only with `Accept: text/event-stream`. With commas between them:";
-    let filter = |name, what: &str| text(name, &format!("{only} {what}"));
+    let after =
+        json!({ "type": "string", "pattern": "^(latest|beginning|1~.+~.+~[0-9]+~[0-9]+)$" });
     Op::get("/api/v1/events", "readFeed", "What becomes of all tasks, from a cursor on")
         .note(
             "As pages, or with `Accept: text/event-stream` as a stream of server-sent events that goes on \
              after `Last-Event-ID`.",
         )
         .asks([
-            text("after", "Go on after this cursor; `latest`: with what happens from now on."),
-            number("limit", (100, 1000), "At most so many steps, as a page."),
+            query("after", after, "Go on after this cursor; `latest`: with what happens from now on."),
+            number("limit", (DEFAULT_FEED, MAX_FEED), "As a page: at most so many steps."),
             wait(),
-            filter("type", "events of these types, as `task.ended`."),
-            filter("task", "of these tasks."),
-            filter("queue", "of tasks of these queues."),
-            filter("kind", "of tasks of these kinds."),
-            filter("group", "of tasks of these groups."),
-            filter("batch", "of tasks of these batches."),
-            filter("fleet", "of attempts by agents of these fleets."),
+            list::<TypePattern>("type", "As a stream: events of these types."),
+            list::<TaskId>("task", "As a stream: of these tasks."),
+            list::<QueueName>("queue", "As a stream: of tasks of these queues."),
+            list::<Line>("kind", "As a stream: of tasks of these kinds."),
+            list::<GroupName>("group", "As a stream: of tasks of these groups."),
+            list::<BatchId>("batch", "As a stream: of tasks of these batches."),
+            list::<FleetName>("fleet", "As a stream: of attempts by agents of these fleets."),
         ])
         .gives(of::<FeedAnswer>())
         .prints("text/event-stream", "A page, or the stream")
@@ -98,11 +105,11 @@ fn deliveries() -> Vec<Op> {
     vec![
         Op::get("/api/v1/webhooks/deliveries", "listDeliveries", "What was sent, newest first")
             .asks([
-                text("endpoint", "To this endpoint."),
+                a::<EndpointName>("endpoint", "To this endpoint."),
                 word("state", &["pending", "delivered", "dead"], "In this state."),
-                text("task", "About this task."),
-                number("limit", (50, 500), "At most so many."),
-                text("cursor", "Go on after a page: its `next_cursor`."),
+                a::<TaskId>("task", "About this task."),
+                number("limit", (DEFAULT_LIMIT, MAX_LIMIT), "At most so many."),
+                cursor("^[0-9]{1,18}$"),
             ])
             .gives(page::<DeliveryRecord>()),
         Op::get("/api/v1/webhooks/deliveries/{id}", "showDelivery", "One delivery")

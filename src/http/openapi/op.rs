@@ -9,7 +9,12 @@ use super::{
     shape::{Schemas, Shape, as_it_is_read, of, value},
 };
 use crate::{
-    domain::{BatchId, PlanRunId, TaskId, access::KeyId},
+    domain::{
+        AgentName, BatchId, EndpointName, FleetName, GroupName, PlanRunId, PlanTaskId, QueueName,
+        ScheduleName, TaskId,
+        access::KeyId,
+        session::{ItemName, SessionId},
+    },
     http::{
         api::{PROBLEM_JSON, Problem},
         gate::{Needs, Subject},
@@ -289,12 +294,26 @@ fn tag_of(path: &str) -> &'static str {
 /// The schema of a part of a path.
 fn of_part(path: &str, name: &str) -> Value {
     let kinds = [
-        ("/api/v1/tasks/", value(&TaskId::schema())),
-        ("/api/v1/dead-letters/", value(&TaskId::schema())),
-        ("/api/v1/batches/", value(&BatchId::schema())),
-        ("/api/v1/plans/runs/", value(&PlanRunId::schema())),
-        ("/api/v1/api-keys/", value(&KeyId::schema())),
+        ("/api/v1/tasks/", "id", value(&TaskId::schema())),
+        ("/api/v1/dead-letters/", "id", value(&TaskId::schema())),
+        ("/api/v1/workspaces/", "task", value(&TaskId::schema())),
+        ("/api/v1/batches/", "id", value(&BatchId::schema())),
+        ("/api/v1/groups/", "name", value(&GroupName::schema())),
+        ("/api/v1/plans/runs/", "id", value(&PlanRunId::schema())),
+        ("/api/v1/plans/runs/", "task", value(&PlanTaskId::schema())),
+        ("/api/v1/schedules/", "name", value(&ScheduleName::schema())),
+        ("/api/v1/api-keys/", "id", value(&KeyId::schema())),
+        ("/api/v1/fleets/", "name", value(&FleetName::schema())),
+        ("/api/v1/agents/", "name", value(&AgentName::schema())),
+        ("/api/v1/queues/", "name", value(&QueueName::schema())),
+        ("/api/v1/webhooks/endpoints/", "name", value(&EndpointName::schema())),
+        ("/api/v1/webhooks/deliveries/", "id", json!({ "type": "string", "pattern": MESSAGE })),
+        ("/api/v1/sessions/", "id", value(&SessionId::schema())),
+        ("/api/v1/sessions/", "item", value(&ItemName::schema())),
     ];
-    let found = kinds.into_iter().find(|(start, _)| name == "id" && path.starts_with(start));
-    found.map_or_else(|| json!({ "type": "string", "minLength": 1 }), |(_, schema)| schema)
+    let found = kinds.into_iter().find(|(start, part, _)| *part == name && path.starts_with(start));
+    found.map_or_else(|| json!({ "type": "string", "minLength": 1 }), |(_, _, schema)| schema)
 }
+
+/// The id of a delivery.
+const MESSAGE: &str = "^msg_[0-9a-f]{32}$";

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     op::Op,
-    parameters::{idempotency_key, number, text},
+    parameters::{cursor, idempotency_key, number},
     shape::{either, listing, of, page},
 };
 use crate::{
@@ -40,10 +40,7 @@ fn runs() -> Vec<Op> {
             .takes(of::<HistoryBody>(), json!({ "tasks": ["parser"] }))
             .gives(listing::<Learned>()),
         Op::get("/api/v1/plans/runs", "listRuns", "Runs of plans, newest first")
-            .asks([
-                number("limit", (50, 500), "At most so many."),
-                text("cursor", "Go on after a page: its `next_cursor`."),
-            ])
+            .asks([number("limit", (50, 500), "At most so many."), cursor("^run_[0-9a-f]{32}$")])
             .gives(page::<RunRecord>()),
         Op::post("/api/v1/plans/runs", "submitPlan", "Carry a plan out")
             .asks([idempotency_key()])

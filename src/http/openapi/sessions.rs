@@ -4,18 +4,19 @@ use serde_json::{Value, json};
 
 use super::{
     op::Op,
-    parameters::{idempotency_key, number, query, text, word},
+    parameters::{a, cursor, flag, idempotency_key, number, query, required, time, word, words},
     shape::{of, page},
 };
 use crate::{
     domain::session::{
-        ArtifactRecord, ChunkRecord, Export, Imported, MemoryRecord, SearchHit, SessionRecord,
+        ArtifactRecord, ChunkFormat, ChunkRecord, Export, Imported, ItemName, MemoryRecord,
+        MemoryType, SearchHit, SearchKind, SessionId, SessionRecord, SessionState,
         SessionTaskRecord,
     },
     http::{
         api::{
             AppendedAnswer, ArtifactBody, ArtifactKeptAnswer, ChunkBody, ContentAnswer,
-            DelegationBody, DeletedAnswer, MemoryBody, NothingBody, RpcAnswer, RpcMessage,
+            DelegationBody, DeletedAnswer, Line, MemoryBody, NothingBody, RpcAnswer, RpcMessage,
             SessionBody, SessionChangeBody, StoredAnswer, WebhookAnswer, WebhookCommand,
         },
         sessions::{
@@ -35,11 +36,16 @@ pub(super) fn operations() -> Vec<Op> {
     all
 }
 
+fn tags() -> Value {
+    a::<Line>("tag", "With these tags, with commas between them.")
+}
+
+fn types(what: &str) -> Value {
+    words("type", &MemoryType::ALL.map(MemoryType::as_str), what)
+}
+
 fn paged(default: u32) -> [Value; 2] {
-    [
-        number("limit", (default, MAX_LIMIT), "At most so many."),
-        text("cursor", "Go on after a page: its `next_cursor`."),
-    ]
+    [number("limit", (default, MAX_LIMIT), "At most so many."), cursor("^[0-9a-f]{34}$")]
 }
 
 fn webhook() -> Vec<Op> {
@@ -49,8 +55,9 @@ fn webhook() -> Vec<Op> {
     });
     let (told, rpc) = (of::<WebhookAnswer>, of::<RpcAnswer>);
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
-    let kinds = text("kind", "Only these kinds of things, with commas between them.");
-    let times = [text("since", "From this time on."), text("until", "Up to this time.")];
+    let kinds =
+        words("kind", &SearchKind::ALL.map(SearchKind::as_str), "Only these kinds of things.");
+    let times = [time("since", "From this time on."), time("until", "Up to this time.")];
     vec![
         Op::post("/webhook", "sendCommand", "A command, as `docs/LLM_SESSION_API.md` has them")
             // A GPT that acts for a person asks them before each call that matters; these don't.
@@ -81,9 +88,9 @@ fn webhook() -> Vec<Op> {
         Op::get("/llm-instructions", "readInstructions", "This contract, told to a language model")
             .prints("text/markdown", "The instructions"),
         Op::get("/api/v1/search", "searchSessions", "Search all that is in sessions")
-            .asks([text("text", "What is searched for; must be given."), kinds])
-            .asks([text("session", "In this session."), text("tag", "With these tags.")])
-            .asks([text("type", "Memories of these types.")])
+            .asks([required(a::<Line>("text", "What is searched for.")), kinds])
+            .asks([a::<SessionId>("session", "In this session."), tags()])
+            .asks([types("Memories of these types.")])
             .asks(times)
             .asks(paged(ITEMS))
             .gives(page::<SearchHit>()),
@@ -95,12 +102,16 @@ fn whole() -> Vec<Op> {
     let new = json!({ "session_id": "walk", "title": "A walk", "participants": ["ada", "gpt"] });
     let mut all = vec![
         Op::get("/api/v1/sessions", "listSessions", "Sessions, the newest first")
-            .asks([text("state", "In any of these states, with commas between them.")])
+            .asks([words(
+                "state",
+                &SessionState::ALL.map(SessionState::as_str),
+                "In any of these states.",
+            )])
             .asks([
-                text("participant", "With this participant."),
-                text("text", "With these words."),
+                a::<Line>("participant", "With this participant."),
+                a::<Line>("text", "With these words."),
             ])
-            .asks([text("since", "With something new since this time.")])
+            .asks([time("since", "With something new since this time.")])
             .asks(paged(SESSIONS))
             .gives(page::<SessionRecord>()),
         Op::post("/api/v1/sessions", "createSession", "Make one")
@@ -108,7 +119,7 @@ fn whole() -> Vec<Op> {
             .takes(of::<SessionBody>(), new)
             .answers("201", "Made", one()),
         Op::post("/api/v1/session-imports", "importSession", "Make one of an exported file")
-            .asks([query("merge", json!({ "type": "boolean" }), "Into one that is there.")])
+            .asks([flag("merge", "Into one that is there.")])
             .takes_file(of::<Export>())
             .answers("201", "Made", of::<Imported>())
             .gives(of::<Imported>()),
@@ -157,13 +168,13 @@ fn inside() -> Vec<Op> {
         Op::get(content, "readChunk", "Its content, as a stream")
             .prints("text/plain", "The content"),
         Op::put(content, "writeChunk", "Its content, however long")
-            .asks([text("format", "`dialogue`, `summary` or `transcript`.")])
+            .asks([a::<ChunkFormat>("format", "What kind of text it is.")])
             .takes_text()
             .answers("201", "Kept", of::<ContentAnswer>())
             .gives(of::<ContentAnswer>()),
         Op::get("/api/v1/sessions/{id}/memories", "listMemories", "Its memories")
-            .asks([text("type", "Of these types."), text("tag", "With these tags.")])
-            .asks([text("text", "With these words.")])
+            .asks([types("Of these types."), tags()])
+            .asks([a::<Line>("text", "With these words.")])
             .asks(paged(ITEMS))
             .gives(page::<MemoryRecord>()),
         Op::post("/api/v1/sessions/{id}/memories", "storeMemory", "Keep a memory")
@@ -213,7 +224,7 @@ fn made() -> Vec<Op> {
             "listArtifacts",
             "What was made, without contents",
         )
-        .asks([text("type", "Of this type.")])
+        .asks([a::<Line>("type", "Of this type.")])
         .asks(paged(ITEMS))
         .gives(page::<ArtifactRecord>()),
         Op::post("/api/v1/sessions/{id}/artifacts", "addArtifact", "Keep what was made")
@@ -226,8 +237,11 @@ fn made() -> Vec<Op> {
         Op::get(content, "readArtifact", "Its content, as a stream")
             .prints("text/plain", "The content"),
         Op::put(content, "writeArtifact", "Its content, however long")
-            .asks([text("type", "Of this type."), text("name", "For people.")])
-            .asks([text("format", "Of its content."), text("task_id", "The task that made it.")])
+            .asks([a::<Line>("type", "Of this type."), a::<Line>("name", "For people.")])
+            .asks([
+                a::<Line>("format", "Of its content."),
+                a::<ItemName>("task_id", "The task that made it."),
+            ])
             .takes_text()
             .answers("201", "Kept", of::<ContentAnswer>())
             .gives(of::<ContentAnswer>()),

@@ -27,6 +27,21 @@ pub(super) fn of<T: ToSchema>() -> Shape {
     Shape { schema: json!({ "$ref": format!("#/components/schemas/{}", T::name()) }), parts }
 }
 
+/// The schema of `T` with the fields of `Base` beside its own.
+pub(super) fn beside<Base: ToSchema, T: ToSchema>() -> Shape {
+    let Shape { schema, mut parts } = of::<T>();
+    let base = of::<Base>();
+    let fields = base.parts[&*Base::name()]["properties"].as_object().cloned();
+    if let Some(whole) = parts.get_mut(&*T::name())
+        && let Some(own) = whole["properties"].as_object_mut()
+    {
+        own.extend(fields.unwrap_or_default());
+    }
+    let others = base.parts.into_iter().filter(|(name, _)| *name != Base::name());
+    parts.extend(others);
+    Shape { schema, parts }
+}
+
 /// Makes of the schema of a body what the server reads: no field that is not known; and one that may be
 /// left out may be `null` as well.
 pub(super) fn as_it_is_read(body: &mut Value) {

@@ -4,29 +4,34 @@ use serde_json::{Value, json};
 
 use super::{
     op::Op,
-    parameters::{LOG, idempotency_key, number, query, tail, text, wait, word},
-    shape::{either, listing, of, page},
+    parameters::{LOG, a, cursor, flag, idempotency_key, number, tail, time, wait, word, words},
+    shape::{beside, either, listing, of, page},
 };
 use crate::{
     domain::{
+        BatchId, GroupName, QueueName,
         batch::{BatchRecord, GroupRecord},
         bulk::{BulkRecord, DeadLetter},
         record::{AttemptRecord, EventRecord, GraphRecord, Submitted, TaskRecord},
+        task::{FailureClass, TaskState},
     },
-    http::api::{
-        BatchBody, BatchCancelled, BatchSubmitted, BulkBody, NothingBody, SnoozeBody,
-        SubmittedMany, TaskBody, TasksBody,
+    http::{
+        api::{
+            BatchBody, BatchCancelled, BatchSubmitted, BulkBody, DiscardBody, Line, NothingBody,
+            RedriveBody, RetryManyBody, SnoozeBody, SubmittedMany, TaskBody, TasksBody,
+        },
+        query::{DEFAULT_GRAPH, DEFAULT_LIMIT, MAX_GRAPH, MAX_LIMIT},
     },
 };
 
 fn filters() -> Vec<Value> {
     vec![
-        text("queue", "In this queue."),
-        text("kind", "Of this kind."),
-        text("group", "In this group."),
-        text("batch", "Of this batch."),
-        number("limit", (50, 500), "At most so many."),
-        text("cursor", "Go on after a page: its `next_cursor`."),
+        a::<QueueName>("queue", "In this queue."),
+        a::<Line>("kind", "Of this kind."),
+        a::<GroupName>("group", "In this group."),
+        a::<BatchId>("batch", "Of this batch."),
+        number("limit", (DEFAULT_LIMIT, MAX_LIMIT), "At most so many."),
+        cursor("^tsk_[0-9a-f]{32}$"),
     ]
 }
 
@@ -40,7 +45,7 @@ pub(super) fn operations() -> Vec<Op> {
 }
 
 fn of_tasks() -> Vec<Op> {
-    let states = text("state", "In any of these states, with commas between them.");
+    let states = words("state", &TaskState::ALL.map(TaskState::as_str), "In any of these states.");
     let submitted = || either(of::<Submitted>(), either(of::<SubmittedMany>(), of::<TaskRecord>()));
     let one = json!({ "queue": "default", "kind": "report", "input": { "month": "2030-01" } });
     let ids = json!({ "queue": "default", "states": ["pending"], "dry_run": true });
@@ -57,7 +62,7 @@ fn of_tasks() -> Vec<Op> {
             .takes(of::<BulkBody>(), ids)
             .gives(of::<BulkRecord>()),
         Op::post("/api/v1/tasks/retry", "retryTasks", "Try many failed tasks again")
-            .takes(of::<BulkBody>(), json!({ "class": "timeout" }))
+            .takes(beside::<BulkBody, RetryManyBody>(), json!({ "class": "timeout" }))
             .gives(of::<BulkRecord>()),
     ]
 }
@@ -91,7 +96,7 @@ fn of_one() -> Vec<Op> {
         Op::get("/api/v1/tasks/{id}/graph", "showGraph", "The tasks that it is connected with")
             .asks([
                 word("extent", &["all", "near"], "Over any number of steps, or one."),
-                number("limit", (1_000, 200_000), "At most so many tasks."),
+                number("limit", (DEFAULT_GRAPH, MAX_GRAPH), "At most so many tasks."),
             ])
             .gives(of::<GraphRecord>()),
         post("/api/v1/tasks/{id}/cancel", "cancelTask", "Call it off"),
@@ -131,14 +136,11 @@ fn together() -> Vec<Op> {
 }
 
 fn dead() -> Vec<Op> {
-    let time = |name, description| {
-        query(name, json!({ "type": "string", "format": "date-time" }), description)
-    };
     let more = [
-        text("class", "Whose newest failure is of this class."),
+        a::<FailureClass>("class", "Whose newest failure is of this class."),
         time("created_after", "Submitted at this time or later."),
         time("created_before", "Submitted before this time."),
-        query("discarded", json!({ "type": "boolean" }), "Those too that were given up."),
+        flag("discarded", "Those too that were given up."),
     ];
     let listed = Op::get("/api/v1/dead-letters", "listDeadLetters", "Failed tasks, newest first")
         .asks(filters().into_iter().chain(more))
@@ -148,10 +150,16 @@ fn dead() -> Vec<Op> {
         Op::get("/api/v1/dead-letters/{id}", "showDeadLetter", "One failed task")
             .gives(of::<DeadLetter>()),
         Op::post("/api/v1/dead-letters/redrive", "redrive", "Run failed tasks again")
-            .takes(of::<BulkBody>(), json!({ "queue": "default", "rate": "10/1s" }))
+            .takes(
+                beside::<BulkBody, RedriveBody>(),
+                json!({ "queue": "default", "rate": "10/1s" }),
+            )
             .gives(of::<BulkRecord>()),
         Op::post("/api/v1/dead-letters/discard", "discard", "Give failed tasks up")
-            .takes(of::<BulkBody>(), json!({ "kind": "report", "reason": "not wanted any more" }))
+            .takes(
+                beside::<BulkBody, DiscardBody>(),
+                json!({ "kind": "report", "reason": "not wanted any more" }),
+            )
             .gives(of::<BulkRecord>()),
     ]
 }
