@@ -23,8 +23,12 @@ pub(super) fn required(mut parameter: Value) -> Value {
 }
 
 /// A parameter that is a list of some words, with commas between them.
-pub(super) fn words(name: &str, words: &[&str], description: &str) -> Value {
-    let any = words.join("|");
+pub(super) fn words(
+    name: &str,
+    words: impl IntoIterator<Item = &'static str>,
+    description: &str,
+) -> Value {
+    let any = words.into_iter().collect::<Vec<_>>().join("|");
     let schema = json!({ "type": "string", "pattern": format!("^({any})(,({any}))*$") });
     query(name, schema, &format!("{description} With commas between them."))
 }

@@ -41,7 +41,7 @@ fn tags() -> Value {
 }
 
 fn types(what: &str) -> Value {
-    words("type", &MemoryType::ALL.map(MemoryType::as_str), what)
+    words("type", MemoryType::ALL.iter().map(|one| one.as_str()), what)
 }
 
 fn paged(default: u32) -> [Value; 2] {
@@ -55,8 +55,11 @@ fn webhook() -> Vec<Op> {
     });
     let (told, rpc) = (of::<WebhookAnswer>, of::<RpcAnswer>);
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
-    let kinds =
-        words("kind", &SearchKind::ALL.map(SearchKind::as_str), "Only these kinds of things.");
+    let kinds = words(
+        "kind",
+        SearchKind::ALL.iter().map(|one| one.as_str()),
+        "Only these kinds of things.",
+    );
     let times = [time("since", "From this time on."), time("until", "Up to this time.")];
     vec![
         Op::post("/webhook", "sendCommand", "A command, as `docs/LLM_SESSION_API.md` has them")
@@ -104,7 +107,7 @@ fn whole() -> Vec<Op> {
         Op::get("/api/v1/sessions", "listSessions", "Sessions, the newest first")
             .asks([words(
                 "state",
-                &SessionState::ALL.map(SessionState::as_str),
+                SessionState::ALL.iter().map(|one| one.as_str()),
                 "In any of these states.",
             )])
             .asks([

@@ -45,7 +45,8 @@ pub(super) fn operations() -> Vec<Op> {
 }
 
 fn of_tasks() -> Vec<Op> {
-    let states = words("state", &TaskState::ALL.map(TaskState::as_str), "In any of these states.");
+    let states =
+        words("state", TaskState::ALL.iter().map(|one| one.as_str()), "In any of these states.");
     let submitted = || either(of::<Submitted>(), either(of::<SubmittedMany>(), of::<TaskRecord>()));
     let one = json!({ "queue": "default", "kind": "report", "input": { "month": "2030-01" } });
     let ids = json!({ "queue": "default", "states": ["pending"], "dry_run": true });
