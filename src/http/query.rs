@@ -101,10 +101,11 @@ impl Query {
         self.get(name).map(|text| text.parse().map_err(|e: T::Err| bad(name, &e))).transpose()
     }
 
-    fn kind(&self) -> Result<Option<String>, ApiError> {
-        let Some(kind) = self.get("kind") else { return Ok(None) };
-        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
-        Ok(Some(kind.to_owned()))
+    /// A text of 1 to `max` characters, none of them a control character.
+    pub(super) fn text(&self, name: &str, max: usize) -> Result<Option<String>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        check_text(text, max).map_err(|detail| bad(name, &detail))?;
+        Ok(Some(text.to_owned()))
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
@@ -199,7 +200,7 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
     Ok(TaskFilter {
         states,
         queue: query.parsed("queue")?,
-        kind: query.kind()?,
+        kind: query.text("kind", MAX_KIND)?,
         group: query.parsed("group")?,
         batch: query.parsed("batch")?,
         limit: query.limit()?,
@@ -236,7 +237,7 @@ pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
     let selection = Selection {
         states: vec![TaskState::Failed],
         queue: query.parsed("queue")?,
-        kind: query.kind()?,
+        kind: query.text("kind", MAX_KIND)?,
         group: query.parsed("group")?,
         batch: query.parsed("batch")?,
         class: query.parsed("class")?,

@@ -22,12 +22,13 @@ use super::{
 };
 use crate::{
     domain::session::{
-        ArtifactFilter, Export, ItemName, MemoryFilter, MemoryType, SearchFilter, SearchKind,
-        SessionEvent, SessionFilter, SessionId, SessionState, read_markdown,
+        ArtifactFilter, Export, ItemName, MAX_TAG, MAX_TAGS, MemoryFilter, MemoryType,
+        SearchFilter, SearchKind, SessionEvent, SessionFilter, SessionId, SessionState,
+        read_markdown,
     },
     sessions::{Command, Done},
 };
-use read::{ITEMS, MAX_LIMIT, Names};
+use read::{ITEMS, MAX_LIMIT, MAX_TITLE, Names};
 
 pub(super) use contents::{
     artifact_content, chunk_content, export, put_artifact_content, put_chunk_content,
@@ -151,8 +152,8 @@ pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
     let query = Query::read(request.query_string(), &known)?;
     let filter = SessionFilter {
         states: query.words("state")?,
-        participant: query.get("participant").map(str::to_owned),
-        text: query.get("text").map(str::to_owned),
+        participant: query.text("participant", MAX_TITLE)?,
+        text: query.text("text", MAX_TITLE)?,
         since: query.time("since")?,
         limit: query.number("limit", SESSIONS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
@@ -246,12 +247,18 @@ pub(super) async fn memories(state: Data<State>, request: HttpRequest) -> Answer
     let query = Query::read(request.query_string(), &["type", "tag", "text", "limit", "cursor"])?;
     let filter = MemoryFilter {
         kinds: query.words("type")?,
-        tags: query.words("tag")?,
-        text: query.get("text").map(str::to_owned),
+        tags: tags(&query)?,
+        text: query.text("text", MAX_TITLE)?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
     run(&state, &id, Command::Query(Box::new(filter))).await
+}
+
+/// The tags that a query names.
+fn tags(query: &Query) -> Result<Vec<String>, ApiError> {
+    let named = query.text("tag", MAX_TAG * MAX_TAGS)?.unwrap_or_default();
+    Ok(named.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
 }
 
 pub(super) async fn store(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
@@ -305,7 +312,7 @@ pub(super) async fn artifacts(state: Data<State>, request: HttpRequest) -> Answe
     let id = id(&request)?;
     let query = Query::read(request.query_string(), &["type", "limit", "cursor"])?;
     let filter = ArtifactFilter {
-        kind: query.get("type").map(str::to_owned),
+        kind: query.text("type", MAX_TITLE)?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
@@ -332,13 +339,13 @@ pub(super) async fn artifact(state: Data<State>, request: HttpRequest) -> Answer
 pub(super) async fn search(state: Data<State>, request: HttpRequest) -> Answer {
     let known = ["text", "kind", "session", "tag", "type", "since", "until", "limit", "cursor"];
     let query = Query::read(request.query_string(), &known)?;
-    let text = query.get("text").filter(|text| !text.trim().is_empty());
+    let text = query.text("text", MAX_TITLE)?.filter(|text| !text.trim().is_empty());
     let missing = || ApiError::new(Kind::BadQuery, "`text`: must be there: what is searched for");
     let filter = SearchFilter {
-        text: text.ok_or_else(missing)?.to_owned(),
+        text: text.ok_or_else(missing)?,
         kinds: query.words::<SearchKind>("kind")?,
         session: query.parsed("session")?,
-        tags: query.words("tag")?,
+        tags: tags(&query)?,
         types: query.words::<MemoryType>("type")?,
         since: query.time("since")?,
         until: query.time("until")?,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest title, and the longest name of somebody, in characters.
-const MAX_TITLE: usize = 1000;
+pub(super) const MAX_TITLE: usize = 1000;
 
 /// The longest context and the longest description, in characters.
 const MAX_PROSE: usize = 1_000_000;
