@@ -194,7 +194,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::http::{api::FieldError, fields};
+    use crate::http::fields;
 
     fn read_one(name: &str, body: Value) -> Result<EndpointSpec, Vec<String>> {
         let Value::Object(body) = body else { panic!("no object") };

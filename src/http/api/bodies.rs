@@ -283,6 +283,7 @@ pub struct QueueLimitsBody {
 
 /// Until when a task is put off. One of them is given.
 #[derive(ToSchema)]
+#[schema(min_properties = 1, max_properties = 1)]
 pub struct SnoozeBody {
     /// Until this time.
     pub until: Option<Timestamp>,

@@ -49,7 +49,7 @@ pub struct ChunkBody {
     /// What its caller calls it; made up where absent.
     pub chunk_id: Option<ItemName>,
     /// What was said.
-    pub content: Option<String>,
+    pub content: String,
     /// What kind of text it is.
     pub format: Option<ChunkFormat>,
     /// When it began.
@@ -65,6 +65,48 @@ pub struct ChunkBody {
     pub metadata: Option<Map<String, Value>>,
 }
 
+/// Any JSON but `null`, which counts as absent.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Content {
+    /// A text.
+    Text(String),
+    /// An object.
+    Object(Map<String, Value>),
+    /// A list.
+    List(Vec<Value>),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Flag(bool),
+}
+
+/// How urgent a task is: a word, or a number.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Priority {
+    /// As a word.
+    Word(Urgency),
+    /// As a number; higher runs first.
+    Number(i16),
+}
+
+/// How urgent a task is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Urgency {
+    /// 20.
+    Urgent,
+    /// 10.
+    High,
+    /// 0.
+    Medium,
+    /// 0.
+    Normal,
+    /// -10.
+    Low,
+}
+
 /// Something that is to be remembered.
 #[derive(ToSchema)]
 pub struct MemoryBody {
@@ -72,8 +114,8 @@ pub struct MemoryBody {
     pub key: Option<ItemName>,
     /// What kind it is of.
     pub r#type: Option<MemoryType>,
-    /// Any JSON; must be given.
-    pub content: Value,
+    /// Any JSON but `null`.
+    pub content: Content,
     /// Words it is found by.
     #[schema(value_type = Option<Vec<Line>>)]
     pub tags: Option<Vec<String>>,
@@ -93,7 +135,7 @@ pub struct DelegationBody {
     /// What is to be done.
     pub description: Option<String>,
     /// `urgent`, `high`, `medium`, `low` or a whole number.
-    pub priority: Option<Value>,
+    pub priority: Option<Priority>,
     /// The input of the fleet.
     pub input_data: Option<Map<String, Value>>,
 }
@@ -109,8 +151,8 @@ pub struct ArtifactBody {
     /// For people.
     #[schema(value_type = Option<Line>)]
     pub name: Option<String>,
-    /// Its content.
-    pub content: Option<Value>,
+    /// Its content: a text, or any JSON.
+    pub content: Content,
     /// Of its content.
     #[schema(value_type = Option<Line>)]
     pub format: Option<String>,
@@ -237,8 +279,10 @@ pub struct RpcMessage {
     /// Of a call: a text or a number.
     pub id: Option<Value>,
     /// What is called.
+    #[schema(nullable = false)]
     pub method: Option<String>,
     /// With what.
+    #[schema(nullable = false)]
     pub params: Option<Map<String, Value>>,
 }
 

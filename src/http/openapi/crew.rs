@@ -98,7 +98,7 @@ fn limits() -> Vec<Op> {
             .may_take(of::<NothingBody>(), json!({}))
             .gives(queue()),
         Op::patch("/api/v1/queues/{name}/limits", "limitQueue", "Change what is limited of it")
-            .takes(of::<QueueLimitsBody>(), of_queue)
+            .may_take(of::<QueueLimitsBody>(), of_queue)
             .gives(queue()),
         Op::get("/api/v1/locks", "listLocks", "What running tasks hold")
             .gives(listing::<LockRecord>()),

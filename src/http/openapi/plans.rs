@@ -37,7 +37,7 @@ fn runs() -> Vec<Op> {
     let (one, change) = (of::<RunRecord>, "/api/v1/plans/runs/{id}");
     vec![
         Op::post("/api/v1/plans/history", "planHistory", "What earlier runs say of tasks")
-            .takes(of::<HistoryBody>(), json!({ "tasks": ["parser"] }))
+            .may_take(of::<HistoryBody>(), json!({ "tasks": ["parser"] }))
             .gives(listing::<Learned>()),
         Op::get("/api/v1/plans/runs", "listRuns", "Runs of plans, newest first")
             .asks([number("limit", (50, 500), "At most so many."), cursor("^run_[0-9a-f]{32}$")])

@@ -96,7 +96,8 @@ fn webhook() -> Vec<Op> {
             .asks([types("Memories of these types.")])
             .asks(times)
             .asks(paged(ITEMS))
-            .gives(page::<SearchHit>()),
+            .gives(page::<SearchHit>())
+            .fails("NotFound"),
     ]
 }
 
@@ -119,7 +120,7 @@ fn whole() -> Vec<Op> {
             .gives(page::<SessionRecord>()),
         Op::post("/api/v1/sessions", "createSession", "Make one")
             .asks([idempotency_key()])
-            .takes(of::<SessionBody>(), new)
+            .may_take(of::<SessionBody>(), new)
             .answers("201", "Made", one()),
         Op::post("/api/v1/session-imports", "importSession", "Make one of an exported file")
             .asks([flag("merge", "Into one that is there.")])
@@ -129,7 +130,7 @@ fn whole() -> Vec<Op> {
         Op::get("/api/v1/sessions/{id}", "showSession", "One session").gives(one()),
         Op::patch("/api/v1/sessions/{id}", "changeSession", "Change what is said of it")
             .asks([idempotency_key()])
-            .takes(of::<SessionChangeBody>(), json!({ "title": "A longer walk" }))
+            .may_take(of::<SessionChangeBody>(), json!({ "title": "A longer walk" }))
             .gives(one()),
         Op::delete("/api/v1/sessions/{id}", "deleteSession", "Delete it with all that is in it")
             .asks([query(
@@ -140,7 +141,8 @@ fn whole() -> Vec<Op> {
             .gives(of::<DeletedAnswer>()),
         Op::get("/api/v1/sessions/{id}/export", "exportSession", "All of it, as a file")
             .asks([word("form", &["json", "markdown"], "In which form.")])
-            .gives(of::<Export>()),
+            .gives(of::<Export>())
+            .prints("text/markdown", "The file"),
     ];
     let steps = [
         ("/api/v1/sessions/{id}/pause", "pauseSession", "Pause it"),

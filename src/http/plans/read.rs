@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::{
     api::FieldError,
-    fields::{Errors, Fields, kind_of},
-    submit::MAX_KEY,
+    fields::{Errors, Fields, MAX_KEY, kind_of},
     workspaces::{self, MAX_PATH},
 };
 use crate::{
