@@ -32,7 +32,7 @@ pub(super) fn operations() -> Vec<Op> {
 }
 
 fn runs() -> Vec<Op> {
-    let plan = json!({ "format": "toml", "plan": "title = \"Two steps\"\n[[tasks]]\nid = \"a\"\n\
+    let plan = json!({ "format": "toml", "plan": "version = 1\ntitle = \"Two steps\"\n[[tasks]]\nid = \"a\"\n\
         duration = \"1h\"\n[[tasks]]\nid = \"b\"\nduration = \"2h\"\ndepends_on = [\"a\"]\n" });
     let (one, change) = (of::<RunRecord>, "/api/v1/plans/runs/{id}");
     vec![

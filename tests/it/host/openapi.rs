@@ -84,6 +84,32 @@ fn the_fields_that_are_told_of_bodies_are_those_that_are_read() {
     assert!(looked > 50, "{looked}");
 }
 
+#[test]
+fn the_examples_of_bodies_are_taken() {
+    let host = Host::new(WORKER).up();
+    let document: Value = serde_json::from_str(KEPT).unwrap();
+    let mut sent = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let example = &operation["requestBody"]["content"]["application/json"]["example"];
+            if example.is_null() {
+                continue;
+            }
+            let path = with_names(&document, path, operation);
+            let answer = host.ask(&Ask::new(&method.to_uppercase(), &path).json(example));
+            // There may be no such thing, or not in the state for it; nothing is wrong with the request.
+            assert!(
+                matches!(answer.status, 200..=299 | 404 | 409),
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.text()
+            );
+            sent += 1;
+        }
+    }
+    assert!(sent > 50, "{sent}");
+}
+
 /// The schema itself, where another place is named.
 fn followed<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let one = schema["oneOf"]
