@@ -95,8 +95,10 @@ fn the_examples_of_bodies_are_taken() {
             if example.is_null() {
                 continue;
             }
+            // Nobody else is called from a test; the host refuses to call itself.
+            let example = example.to_string().replace("https://ops.example", "http://127.0.0.1:9");
             let path = with_names(&document, path, operation);
-            let answer = host.ask(&Ask::new(&method.to_uppercase(), &path).json(example));
+            let answer = host.ask(&Ask::new(&method.to_uppercase(), &path).text(example));
             // There may be no such thing, or not in the state for it; nothing is wrong with the request.
             assert!(
                 matches!(answer.status, 200..=299 | 404 | 409),
