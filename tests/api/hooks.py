@@ -25,12 +25,7 @@ def at_home(value):
 
 
 @schemathesis.hook
-def map_body(ctx, body):
-    return at_home(body)
-
-
-@schemathesis.hook
-def map_query(ctx, query):
-    if query and SUMMED.fullmatch(str(query.get("cursor", ""))):
-        return {name: value for name, value in query.items() if name != "cursor"}
-    return query
+def before_call(ctx, case, kwargs):
+    case.body = at_home(case.body)
+    if case.query and SUMMED.fullmatch(str(case.query.get("cursor", ""))):
+        del case.query["cursor"]

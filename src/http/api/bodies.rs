@@ -383,7 +383,7 @@ pub struct ApiKeyBody {
 #[derive(ToSchema)]
 pub struct HistoryBody {
     /// Their names in their plans.
-    pub tasks: Vec<PlanTaskId>,
+    pub tasks: Option<Vec<PlanTaskId>>,
 }
 
 /// Which task of a run is tried again.
