@@ -109,16 +109,21 @@ pub enum Urgency {
 
 /// Something that is to be remembered.
 #[derive(ToSchema)]
-pub struct MemoryBody {
-    /// What it goes by; made up where absent. The same key again replaces it.
-    pub key: Option<ItemName>,
-    /// What kind it is of.
+pub struct MemoryValueBody {
+    /// What kind it is of; `note` where absent.
     pub r#type: Option<MemoryType>,
     /// Any JSON but `null`.
     pub content: Content,
     /// Words it is found by.
     #[schema(value_type = Option<Vec<Line>>)]
     pub tags: Option<Vec<String>>,
+}
+
+/// What it goes by, beside what it is.
+#[derive(ToSchema)]
+pub struct MemoryBody {
+    /// What it goes by; made up where absent. The same key again replaces it.
+    pub key: Option<ItemName>,
 }
 
 /// A task that is given away.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     op::Op,
     parameters::{a, cursor, flag, idempotency_key, number, query, required, time, word, words},
-    shape::{of, page},
+    shape::{beside, of, page},
 };
 use crate::{
     domain::session::{
@@ -16,8 +16,9 @@ use crate::{
     http::{
         api::{
             AppendedAnswer, ArtifactBody, ArtifactKeptAnswer, ChunkBody, ContentAnswer,
-            DelegationBody, DeletedAnswer, Line, MemoryBody, NothingBody, RpcAnswer, RpcMessage,
-            SessionBody, SessionChangeBody, StoredAnswer, WebhookAnswer, WebhookCommand,
+            DelegationBody, DeletedAnswer, Line, MemoryBody, MemoryValueBody, NothingBody,
+            RpcAnswer, RpcMessage, SessionBody, SessionChangeBody, StoredAnswer, WebhookAnswer,
+            WebhookCommand,
         },
         sessions::{
             SESSIONS,
@@ -184,14 +185,14 @@ fn inside() -> Vec<Op> {
             .gives(page::<MemoryRecord>()),
         Op::post("/api/v1/sessions/{id}/memories", "storeMemory", "Keep a memory")
             .asks([idempotency_key()])
-            .takes(of::<MemoryBody>(), memory.clone())
+            .takes(beside::<MemoryValueBody, MemoryBody>(), memory.clone())
             .answers("201", "Kept", of::<StoredAnswer>())
             .gives(of::<StoredAnswer>()),
         Op::get("/api/v1/sessions/{id}/memories/{item}", "showMemory", "One memory")
             .gives(of::<MemoryRecord>()),
         Op::put("/api/v1/sessions/{id}/memories/{item}", "putMemory", "Keep it under this key")
             .asks([idempotency_key()])
-            .takes(of::<MemoryBody>(), memory)
+            .takes(of::<MemoryValueBody>(), memory)
             .answers("201", "Kept", of::<StoredAnswer>())
             .gives(of::<StoredAnswer>()),
     ]

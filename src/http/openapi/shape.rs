@@ -31,11 +31,13 @@ pub(super) fn of<T: ToSchema>() -> Shape {
 pub(super) fn beside<Base: ToSchema, T: ToSchema>() -> Shape {
     let Shape { schema, mut parts } = of::<T>();
     let base = of::<Base>();
-    let fields = base.parts[&*Base::name()]["properties"].as_object().cloned();
-    if let Some(whole) = parts.get_mut(&*T::name())
-        && let Some(own) = whole["properties"].as_object_mut()
-    {
-        own.extend(fields.unwrap_or_default());
+    let of_base = &base.parts[&*Base::name()];
+    if let Some(whole) = parts.get_mut(&*T::name()) {
+        let own = whole["properties"].as_object().cloned().unwrap_or_default();
+        let others = of_base["properties"].as_object().cloned().unwrap_or_default();
+        whole["properties"] = others.into_iter().chain(own).collect();
+        let needed = [of_base, &*whole].map(|one| one["required"].as_array().cloned());
+        whole["required"] = needed.into_iter().flatten().flatten().collect();
     }
     let others = base.parts.into_iter().filter(|(name, _)| *name != Base::name());
     parts.extend(others);
