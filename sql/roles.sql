@@ -36,7 +36,8 @@ GRANT USAGE ON SCHEMA hostler TO hostler_submit, hostler_work, hostler_admin;
 
 GRANT EXECUTE ON FUNCTION
     hostler.enqueue(
-        text, text, jsonb, integer, timestamptz, interval, integer, interval, text, boolean),
+        text, text, jsonb, integer, timestamptz, interval, integer, interval, text, boolean,
+        interval),
     hostler.enqueue_many(jsonb, boolean),
     hostler.task_result(uuid)
 TO hostler_submit;

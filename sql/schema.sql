@@ -710,6 +710,7 @@ CREATE TABLE hostler.tasks (
     deadline timestamp with time zone,
     lane bigint,
     workspace jsonb,
+    stale_after_ms bigint,
     CONSTRAINT cancel_is_asked_of_a_holder CHECK (((NOT cancel_requested) OR (state = ANY (ARRAY['running'::task_state, 'awaiting_input'::task_state])))),
     CONSTRAINT counts_make_sense CHECK (((attempt >= 0) AND (failures >= 0) AND (failures <= attempt) AND (max_attempts >= 1) AND (version >= 1) AND (timeout_ms > 0))),
     CONSTRAINT finished_iff_final CHECK (((state = ANY (ARRAY['completed'::task_state, 'failed'::task_state, 'cancelled'::task_state])) = (finished_at IS NOT NULL))),
@@ -719,6 +720,7 @@ CASE
     ELSE 0
 END)),
     CONSTRAINT held_under_a_number CHECK (((attempt >= 1) OR (state <> ALL (ARRAY['running'::task_state, 'awaiting_input'::task_state, 'completed'::task_state])))) NOT VALID,
+    CONSTRAINT stale_after_makes_sense CHECK ((stale_after_ms > 0)),
     CONSTRAINT tasks_pkey PRIMARY KEY (id),
     CONSTRAINT texts_are_short CHECK (((length(kind) <= 255) AND ((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))))
 ) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
@@ -1648,7 +1650,7 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION hostler.enqueue(queue text, kind text, input jsonb DEFAULT 'null'::jsonb, priority integer DEFAULT 0, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, wake boolean DEFAULT NULL::boolean)
+CREATE OR REPLACE FUNCTION hostler.enqueue(queue text, kind text, input jsonb DEFAULT 'null'::jsonb, priority integer DEFAULT 0, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, wake boolean DEFAULT NULL::boolean, stale_after interval DEFAULT NULL::interval)
  RETURNS uuid
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1657,7 +1659,8 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     problem text := hostler.task_problem(
-        queue, kind, priority, run_at, delay, max_attempts, timeout, idempotency_key
+        queue, kind, priority, run_at, delay, max_attempts, timeout, idempotency_key,
+        stale_after
     );
     due CONSTANT timestamptz := coalesce(run_at, now() + delay, now());
     waits CONSTANT boolean := due > now();
@@ -1675,7 +1678,8 @@ BEGIN
     -- whenever it was committed; and a row that was inserted has no xmax.
     WITH inserted AS (
         INSERT INTO hostler.tasks (
-            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
+            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key,
+            stale_after_ms
         )
         VALUES (
             made, enqueue.queue, enqueue.kind,
@@ -1686,7 +1690,8 @@ BEGIN
                 (SELECT max_attempts FROM hostler.queue_terms WHERE queue = enqueue.queue),
                 (SELECT max_attempts FROM hostler.queue_terms WHERE queue = '')
             ),
-            extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key
+            extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key,
+            extract(epoch FROM enqueue.stale_after) * 1000
         )
         ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
         SET idempotency_key = EXCLUDED.idempotency_key
@@ -1725,9 +1730,9 @@ BEGIN
         SELECT coalesce(bool_or(
             jsonb_typeof(given.task) <> 'object'
             OR given.task - ARRAY['queue', 'kind', 'input', 'priority', 'run_at', 'delay',
-                'max_attempts', 'timeout', 'idempotency_key'] <> '{}'
+                'max_attempts', 'timeout', 'idempotency_key', 'stale_after'] <> '{}'
             OR hostler.task_problem(f.queue, f.kind, f.priority, f.run_at, f.delay,
-                f.max_attempts, f.timeout, f.idempotency_key) IS NOT NULL
+                f.max_attempts, f.timeout, f.idempotency_key, f.stale_after) IS NOT NULL
             OR NOT f.queue = ANY (ARRAY(SELECT name FROM hostler.queues))
         ), false)
         INTO wrong
@@ -1752,7 +1757,8 @@ BEGIN
         CROSS JOIN LATERAL hostler.task_fields(given.task) AS f
     ), made AS (
         INSERT INTO hostler.tasks (
-            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key
+            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key,
+            stale_after_ms
         )
         SELECT id, queue, kind,
             CASE WHEN due > now() THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
@@ -1762,7 +1768,8 @@ BEGIN
                 (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = given.queue),
                 (SELECT max_attempts FROM hostler.queue_terms WHERE queue_terms.queue = '')
             ),
-            extract(epoch FROM timeout) * 1000, idempotency_key
+            extract(epoch FROM timeout) * 1000, idempotency_key,
+            extract(epoch FROM stale_after) * 1000
         FROM given
         WHERE sent
         ORDER BY idempotency_key, id
@@ -2401,12 +2408,12 @@ BEGIN
             SELECT format('"%s" is no parameter', key) INTO problem
             FROM jsonb_object_keys(task) AS keys (key)
             WHERE key NOT IN ('queue', 'kind', 'input', 'priority', 'run_at', 'delay',
-                'max_attempts', 'timeout', 'idempotency_key')
+                'max_attempts', 'timeout', 'idempotency_key', 'stale_after')
             LIMIT 1;
         END IF;
         IF problem IS NULL THEN
             FOREACH field IN ARRAY ARRAY[
-                'priority', 'run_at', 'delay', 'max_attempts', 'timeout'
+                'priority', 'run_at', 'delay', 'max_attempts', 'timeout', 'stale_after'
             ] LOOP
                 BEGIN
                     PERFORM hostler.task_fields(jsonb_build_object(field, task -> field));
@@ -2420,7 +2427,7 @@ BEGIN
             SELECT coalesce(
                 hostler.task_problem(
                     f.queue, f.kind, f.priority, f.run_at, f.delay, f.max_attempts, f.timeout,
-                    f.idempotency_key
+                    f.idempotency_key, f.stale_after
                 ),
                 CASE WHEN NOT EXISTS (SELECT FROM hostler.queues WHERE name = f.queue)
                     THEN 'parameter "queue": there is no such queue' END
@@ -2558,7 +2565,7 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION hostler.task_fields(task jsonb, OUT queue text, OUT kind text, OUT input jsonb, OUT priority numeric, OUT run_at timestamp with time zone, OUT delay interval, OUT max_attempts numeric, OUT timeout interval, OUT idempotency_key text)
+CREATE OR REPLACE FUNCTION hostler.task_fields(task jsonb, OUT queue text, OUT kind text, OUT input jsonb, OUT priority numeric, OUT run_at timestamp with time zone, OUT delay interval, OUT max_attempts numeric, OUT timeout interval, OUT idempotency_key text, OUT stale_after interval)
  RETURNS record
  LANGUAGE sql
  STABLE
@@ -2566,7 +2573,8 @@ AS $function$
     SELECT task ->> 'queue', task ->> 'kind', coalesce(task -> 'input', 'null'),
         (task ->> 'priority')::numeric, (task ->> 'run_at')::timestamptz,
         (task ->> 'delay')::interval, (task ->> 'max_attempts')::numeric,
-        (task ->> 'timeout')::interval, task ->> 'idempotency_key'
+        (task ->> 'timeout')::interval, task ->> 'idempotency_key',
+        (task ->> 'stale_after')::interval
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.task_id_at(microseconds bigint)
@@ -2580,7 +2588,7 @@ AS $function$
     )::uuid
 $function$;
 
-CREATE OR REPLACE FUNCTION hostler.task_problem(queue text, kind text, priority numeric, run_at timestamp with time zone, delay interval, max_attempts numeric, timeout interval, idempotency_key text)
+CREATE OR REPLACE FUNCTION hostler.task_problem(queue text, kind text, priority numeric, run_at timestamp with time zone, delay interval, max_attempts numeric, timeout interval, idempotency_key text, stale_after interval)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE
@@ -2599,6 +2607,8 @@ AS $function$
             THEN 'parameter "max_attempts" must be a whole number, and at least 1'
         WHEN timeout < interval '1 millisecond'
             THEN 'parameter "timeout" must be at least a millisecond'
+        WHEN stale_after < interval '1 millisecond'
+            THEN 'parameter "stale_after" must be at least a millisecond'
         WHEN idempotency_key = '' THEN 'parameter "idempotency_key" must not be empty'
         WHEN length(idempotency_key) > 255
             THEN 'parameter "idempotency_key" is longer than 255 characters'

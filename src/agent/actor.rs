@@ -6,11 +6,15 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use serde_json::Value;
 use slog::{Logger, debug, info, o, warn};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 use super::{
     Adopted, AgentReport, AgentStatus, Surroundings, conversation::Worker, log::AgentLog,
-    memo::Memo, messages::Timer, notify::Listening, spawn::Start, tombstone::Tombstone, work::Work,
+    memo::Memo, messages::Timer, notify::Listening, spawn::Start, starts::Place,
+    tombstone::Tombstone, work::Work,
 };
 use crate::{
     domain::{
@@ -23,7 +27,7 @@ use crate::{
         health::{Check, Gate, Looks},
         heartbeat::Expect,
         record::RestartCause,
-        restart,
+        restart, secret,
         task::{FailureClass, Outcome},
     },
     heartbeat::Vitals,
@@ -42,6 +46,10 @@ pub(super) struct Process {
     pub(super) looks: Looks,
     /// What reads its stdout, if it is a worker.
     pub(super) reading: Option<Reading>,
+    /// It has said `WATCHDOG=1`, and goes on.
+    pub(super) beats: bool,
+    /// What the newest look from outside found wrong.
+    pub(super) last_look: Option<String>,
 }
 
 /// Whoever reads a worker's stdout.
@@ -85,14 +93,17 @@ pub(crate) struct AgentActor {
     pub(super) out_of_memory: bool,
     pub(super) grace: Option<SpawnHandle>,
     pub(super) backoff: Option<SpawnHandle>,
+    /// Why it is held, while it is.
+    pub(super) hold_reason: Option<String>,
+    /// Its place among those that start, while it does.
+    pub(super) place: Option<Place>,
+    pub(super) waits_for_place: bool,
+    /// While a process waits for its place: dropped, it is called off.
+    pub(super) wanted: Option<oneshot::Sender<()>>,
     /// Its notification socket, once it was opened.
     pub(super) listening: Option<Listening>,
-    /// Its process has said `WATCHDOG=1`, and goes on.
-    pub(super) beats: bool,
     /// Since when its process is being sent away.
     pub(super) leaves_since: Option<Millis>,
-    /// What the newest look from outside found wrong.
-    pub(super) last_look: Option<String>,
     pub(super) tombstone: Tombstone,
     /// Another host is about to go on with all this: nothing more is taken in hand.
     pub(super) handing_over: bool,
@@ -142,10 +153,12 @@ impl AgentActor {
             backoff: None,
             handing_over: false,
             unheard: false,
+            hold_reason: None,
+            place: None,
+            waits_for_place: false,
+            wanted: None,
             listening: None,
-            beats: false,
             leaves_since: None,
-            last_look: None,
         }
     }
 
@@ -160,17 +173,20 @@ impl AgentActor {
         if before.state != self.agent.state {
             self.log_move(before.state, event);
             self.status.since = Timestamp::now();
-            self.status.completed = self.agent.state == AgentState::Stopped
-                && before.leaving.is_none()
-                && event == AgentEvent::Exited { clean: true };
+            self.status.completed = self.agent.has_completed(&before, event);
         }
         self.count_restart(event, before.state);
+        self.status.failures = self.agent.failures;
+        if before.state == AgentState::Starting && self.agent.state != AgentState::Starting {
+            self.place = None;
+        }
         for effect in effects {
             self.perform(effect, ctx);
         }
         // Only now: the end of an attempt is told with the reason for it.
         if before.state != self.agent.state
             && matches!(self.agent.state, AgentState::Idle | AgentState::Starting)
+            && !self.waits_for_place
         {
             self.status.reason = None;
         }
@@ -209,11 +225,12 @@ impl AgentActor {
     }
 
     pub(super) fn expectation(&self) -> Expect {
-        let beats = self.process.as_ref().and_then(|process| process.worker.as_ref());
+        let promised = |process: &Process| {
+            process.beats || process.worker.as_ref().is_some_and(|worker| worker.idle_heartbeat)
+        };
         match self.agent.state {
             AgentState::Busy => Expect::Life,
-            AgentState::Idle if beats.is_some_and(|worker| worker.idle_heartbeat) => Expect::Life,
-            AgentState::Idle if self.beats => Expect::Life,
+            AgentState::Idle if self.process.as_ref().is_some_and(promised) => Expect::Life,
             _ => Expect::Nothing,
         }
     }
@@ -226,6 +243,7 @@ impl AgentActor {
             AgentEvent::Faulty(Fault::Protocol | Fault::Startup) => RestartCause::Protocol,
             AgentEvent::Faulty(Fault::Unready) => RestartCause::Unready,
             AgentEvent::Faulty(Fault::Timeout) => RestartCause::Timeout,
+            AgentEvent::Faulty(Fault::Linger) => RestartCause::Linger,
             AgentEvent::Faulty(Fault::Cancel) => RestartCause::Cancel,
             AgentEvent::SpawnFailed => RestartCause::Spawn,
             AgentEvent::Restart if live => RestartCause::Operator,
@@ -264,6 +282,7 @@ impl AgentActor {
                 let delay = restart::jittered(delay, fastrand::f64());
                 self.backoff = Some(ctx.notify_later(Timer::Backoff, delay));
             }
+            Effect::Held => self.status.reason = self.hold_reason.clone(),
             Effect::GiveUp { failures } => {
                 let last = self.status.reason.take().unwrap_or_default();
                 let policy = &self.fleet.restart;
@@ -283,9 +302,19 @@ impl AgentActor {
         self.status.generation = self.status.generation.next();
         (self.status.adopted, self.unheard) = (None, false);
         self.own_log.forget();
-        self.beats = false;
         self.listen(ctx);
+        // One that starts again at once has its own place to give first.
+        self.place = None;
+        let place = self.around.starts.try_take(&self.fleet);
+        self.waits_for_place = place.is_none();
+        if self.waits_for_place {
+            self.status.reason = Some("it waits for its turn to start".to_owned());
+        }
+        let (wanted, still_wanted) = oneshot::channel();
+        self.wanted = Some(wanted);
         let start = Start {
+            place,
+            wanted: still_wanted,
             around: self.around.clone(),
             fleet: self.fleet.clone(),
             agent: self.status.agent.clone(),
@@ -294,6 +323,10 @@ impl AgentActor {
             assignment: self.work.front().map(|work| work.assignment.clone()),
         };
         start.go(ctx.address().recipient());
+    }
+
+    /// Arms the limit of the start of a process that runs now.
+    pub(super) fn limit_start(&self, ctx: &mut Context<Self>) {
         let must_show = self.fleet.readiness.check != Check::Protocol;
         if self.fleet.protocol == Protocol::Worker || must_show {
             let timer = Timer::Startup(self.status.generation);
@@ -330,6 +363,8 @@ impl AgentActor {
         if self.agent.leaving.is_some() {
             return;
         }
+        // It may quote what the process wrote.
+        let reason = secret::hide(&self.fleet.secrets, &reason).into_owned();
         warn!(self.log, "agent at fault"; "generation" => self.status.generation.0,
             "reason" => &reason);
         self.status.reason = Some(reason);
@@ -369,7 +404,10 @@ impl AgentActor {
         }
         // Without a process there is one on its way (then the rung is climbed when it is there),
         // or its outcome is being read (then it is gone already).
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = &mut self.process else {
+            self.wanted = None;
+            return;
+        };
         match (rung, &mut process.worker) {
             (Rung::Ask, Some(worker)) => {
                 let message = worker.session.shutdown();

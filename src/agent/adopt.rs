@@ -45,7 +45,8 @@ pub fn left_outcome(
     assignment: &Assignment,
     ended: &Ended,
 ) -> Outcome {
-    AttemptFiles::of(attempts_dir, assignment).outcome(fleet, ended)
+    let outcome = AttemptFiles::of(attempts_dir, assignment).outcome(fleet, ended, false);
+    outcome.without(&fleet.secrets)
 }
 
 impl AgentActor {
@@ -60,6 +61,7 @@ impl AgentActor {
             let begun = place == 0;
             let mut work = Work { begun, given: true, ..Work::new(assignment) };
             if begun {
+                self.heed_silence(&work);
                 self.limit(&mut work, ran, ctx);
             }
             self.work.push_back(work);

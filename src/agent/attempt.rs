@@ -11,9 +11,11 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::{
     domain::{
-        fleet::{Fleet, StdinMode},
+        fleet::{Fleet, OutputFormat, StdinMode},
         task::{Assignment, FailureClass, Outcome},
     },
     heartbeat::Vitals,
@@ -81,9 +83,11 @@ impl AttemptFiles {
         Ok(path)
     }
 
-    /// What an ended process left as its outcome. Blocks.
-    pub(super) fn outcome(&self, fleet: &Fleet, ended: &Ended) -> Outcome {
+    /// What an ended process left as its outcome; one that `gave_result` and was ended by the host for
+    /// going on afterwards, as if it had ended well. Blocks.
+    pub(super) fn outcome(&self, fleet: &Fleet, ended: &Ended, gave_result: bool) -> Outcome {
         let status = match (ended.exit, ended.fault_of_host()) {
+            (Exit::Code(_) | Exit::Signal(_), None) if gave_result => exec::Exit::Code(0),
             (Exit::Code(code), None) => exec::Exit::Code(code),
             (Exit::Signal(signal), None) => exec::Exit::Signal(signal),
             (_, why) => {
@@ -118,6 +122,31 @@ impl AttemptFiles {
         }
     }
 
+    /// Resolves once the process has given its result, a whole JSON value on stdout, and said nothing more
+    /// for the time that it may linger. Never where a result can't be told from the beginning of one.
+    pub(super) async fn lingers(self, fleet: Arc<Fleet>) {
+        let (Some(linger), OutputFormat::Json) = (fleet.linger, fleet.output) else {
+            return std::future::pending().await;
+        };
+        let mut tick = tokio::time::interval((linger / 4).clamp(LOOK.0, LOOK.1));
+        let mut seen = (0, Instant::now(), false);
+        loop {
+            tick.tick().await;
+            let size = tokio::fs::metadata(self.stdout()).await.map_or(0, |meta| meta.len());
+            if size != seen.0 {
+                let (path, most) = (self.stdout(), fleet.max_output);
+                let is_whole = move || {
+                    let text = read_some(&path, most).unwrap_or_default();
+                    serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok()
+                };
+                let is_whole = tokio::task::spawn_blocking(is_whole).await.unwrap_or(false);
+                seen = (size, Instant::now(), is_whole);
+            } else if seen.2 && seen.1.elapsed() >= linger {
+                return;
+            }
+        }
+    }
+
     /// Touches `vitals` whenever stdout or stderr have grown. Never ends by itself.
     pub(super) async fn watch(self, vitals: Arc<Vitals>, stale_after: Option<Duration>) {
         let every = stale_after.map_or(LOOK.1, |limit| (limit / 12).clamp(LOOK.0, LOOK.1));
@@ -138,7 +167,7 @@ impl AttemptFiles {
 }
 
 /// Makes a directory and its parents that only this user can enter.
-fn private_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn private_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 

@@ -17,6 +17,7 @@ use crate::{
         Attempt, TaskId,
         adoption::Standing,
         agent::{AgentEvent, Fault},
+        secret,
     },
     protocol::{
         frame::{LineReader, line_limit},
@@ -181,7 +182,10 @@ impl AgentActor {
             }
             // Gathered by whoever reads, so that all of one reading are settled together.
             Received::Finished { .. } => {}
-            Received::Progress(progress) => self.vitals.set_progress(Some(progress)),
+            Received::Progress(mut progress) => {
+                secret::hide_in(&self.fleet.secrets, &mut progress);
+                self.vitals.set_progress(Some(progress));
+            }
             Received::Log { level, message } => self.write_log(level.as_str(), &message),
             Received::Artifact(artifact) => self.keep_artifact(artifact),
             Received::Reply { bytes, why } => {

@@ -9,7 +9,9 @@ use tokio::time::timeout;
 use super::{
     AgentStatus,
     actor::{AgentActor, Reading},
-    messages::{Dismiss, FromProcess, HandOver, Order, Refit, Silent, Started, Timer, What},
+    messages::{
+        Dismiss, FromProcess, HandOver, Order, Refit, SetHold, Silent, Started, Timer, What,
+    },
     work::{CalledOff, Work},
 };
 use crate::{
@@ -136,6 +138,16 @@ impl Handler<ToAgent> for AgentActor {
     }
 }
 
+impl Handler<SetHold> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, SetHold(hold): SetHold, ctx: &mut Self::Context) {
+        let (hold, why) = hold.unzip();
+        self.hold_reason = why;
+        self.observe(hold.map_or(AgentEvent::Unhold, AgentEvent::Hold), ctx);
+    }
+}
+
 impl Handler<Silent> for AgentActor {
     type Result = ();
 
@@ -153,6 +165,13 @@ impl Handler<Started> for AgentActor {
 
     fn handle(&mut self, started: Started, ctx: &mut Self::Context) {
         debug_assert!(self.is_newest(started.generation), "one start at a time");
+        self.wanted = None;
+        if std::mem::take(&mut self.waits_for_place) && self.agent.leaving.is_none() {
+            self.status.reason = None;
+        }
+        if self.agent.state == AgentState::Starting {
+            self.place = started.place;
+        }
         match started.result {
             Ok(spawned) => self.started(spawned, ctx),
             Err(error) => self.start_failed(&error, ctx),
@@ -173,6 +192,7 @@ impl Handler<FromProcess> for AgentActor {
                 let reason = "it closed its stdout and went on".to_owned();
                 self.fault(Fault::Protocol, reason, Value::Null, ctx);
             }
+            What::Lingers => self.lingers(ctx),
             What::Ended(ended) => self.ended(&ended, None, ctx),
             What::Left(ended, outcome) => self.ended(&ended, Some(outcome), ctx),
         }
@@ -201,6 +221,8 @@ impl Handler<Timer> for AgentActor {
                 self.backoff = None;
                 self.observe(AgentEvent::BackoffElapsed, ctx);
             }
+            Timer::Linger(task, attempt) if self.is_at((task, attempt)) => self.lingers(ctx),
+            Timer::Linger(..) => {}
             Timer::Attempt(task, attempt) if self.is_at((task, attempt)) => {
                 let why = self.work.front().map_or(CalledOff::Timeout, |work| work.at_limit);
                 self.call_off((task, attempt), why, ctx);

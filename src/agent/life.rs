@@ -18,6 +18,7 @@ use crate::{
         agent::AgentEvent,
         fleet::Protocol,
         health::{Gate, Looks},
+        secret,
         task::{FailureClass, Outcome},
     },
     process::{Ended, Exit, ProcessId, Spawned},
@@ -30,6 +31,7 @@ impl AgentActor {
         info!(self.log, "process started"; "pid" => spawned.pid,
             "generation" => self.status.generation.0);
         self.take_process(spawned, Greeting::Hello, ctx);
+        self.limit_start(ctx);
         match self.agent.leaving {
             Some(leaving) => self.climb(leaving.rung, ctx),
             None if self.fleet.protocol == Protocol::Service => self.greeted(ctx),
@@ -73,8 +75,7 @@ impl AgentActor {
                 actix::spawn(pump.service(stdout, log, self.log.clone(), ended));
             }
         }
-        let readiness = &self.fleet.readiness;
-        let mut gate = Gate::of(&readiness.check);
+        let mut gate = Gate::of(&self.fleet.readiness.check);
         let mut looks = Looks::default();
         if known {
             // It was ready under the host before this one, or is judged by what it does from now on.
@@ -82,11 +83,10 @@ impl AgentActor {
             gate.shown();
             looks = Looks::after_readiness();
         }
-        self.process = Some(Process { id, pid, worker, reading, gate, looks });
+        self.process =
+            Some(Process { id, pid, worker, reading, gate, looks, beats: false, last_look: None });
         self.vitals.set_pid(pid);
-        if readiness.is_looked_at() {
-            self.look_from_outside(looked_at, ctx);
-        }
+        self.look_from_outside(looked_at, ctx);
         self.vitals.expect(self.expectation());
     }
 
@@ -114,8 +114,7 @@ impl AgentActor {
 
     pub(super) fn ended(&mut self, ended: &Ended, left: Option<Outcome>, ctx: &mut Context<Self>) {
         self.tombstone.release();
-        self.vitals.set_pid(0);
-        self.vitals.set_told(None);
+        self.vitals.process_ended();
         let process = self.process.take();
         let id = process.as_ref().map(|process| process.id);
         let worker = process.and_then(|process| process.worker);
@@ -179,6 +178,7 @@ impl AgentActor {
         if ended.out_of_memory {
             reason = format!("{reason}; {OUT_OF_MEMORY}");
         }
+        let tail = secret::hide(&self.fleet.secrets, &tail);
         if !tail.is_empty() {
             reason = format!("{reason}; the end of its stderr: {tail}");
         }

@@ -6,9 +6,7 @@
 //! to wait for its own writes, and nobody else does.
 
 use std::{
-    fs::DirBuilder,
     io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -17,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::attempt::private_dir;
 use crate::telemetry::{RotatingFile, Rotation};
 
 /// How much of the end of stderr is kept in memory for error messages, in bytes.
@@ -121,7 +120,7 @@ impl AttemptLog {
     fn write(&mut self, chunk: &[u8], rotation: Rotation, now: SystemTime) -> io::Result<()> {
         if self.file.is_none() {
             if let Some(dir) = self.path.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+                private_dir(dir)?;
             }
             self.file = Some(RotatingFile::open(&self.path, rotation, now)?);
         }

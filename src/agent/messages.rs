@@ -6,10 +6,11 @@ use actix::prelude::*;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::starts::Place as StartPlace;
 use crate::{
     domain::{
         AgentName, Attempt, Generation, TaskId,
-        agent::{AgentEvent, AgentState, IllegalStep},
+        agent::{AgentEvent, AgentState, Hold, IllegalStep},
         fleet::Fleet,
         heartbeat::Silence,
         record::{AdoptedRecord, RestartCause},
@@ -43,6 +44,8 @@ pub struct AgentStatus {
     pub restarts: BTreeMap<RestartCause, u64>,
     /// How many attempts it has ended.
     pub attempts_ended: u64,
+    /// How many of its processes failed, in all.
+    pub failures: u64,
     /// Its process ended by itself with status 0, and no other one follows.
     pub completed: bool,
 }
@@ -61,6 +64,7 @@ impl AgentStatus {
             work: None,
             restarts: BTreeMap::new(),
             attempts_ended: 0,
+            failures: 0,
             completed: false,
         }
     }
@@ -102,6 +106,11 @@ pub(super) struct HandOver;
 #[rtype(result = "()")]
 pub(super) struct Dismiss;
 
+/// Whether the agent is held, and why.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct SetHold(pub(super) Option<(Hold, String)>);
+
 /// The heartbeat's verdict.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -116,6 +125,8 @@ pub(super) struct Silent {
 pub(super) struct Started {
     pub(super) generation: Generation,
     pub(super) result: Result<Spawned, StartError>,
+    /// Its place among those that start.
+    pub(super) place: Option<StartPlace>,
 }
 
 /// The workspace of an attempt of a worker was made, or not.
@@ -143,6 +154,9 @@ pub(super) enum StartError {
     /// The task does not fit the argv template: the task's fault, not the agent's.
     #[error("{0}")]
     Template(String),
+    /// Nobody wants it any more.
+    #[error("it was called off before there was a place for it")]
+    CalledOff,
     /// The workspace of the attempt could not be made: the fault of its task, or of the repository.
     #[error("the workspace of the attempt could not be made")]
     Workspace(#[from] WorkspaceError),
@@ -168,6 +182,8 @@ pub(super) enum What {
     Output(Bytes),
     /// It closed its stdout, and goes on.
     Closed,
+    /// It has given its result, and goes on.
+    Lingers,
     /// It is gone, with all it forked.
     Ended(Ended),
     /// It is gone, and this is what it left of its attempt.
@@ -184,6 +200,8 @@ pub(super) enum Timer {
     Grace(Generation),
     /// The backoff has waited.
     Backoff,
+    /// The process of an attempt said that it is done, and has not ended.
+    Linger(TaskId, Attempt),
     /// The attempt takes too long.
     Attempt(TaskId, Attempt),
     /// The attempt was called off, and the process did not let go of it.

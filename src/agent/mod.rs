@@ -35,6 +35,7 @@ mod messages;
 mod notify;
 mod readiness;
 mod spawn;
+mod starts;
 mod stdio;
 mod tombstone;
 mod work;
@@ -48,11 +49,12 @@ pub use adopt::{Adopted, left_outcome};
 pub use log::LogPolicy;
 pub use memo::read_standing;
 pub use messages::{AgentReport, AgentStatus};
+pub use starts::Starts;
 
 use crate::{
     domain::{
         AgentName, Generation,
-        agent::{AgentEvent, IllegalStep},
+        agent::{AgentEvent, Hold, IllegalStep},
         fleet::Fleet,
         heartbeat::Silence,
     },
@@ -78,6 +80,8 @@ pub struct Surroundings {
     pub standing_dir: PathBuf,
     /// What attempts work in that have a worktree of their own.
     pub workspaces: Workspaces,
+    /// How many processes may be starting at once.
+    pub starts: Starts,
     /// What the abstract names of the agents' notification sockets begin with.
     pub notify_prefix: String,
     /// Looks at the processes of agents.
@@ -168,6 +172,12 @@ impl AgentHandle {
     /// Tells of the heartbeat's verdict on the process of `generation`.
     pub fn silent(&self, generation: Generation, silence: Silence) {
         self.actor.do_send(messages::Silent { generation, silence });
+    }
+
+    /// Nothing of the agent is started from now on, for this reason; or again, where there is none.
+    pub fn hold(&self, why: Option<(Hold, String)>) {
+        // A report that must not be lost: what must not start would.
+        self.actor.do_send(messages::SetHold(why));
     }
 
     /// The agent's signs of life.

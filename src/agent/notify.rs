@@ -8,14 +8,17 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{WeakAddr, prelude::*};
 use slog::{debug, info, warn};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{actor::AgentActor, messages::Timer};
 use crate::{
     domain::{
+        Millis,
         agent::{AgentEvent, AgentState},
+        fleet::Protocol,
         health::Check,
         heartbeat::{Sign, Silence},
+        secret,
     },
     heartbeat::Vitals,
     process::{Datagram, NotifySocket, belongs},
@@ -67,19 +70,30 @@ impl AgentActor {
         }
     }
 
-    /// It needs more time: for its start, before it is stale, or to leave.
+    /// It needs more time: for its start, before it is stale, or to leave, whoever asked it to.
     fn extend(&mut self, by: Duration, ctx: &mut Context<Self>) {
         self.vitals.extend(by);
-        let Some(since) = self.leaves_since.filter(|_| self.agent.state == AgentState::Stopping)
-        else {
-            return;
+        let now = self.around.clock.now();
+        // Once it has had the longest time that there is, what is left of the last grace must do.
+        let longer = |since: Millis, least: Duration| {
+            let gone = Duration::from_millis(now.saturating_sub(since));
+            let left = MAX_LEAVE.saturating_sub(gone);
+            (!left.is_zero()).then(|| by.min(left).max(least))
         };
-        if let Some(grace) = self.grace.take() {
-            ctx.cancel_future(grace);
-            let gone = Duration::from_millis(self.around.clock.now().saturating_sub(since));
-            let by = by.min(MAX_LEAVE.saturating_sub(gone)).max(self.fleet.stop_grace);
+        let leaves_since = self.leaves_since.filter(|_| self.agent.state == AgentState::Stopping);
+        let grace = leaves_since.and_then(|since| longer(since, self.fleet.stop_grace));
+        if let Some((by, timer)) = grace.and_then(|by| Some((by, self.grace.take()?))) {
+            ctx.cancel_future(timer);
             let timer = Timer::Grace(self.status.generation);
             self.grace = Some(ctx.notify_later(timer, by));
+        }
+        if let (Some(work), Some(linger)) = (self.work.front_mut(), self.fleet.linger)
+            && let Some((since, timer)) = work.linger
+            && let Some(by) = longer(since, linger)
+        {
+            ctx.cancel_future(timer);
+            let (task, attempt) = work.key();
+            work.linger = Some((since, ctx.notify_later(Timer::Linger(task, attempt), by)));
         }
     }
 }
@@ -91,8 +105,13 @@ async fn hear(
     vitals: Arc<Vitals>,
     log: slog::Logger,
 ) {
-    let mut burst = 0;
+    // How many came with less than the pause between them, and when the last one did.
+    let (mut burst, mut last) = (0, Instant::now());
     loop {
+        if burst == BURST {
+            tokio::time::sleep(PAUSE).await;
+            burst = 0;
+        }
         // What comes before it is known which process is the agent's waits in the socket.
         let root = vitals.process().await;
         let Datagram { from, bytes } = match socket.receive().await {
@@ -102,10 +121,8 @@ async fn hear(
                 return;
             }
         };
-        burst += 1;
-        if burst % BURST == 0 {
-            tokio::time::sleep(PAUSE).await;
-        }
+        burst = if last.elapsed() < PAUSE { burst + 1 } else { 1 };
+        last = Instant::now();
         // The process may be another than it was when waiting began.
         let root = vitals.pid().unwrap_or(root);
         if !belongs(from, root) {
@@ -124,15 +141,13 @@ impl Handler<Notified> for AgentActor {
     type Result = ();
 
     fn handle(&mut self, Notified(notice): Notified, ctx: &mut Self::Context) {
-        if self.process.is_none() {
-            return;
-        }
+        let Some(process) = &mut self.process else { return };
         for why in &notice.ignored {
             debug!(self.log, "notification ignored"; "reason" => why);
         }
-        if notice.beat && !self.beats {
+        if notice.beat && !process.beats {
             // Who has beaten once is expected to go on, also while it has nothing to do.
-            self.beats = true;
+            process.beats = true;
             if self.agent.state == AgentState::Idle {
                 self.vitals.expect(self.expectation());
             }
@@ -141,13 +156,11 @@ impl Handler<Notified> for AgentActor {
             self.vitals.heard(Sign::Notified);
         }
         if let Some(status) = notice.status {
+            let status = secret::hide(&self.fleet.secrets, &status).into_owned();
             self.vitals.set_told(Some(status).filter(|status| !status.is_empty()));
         }
         if let Some(limit) = notice.limit {
             self.vitals.limit(Some(limit));
-        }
-        if let Some(by) = notice.extend {
-            self.extend(by, ctx);
         }
         if notice.ready && self.fleet.readiness.check == Check::Notify {
             self.shown(ctx);
@@ -161,6 +174,18 @@ impl Handler<Notified> for AgentActor {
             info!(self.log, "agent is leaving by itself"; "generation" => self.status.generation.0);
             self.status.reason = Some("it said STOPPING=1".to_owned());
             self.observe(AgentEvent::Parting, ctx);
+            if let (Some(work), Some(linger)) = (self.work.front_mut(), self.fleet.linger)
+                && self.fleet.protocol == Protocol::Exec
+                && work.linger.is_none()
+            {
+                let (task, attempt) = work.key();
+                let timer = ctx.notify_later(Timer::Linger(task, attempt), linger);
+                work.linger = Some((self.around.clock.now(), timer));
+            }
+        }
+        // Last: what it asks for in one breath with STOPPING=1 is time to leave.
+        if let Some(by) = notice.extend {
+            self.extend(by, ctx);
         }
     }
 }

@@ -68,15 +68,14 @@ impl AgentActor {
     pub(super) fn why_not_ready(&self) -> String {
         let limit = humantime::format_duration(self.fleet.start_timeout);
         let reason = format!("it did not {} within {limit}", self.what_is_missing());
-        match self.last_look.as_deref() {
+        match self.process.as_ref().and_then(|process| process.last_look.as_deref()) {
             Some(last) => format!("{reason}; the last look: {last}"),
             None => reason,
         }
     }
 
-    /// Looks at the process until it ends.
+    /// Looks at the process until it ends, if its fleet says how.
     pub(super) fn look_from_outside(&mut self, ended: WhenEnded, ctx: &mut Context<Self>) {
-        self.last_look = None;
         let readiness = &self.fleet.readiness;
         let of = |text: &str| for_agent(text, &self.status.agent);
         let look = match &readiness.check {
@@ -93,6 +92,8 @@ impl AgentActor {
                     generation: self.status.generation,
                     notify: None,
                     assignment: None,
+                    place: None,
+                    wanted: tokio::sync::oneshot::channel().1,
                 };
                 let argv = argv.iter().map(|word| of(word)).collect();
                 Look::Exec(Box::new(start.check(argv)), self.around.processes.clone())
@@ -117,7 +118,7 @@ impl Handler<Looked> for AgentActor {
         if let Err(wrong) = looked.result {
             debug!(self.log, "readiness check failed"; "reason" => &wrong,
                 "generation" => looked.generation.0);
-            self.last_look = Some(wrong);
+            process.last_look = Some(wrong);
         }
         match news {
             News::None => {}
@@ -126,7 +127,7 @@ impl Handler<Looked> for AgentActor {
                 self.shown(ctx);
             }
             News::Unready(times) => {
-                let last = self.last_look.as_deref().unwrap_or_default();
+                let last = process.last_look.as_deref().unwrap_or_default();
                 let reason = format!("its readiness check failed {times} times in a row: {last}");
                 self.fault(Fault::Unready, reason, Value::Null, ctx);
                 return None;

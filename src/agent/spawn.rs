@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
 use super::{
     Surroundings,
     attempt::AttemptFiles,
     messages::{StartError, Started},
+    starts::Place,
 };
 use crate::{
     domain::{
@@ -30,6 +32,10 @@ pub(super) struct Start {
     pub(super) notify: Option<String>,
     /// The attempt that the process is made for, of an `exec` agent.
     pub(super) assignment: Option<Arc<Assignment>>,
+    /// Its place among those that start, if there was one at once.
+    pub(super) place: Option<Place>,
+    /// Ends when nobody wants the process any more.
+    pub(super) wanted: oneshot::Receiver<()>,
 }
 
 impl Start {
@@ -40,20 +46,36 @@ impl Start {
             let generation = self.generation;
             let processes = self.around.processes.clone();
             let (workspaces, agent) = (self.around.workspaces.clone(), self.agent.clone());
-            let result = self.spawn().await;
+            let (result, place) = self.in_turn().await;
             let id = result.as_ref().ok().map(|spawned| spawned.id);
-            if tell.send(Started { generation, result }).await.is_err() {
+            if tell.send(Started { generation, result, place }).await.is_err() {
                 id.into_iter().for_each(|id| processes.kill(id));
                 workspaces.close_of(&agent).await;
             }
         });
     }
 
+    /// Starts the process once there is a place for it. Only until then it can be called off.
+    async fn in_turn(mut self) -> (Result<Spawned, StartError>, Option<Place>) {
+        let place = match self.place.take() {
+            Some(place) => place,
+            None => {
+                let starts = self.around.starts.clone();
+                tokio::select! {
+                    biased;
+                    _ = &mut self.wanted => return (Err(StartError::CalledOff), None),
+                    place = starts.take(&self.fleet) => place,
+                }
+            }
+        };
+        (self.spawn().await, Some(place))
+    }
+
     async fn spawn(self) -> Result<Spawned, StartError> {
         let spec = match self.assignment.clone() {
             None => self.resident(),
             Some(assignment) => {
-                let assignment = self.place(assignment).await?;
+                let assignment = self.placed(assignment).await?;
                 let files = AttemptFiles::of(&self.around.attempts_dir, &assignment);
                 let path = files.dir().to_owned();
                 let (made, fleet) = (files.clone(), self.fleet.clone());
@@ -70,7 +92,7 @@ impl Start {
     }
 
     /// The assignment with the workspace that is made for it, if it is to have one.
-    async fn place(&self, assignment: Arc<Assignment>) -> Result<Arc<Assignment>, StartError> {
+    async fn placed(&self, assignment: Arc<Assignment>) -> Result<Arc<Assignment>, StartError> {
         match self.around.workspaces.prepare(&self.fleet, &assignment).await? {
             None => Ok(assignment),
             place => {
@@ -130,6 +152,9 @@ impl Start {
                     generation: self.generation,
                     attempt: assignment.map(|one| (one.task, one.attempt)),
                     notify: self.notify.as_deref(),
+                    stale_after: assignment
+                        .and_then(|one| one.terms.stale_after)
+                        .or(fleet.heartbeat.stale_after),
                 },
             ),
             cwd: place.map_or_else(|| fleet.cwd.clone(), |place| place.path.clone()),

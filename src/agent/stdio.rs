@@ -69,7 +69,8 @@ impl Stdin {
 
     /// Resolves once nothing waits to be written.
     pub(super) fn written(&self) -> impl Future<Output = ()> + use<> {
-        until_false(self.crowded.subscribe())
+        let mut crowded = self.crowded.subscribe();
+        async move { until(&mut crowded, false).await }
     }
 
     /// Writes a message, now or when there is room. One for a process that has closed its stdin is
@@ -91,40 +92,39 @@ impl Stdin {
     }
 }
 
-/// Returns once that is false; or never, if nobody can say so any more.
-async fn until_false(mut what: watch::Receiver<bool>) {
-    if what.wait_for(|is| !is).await.is_err() {
+/// Returns once `what` is so; or never, if nobody can say so any more.
+async fn until(what: &mut watch::Receiver<bool>, so: bool) {
+    if what.wait_for(|is| *is == so).await.is_err() {
         std::future::pending().await
     }
 }
 
-/// Returns once that is true; or never, if nobody can say so any more.
-async fn until_true(what: &mut watch::Receiver<bool>) {
-    if what.wait_for(|is| *is).await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// Writes what there was no room for.
+/// Writes what there was no room for. Ends when nothing can come any more, or nobody reads it.
 async fn write_later(
     pipe: Rc<pipe::Sender>,
     mut waiting: mpsc::Receiver<Vec<u8>>,
     crowded: Rc<watch::Sender<bool>>,
 ) {
     while let Some(message) = waiting.recv().await {
-        let mut rest = message.as_slice();
-        while !rest.is_empty() {
-            if pipe.writable().await.is_err() {
-                return;
-            }
-            match pipe.try_write(rest) {
-                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
+        if write_all(&pipe, &message).await.is_err() {
+            break;
         }
         crowded.send_replace(!waiting.is_empty());
     }
+    // What still waits is for nobody.
+    crowded.send_replace(false);
+}
+
+async fn write_all(pipe: &pipe::Sender, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        pipe.writable().await?;
+        match pipe.try_write(rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Whom the pump of a stdout serves.
@@ -180,7 +180,7 @@ impl Pump {
         let end = loop {
             tokio::select! {
                 end = &mut ended => break end,
-                () = until_true(&mut stop), if whole => return,
+                () = until(&mut stop, true), if whole => return,
                 _ = stdout.readable() => match self.forward(&stdout, &mut buffer).await {
                     Read::Some { to_the_end_of_a_line } => whole = to_the_end_of_a_line,
                     Read::Nothing => {}
@@ -207,6 +207,11 @@ impl Pump {
             copy_to_log(stdout, file, log, self.vitals.clone(), ended.clone()).await;
         }
         self.tell(What::Ended(ended.await)).await;
+    }
+
+    /// Tells that the process has given its result, and goes on.
+    pub(super) async fn lingers(&self) {
+        self.tell(What::Lingers).await;
     }
 
     /// Tells what an ended process left.
@@ -344,5 +349,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(stdin.send(vec![0]), Ok(()));
+        // Whoever hands over does not wait for what nobody will read.
+        stdin.written().await;
     }
 }

@@ -1,6 +1,12 @@
 //! The attempts that an agent has in hand, and what goes with them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -12,7 +18,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Attempt, TaskId,
+        Attempt, Millis, TaskId,
+        agent::Fault,
         fleet::Protocol,
         task::{Assignment, FailureClass, Outcome, TimeLeft},
     },
@@ -53,6 +60,10 @@ pub(super) struct Work {
     pub(super) begun: bool,
     /// Whether the process has it.
     pub(super) given: bool,
+    /// Since when its process says that it is leaving, and the timer of how long that may take.
+    pub(super) linger: Option<(Millis, SpawnHandle)>,
+    /// Its process has given its result, and went on for too long: what it left counts as if it had ended.
+    pub(super) gave_result: Arc<AtomicBool>,
     /// How far its workspace is, if it is to have one and the process is not made for it alone.
     pub(super) placing: Placing,
 }
@@ -78,6 +89,8 @@ impl Work {
             received: Instant::now(),
             begun: false,
             given: false,
+            linger: None,
+            gave_result: Arc::default(),
             placing: Placing::Wanted,
         }
     }
@@ -143,11 +156,19 @@ impl AgentActor {
 
     fn begin(&self, work: &mut Work, ctx: &mut Context<Self>) {
         work.begun = true;
+        self.heed_silence(work);
         let (task, attempt) = work.key();
         if work.called_off.is_some() {
             ctx.notify_later(Timer::CallOff(task, attempt), self.fleet.stop_grace);
         }
         self.limit(work, Duration::ZERO, ctx);
+    }
+
+    /// What the task says of silence holds from here, until its attempt ends or its process says another.
+    pub(super) fn heed_silence(&self, work: &Work) {
+        if let Some(limit) = work.assignment.terms.stale_after {
+            self.vitals.limit(Some(limit));
+        }
     }
 
     /// Sets the timer of what is left of the time of an attempt that has run for `ran`.
@@ -168,16 +189,17 @@ impl AgentActor {
         let place = self.work.iter().position(|work| work.key() == key)?;
         let work = self.work.remove(place)?;
         // Left in the context, it would be polled with every message until its time has come.
-        if let Some(limit) = work.limit {
-            ctx.cancel_future(limit);
+        for timer in work.limit.into_iter().chain(work.linger.map(|(_, timer)| timer)) {
+            ctx.cancel_future(timer);
         }
+        // What its process has said of itself is about the one under way.
         if place == 0 {
             self.own_log.concerns(None);
+            self.vitals.attempt_ended();
         }
-        self.vitals.attempt_ended();
         self.status.attempts_ended += 1;
         let (task, attempt) = key;
-        let outcome = work.judge(outcome);
+        let outcome = work.judge(outcome).without(&self.fleet.secrets);
         let written =
             self.unsettled.take().map(|id| when_written(self.around.processes.clone(), id));
         Some(Ended { task, attempt, outcome, written })
@@ -195,6 +217,17 @@ impl AgentActor {
         }
         if !ends.is_empty() {
             self.tell_ends(ends);
+        }
+    }
+
+    /// The process of an `exec` attempt has given its result, and does not end.
+    pub(super) fn lingers(&mut self, ctx: &mut Context<Self>) {
+        let (Some(work), Some(linger)) = (self.work.front(), self.fleet.linger) else { return };
+        if self.agent.leaving.is_none() {
+            work.gave_result.store(true, Ordering::Release);
+            let linger = humantime::format_duration(linger);
+            let reason = format!("it gave its result, and had not ended {linger} later");
+            self.fault(Fault::Linger, reason, serde_json::Value::Null, ctx);
         }
     }
 
@@ -236,14 +269,24 @@ impl AgentActor {
         let Some(work) = self.work.front() else { return };
         let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
         let fleet = self.fleet.clone();
-        let grown = files.clone().watch(self.vitals.clone(), fleet.heartbeat.stale_after);
+        let stale_after = work.assignment.terms.stale_after.or(fleet.heartbeat.stale_after);
+        let grown = files.clone().watch(self.vitals.clone(), stale_after);
+        let lingers = files.clone().lingers(fleet.clone());
+        let gave_result = work.gave_result.clone();
         actix::spawn(async move {
             let ended = tokio::select! {
                 ended = ended => ended,
                 () = grown => unreachable!("watching never ends by itself"),
+                () = async {
+                    lingers.await;
+                    pump.lingers().await;
+                    std::future::pending().await
+                } => unreachable!("telling never ends by itself"),
             };
             let (read, end) = (files.clone(), ended);
-            let outcome = tokio::task::spawn_blocking(move || read.outcome(&fleet, &end)).await;
+            let gave_result = gave_result.load(Ordering::Acquire);
+            let outcome = move || read.outcome(&fleet, &end, gave_result);
+            let outcome = tokio::task::spawn_blocking(outcome).await;
             let outcome = outcome.unwrap_or_else(|_| {
                 Outcome::failed(FailureClass::Internal, "reading the attempt's output panicked")
             });

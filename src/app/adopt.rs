@@ -67,7 +67,7 @@ pub(super) async fn adopt(
     keeper: &Keeper,
     (found, store, host): (Found, &Store, &hosts::NewHost),
 ) -> Result<Adoption, StoreError> {
-    let Found { epoch, processes } = found;
+    let Found { epoch, processes, replaced } = found;
     let left: Vec<Left> = processes.iter().map(|kept| look_at(settings, kept)).collect();
     let with_size = |fleet: &Fleet| Fleet { count: scales.count_of(fleet), ..fleet.clone() };
     let fleets: Vec<Fleet> = settings.fleets.iter().map(with_size).collect();
@@ -107,7 +107,7 @@ pub(super) async fn adopt(
         registered,
         resumed: Vec::new(),
         agents: BTreeMap::new(),
-        report: AdoptionRecord { found: count, ..AdoptionRecord::default() },
+        report: AdoptionRecord { found: count, replaced, ..AdoptionRecord::default() },
         outcomes: Vec::new(),
         released: Vec::new(),
     };

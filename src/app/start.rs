@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     access::Access,
-    agent::{LogPolicy, Surroundings},
+    agent::{LogPolicy, Starts, Surroundings},
     domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace, record::UpgradeRecord},
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
@@ -33,7 +33,7 @@ use crate::{
     history::retention,
     http,
     janitor::{self, JanitorHandle},
-    process::{self, Keeper, KeeperError, look_at},
+    process::{self, Keeper, KeeperError, KeeperPlaces, look_at},
     queue::{Launch, OnLease, QueueHandle},
     sessions::{KEPT, Sessions},
     settings::{self, CgroupPlace, Settings},
@@ -44,7 +44,7 @@ use crate::{
         notify::{self, News},
         queues, schedules,
     },
-    supervisor::{Scales, SupervisorHandle},
+    supervisor::{Guard, Scales, SupervisorHandle},
     telemetry::{
         Component, Drops, Redactor, Rotation, component,
         metrics::{Metrics, Scrape},
@@ -165,14 +165,14 @@ pub(super) async fn start(
         .ok()
         .filter(|path| path.exists())
         .unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-    let (keeper, found) = Keeper::start(
-        &keeper_log,
+    let places = KeeperPlaces {
         exe,
-        settings.host.keeper_socket(),
-        settings.host.log_dir(),
-        cgroup_base(&settings.host),
-    )
-    .await?;
+        socket: settings.host.keeper_socket(),
+        log_dir: settings.host.log_dir(),
+        groups: cgroup_base(&settings.host),
+        grace: settings.fleets.iter().map(|fleet| fleet.stop_grace).max().unwrap_or_default(),
+    };
+    let (keeper, found) = Keeper::start(&keeper_log, places).await?;
     let (slot, pace) = (host.slot, Pace::of(host.lease));
     let scales = read_scales(&settings)?;
     let mut adoption = adopt(&settings, &scales, &log, &keeper, (found, &store, &host)).await?;
@@ -208,6 +208,8 @@ pub(super) async fn start(
         metrics: metrics.clone(),
     });
     let clock = Clock::start();
+    let guard = settings.host.floors;
+    let guard = Guard::new(guard.floors, guard.look, settings.host.data_dir.clone()).await;
     let supervisor = SupervisorHandle::start(
         component(&log, Component::Supervisor),
         (settings.fleets.clone(), scales, settings.host.scales_file()),
@@ -218,6 +220,7 @@ pub(super) async fn start(
             attempts_dir: settings.host.attempts_dir(),
             standing_dir: settings.host.standing_dir(),
             workspaces: workspaces.clone(),
+            starts: Starts::new(settings.host.start_concurrency),
             // By the identity of the directory: the next host on it hears the same processes.
             notify_prefix: format!("hostler/{}", slot.simple()),
             trees: Arc::new(look_at),
@@ -235,6 +238,7 @@ pub(super) async fn start(
             log: component(&log, Component::Agent),
         },
         std::mem::take(&mut adoption.agents),
+        guard,
     );
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue, &workspaces);
     queue.report_to(supervisor.for_queue());

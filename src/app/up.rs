@@ -59,9 +59,16 @@ pub fn up(
 ) -> Result<ExitCode, UpError> {
     // First of all: descriptors come by their numbers.
     let mut handed = upgrade::word_in(&mut env);
-    let given = Given::take(&mut env);
-    let result = given.and_then(|given| run(settings, again, env, terminal, (&mut handed, given)));
+    let given = match Given::take(&mut env) {
+        Ok(given) => given,
+        Err(error) => {
+            handed.give_back(&Chain(&error).to_string());
+            return Err(error);
+        }
+    };
+    let result = run(settings, again, env, terminal, (&mut handed, &given));
     if let Err(error) = &result {
+        given.hand_on();
         handed.give_back(&Chain(error).to_string());
     }
     result
@@ -72,7 +79,7 @@ fn run(
     again: LoadSettings,
     env: BTreeMap<String, String>,
     terminal: Terminal,
-    (handed, given): (&mut Handed, Given),
+    (handed, given): (&mut Handed, &Given),
 ) -> Result<ExitCode, UpError> {
     // The lock comes first: two hosts must not even write into one log.
     let lock = DataDirLock::acquire(&settings.host.data_dir)?;
@@ -93,7 +100,7 @@ async fn serve(
     (log, drops): (Logger, Drops),
     again: (LoadSettings, Redactor),
     lock: DataDirLock,
-    (handed, given, guard): (&mut Handed, Given, &mut Option<telemetry::Guard>),
+    (handed, given, guard): (&mut Handed, &Given, &mut Option<telemetry::Guard>),
 ) -> Result<ExitCode, UpError> {
     // Signals that come during the start are kept, not lost.
     let mut asked = Asked::new().map_err(UpError::Signals)?;
@@ -125,9 +132,7 @@ async fn serve(
             taken.send(()).unwrap_or_default();
             reloads.abort();
             service.reloading();
-            if let Some(inherited) = &inherited {
-                inherited.hand_on();
-            }
+            given.hand_on();
             return Ok(become_another(running, &wanted, asked.next(), guard).await);
         }
         () = lost_actor(&running) => {
@@ -186,6 +191,13 @@ struct Given {
 }
 
 impl Given {
+    /// Lets the program that comes next in this process have it, too.
+    fn hand_on(&self) {
+        if let Some(inherited) = &self.inherited {
+            inherited.hand_on();
+        }
+    }
+
     fn take(env: &mut BTreeMap<String, String>) -> Result<Self, UpError> {
         let inherited = Inherited::take(env).map_err(UpError::Passed)?;
         Ok(Self { service: Service::take(env).map_err(UpError::Passed)?, inherited })

@@ -7,21 +7,22 @@
 //! watches it (systemd, a shell) notices nothing.
 //!
 //! If the new program can't start its host, it puts the old one back, which it was handed as an open
-//! file; that one says so. The keeper keeps the agents for as long as the lease allows.
+//! file, with the arguments and the environment that it had; that one says so. The keeper keeps the agents for as long as the lease allows.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
-    io,
+    io::{self, Read as _, Seek as _, Write as _},
     os::{
         fd::{AsRawFd, OwnedFd, RawFd},
-        unix::process::CommandExt,
+        unix::{ffi::OsStrExt as _, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,7 +32,7 @@ use crate::{
         upgrade::{self, Plan, Traits},
     },
     http::UpgradeRefused,
-    process::{self, KEEPER_PROTOCOL},
+    process::{self, KEEPER_PROTOCOL, OLDEST_KEEPER_PROTOCOL},
     store::migrate,
 };
 
@@ -47,6 +48,7 @@ pub fn traits() -> Traits {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         schema: migrate::KNOWN,
         keeper: KEEPER_PROTOCOL,
+        keeper_oldest: Some(OLDEST_KEEPER_PROTOCOL),
     }
 }
 
@@ -112,21 +114,93 @@ fn arguments() -> impl Iterator<Item = OsString> {
 }
 
 /// What one program leaves to the next.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Word {
     /// The version before.
     from: String,
     /// The program before, as an open file, to put it back.
     back: Option<RawFd>,
+    /// What it was started with, as an open file: the program that takes over may be started otherwise.
+    #[serde(default)]
+    call: Option<RawFd>,
     /// Why the program that was to take over did not.
     failed: Option<String>,
+}
+
+impl Word {
+    /// To the program that takes this one's place again.
+    fn failed(reason: &str) -> Self {
+        let from = env!("CARGO_PKG_VERSION").to_owned();
+        Self { from, failed: Some(reason.to_owned()), ..Self::default() }
+    }
 }
 
 /// What the program before this left, if this took its place.
 #[derive(Debug, Default)]
 pub(super) struct Handed {
     word: Option<Word>,
-    back: Option<OwnedFd>,
+    back: Option<(OwnedFd, Call)>,
+}
+
+/// What a program is started with.
+#[derive(Debug, PartialEq, Eq)]
+struct Call {
+    /// Its name first.
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+}
+
+impl Call {
+    /// Of this process.
+    fn own() -> Self {
+        Self { args: std::env::args_os().collect(), env: std::env::vars_os().collect() }
+    }
+
+    /// As one text that [`Call::read`] reads: each word with a NUL behind it, their number first.
+    fn bytes(&self) -> Vec<u8> {
+        let count = OsString::from(self.args.len().to_string());
+        let mut text = Vec::new();
+        for word in [&count].into_iter().chain(&self.args) {
+            text.extend_from_slice(word.as_bytes());
+            text.push(0);
+        }
+        for (name, value) in &self.env {
+            text.extend_from_slice(name.as_bytes());
+            text.push(b'=');
+            text.extend_from_slice(value.as_bytes());
+            text.push(0);
+        }
+        text
+    }
+
+    fn read(text: &[u8]) -> Option<Self> {
+        let mut words = text.strip_suffix(&[0])?.split(|byte| *byte == 0);
+        let count: usize = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+        let owned = |word: &[u8]| OsStr::from_bytes(word).to_owned();
+        let args: Vec<_> = words.by_ref().take(count).map(owned).collect();
+        let env = words.map(|word| {
+            let at = word.iter().position(|byte| *byte == b'=')?;
+            Some((owned(&word[..at]), owned(&word[at + 1..])))
+        });
+        Some(Self { env: env.collect::<Option<_>>()?, args })
+            .filter(|call| call.args.len() == count)
+    }
+
+    /// Keeps it where the program that comes next in this process can read it, and nobody else.
+    fn keep(&self) -> io::Result<File> {
+        let mut file = File::from(memfd_create(c"hostler-call", MFdFlags::MFD_CLOEXEC)?);
+        file.write_all(&self.bytes())?;
+        process::hand_on(&file)?;
+        Ok(file)
+    }
+
+    /// What was kept.
+    fn kept(file: OwnedFd) -> Option<Self> {
+        let (mut file, mut text) = (File::from(file), Vec::new());
+        file.rewind().ok()?;
+        file.read_to_end(&mut text).ok()?;
+        Self::read(&text)
+    }
 }
 
 impl Handed {
@@ -134,6 +208,8 @@ impl Handed {
     pub(super) fn take(text: Option<&String>) -> Self {
         let word: Option<Word> = text.and_then(|text| serde_json::from_str(text).ok());
         let back = word.as_ref().and_then(|word| process::take(word.back?));
+        let call = word.as_ref().and_then(|word| Call::kept(process::take(word.call?)?));
+        let back = back.map(|back| (back, call.unwrap_or_else(Call::own)));
         Self { word, back }
     }
 
@@ -148,19 +224,18 @@ impl Handed {
         Some(UpgradeRecord { from: word.from, failed: word.failed })
     }
 
-    /// This host could not be started, for this reason: the program before takes its place again. Comes
-    /// back where there is none, or where it can't.
+    /// This host could not be started, for this reason: the program before takes its place again, as it
+    /// was started itself. Comes back where there is none, or where it can't.
     pub(super) fn give_back(&mut self, reason: &str) {
-        let Some(program) = self.back.take() else { return };
-        let from = env!("CARGO_PKG_VERSION").to_owned();
-        let word = Word { from, back: None, failed: Some(reason.to_owned()) };
+        let Some((program, call)) = self.back.take() else { return };
+        let word = Word::failed(reason);
         eprintln!(
             "hostler {} could not start its host: {reason}\nthe one before takes over again",
             env!("CARGO_PKG_VERSION")
         );
         let path = format!("/proc/self/fd/{}", program.as_raw_fd());
         let failed = match process::hand_on(&program) {
-            Ok(()) => become_program(Path::new(&path), &word),
+            Ok(()) => become_program(Path::new(&path), &call, &word),
             Err(error) => error,
         };
         eprintln!(
@@ -172,35 +247,39 @@ impl Handed {
 /// Has `program` take the place of this one, which it can put back. Comes back only if that failed;
 /// then nothing of this process is as it was, but for its agents: [`put_back`] is left.
 pub(super) fn hand_over(program: &Path) -> io::Error {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let call = Call::own();
     let myself = File::open("/proc/self/exe").and_then(|file| {
         process::hand_on(&file)?;
-        Ok(file)
+        Ok((file, call.keep()?))
     });
-    let back = match &myself {
-        Ok(file) => Some(file.as_raw_fd()),
+    let mut word = Word { from: env!("CARGO_PKG_VERSION").to_owned(), ..Word::default() };
+    match &myself {
+        Ok((file, call)) => {
+            (word.back, word.call) = (Some(file.as_raw_fd()), Some(call.as_raw_fd()));
+        }
         Err(error) => {
             eprintln!("this program can't be handed on ({error}): there is no way back");
-            None
         }
-    };
-    become_program(program, &Word { from: version, back, failed: None })
+    }
+    become_program(program, &call, &word)
 }
 
 /// Starts this very program anew in place of itself, because the other one could not be run.
 pub(super) fn put_back(reason: &str) -> io::Error {
-    let from = env!("CARGO_PKG_VERSION").to_owned();
-    let word = Word { from, back: None, failed: Some(reason.to_owned()) };
-    become_program(Path::new("/proc/self/exe"), &word)
+    become_program(Path::new("/proc/self/exe"), &Call::own(), &Word::failed(reason))
 }
 
-fn become_program(program: &Path, word: &Word) -> io::Error {
+fn become_program(program: &Path, call: &Call, word: &Word) -> io::Error {
     let text = match serde_json::to_string(word) {
         Ok(text) => text,
         Err(error) => return error.into(),
     };
-    let name = std::env::args_os().next().unwrap_or_else(|| "hostler".into());
-    Command::new(program).arg0(name).args(arguments()).env(VARIABLE, text).exec()
+    let (name, args) = match &*call.args {
+        [name, args @ ..] => (&**name, args),
+        [] => (OsStr::new("hostler"), &[][..]),
+    };
+    let env = call.env.iter().map(|(name, value)| (name, value));
+    Command::new(program).arg0(name).args(args).env_clear().envs(env).env(VARIABLE, text).exec()
 }
 
 /// The settings can't be read: if this program took the place of another, that one takes it back.
@@ -211,4 +290,25 @@ pub fn not_started(mut env: std::collections::BTreeMap<String, String>, reason: 
 /// What the environment says of a hand-over.
 pub(super) fn word_in(env: &mut std::collections::BTreeMap<String, String>) -> Handed {
     Handed::take(env.remove(VARIABLE).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_was_started_with_is_kept_byte_by_byte() {
+        let word = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+        let call = Call {
+            args: vec![word(b"hostler"), word(b""), word(b"-c"), word(b"a=b\xff")],
+            env: vec![(word(b"A"), word(b"")), (word(b"B"), word(b"x=y\n\xfe"))],
+        };
+        let file = call.keep().unwrap();
+        assert_eq!(Call::kept(OwnedFd::from(file)), Some(call));
+        let nothing = Call { args: vec![], env: vec![] };
+        assert_eq!(Call::read(&nothing.bytes()), Some(nothing));
+        for bad in [&b""[..], b"x", b"x\0", b"2\0a\0", b"0\0noequals\0"] {
+            assert_eq!(Call::read(bad), None, "{bad:?}");
+        }
+    }
 }

@@ -73,6 +73,13 @@ pub(super) enum Agent {
         #[arg(required = true)]
         agents: Vec<AgentName>,
     },
+    /// Take an agent out of quarantine, and start it; its fleet begins anew, too
+    #[command(after_help = "Examples:\n  hostler agent release echo-1")]
+    Release {
+        /// The agents
+        #[arg(required = true)]
+        agents: Vec<AgentName>,
+    },
     /// Show the end of an agent's own log
     #[command(
         after_help = "Examples:\n  hostler agent logs echo-1\n  hostler agent logs echo-1 -f --tail 20"
@@ -108,6 +115,7 @@ impl Agent {
             Self::Restart { agents } => command(global, output, &agents, "restart").await,
             Self::Pause { agents } => command(global, output, &agents, "pause").await,
             Self::Drain { agents } => command(global, output, &agents, "drain").await,
+            Self::Release { agents } => command(global, output, &agents, "release").await,
             Self::Logs { agent, follow, tail } => logs(global, &agent, follow, tail).await,
         }
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     exit::{CliError, Exit, Outcome},
-    global::{Global, environment},
+    global::{Global, environment, unsound},
 };
 use crate::{
     app::{self, DemoOptions, LoadSettings},
@@ -32,14 +32,16 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) fn run(self, global: &Global) -> Outcome<ExitCode> {
-        let settings = global.settings(&self.set).inspect_err(|error| {
-            app::not_started(environment(), &error.what);
-        })?;
+        let not_started = |error: &CliError| app::not_started(environment(), &error.what);
+        let mut settings = global.settings(&self.set).inspect_err(not_started)?;
         if self.probe {
             let traits = serde_json::to_string(&app::traits()).map_err(std::io::Error::from)?;
             println!("{traits}");
             return Ok(ExitCode::SUCCESS);
         }
+        settings::find_secrets(&mut settings, &environment())
+            .map_err(|problems| unsound(&problems))
+            .inspect_err(not_started)?;
         let terminal = match settings.log.format {
             LogFormat::Json => Terminal::Json,
             LogFormat::Human => Terminal::Human { colour: global.colours_stderr() },
@@ -47,7 +49,11 @@ impl Up {
         let sources = global.sources(&self.set);
         let again = LoadSettings {
             files: sources.files.iter().map(|file| sources.machine.cwd.join(file)).collect(),
-            load: Arc::new(move || settings::load(&sources)),
+            load: Arc::new(move || {
+                let mut settings = settings::load(&sources)?;
+                settings::find_secrets(&mut settings, &sources.env)?;
+                Ok(settings)
+            }),
         };
         app::up(settings, again, environment(), terminal).map_err(|error| {
             CliError::new(Exit::Failed, Chain(&error).to_string())

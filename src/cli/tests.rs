@@ -25,6 +25,7 @@ const COMMANDS: &[&str] = &[
     "agent restart",
     "agent pause",
     "agent drain",
+    "agent release",
     "agent logs",
     "task submit",
     "task list",

@@ -90,7 +90,7 @@ pub fn fingerprint(fleet: &Fleet) -> String {
         limits.group_processes,
         limits.cpu_weight,
     ];
-    let parts = serde_json::json!([
+    let mut parts = vec![serde_json::json!([
         fleet.protocol,
         fleet.command,
         fleet.cwd.to_string_lossy(),
@@ -99,8 +99,13 @@ pub fn fingerprint(fleet: &Fleet) -> String {
         fleet.user,
         numbers,
         cpu,
-    ]);
-    let hash = parts.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    ])];
+    // As before where there is none.
+    parts.extend(fleet.secrets.iter().map(|(name, secret)| {
+        serde_json::json!([name, secret.value.as_ref().map(super::secret::Secret::reveal)])
+    }));
+    let text: String = parts.iter().map(ToString::to_string).collect();
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")

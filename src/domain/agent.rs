@@ -152,6 +152,15 @@ pub enum Kind {
     Resident,
 }
 
+/// Why nothing of an agent is started though it is meant to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It waits, and goes on when the hold is over.
+    Wait,
+    /// It is given up, with its fleet: what has no process, or loses it, is in quarantine.
+    Quarantine,
+}
+
 /// The rules of a fleet, as far as they decide steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -184,10 +193,27 @@ pub struct Agent {
     pub draining: bool,
     /// Its process is on its way out by itself: it takes no new task.
     pub parting: bool,
+    /// Nothing of it is started now.
+    pub held: Option<Hold>,
+    /// It is paused because it is held, and not by an operator.
+    pub waits: bool,
     /// When the newest process was started.
     pub started: Millis,
-    /// Its failures.
+    /// Its failures, as far as they decide.
     pub history: History,
+    /// How many of its processes failed, in all.
+    pub failures: u64,
+}
+
+impl Agent {
+    /// Whether it has done its work for good by `event`, which led here from `before`: its process
+    /// ended by itself and well, and no other follows.
+    pub fn has_completed(&self, before: &Self, event: AgentEvent) -> bool {
+        let by_itself = before.leaving.is_none_or(|leaving| leaving.then == Then::Part);
+        self.state == AgentState::Stopped
+            && by_itself
+            && event == (AgentEvent::Exited { clean: true })
+    }
 }
 
 impl Default for Agent {
@@ -197,8 +223,11 @@ impl Default for Agent {
             leaving: None,
             draining: false,
             parting: false,
+            held: None,
+            waits: false,
             started: 0,
             history: History::default(),
+            failures: 0,
         }
     }
 }
@@ -216,6 +245,8 @@ pub enum Fault {
     Startup,
     /// It was ready, and fails its readiness check.
     Unready,
+    /// It has given its result, and does not end.
+    Linger,
 }
 
 /// What can happen to an agent.
@@ -256,6 +287,12 @@ pub enum AgentEvent {
     },
     /// Leave, and stay away until started.
     Pause,
+    /// Start nothing more for now.
+    Hold(Hold),
+    /// What it was held for is over.
+    Unhold,
+    /// An operator takes it out of quarantine.
+    Release,
     /// Leave, and come back at once.
     Restart,
     /// Take nothing new; leave when the current attempt has ended.
@@ -285,6 +322,8 @@ pub enum Effect {
     Climb(Rung),
     /// Wait this long (before jitter), then [`AgentEvent::BackoffElapsed`].
     ArmBackoff(Duration),
+    /// Say why it is held.
+    Held,
     /// Say that the agent was given up after so many failures.
     GiveUp {
         /// How many failures fell into the window.

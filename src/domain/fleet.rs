@@ -9,6 +9,7 @@ use super::{
     order::{Dependency, Strategy},
     restart,
     rollout::Share,
+    secret, storm,
     workspace::WorkspaceSpec,
 };
 
@@ -133,6 +134,8 @@ pub struct Fleet {
     pub env: BTreeMap<String, String>,
     /// Names of variables passed on from the host's own environment.
     pub env_pass: Vec<String>,
+    /// What its processes have in their environment that nobody else must see.
+    pub secrets: secret::FleetSecrets,
     /// The user its processes run as; the host's own where absent.
     pub user: Option<String>,
     /// Resource limits of each process.
@@ -151,6 +154,12 @@ pub struct Fleet {
     pub stop_signal: StopSignal,
     /// How long each rung of the kill ladder waits before the next.
     pub stop_grace: Duration,
+    /// How many of its processes may be starting at once; `None` is as many as the host allows.
+    pub start_concurrency: Option<u16>,
+    /// How long an `exec` process may go on after it has given its result; `None` is for ever.
+    pub linger: Option<Duration>,
+    /// How many failures of all its agents are too many, and what follows.
+    pub storm: storm::Intensity,
     /// When its processes are started again.
     pub restart: restart::Policy,
     /// When an agent counts as stale.

@@ -108,13 +108,6 @@ impl Default for Readiness {
     }
 }
 
-impl Readiness {
-    /// Whether the host must look from outside.
-    pub const fn is_looked_at(&self) -> bool {
-        matches!(self.check, Check::Exec(_) | Check::Http(_) | Check::Tcp(_))
-    }
-}
-
 /// What the looks at one process have found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Looks {

@@ -258,9 +258,17 @@ pub fn judge(limits: &Limits, signs: &Signs, moved: Option<Moved>, now: Millis) 
 
 /// Life is expected from now on; how soon an agent with this limit must be looked at, at the earliest.
 pub fn first_look(limits: &Limits, own_limit: Option<Duration>) -> Option<Duration> {
-    let quiet = own_limit.or(limits.stale_after);
-    let soonest = [quiet, limits.first_sign].into_iter().flatten().min()?;
-    Some(soonest / 2)
+    Some(soonest(limits, own_limit)? / 2)
+}
+
+/// How long an agent with this limit is let alone at the least after a look at it.
+pub fn apart(limits: &Limits, own_limit: Option<Duration>) -> Duration {
+    look_every(soonest(limits, own_limit).unwrap_or_default()) / 2
+}
+
+/// The shortest limit of silence that may hold for an agent.
+fn soonest(limits: &Limits, own_limit: Option<Duration>) -> Option<Duration> {
+    [own_limit.or(limits.stale_after), limits.first_sign].into_iter().flatten().min()
 }
 
 /// How far apart looks are, at the least: a verdict comes within a tenth of the limit, and the looks at many

@@ -104,6 +104,9 @@ pub struct TaskRecord {
     pub template: bool,
     /// What its attempts work in, if it says so itself.
     pub workspace: Option<WorkspaceSpec>,
+    /// How long its agent may show no life, in milliseconds; `null` is as the fleet says.
+    #[serde(default)]
+    pub stale_after_ms: Option<u64>,
 }
 
 /// Who says how long an attempt of a task may run.

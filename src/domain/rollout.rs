@@ -82,6 +82,12 @@ pub fn replaces(old: &Fleet, new: &Fleet) -> bool {
     same.heartbeat.stale_after = new.heartbeat.stale_after;
     same.depends_on.clone_from(&new.depends_on);
     same.strategy = new.strategy;
+    same.heartbeat.first_sign = new.heartbeat.first_sign;
+    same.heartbeat.busy_stale_after = new.heartbeat.busy_stale_after;
+    same.heartbeat.tool_stale_after = new.heartbeat.tool_stale_after;
+    same.start_concurrency = new.start_concurrency;
+    same.linger = new.linger;
+    same.storm = new.storm;
     same.max_unavailable = new.max_unavailable;
     same.scale = new.scale;
     same != *new

@@ -15,6 +15,7 @@ use super::{
     delivery::target::Target,
     graph,
     retry::{AfterFailure, RetryPolicy, RetryTerms},
+    secret,
     unique::Unique,
     workspace::{Place, WorkspaceSpec},
 };
@@ -256,6 +257,22 @@ impl Outcome {
         Self::Failed { class, message: message.into(), detail: Value::Null }
     }
 
+    /// The same without the secrets of its agent's fleet, but for a result: that is the task's own.
+    #[must_use]
+    pub fn without(mut self, secrets: &secret::FleetSecrets) -> Self {
+        match &mut self {
+            Self::Failed { message, detail, .. } => {
+                *message = secret::hide(secrets, message).into_owned();
+                secret::hide_in(secrets, detail);
+            }
+            Self::Released { reason } | Self::Snoozed { reason, .. } => {
+                *reason = secret::hide(secrets, reason).into_owned();
+            }
+            Self::Completed { .. } | Self::Cancelled => {}
+        }
+        self
+    }
+
     /// The word for metrics and logs.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -317,6 +334,8 @@ pub struct Terms {
     pub deadline: Option<Timestamp>,
     /// What its attempts work in; what the fleet says where absent.
     pub workspace: Option<WorkspaceSpec>,
+    /// How long its agent may show no life; what the fleet says where absent.
+    pub stale_after: Option<Duration>,
     /// Where its end is told.
     pub callback: Option<Target>,
 }
@@ -381,6 +400,8 @@ pub struct RunTerms {
     pub deadline_in: Option<Duration>,
     /// What its attempts work in; what the fleet says where absent.
     pub workspace: Option<WorkspaceSpec>,
+    /// How long the agent may show no life; what the fleet says where absent.
+    pub stale_after: Option<Duration>,
     /// Where the attempt works, once that is made.
     pub place: Option<Place>,
 }

@@ -9,8 +9,11 @@ pub struct Traits {
     pub version: String,
     /// The newest schema that it knows.
     pub schema: u32,
-    /// The version in which it speaks with keepers.
+    /// The newest version in which it speaks with keepers.
     pub keeper: u32,
+    /// The oldest; absent: none but the newest.
+    #[serde(default)]
+    pub keeper_oldest: Option<u32>,
 }
 
 /// What becomes of the agents.
@@ -52,7 +55,11 @@ pub fn plan(now: &Traits, new: &Traits) -> Result<Plan, String> {
     Ok(Plan {
         from: now.version.clone(),
         to: new.version.clone(),
-        agents: if new.keeper == now.keeper { Agents::Kept } else { Agents::Drained },
+        agents: if (new.keeper_oldest.unwrap_or(new.keeper)..=new.keeper).contains(&now.keeper) {
+            Agents::Kept
+        } else {
+            Agents::Drained
+        },
         migrates: new.schema > now.schema,
     })
 }
@@ -62,7 +69,7 @@ mod tests {
     use super::*;
 
     fn traits(schema: u32, keeper: u32) -> Traits {
-        Traits { version: format!("1.{schema}"), schema, keeper }
+        Traits { version: format!("1.{schema}"), schema, keeper, keeper_oldest: None }
     }
 
     #[test]
@@ -78,6 +85,10 @@ mod tests {
         for (new, expected) in rows {
             let planned = plan(&now, &new).map(|plan| (plan.agents, plan.migrates));
             assert_eq!(planned.ok(), expected, "{new:?}");
+        }
+        for (oldest, agents) in [(1, Agents::Kept), (2, Agents::Kept), (3, Agents::Drained)] {
+            let new = Traits { keeper_oldest: Some(oldest), ..traits(7, 3) };
+            assert_eq!(plan(&now, &new).unwrap().agents, agents, "speaks {oldest} to 3");
         }
         assert!(plan(&now, &traits(6, 2)).unwrap_err().contains("the database has 7"));
     }

@@ -175,7 +175,11 @@ impl HeartbeatActor {
         for (agent, watched) in &mut self.watched {
             match watched.judge(&self.limits, now) {
                 Verdict::Unlimited => {}
-                Verdict::Alive { until } => next = next.min(until),
+                Verdict::Alive { until } => {
+                    // Several that are due one soon after the other are looked at together.
+                    let apart = heartbeat::apart(&self.limits, watched.vitals.signs().own_limit);
+                    next = next.min(until.max(now.saturating_add(millis(apart))));
+                }
                 Verdict::Look => to_look_at.push((agent.clone(), watched.generation)),
                 Verdict::Stale(silence) => {
                     watched.judged = true;
@@ -189,11 +193,6 @@ impl HeartbeatActor {
         }
         if !to_look_at.is_empty() && !self.looking {
             self.look_at_processes(to_look_at, ctx);
-        }
-        if next < Millis::MAX {
-            // Several that are due one soon after the other are looked at together.
-            let limit = self.limits.stale_after.or(self.limits.first_sign).unwrap_or_default();
-            next = next.max(now.saturating_add(millis(heartbeat::look_every(limit)) / 2));
         }
         self.wake_at(next, ctx);
     }

@@ -109,6 +109,49 @@ async fn a_silent_agent_is_reported_once_with_its_generation() {
     assert!(world.told.try_recv().is_err(), "once");
 }
 
+/// Whatever the fleet's own limit is: a verdict comes within a tenth of the limit that holds.
+#[actix::test]
+async fn a_limit_of_its_own_is_kept_as_closely_as_the_fleet_s() {
+    tokio::time::pause();
+    let own = Duration::from_secs(1);
+    let stale_after = Some(Duration::from_secs(600));
+    let mut world = world(Limits { stale_after, ..limits() }, Duration::ZERO);
+    world.vitals.expect(Expect::Life);
+    world.vitals.limit(Some(own));
+    let silence = world.verdict().await;
+    assert_eq!(silence.limit, own);
+    assert!(silence.silent < own.mul_f64(1.1), "{silence:?}");
+}
+
+#[actix::test]
+async fn after_a_long_tool_call_the_usual_limit_holds_at_once() {
+    tokio::time::pause();
+    let mut world = world(limits(), Duration::ZERO);
+    world.vitals.expect(Expect::Life);
+    world.vitals.open_tool("t".to_owned(), Duration::from_secs(1800));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.vitals.touch();
+    world.vitals.close_tool("t");
+    let silence = world.verdict().await;
+    assert_eq!(silence.ground, Ground::Quiet);
+    assert!(silence.silent < LIMIT.mul_f64(1.1), "{silence:?}");
+}
+
+#[actix::test]
+async fn what_a_process_said_of_itself_ends_with_it() {
+    tokio::time::pause();
+    let mut world = world(limits(), Duration::ZERO);
+    world.vitals.limit(Some(Duration::from_secs(3600)));
+    world.vitals.open_tool("t".to_owned(), Duration::from_secs(3600));
+    world.vitals.set_told(Some("warming up".to_owned()));
+    world.vitals.process_ended();
+    assert_eq!((world.vitals.pid(), world.vitals.told()), (None, None));
+    world.vitals.set_pid(8);
+    world.vitals.expect(Expect::Life);
+    let silence = world.verdict().await;
+    assert_eq!((silence.limit, silence.ground), (LIMIT, Ground::Quiet));
+}
+
 /// The bar: an idle fleet costs nothing.
 #[actix::test]
 async fn where_nothing_is_expected_no_timer_runs_and_no_process_is_looked_at() {

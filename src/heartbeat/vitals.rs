@@ -139,19 +139,17 @@ impl Vitals {
     /// Says what is expected from now on; the silence before does not count.
     pub fn expect(&self, expect: Expect) {
         self.heard(Sign::None);
-        let is_life = expect == Expect::Life;
-        self.expected.store(is_life, Ordering::Release);
+        self.expected.store(expect == Expect::Life, Ordering::Release);
         let mut more = self.more();
         more.since = self.clock.now();
         (more.worked, more.extended) = (None, None);
-        if is_life {
-            self.alarm(&more);
-        }
+        self.alarm(&more);
     }
 
     /// Wakes whoever judges it, if that would come too late.
     fn alarm(&self, more: &More) {
-        if let Some((alarm, limits)) = &more.alarm
+        if self.expected() == Expect::Life
+            && let Some((alarm, limits)) = &more.alarm
             && let Some(soon) = heartbeat::first_look(limits, more.own_limit)
         {
             alarm.by(self.clock.now().saturating_add(millis(soon)));
@@ -168,9 +166,7 @@ impl Vitals {
     pub fn limit(&self, own: Option<Duration>) {
         let mut more = self.more();
         more.own_limit = own;
-        if self.expected() == Expect::Life {
-            self.alarm(&more);
-        }
+        self.alarm(&more);
     }
 
     /// It asks for this much time from now before it is stale, whatever it shows.
@@ -196,9 +192,11 @@ impl Vitals {
         }
     }
 
-    /// A tool call has ended.
+    /// A tool call has ended: its limit counts no more, and the agent's own may come sooner.
     pub fn close_tool(&self, id: &str) {
-        self.more().tools.remove(id);
+        let mut more = self.more();
+        more.tools.remove(id);
+        self.alarm(&more);
     }
 
     /// No attempt is under way any more: what it had said of itself is over, too.
@@ -207,6 +205,15 @@ impl Vitals {
         more.tools.clear();
         more.own_limit = None;
         more.progress = None;
+        self.alarm(&more);
+    }
+
+    /// It has no process any more: what that had said of itself is over.
+    pub fn process_ended(&self) {
+        self.set_pid(0);
+        let mut more = self.more();
+        more.tools.clear();
+        (more.own_limit, more.told) = (None, None);
     }
 
     /// Its process; 0 where it has none any longer.
@@ -239,9 +246,7 @@ impl Vitals {
     pub(super) fn watched_by(&self, alarm: Arc<Alarm>, limits: Limits) {
         let mut more = self.more();
         more.alarm = Some((alarm, limits));
-        if self.expected() == Expect::Life {
-            self.alarm(&more);
-        }
+        self.alarm(&more);
     }
 
     /// All that is known, but for when its processes were looked at.

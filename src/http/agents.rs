@@ -51,6 +51,10 @@ pub(super) async fn drain(state: Data<State>, request: HttpRequest, payload: Pay
     command(&state, &request, payload, Command::Drain).await
 }
 
+pub(super) async fn release(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+    command(&state, &request, payload, Command::Release).await
+}
+
 async fn command(
     state: &State,
     request: &HttpRequest,

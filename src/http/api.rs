@@ -109,6 +109,10 @@ pub struct TaskBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Length>)]
     pub timeout: Option<String>,
+    /// How long its agent may show no life: `30m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Length>)]
+    pub stale_after: Option<String>,
     /// A second submit with the same key is the same task.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Line>)]

@@ -55,6 +55,7 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/agents/{name}/restart", vec![post(control(Agent), agents::restart)]),
         ("/api/v1/agents/{name}/pause", vec![post(control(Agent), agents::pause)]),
         ("/api/v1/agents/{name}/drain", vec![post(control(Agent), agents::drain)]),
+        ("/api/v1/agents/{name}/release", vec![post(control(Agent), agents::release)]),
         ("/api/v1/agents/{name}/logs", vec![get(read(Agent), agents::logs)]),
         (
             "/api/v1/tasks",

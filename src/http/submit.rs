@@ -184,6 +184,7 @@ fn one(
         task.wrong("max_attempts", "give either `max_attempts` or `retry.max_attempts`");
     }
     let timeout = task.duration("timeout", false, MAX_DURATION);
+    let stale_after = task.duration("stale_after", false, MAX_DURATION);
     let deadline = terms::deadline(&mut task, rules.now, run_at);
     let idempotency_key = task.idempotency_key(rules.header_key);
     let needs = needs::read(&mut task);
@@ -216,6 +217,7 @@ fn one(
             group,
             batch,
             workspace,
+            stale_after,
             callback,
             ..Terms::default()
         },

@@ -108,7 +108,12 @@ impl Cgroups {
         };
         let unkept = empty.unkept.clone();
         Ok((
-            Group { killed: empty.killed(), empty: Some(empty), free: Rc::clone(&self.free) },
+            Group {
+                killed: empty.killed(),
+                empty: Some(empty),
+                seen_empty: Cell::new(false),
+                free: Rc::clone(&self.free),
+            },
             unkept,
         ))
     }
@@ -173,6 +178,8 @@ pub(crate) struct Group {
     empty: Option<Empty>,
     /// How often something had been killed in it for want of memory before.
     killed: u64,
+    /// It was seen to be empty: nothing is forked into it any more.
+    seen_empty: Cell<bool>,
     free: Rc<RefCell<Vec<Empty>>>,
 }
 
@@ -187,7 +194,9 @@ impl Group {
 
     /// Whether anything in it lives.
     pub(crate) fn is_populated(&self) -> bool {
-        self.empty.as_ref().is_some_and(|group| is_populated(&group.path))
+        let populated = self.empty.as_ref().is_some_and(|group| is_populated(&group.path));
+        self.seen_empty.set(!populated);
+        populated
     }
 
     /// Whether the kernel killed something in it for want of memory.
@@ -204,7 +213,8 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let Some(group) = self.empty.take() else { return };
-        if group.killed_once.get() || is_populated(&group.path) {
+        let is_empty = self.seen_empty.get() || !is_populated(&group.path);
+        if group.killed_once.get() || !is_empty {
             // Where something in it does not end, it stays until the keeper's directory is removed.
             fs::remove_dir(&group.path).ok();
         } else {

@@ -53,12 +53,12 @@ use tokio::sync::oneshot;
 
 pub use cgroup::own_directory as own_cgroup;
 pub use error::{KeeperError, SpawnError};
-pub use host::Keeper;
+pub use host::{Keeper, KeeperPlaces};
 pub use mark::VARIABLE as MARK_VARIABLE;
 pub use notify::{Datagram, NotifySocket};
 pub use pass::{hand_on, monotonic, take};
 pub use tree::{belongs, look_at};
-pub use wire::VERSION as KEEPER_PROTOCOL;
+pub use wire::{OLDEST as OLDEST_KEEPER_PROTOCOL, VERSION as KEEPER_PROTOCOL};
 
 use crate::domain::{
     AgentName, Generation,
@@ -153,6 +153,8 @@ pub struct Found {
     pub epoch: u64,
     /// In the order of their starts. What is not wanted must be killed, and forgotten when it is over.
     pub processes: Vec<Kept>,
+    /// Why there is a new keeper though there was one: that and its agents were ended.
+    pub replaced: Option<String>,
 }
 
 /// How a process was, when it was over.

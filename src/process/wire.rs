@@ -21,6 +21,10 @@ use crate::domain::fleet::StopSignal;
 /// The version of everything in this file.
 pub const VERSION: u32 = 2;
 
+/// The oldest version that a host of this one can still speak. The keeper is the one that stays, so it
+/// chooses: its own, if that lies between the two.
+pub const OLDEST: u32 = 2;
+
 /// The longest frame, without its length: above what the kernel takes as argv and environment.
 pub(crate) const MAX_FRAME: usize = 4 << 20;
 
@@ -29,7 +33,12 @@ pub(crate) const MAX_FRAME: usize = 4 << 20;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Request {
     /// Must come first.
-    Hello { version: u32 },
+    Hello {
+        version: u32,
+        /// The oldest version that is spoken, too; absent: none but `version`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        oldest: Option<u32>,
+    },
     /// Should this connection end, keep all processes so long from now for the next host. Without
     /// it the end of the connection ends them; so does the end of the time that an earlier host
     /// gave, until this host says another. Should the host say no other `unless_told_ms` from now, though
@@ -49,8 +58,11 @@ pub(crate) enum Request {
     CloseStdin { id: u64 },
     /// The end of this process need not be told to another host.
     Forget { id: u64 },
-    /// End all processes, then yourself.
-    Shutdown,
+    /// End all processes, then yourself. With a grace they are asked to leave first, by SIGTERM.
+    Shutdown {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace_ms: Option<u64>,
+    },
 }
 
 /// A process to start.

@@ -4,12 +4,16 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use config::{Map, Value, ValueKind};
 
-use super::{check, command, context::Context, limits, policies, reader::Section, workspaces};
+use super::{
+    check, command, context::Context, fleet_secrets, host, limits, policies, reader::Section,
+    workspaces,
+};
 use crate::domain::{
     FleetName, MAX_NAME, QueueName, autoscale,
     fleet::{Fleet, OutputFormat, Protocol, StdinMode, StopSignal},
     order::{Dependency, Strategy},
     rollout::{ParseShareError, Share},
+    secret::FleetSecrets,
     workspace::WorkspaceSpec,
 };
 
@@ -101,6 +105,7 @@ struct Fields {
     prefetch: Option<u16>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
+    secrets: Option<FleetSecrets>,
     cwd: Option<Option<PathBuf>>,
     user: Option<Option<String>>,
     stdin: Option<StdinMode>,
@@ -108,6 +113,8 @@ struct Fields {
     max_output: Option<u64>,
     task_timeout: Option<Option<Duration>>,
     start_timeout: Option<Duration>,
+    start_concurrency: Option<Option<u16>>,
+    linger: Option<Option<Duration>>,
     stop_signal: Option<StopSignal>,
     stop_grace: Option<Duration>,
     depends_on: Option<Vec<Dependency>>,
@@ -123,12 +130,14 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
     let hour = Duration::from_secs(60 * 60);
     let env = env(section);
     let policies = policies::read(section, protocol, env.as_ref());
+    let secrets = fleet_secrets::read(section, env.as_ref());
     Fields {
         count: section.number("count", 1..=MAX_COUNT),
         concurrency: limits::concurrency(section, "concurrency"),
         prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
         env,
         env_pass: env_pass(section),
+        secrets,
         cwd: cwd(section),
         user: user(section),
         stdin: section.word("stdin", &STDIN),
@@ -136,6 +145,8 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         max_output: section.size("max_output", 1 << 10..=256 << 20),
         task_timeout: section.duration_or_off("task_timeout", ms(100)..=hour * 24 * 365),
         start_timeout: section.duration("start_timeout", ms(10)..=hour),
+        start_concurrency: host::starts(section),
+        linger: section.duration_or_off("linger", ms(10)..=hour * 24),
         stop_signal: section.word("stop_signal", &SIGNALS),
         stop_grace: section.duration("stop_grace", Duration::ZERO..=hour / 6),
         depends_on: depends_on(section),
@@ -168,6 +179,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         cwd: fields.cwd?.unwrap_or_else(|| section.context.base(&section.origin())),
         env: fields.env?,
         env_pass: fields.env_pass?,
+        secrets: fields.secrets?,
         user: fields.user?,
         limits: policies.limits,
         stdin: fields.stdin?,
@@ -175,6 +187,9 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         max_output: fields.max_output?,
         task_timeout: fields.task_timeout?,
         start_timeout: fields.start_timeout?,
+        start_concurrency: fields.start_concurrency?,
+        linger: fields.linger?,
+        storm: policies.storm,
         stop_signal: fields.stop_signal?,
         stop_grace: fields.stop_grace?,
         depends_on: fields.depends_on?,
@@ -278,7 +293,7 @@ fn queues(section: &Section<'_>, protocol: Option<Protocol>) -> Option<Vec<Queue
 /// A field that is set but does nothing is a misunderstanding.
 fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     let rules: [(&[&str], bool, &str); 4] = [
-        (&["stdin", "output"], protocol == Protocol::Exec, "an exec fleet"),
+        (&["stdin", "output", "linger"], protocol == Protocol::Exec, "an exec fleet"),
         (&["prefetch"], protocol == Protocol::Worker, "a worker fleet"),
         (&["start_timeout"], protocol.is_resident(), "a fleet whose processes stay"),
         (
@@ -365,7 +380,7 @@ fn env_pass(section: &Section<'_>) -> Option<Vec<String>> {
 }
 
 /// What is wrong with the name of a variable.
-fn wrong_variable(name: &str) -> Option<&'static str> {
+pub(super) fn wrong_variable(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.contains(['=', '\0']) {
         return Some("is not the name of a variable: it must not be empty and hold no `=` or NUL");
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{CgroupPlace, Host, reader::Section};
+use super::{CgroupPlace, Host, HostFloors, reader::Section};
+use crate::domain::floors::Floors;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -18,6 +19,8 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
     let keep_attempts = section.duration("keep_attempts", Duration::ZERO..=DAY * 3660);
 
     let cgroups = cgroups(section);
+    let start_concurrency = starts(section);
+    let floors = section.section("floors").and_then(|section| floors(&section));
 
     let data_dir = data_dir?.or_else(|| machine.data_dir.clone());
     if data_dir.is_none() {
@@ -32,6 +35,25 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
         watch_config: watch_config?,
         keep_attempts: keep_attempts?,
         cgroups: cgroups?,
+        start_concurrency: start_concurrency?,
+        floors: floors?,
+    })
+}
+
+/// Reads how many processes may be starting at once, of the host or of a fleet.
+pub(super) fn starts(section: &Section<'_>) -> Option<Option<u16>> {
+    let count = section.number_or_off("start_concurrency", 1..=10_000)?;
+    Some(count.and_then(|count| u16::try_from(count).ok()))
+}
+
+fn floors(section: &Section<'_>) -> Option<HostFloors> {
+    let memory = section.size_or_off("memory", 1 << 20..=1 << 50);
+    let disk = section.size_or_off("disk", 1 << 20..=1 << 50);
+    let load = section.number_or_off("load", 1..=1000);
+    let look = section.duration("look", Duration::from_millis(50)..=Duration::from_secs(600));
+    Some(HostFloors {
+        floors: Floors { memory: memory?, disk: disk?, load: load?.map(|load| load as f64) },
+        look: look?,
     })
 }
 

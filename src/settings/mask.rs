@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Secret, Settings};
-
-/// What is shown in place of a secret.
-pub(super) const MASK: &str = "***";
+pub(super) use crate::domain::secret::MASK;
 
 /// What the name of a variable holds when its value is likely a secret.
 const SECRET_WORDS: [&str; 7] =
@@ -18,7 +16,9 @@ impl Settings {
         let variables = self.fleets.iter().flat_map(|fleet| &fleet.env);
         let of_fleets = variables.filter(|(name, _)| is_secret_name(name));
         let of_webhooks = self.webhooks.iter().filter_map(|one| one.secret.as_ref());
-        own.chain(of_webhooks.map(Secret::reveal))
+        let of_agents = self.fleets.iter().flat_map(|fleet| fleet.secrets.values());
+        let of_agents = of_agents.filter_map(|secret| secret.value.as_ref());
+        own.chain(of_webhooks.chain(of_agents).map(Secret::reveal))
             .chain(of_fleets.map(|(_, value)| value.as_str()))
             .collect()
     }

@@ -16,6 +16,7 @@ mod command;
 mod component;
 mod context;
 mod database;
+mod fleet_secrets;
 mod fleets;
 mod history;
 mod host;
@@ -31,7 +32,6 @@ mod queues;
 mod reader;
 mod retries;
 mod schedules;
-mod secret;
 mod secrets;
 mod shape;
 mod show;
@@ -55,19 +55,21 @@ use std::{
 
 pub use change::change;
 pub use component::Component;
+pub use fleet_secrets::find_secrets;
 pub use limits::{format_rate, parse_rate};
 pub use load::load;
 pub use problem::{Origin, Problem, Problems};
-pub use secret::Secret;
 pub use show::{show, to_json};
 pub use sources::{Machine, Sources, default_file};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
+pub use crate::domain::secret::Secret;
 use crate::domain::{
     EndpointName, FleetName, QueueName,
     admission::{KeyPattern, Limit},
     delivery::EndpointSpec,
     fleet::Fleet,
+    floors::Floors,
     history::{Keep, Terms},
     outbound,
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
@@ -129,6 +131,19 @@ pub struct Host {
     pub keep_attempts: Duration,
     /// Whether agents get control groups, and where.
     pub cgroups: CgroupPlace,
+    /// How many processes may be starting at once.
+    pub start_concurrency: Option<u16>,
+    /// `[host.floors]`.
+    pub floors: HostFloors,
+}
+
+/// `[host.floors]`: what the machine must have left before a process is started.
+#[derive(Debug, Clone, Copy)]
+pub struct HostFloors {
+    /// What.
+    pub floors: Floors,
+    /// How often the machine is looked at.
+    pub look: Duration,
 }
 
 /// Where the control groups of agents go.

@@ -9,11 +9,16 @@ use crate::domain::{
     health::{Check, HttpTarget, Readiness, tcp_address},
     heartbeat,
     restart::{Policy, When},
+    storm::{Answer, Intensity},
 };
 
 /// The words of `restart.when`.
 pub(super) const WHEN: [(&str, When); 3] =
     [("always", When::Always), ("on_failure", When::OnFailure), ("never", When::Never)];
+
+/// The words of `restart.fleet_then`.
+pub(super) const THEN: [(&str, Answer); 2] =
+    [("wait", Answer::Wait), ("quarantine", Answer::Quarantine)];
 
 /// The words of `ready.check`.
 pub(super) const CHECKS: [(&str, CheckKind); 5] = [
@@ -57,6 +62,8 @@ pub(super) struct Policies {
     pub(super) limits: Limits,
     /// `restart`
     pub(super) restart: Policy,
+    /// `restart`, of the fleet as a whole
+    pub(super) storm: Intensity,
     /// `heartbeat`
     pub(super) heartbeat: heartbeat::Limits,
     /// `ready`
@@ -73,7 +80,14 @@ pub(super) fn read(
     let restart = section.section("restart").and_then(|section| restart(&section));
     let heartbeat = section.section("heartbeat").and_then(|section| heartbeat(&section));
     let ready = section.section("ready").and_then(|section| ready(&section, protocol, env));
-    Some(Policies { limits: limits?, restart: restart?, heartbeat: heartbeat?, readiness: ready? })
+    let restart = restart?;
+    Some(Policies {
+        limits: limits?,
+        restart: restart.0,
+        storm: restart.1,
+        heartbeat: heartbeat?,
+        readiness: ready?,
+    })
 }
 
 fn limits(section: &Section<'_>) -> Option<Limits> {
@@ -102,24 +116,35 @@ fn limits(section: &Section<'_>) -> Option<Limits> {
     })
 }
 
-fn restart(section: &Section<'_>) -> Option<Policy> {
+fn restart(section: &Section<'_>) -> Option<(Policy, Intensity)> {
     let when = section.word("when", &WHEN);
     let backoff_min = section.duration("backoff_min", Duration::ZERO..=HOUR);
     let backoff_max = section.duration("backoff_max", Duration::ZERO..=HOUR * 24);
     let max_restarts = section.number("max_restarts", 0..=10_000);
     let window = section.duration("window", MS * 1000..=HOUR * 24 * 30);
     let stable_after = section.duration("stable_after", Duration::ZERO..=HOUR * 24);
+    let of_fleet = section.number_or_off("fleet_max_restarts", 0..=100_000);
+    let then = section.word("fleet_then", &THEN);
+    let wait = section.duration("fleet_wait", MS * 100..=HOUR * 24);
     if let (Some(min), Some(max)) = (backoff_min, backoff_max) {
         check::backoff(section, min, max);
     }
-    Some(Policy {
+    let (window, wait) = (window?, wait?);
+    let storm = Intensity {
+        max_restarts: of_fleet?.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
+        window,
+        then: then?,
+        wait,
+    };
+    let policy = Policy {
         when: when?,
         backoff_min: backoff_min?,
         backoff_max: backoff_max?,
         max_restarts: max_restarts?,
-        window: window?,
+        window,
         stable_after: stable_after?,
-    })
+    };
+    Some((policy, storm))
 }
 
 fn heartbeat(section: &Section<'_>) -> Option<heartbeat::Limits> {

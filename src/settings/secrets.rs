@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use super::{Secret, reader::Section};
 
 /// A larger file holds something else.
-const MAX_FILE: u64 = 64 * 1024;
+pub(super) const MAX_FILE: u64 = 64 * 1024;
 
 /// Group or others may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -42,7 +42,7 @@ fn layer(section: &Section<'_>, key: &str) -> usize {
 
 /// What the file holds, trimmed. Files that others may write are refused: the secret would be
 /// theirs. Files that others may read are not, because secret mounts of containers are such.
-fn read_file(path: &Path) -> Result<String, String> {
+pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let metadata = fs::metadata(path)
         .map_err(|error| format!("{shown} cannot be read ({error}): check the path"))?;

@@ -146,6 +146,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0024_webhooks.sql"
         )),
     },
+    File {
+        name: "V25__stale_after",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0025_stale_after.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     fleets::Run,
     handle::{Command, SupervisorError},
+    holds::{Guard, Holds},
     registry::{Entry, Registry},
     scales::Scales,
 };
@@ -36,8 +37,10 @@ pub(super) struct SupervisorActor {
     pub(super) fleets: BTreeMap<FleetName, Run>,
     /// The sizes that fleets were given.
     pub(super) scales: Scales,
-    around: Surroundings,
+    pub(super) around: Surroundings,
     pub(super) agents: Registry,
+    pub(super) guard: Guard,
+    pub(super) holds: Holds,
     /// The newest generations of agents that were removed.
     pub(super) past: BTreeMap<AgentName, Generation>,
     /// What agents go on with, until they are launched.
@@ -57,6 +60,7 @@ impl SupervisorActor {
         (fleets, scales): (Vec<Fleet>, Scales),
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
+        guard: Guard,
     ) -> Self {
         let run = |fleet: Fleet| (fleet.name.clone(), Run::new(fleet, &scales));
         Self {
@@ -65,6 +69,8 @@ impl SupervisorActor {
             scales,
             around,
             agents: Registry::default(),
+            guard,
+            holds: Holds::default(),
             past: BTreeMap::new(),
             adopted,
             heartbeats: BTreeMap::new(),
@@ -110,7 +116,12 @@ impl SupervisorActor {
             log: self.around.log.new(o!("fleet" => fleet.name.to_string())),
             ..self.around.clone()
         };
-        AgentHandle::launch(fleet.clone(), status, around, ctx.address().recipient(), adopted)
+        let watcher = ctx.address().recipient();
+        let handle = AgentHandle::launch(fleet.clone(), status, around, watcher, adopted);
+        if let Some(hold) = self.holds.of(&fleet.name) {
+            handle.hold(Some(hold));
+        }
+        handle
     }
 
     fn changed(&mut self, status: AgentStatus, ctx: &mut Context<Self>) {
@@ -131,9 +142,11 @@ impl SupervisorActor {
         // One that is given up, or has done its work, does not come back: nobody goes with it.
         let over = matches!(status.state, AgentState::Stopped | AgentState::Quarantined);
         let failed = !over && failures(&status) > failures(&entry.status);
+        let ended_badly = status.failures.saturating_sub(entry.status.failures);
         let agent = status.agent.clone();
         entry.status = status;
-        let fleet = entry.fleet.name.clone();
+        let definition = entry.fleet.clone();
+        let fleet = definition.name.clone();
         if let (Some(handle), true) = (&entry.handle, newer) {
             if let Some(heartbeat) = self.heartbeats.get(&fleet) {
                 let (agent, generation) = (entry.status.agent.clone(), entry.status.generation);
@@ -148,6 +161,7 @@ impl SupervisorActor {
         {
             self.take_along(entry);
         }
+        self.count_failures(&definition, ended_badly, ctx);
         self.steer(&fleet, ctx);
         self.begin_what_can();
         if let Some(event) = self.resting_by.filter(|_| !self.agents.all_at_rest()) {
@@ -161,6 +175,7 @@ impl SupervisorActor {
             return;
         }
         let now = self.around.clock.now();
+        let closing = self.closing;
         let Some(entry) = self.agents.get_mut(agent) else { return };
         let reason = "its actor inside the host panicked; this is a fault of Hostler";
         error!(self.log, "agent actor lost"; "agent" => %agent, "reason" => reason);
@@ -178,6 +193,11 @@ impl SupervisorActor {
             agent: agent.clone(),
             outcome: Outcome::failed(FailureClass::Internal, reason),
         });
+        if closing {
+            entry.status.state = AgentState::Stopped;
+            self.tell_if_resting();
+            return;
+        }
         let policy = restart::Policy { when: restart::When::Always, ..entry.fleet.restart };
         match entry.panics.ended(&policy, true, std::time::Duration::ZERO, now) {
             Decision::Quarantine { failures } => {
@@ -191,18 +211,17 @@ impl SupervisorActor {
             }
             Decision::Again | Decision::Leave => self.rebuild(agent, ctx),
         }
-        self.tell_if_resting();
     }
 
-    /// Starts a new actor for an agent whose last one is gone.
+    /// Starts a new actor for an agent whose last one is gone, unless the host is ending.
     pub(super) fn rebuild(&mut self, agent: &AgentName, ctx: &mut Context<Self>) {
         let Some(entry) = self.agents.get(agent) else { return };
-        if entry.handle.is_some() {
+        if entry.handle.is_some() || self.closing {
             return;
         }
         let (fleet, wanted) = (entry.fleet.clone(), entry.wanted);
         let handle = self.launch(&fleet, entry.status.clone(), None, ctx);
-        if wanted && !self.closing {
+        if wanted {
             handle.tell(AgentEvent::Start, None);
         }
         if let Some(entry) = self.agents.get_mut(agent) {
@@ -226,6 +245,7 @@ impl Actor for SupervisorActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(1024);
+        self.guard_machine(ctx);
         let fleets: Vec<Arc<Fleet>> = self.fleets.values().map(|run| run.fleet.clone()).collect();
         for fleet in fleets {
             self.watch_fleet(&fleet, ctx);
@@ -346,25 +366,33 @@ impl Handler<Operate> for SupervisorActor {
             return Box::pin(async move { Err(SupervisorError::UnknownAgent { agent }) });
         };
         // It is the operator's from here, whatever was planned with it.
-        entry.leaving &= matches!(command, Command::Start | Command::Restart);
+        entry.leaving &= command.is_to_run();
         if let Some(run) = self.fleets.get_mut(&entry.fleet.name) {
             run.changing = true;
         }
-        if entry.handle.is_none() && command != Command::Stop {
+        let (fleet, number, revision) = (entry.fleet.clone(), entry.number, entry.revision);
+        let mut event = command.event();
+        if entry.handle.is_none() {
+            // A new actor is at rest.
             entry.panics.clear();
-            entry.wanted = true;
+            (entry.wanted, entry.status.state) = (false, AgentState::Stopped);
+            entry.status.reason = Some(command.reason());
+            let record = entry.record();
             self.rebuild(&agent, ctx);
+            match command {
+                Command::Stop | Command::Drain => return Box::pin(async move { Ok(record) }),
+                Command::Start | Command::Restart | Command::Release => event = AgentEvent::Start,
+                Command::Pause => {}
+            }
         }
-        let Some(entry) = self.agents.get(&agent) else {
-            return Box::pin(async move { Err(SupervisorError::UnknownAgent { agent }) });
-        };
-        let (Some(handle), Entry { fleet, number, revision, .. }) = (entry.handle.clone(), entry)
-        else {
+        if command.is_to_run() {
+            self.forgive(&fleet.name);
+        }
+        let Some(handle) = self.agents.get(&agent).and_then(|entry| entry.handle.clone()) else {
             return Box::pin(async move { Err(SupervisorError::Unreachable { agent }) });
         };
-        let (fleet, number, revision) = (fleet.clone(), *number, *revision);
         Box::pin(async move {
-            let answer = handle.order(command.event(), Some(command.reason())).await;
+            let answer = handle.order(event, Some(command.reason())).await;
             let status = answer.map_err(|illegal| match illegal {
                 Some(illegal) => {
                     SupervisorError::WrongMoment { agent, state: illegal.state, command }

@@ -21,6 +21,9 @@ impl SupervisorActor {
         self.resting_by = Some(event);
         for entry in self.agents.iter_mut() {
             entry.wanted = false;
+            if entry.handle.is_none() {
+                entry.status.state = AgentState::Stopped;
+            }
         }
         // Those that depend on others leave before them. A stop is for all at once: time is up.
         self.stop_what_can(event, event != AgentEvent::Drain);
@@ -37,10 +40,9 @@ impl SupervisorActor {
             if !self.told_to_rest.insert(name.clone()) && !at_once {
                 continue;
             }
-            for entry in self.agents.iter_mut().filter(|entry| entry.fleet.name == name) {
-                match &entry.handle {
-                    Some(handle) => handle.tell(event, Some("the host is stopping".to_owned())),
-                    None => entry.status.state = AgentState::Stopped,
+            for entry in self.agents.of(&name) {
+                if let Some(handle) = &entry.handle {
+                    handle.tell(event, Some("the host is stopping".to_owned()));
                 }
             }
         }

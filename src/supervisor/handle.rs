@@ -12,7 +12,7 @@ use slog::Logger;
 use tokio::sync::{Mutex, oneshot};
 
 use super::{
-    Scales,
+    Guard, Scales,
     actor::{ListAgents, ListFleets, Operate, StandingOf, SupervisorActor},
     ending::{Drain, HandOver, StopAll, TellWhenResting},
     fleets::{Reshape, Resize, Roll},
@@ -39,6 +39,8 @@ pub enum Command {
     Stop,
     /// Stop and start. A task in hand is put back.
     Restart,
+    /// Out of quarantine, and run.
+    Release,
     /// Stop, and stay paused. A task in hand is put back.
     Pause,
     /// Take no more tasks, and stop once the one in hand has ended.
@@ -52,6 +54,7 @@ impl Command {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::Release => "release",
             Self::Pause => "pause",
             Self::Drain => "drain",
         }
@@ -62,9 +65,15 @@ impl Command {
             Self::Start => AgentEvent::Start,
             Self::Stop => AgentEvent::Stop { hard: false },
             Self::Restart => AgentEvent::Restart,
+            Self::Release => AgentEvent::Release,
             Self::Pause => AgentEvent::Pause,
             Self::Drain => AgentEvent::Drain,
         }
+    }
+
+    /// Whether it is to run then.
+    pub(super) const fn is_to_run(self) -> bool {
+        matches!(self, Self::Start | Self::Restart | Self::Release)
     }
 
     pub(super) fn reason(self) -> String {
@@ -149,9 +158,10 @@ impl SupervisorHandle {
         (fleets, scales, scales_file): (Vec<Fleet>, Scales, PathBuf),
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
+        guard: Guard,
     ) -> Self {
         let (log_dir, attempts_dir) = (around.log_dir.clone(), around.attempts_dir.clone());
-        let actor = SupervisorActor::new(log, (fleets, scales), around, adopted).start();
+        let actor = SupervisorActor::new(log, (fleets, scales), around, adopted, guard).start();
         Self { actor, log_dir, attempts_dir, scales_file: Arc::new(Mutex::new(scales_file)) }
     }
 

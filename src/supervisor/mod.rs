@@ -22,10 +22,13 @@ mod actor;
 mod ending;
 mod fleets;
 mod handle;
+mod holds;
+mod machine;
 mod registry;
 mod scales;
 
 pub use handle::{Command, SupervisorError, SupervisorHandle};
+pub use holds::Guard;
 pub use scales::Scales;
 
 #[cfg(test)]

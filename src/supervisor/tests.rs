@@ -11,6 +11,7 @@ use crate::{
         AgentName,
         agent::AgentState,
         fleet::{Fleet, Protocol},
+        restart,
         rollout::Share,
         task::{FailureClass, Outcome},
     },
@@ -32,7 +33,13 @@ fn start(
     around: crate::agent::Surroundings,
 ) -> SupervisorHandle {
     let file = around.log_dir.join("scales.json");
-    SupervisorHandle::start(log, (fleets, Scales::default(), file), around, BTreeMap::new())
+    SupervisorHandle::start(
+        log,
+        (fleets, Scales::default(), file),
+        around,
+        BTreeMap::new(),
+        Guard::none(),
+    )
 }
 
 async fn until(supervisor: &SupervisorHandle, state: AgentState) {
@@ -61,6 +68,59 @@ async fn an_agent_actor_that_panics_is_rebuilt_after_its_process_is_gone() {
     until(&supervisor, AgentState::Idle).await;
     let agent = supervisor.agent("f-1".parse().unwrap()).await.unwrap();
     assert_eq!(agent.generation.0, 2, "generations are counted on");
+}
+
+/// A supervisor whose agent has no actor: one panic is one too many for it.
+async fn without_actor() -> (SupervisorHandle, World, AgentName) {
+    let mut world = world();
+    let restart = restart::Policy { max_restarts: 0, ..fleet(Protocol::Service).restart };
+    let fleets = vec![Fleet { count: 1, restart, ..fleet(Protocol::Service) }];
+    let supervisor = start(world.around.log.clone(), fleets, world.around.clone());
+    let first = world.started.recv().await.unwrap();
+    until(&supervisor, AgentState::Idle).await;
+    let agent: AgentName = "f-1".parse().unwrap();
+    supervisor.address().send(ExplodeAgent(agent.clone())).await.unwrap();
+    world.told.recv().await.unwrap();
+    first.end(Exit::Signal(9));
+    until(&supervisor, AgentState::Quarantined).await;
+    (supervisor, world, agent)
+}
+
+#[actix::test]
+async fn an_operator_has_an_agent_without_actor_do_what_he_says_and_nothing_else() {
+    let rows = [
+        (Command::Stop, AgentState::Stopped),
+        (Command::Drain, AgentState::Stopped),
+        (Command::Pause, AgentState::Paused),
+        (Command::Start, AgentState::Starting),
+        (Command::Restart, AgentState::Starting),
+        (Command::Release, AgentState::Starting),
+    ];
+    for (command, state) in rows {
+        let (supervisor, mut world, agent) = without_actor().await;
+        let told = supervisor.command(agent.clone(), command).await.unwrap();
+        assert_eq!(told.state, state, "{command:?}");
+        if state == AgentState::Starting {
+            world.started.recv().await.unwrap();
+            until(&supervisor, AgentState::Idle).await;
+        } else {
+            // What it was told comes after whatever the new actor was told before it.
+            until(&supervisor, state).await;
+            assert!(world.started.try_recv().is_err(), "{command:?} starts nothing");
+            supervisor.command(agent, Command::Start).await.unwrap();
+            world.started.recv().await.unwrap();
+        }
+    }
+}
+
+#[actix::test]
+async fn an_agent_without_actor_does_not_hold_up_a_stop() {
+    let (supervisor, mut world, agent) = without_actor().await;
+    supervisor.drain(std::time::Duration::from_secs(60)).await;
+    assert_eq!(supervisor.agent(agent.clone()).await.unwrap().state, AgentState::Stopped);
+    let error = supervisor.command(agent, Command::Start).await.unwrap_err();
+    assert!(matches!(error, SupervisorError::Unreachable { .. }), "{error}");
+    assert!(world.started.try_recv().is_err());
 }
 
 #[actix::test]

@@ -19,6 +19,7 @@ use prometheus_client::{
 
 use crate::domain::{
     FleetName,
+    floors::Shortage,
     history::Counts,
     record::{AgentRecord, QueueRecord, RestartCause},
     schedule::FiringOutcome,
@@ -40,6 +41,11 @@ struct RestartLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FiringLabels {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,6 +121,7 @@ pub struct Metrics {
     firings: Family<FiringLabels, Counter>,
     deleted: Family<KindLabels, Counter>,
     stopped: Gauge,
+    held: Family<CauseLabels, Gauge>,
     events_read: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
     delivery_lag: Histogram,
@@ -164,6 +171,7 @@ impl Metrics {
             firings: Family::default(),
             deleted: Family::default(),
             stopped: Gauge::default(),
+            held: Family::default(),
             events_read: Counter::default(),
             deliveries: Family::default(),
             delivery_lag: seconds(),
@@ -234,6 +242,8 @@ impl Metrics {
         registry.register("relay_dropped", help, self.relay_dropped.clone());
         let help = "Memories kept by one statement";
         registry.register("memory_batch_size", help, self.memory_batch.clone());
+        let help = "1 while no process is started, because there is too little of this left";
+        registry.register("starts_held", help, self.held.clone());
         registry.register("claim_batch_size", "Tasks in one claim", self.claim_size.clone());
         registry.register("settle_batch_size", "Outcomes in one settle", self.settle_size.clone());
         let mut timed = |name, help, histogram: &Histogram| {
@@ -302,6 +312,13 @@ impl Metrics {
     /// Whether nothing is deleted because the archive can't be written.
     pub fn history_stopped(&self, stopped: bool) {
         self.stopped.set(stopped.into());
+    }
+
+    /// Whether, and for want of what, no process is started.
+    pub fn starts_held(&self, by: Option<&'static str>) {
+        for cause in Shortage::CAUSES {
+            self.held.get_or_create(&CauseLabels { cause }).set(i64::from(by == Some(cause)));
+        }
     }
 
     /// So many steps were read for subscribers.

@@ -5,13 +5,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::settings::Settings;
-
-/// What stands in place of a secret.
-const MASK: &str = "***";
-
-/// A shorter text is in ordinary words too, and would make lines unreadable.
-const MIN_SECRET: usize = 4;
+use crate::{
+    domain::secret::{MIN_SECRET, without},
+    settings::Settings,
+};
 
 /// The texts that must not be in a log. Clones share them.
 #[derive(Clone, Default)]
@@ -42,13 +39,7 @@ impl Redactor {
     /// `text` without the secrets.
     pub(super) fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let secrets = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut clean = Cow::Borrowed(text);
-        for secret in secrets.iter() {
-            if clean.contains(secret.as_str()) {
-                clean = Cow::Owned(clean.replace(secret.as_str(), MASK));
-            }
-        }
-        clean
+        without(text, secrets.iter().map(String::as_str))
     }
 }
 

@@ -24,7 +24,7 @@ WITH predecessor AS MATERIALIZED (
         AND attempt = ($8::integer[])[array_position($7::uuid[], id)]
         AND host_id = ANY (ARRAY(SELECT predecessor.id FROM predecessor))
     RETURNING id, queue, attempt, state, failures, max_attempts, agent, kind, timeout_ms,
-        retry, workspace,
+        retry, workspace, stale_after_ms,
         CASE
             WHEN deadline IS NOT NULL
             THEN greatest(0, extract(epoch FROM deadline - clock_timestamp()) * 1000)
@@ -33,11 +33,11 @@ WITH predecessor AS MATERIALIZED (
         (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id) AS input
 )
 SELECT true AS resumed, id AS task_id, queue, attempt, state, failures, max_attempts, agent, kind,
-    timeout_ms, retry, workspace, deadline_in_ms, ran_ms, input
+    timeout_ms, retry, workspace, stale_after_ms, deadline_in_ms, ran_ms, input
 FROM resumed
 UNION ALL
 SELECT false, put_back_task, put_back_queue, put_back_attempt, put_back_state, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM hostler.put_back(
     (SELECT array_agg(id) FROM predecessor) || (SELECT id FROM arrived), $6,
     ARRAY(SELECT id FROM resumed)

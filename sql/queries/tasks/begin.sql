@@ -29,6 +29,7 @@ WITH host AS MATERIALIZED (
         started_at = clock_timestamp()
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, workspace,
+        stale_after_ms,
         CASE
             WHEN deadline IS NOT NULL
             THEN greatest(0, extract(epoch FROM deadline - clock_timestamp()) * 1000)
@@ -41,7 +42,8 @@ WITH host AS MATERIALIZED (
             WHERE dependents.task_id = tasks.id AND template
         ) AS results
 )
-SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, workspace, deadline_in_ms,
+SELECT id, attempt, failures, max_attempts, agent, queue, kind, timeout_ms, retry, workspace,
+    stale_after_ms, deadline_in_ms,
     waited_ms, input, results, started_at
 FROM claimed
 ORDER BY array_position($2::uuid[], id);

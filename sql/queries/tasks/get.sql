@@ -23,7 +23,8 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     CASE WHEN tasks.state = 'blocked' THEN hostler.held_by(tasks.id) END AS held_by,
     CASE WHEN tasks.state = 'cancelled' THEN dependents.stopped_by END AS stopped_by,
     CASE WHEN tasks.state = 'cancelled' THEN dependents.cause END AS cause,
-    task_members.group_name, task_members.batch_id, tasks.workspace
+    task_members.group_name, task_members.batch_id, tasks.workspace,
+    tasks.stale_after_ms
 FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
 LEFT JOIN hostler.task_members ON task_members.task_id = tasks.id
@@ -51,6 +52,6 @@ SELECT record.id, record.queue, record.kind, record.state, 0::smallint, record.i
     record.output, NULL, NULL, NULL, record.attempt, 0, record.max_attempts, record.timeout_ms,
     NULL, NULL, NULL, CASE WHEN record.state = 'running' THEN record.host_id END, NULL, false,
     record.created_at, record.created_at, record.started_at, record.finished_at,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM hostler.log_records AS record
 WHERE record.id = $1;

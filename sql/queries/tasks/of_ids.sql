@@ -21,7 +21,8 @@ SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inpu
     CASE WHEN tasks.state = 'blocked' THEN hostler.held_by(tasks.id) END AS held_by,
     CASE WHEN tasks.state = 'cancelled' THEN dependents.stopped_by END AS stopped_by,
     CASE WHEN tasks.state = 'cancelled' THEN dependents.cause END AS cause,
-    task_members.group_name, task_members.batch_id, tasks.workspace
+    task_members.group_name, task_members.batch_id, tasks.workspace,
+    tasks.stale_after_ms
 FROM hostler.tasks
 JOIN hostler.task_inputs ON task_inputs.task_id = tasks.id
 LEFT JOIN hostler.task_members ON task_members.task_id = tasks.id

@@ -1,6 +1,6 @@
 -- tasks/replace: let the tasks $1, in the order of ids, take over kinds $2, inputs $3, priorities
 --     $4, times to wait for $5, most attempts $6, time limits $7 (milliseconds), retry
---     terms $8, deadlines $9, lanes $10 and workspaces $11. Returns where each is now; no row for one
+--     terms $8, deadlines $9, lanes $10, workspaces $11 and limits of silence $12 (milliseconds). Returns where each is now; no row for one
 --     that has been started.
 -- State: scheduled -> pending, which is `step(_, Due)`; pending -> scheduled, which is
 --     `step(_, Deferred)`; as the new time says. A blocked task stays blocked.
@@ -18,6 +18,7 @@ WITH changed AS (
         deadline = ($9::timestamptz[])[width_bucket(id, $1::uuid[])],
         lane = ($10::bigint[])[width_bucket(id, $1::uuid[])],
         workspace = ($11::jsonb[])[width_bucket(id, $1::uuid[])],
+        stale_after_ms = ($12::bigint[])[width_bucket(id, $1::uuid[])],
         state = CASE
             WHEN state = 'blocked' THEN state
             WHEN ($5::timestamptz[])[width_bucket(id, $1::uuid[])] > now() THEN 'scheduled'

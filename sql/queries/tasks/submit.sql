@@ -1,7 +1,7 @@
 -- tasks/submit: insert a batch of tasks with their inputs: ids $1, queues $2, kinds $3, inputs $4,
 --     priorities $5, times to wait for $6, most attempts $7, time limits $8 (milliseconds), keys $9,
---     retry terms $10, whether it waits for other tasks $11, deadlines $12, lanes $13, workspaces $14. Returns
---     one row per task, or, with a queue that is not there, that queue and inserts nothing.
+--     retry terms $10, whether it waits for other tasks $11, deadlines $12, lanes $13, workspaces $14, limits of
+--     silence $15 (milliseconds). Returns one row per task, or, with a queue that is not there, that queue and inserts nothing.
 --     A key that is taken gives the task that has it. The caller sends each key once.
 -- State: a new task, blocked if it waits for others, scheduled if its time is to come, else pending.
 -- Locks: a key that another session is inserting is waited for; keys go in their order, so that
@@ -13,10 +13,10 @@ WITH given AS MATERIALIZED (
     FROM unnest(
         $1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::smallint[], $6::timestamptz[],
         $7::integer[], $8::bigint[], $9::text[], $10::jsonb[],
-        $11::boolean[], $12::timestamptz[], $13::bigint[], $14::jsonb[]
+        $11::boolean[], $12::timestamptz[], $13::bigint[], $14::jsonb[], $15::bigint[]
     ) AS given (
         id, queue, kind, input, priority, run_at, max_attempts, timeout_ms, idempotency_key,
-        retry, waits, deadline, lane, workspace
+        retry, waits, deadline, lane, workspace, stale_after_ms
     )
 ), unknown AS MATERIALIZED (
     SELECT given.queue
@@ -26,7 +26,7 @@ WITH given AS MATERIALIZED (
 ), made AS (
     INSERT INTO hostler.tasks (
         id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key,
-        retry, deadline, lane, workspace
+        retry, deadline, lane, workspace, stale_after_ms
     )
     SELECT given.id, given.queue, given.kind,
         CASE
@@ -36,7 +36,7 @@ WITH given AS MATERIALIZED (
         END::hostler.task_state,
         given.priority, coalesce(given.run_at, now()), given.max_attempts, given.timeout_ms,
         given.idempotency_key, given.retry, given.deadline, given.lane,
-        given.workspace
+        given.workspace, given.stale_after_ms
     FROM given
     WHERE NOT EXISTS (SELECT FROM unknown)
     ORDER BY given.idempotency_key, given.id

@@ -69,6 +69,7 @@ pub(in crate::cli) fn sheet(
         ("started", or_dash(task.started_at.map(when))),
         ("finished", or_dash(task.finished_at.map(when))),
     ];
+    lines.extend(task.stale_after_ms.map(|ms| ("silence", span(ms))));
     lines.extend(task.group.as_ref().map(|group| ("group", group.to_string())));
     lines.extend(task.batch.map(|batch| ("batch", batch.to_string())));
     for (kind, name) in task.needs.rows() {
@@ -271,6 +272,7 @@ mod tests {
             on_dependency_failure: None,
             template: false,
             workspace: None,
+            stale_after_ms: Some(120_000),
             needs: Needs::from_rows([(NeedKind::Exclusive, "repo"), (NeedKind::Read, "src/**")])
                 .unwrap(),
             waits_for: Some(vec![WaitRecord {
@@ -323,6 +325,7 @@ mod tests {
             "failed\n",
             "2 (2 of 2 failed)",
             "timeout    1m",
+            "silence    2m",
             "group      import\n",
             "needs      read src/**",
             "waits for  lock repo, tsk_00000000000000000000000000000009 has it since",

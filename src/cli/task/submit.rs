@@ -78,6 +78,9 @@ pub(in crate::cli) struct Submit {
     /// How long one attempt may run [default: the queue's, else the fleet's]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
+    /// How long its agent may show no life [default: the fleet's]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    stale_after: Option<Duration>,
     /// A second submit with the same key is the same task
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -128,8 +131,8 @@ pub(in crate::cli) struct Submit {
     count: Option<u64>,
     /// Submit each line of this file, or of stdin (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["queue", "kind", "input", "priority",
-          "run_at", "delay", "max_attempts", "deadline", "retry", "timeout", "key", "locks", "shares",
-          "writes", "reads", "limit_keys", "wait", "count", "depends_on"])]
+          "run_at", "delay", "max_attempts", "deadline", "retry", "timeout", "stale_after", "key", "locks",
+          "shares", "writes", "reads", "limit_keys", "wait", "count", "depends_on"])]
     jsonl: Option<String>,
 }
 
@@ -203,6 +206,7 @@ impl Submit {
             deadline: self.deadline.clone(),
             retry: (!self.retry.is_empty()).then(|| self.retry.iter().cloned().collect()),
             timeout: self.timeout.map(millis),
+            stale_after: self.stale_after.map(millis),
             idempotency_key: self.key.clone(),
             locks: self.locks(),
             paths: self.paths(),
@@ -332,11 +336,14 @@ mod tests {
             "4",
             "--timeout",
             "2s",
+            "--stale-after",
+            "90s",
             "--key",
             "k",
         ];
         let expected = json!({"queue": "gpu", "kind": "big", "input": [1], "priority": -3,
-            "delay": "90000ms", "max_attempts": 4, "timeout": "2000ms", "idempotency_key": "k"});
+            "delay": "90000ms", "max_attempts": 4, "timeout": "2000ms", "stale_after": "90000ms",
+            "idempotency_key": "k"});
         assert_eq!(object(&line), expected);
         let needs = [
             "--lock",

@@ -1,6 +1,10 @@
 //! Every reason by name, and what holds whatever was left.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -8,7 +12,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     fleet::{Limits, OutputFormat, StdinMode, StopSignal},
-    health, heartbeat, restart,
+    health, heartbeat, restart, storm,
 };
 
 pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
@@ -23,6 +27,7 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         cwd: PathBuf::from("/"),
         env: BTreeMap::new(),
         env_pass: Vec::new(),
+        secrets: BTreeMap::new(),
         user: None,
         limits: Limits::default(),
         stdin: StdinMode::Task,
@@ -37,6 +42,9 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         max_unavailable: crate::domain::rollout::Share::Percent(25),
         scale: None,
         stop_grace: Duration::ZERO,
+        start_concurrency: None,
+        linger: None,
+        storm: storm::Intensity::default(),
         restart: restart::Policy {
             when: restart::When::Always,
             backoff_min: Duration::ZERO,

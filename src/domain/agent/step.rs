@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Kind, Leaving, Rules, Rung,
-    Then,
+    Agent, AgentEvent, AgentState, Effect, End, Fault, Hold, IllegalStep, Kind, Leaving, Rules,
+    Rung, Then,
 };
 use crate::domain::{Millis, restart::Decision, task::FailureClass};
 
@@ -33,6 +33,7 @@ pub fn step(
             if agent.state != S::Backoff {
                 next.history.clear();
             }
+            release(&mut next);
             next.draining = false;
             begin(rules, &mut next, now)
         }
@@ -41,8 +42,14 @@ pub fn step(
             rest(&mut next, S::Stopped)
         }
         (S::Stopped | S::Backoff | S::Quarantined, E::Pause) => rest(&mut next, S::Paused),
+        (S::Quarantined, E::Release) => {
+            next.history.clear();
+            release(&mut next);
+            begin(rules, &mut next, now)
+        }
         (S::Backoff | S::Quarantined, E::Restart) => {
             next.history.clear();
+            release(&mut next);
             begin(rules, &mut next, now)
         }
 
@@ -74,17 +81,46 @@ pub fn step(
             vec![F::Run]
         }
         (S::Busy, E::Done) if agent.draining && rules.kind == Kind::Resident => {
-            leave(rules, &mut next, Rung::Ask, Then::Stop, End::Released)
+            // Its attempt has ended.
+            leave(rules, &mut next, idle_rung(rules), Then::Stop, None)
         }
         (S::Busy, E::Done) if agent.draining => rest(&mut next, S::Stopped),
         (S::Busy, E::Done) if agent.parting && rules.kind == Kind::Resident => part(&mut next),
+        (S::Busy, E::Done) if rules.kind == Kind::PerTask => {
+            next.history.clear();
+            begin(rules, &mut next, agent.started)
+        }
         (S::Busy, E::Done) => {
             next.state = S::Idle;
-            next.parting = false;
-            if rules.kind == Kind::PerTask {
-                next.history.clear();
-            }
             vec![F::Offer]
+        }
+
+        (S::Backoff, E::Hold(Hold::Quarantine)) => {
+            next.held = Some(Hold::Quarantine);
+            held(&mut next, Hold::Quarantine)
+        }
+        (S::Paused, E::Pause) if agent.waits => rest(&mut next, S::Paused),
+        (S::Paused, E::Hold(hold)) if agent.waits => {
+            next.held = Some(hold);
+            held(&mut next, hold)
+        }
+        (S::Idle, E::Hold(hold)) if rules.kind == Kind::PerTask => {
+            next.held = Some(hold);
+            let mut effects = vec![F::Withdraw];
+            effects.extend(held(&mut next, hold));
+            effects
+        }
+        (_, E::Hold(hold)) => {
+            next.held = Some(hold);
+            vec![]
+        }
+        (S::Paused, E::Unhold) if agent.waits => {
+            next.held = None;
+            begin(rules, &mut next, now)
+        }
+        (_, E::Unhold) => {
+            next.held = None;
+            vec![]
         }
 
         // The answer came while the process was already being sent away: it counts.
@@ -114,25 +150,21 @@ pub fn step(
             effects.extend(begin_or_rest(rules, &mut next, now));
             effects
         }
-        (S::Starting | S::Idle, E::Faulty(_)) => leave(
-            rules,
-            &mut next,
-            Rung::Signal,
-            Then::Recover,
-            End::Failed(FailureClass::Protocol),
-        ),
+        (S::Starting | S::Idle, E::Faulty(_)) => {
+            leave(rules, &mut next, Rung::Signal, Then::Recover, None)
+        }
         (S::Busy, E::Faulty(fault)) => {
             let end = match fault {
-                Fault::Timeout => End::Failed(FailureClass::Timeout),
+                Fault::Timeout | Fault::Linger => End::Failed(FailureClass::Timeout),
                 Fault::Cancel => End::Cancelled,
                 Fault::Protocol | Fault::Startup => End::Failed(FailureClass::Protocol),
                 Fault::Unready => End::Failed(FailureClass::Stale),
             };
-            leave(rules, &mut next, Rung::Signal, after_fault(rules, fault), end)
+            leave(rules, &mut next, Rung::Signal, after_fault(rules, fault), Some(end))
         }
         (S::Idle | S::Busy, E::Silent) => {
             let then = if rules.kind == Kind::PerTask { Then::Again } else { Then::Recover };
-            let end = End::Failed(FailureClass::Stale);
+            let end = at_work(agent, End::Failed(FailureClass::Stale));
             let effects = leave(rules, &mut next, Rung::Signal, then, end);
             if next.state == S::Stopping {
                 next.state = S::Stale;
@@ -151,16 +183,19 @@ pub fn step(
         }
 
         (S::Starting | S::Idle | S::Busy, E::Stop { hard }) => {
-            leave(rules, &mut next, first_rung(agent, hard), Then::Stop, End::Released)
+            let end = at_work(agent, End::Released);
+            leave(rules, &mut next, first_rung(rules, agent, hard), Then::Stop, end)
         }
         (S::Starting | S::Idle | S::Busy, E::Pause) => {
-            leave(rules, &mut next, first_rung(agent, false), Then::Pause, End::Released)
+            let end = at_work(agent, End::Released);
+            leave(rules, &mut next, first_rung(rules, agent, false), Then::Pause, end)
         }
         (S::Starting | S::Idle | S::Busy, E::Restart) => {
-            leave(rules, &mut next, first_rung(agent, false), Then::Again, End::Released)
+            let end = at_work(agent, End::Released);
+            leave(rules, &mut next, first_rung(rules, agent, false), Then::Again, end)
         }
         (S::Starting | S::Idle, E::Drain) => {
-            leave(rules, &mut next, first_rung(agent, false), Then::Stop, End::Released)
+            leave(rules, &mut next, first_rung(rules, agent, false), Then::Stop, None)
         }
         (S::Busy, E::Drain) => {
             next.draining = true;
@@ -169,10 +204,7 @@ pub fn step(
 
         (S::Stale | S::Stopping, E::GraceElapsed) => {
             let Some(leaving) = &mut next.leaving else { return Err(illegal) };
-            let Some(higher) = above(leaving.rung, !rules.asks && leaving.then != Then::Part)
-            else {
-                return Err(illegal);
-            };
+            let Some(higher) = above(leaving.rung) else { return Err(illegal) };
             leaving.rung = higher;
             next.state = S::Stopping;
             vec![F::Climb(higher)]
@@ -217,6 +249,10 @@ fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
     next.started = now;
     next.parting = false;
     next.draining = false;
+    next.waits = false;
+    if let Some(hold) = next.held {
+        return held(next, hold);
+    }
     match rules.kind {
         Kind::Resident => {
             next.state = AgentState::Starting;
@@ -226,6 +262,22 @@ fn begin(rules: &Rules, next: &mut Agent, now: Millis) -> Vec<Effect> {
             next.state = AgentState::Idle;
             vec![Effect::Offer]
         }
+    }
+}
+
+/// Comes to where an agent is that is held.
+fn held(next: &mut Agent, hold: Hold) -> Vec<Effect> {
+    (next.state, next.waits) = match hold {
+        Hold::Wait => (AgentState::Paused, true),
+        Hold::Quarantine => (AgentState::Quarantined, false),
+    };
+    vec![Effect::Held]
+}
+
+/// An operator's word goes before a quarantine of the fleet, though not before what all must wait for.
+fn release(next: &mut Agent) {
+    if next.held == Some(Hold::Quarantine) {
+        next.held = None;
     }
 }
 
@@ -239,13 +291,14 @@ fn rest(next: &mut Agent, state: AgentState) -> Vec<Effect> {
     next.state = state;
     next.draining = false;
     next.parting = false;
+    next.waits = false;
     next.leaving = None;
     vec![]
 }
 
 /// Makes the process leave; an idle per-task agent has none and is there at once.
 /// `end` is what becomes of an attempt under way.
-fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: End) -> Vec<Effect> {
+fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: Option<End>) -> Vec<Effect> {
     let mut effects: Vec<Effect> = withdrawn(next).into_iter().collect();
     if rules.kind == Kind::PerTask && next.state == AgentState::Idle {
         effects.extend(match then {
@@ -255,10 +308,8 @@ fn leave(rules: &Rules, next: &mut Agent, rung: Rung, then: Then, end: End) -> V
         });
         return effects;
     }
-    // `Done` has ended the attempt of a draining agent already.
-    let at_work = next.state == AgentState::Busy && !(next.draining && rung == Rung::Ask);
     next.state = AgentState::Stopping;
-    next.leaving = Some(Leaving { rung, then, end: at_work.then_some(end) });
+    next.leaving = Some(Leaving { rung, then, end });
     effects.push(Effect::Climb(rung));
     effects
 }
@@ -270,9 +321,14 @@ fn part(next: &mut Agent) -> Vec<Effect> {
     vec![Effect::AwaitEnd]
 }
 
+/// How an attempt ends, if one is under way.
+fn at_work(agent: &Agent, end: End) -> Option<End> {
+    (agent.state == AgentState::Busy).then_some(end)
+}
+
 /// How an attempt under way ends whose process is already gone.
 fn end_now(agent: &Agent, end: End) -> Vec<Effect> {
-    if agent.state == AgentState::Busy { vec![Effect::End(end)] } else { vec![] }
+    at_work(agent, end).map(Effect::End).into_iter().collect()
 }
 
 /// A task that took too long or was called off is no fault of a process made for it alone, nor is
@@ -290,19 +346,24 @@ fn withdrawn(agent: &Agent) -> Option<Effect> {
 }
 
 /// Only an idle process is asked in its own words: one at work may not be listening.
-fn first_rung(agent: &Agent, hard: bool) -> Rung {
+fn first_rung(rules: &Rules, agent: &Agent, hard: bool) -> Rung {
     match (hard, agent.state) {
         (true, _) => Rung::Kill,
-        (false, AgentState::Idle) => Rung::Ask,
+        (false, AgentState::Idle) => idle_rung(rules),
         (false, _) => Rung::Signal,
     }
 }
 
-/// The rung after this one; to ask may have been the signal already.
-const fn above(rung: Rung, was_signal: bool) -> Option<Rung> {
+/// How one that has nothing to do is made to leave: in words, if its protocol has any.
+const fn idle_rung(rules: &Rules) -> Rung {
+    if rules.asks { Rung::Ask } else { Rung::Signal }
+}
+
+/// The rung after this one.
+const fn above(rung: Rung) -> Option<Rung> {
     match rung {
-        Rung::Ask if !was_signal => Some(Rung::Signal),
-        Rung::Ask | Rung::Signal => Some(Rung::Kill),
+        Rung::Ask => Some(Rung::Signal),
+        Rung::Signal => Some(Rung::Kill),
         Rung::Kill => None,
     }
 }
@@ -322,9 +383,11 @@ fn recover(rules: &Rules, next: &mut Agent, failed: bool, now: Millis) -> Vec<Ef
     if next.draining {
         return rest(next, AgentState::Stopped);
     }
+    next.failures += u64::from(failed);
     let lived = Duration::from_millis(now.saturating_sub(next.started));
     match next.history.ended(&rules.restart, failed, lived, now) {
         Decision::Again => begin(rules, next, now),
+        Decision::After(_) if next.held == Some(Hold::Quarantine) => held(next, Hold::Quarantine),
         Decision::After(delay) => {
             next.state = AgentState::Backoff;
             vec![Effect::ArmBackoff(delay)]

@@ -36,7 +36,7 @@ fn agent(state: S) -> Agent {
     }
 }
 
-const EVENTS: [E; 24] = [
+const EVENTS: [E; 29] = [
     E::Adopted { busy: false },
     E::Adopted { busy: true },
     E::Start,
@@ -53,6 +53,11 @@ const EVENTS: [E; 24] = [
     E::Faulty(Fault::Unready),
     E::Silent,
     E::Parting,
+    E::Hold(Hold::Wait),
+    E::Hold(Hold::Quarantine),
+    E::Unhold,
+    E::Release,
+    E::Faulty(Fault::Linger),
     E::Stop { hard: false },
     E::Stop { hard: true },
     E::Pause,
@@ -87,6 +92,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Starting,    E::Faulty(Fault::Cancel),    S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
         (S::Starting,    E::Faulty(Fault::Unready),   S::Stopping,    vec![signal]),
+        (S::Starting,    E::Faulty(Fault::Linger),    S::Stopping,    vec![signal]),
         (S::Starting,    E::Parting,                  S::Stopping,    vec![F::AwaitEnd]),
         (S::Starting,    soft,                        S::Stopping,    vec![signal]),
         (S::Starting,    hard,                        S::Stopping,    vec![kill]),
@@ -104,6 +110,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Idle,        E::Faulty(Fault::Startup),   S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Faulty(Fault::Unready),   S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Silent,                   S::Stale,       vec![F::Withdraw, signal]),
+        (S::Idle,        E::Faulty(Fault::Linger),    S::Stopping,    vec![F::Withdraw, signal]),
         (S::Idle,        E::Parting,                  S::Stopping,    vec![F::Withdraw, F::AwaitEnd]),
         (S::Idle,        soft,                        S::Stopping,    vec![F::Withdraw, ask]),
         (S::Idle,        hard,                        S::Stopping,    vec![F::Withdraw, kill]),
@@ -123,6 +130,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Busy,        E::Faulty(Fault::Startup),   S::Stopping,    vec![signal]),
         (S::Busy,        E::Faulty(Fault::Unready),   S::Stopping,    vec![signal]),
         (S::Busy,        E::Silent,                   S::Stale,       vec![signal]),
+        (S::Busy,        E::Faulty(Fault::Linger),    S::Stopping,    vec![signal]),
         (S::Busy,        E::Parting,                  S::Busy,        vec![]),
         (S::Busy,        soft,                        S::Stopping,    vec![signal]),
         (S::Busy,        hard,                        S::Stopping,    vec![kill]),
@@ -163,6 +171,7 @@ fn resident() -> Vec<(S, E, S, Vec<F>)> {
         (S::Backoff,     E::Pause,                    S::Paused,      vec![]),
 
         (S::Quarantined, E::Start,                    S::Starting,    vec![F::Spawn]),
+        (S::Quarantined, E::Release,                  S::Starting,    vec![F::Spawn]),
         (S::Quarantined, E::Restart,                  S::Starting,    vec![F::Spawn]),
         (S::Quarantined, soft,                        S::Stopped,     vec![]),
         (S::Quarantined, hard,                        S::Stopped,     vec![]),
@@ -182,10 +191,17 @@ fn every_pair_does_what_the_table_says_and_no_other_is_legal() {
     let rules = rules(Kind::Resident);
     for state in S::ALL {
         for event in EVENTS {
-            let listed = table.iter().find(|row| row.0 == state && row.1 == event);
+            let listed = table.iter().find(|row| row.0 == state && row.1 == event).cloned();
+            // Whatever a resident agent does, a hold does not change it, until it needs a process.
+            let given_up = (state, event) == (S::Backoff, E::Hold(Hold::Quarantine));
+            let listed = match event {
+                E::Hold(_) if given_up => Some((state, event, S::Quarantined, vec![F::Held])),
+                E::Hold(_) | E::Unhold => Some((state, event, state, vec![])),
+                _ => listed,
+            };
             let got = step(&rules, &agent(state), event, 0).map(|(next, does)| (next.state, does));
             let expected =
-                listed.map_or(Err(IllegalStep { state, event }), |row| Ok((row.2, row.3.clone())));
+                listed.map_or(Err(IllegalStep { state, event }), |row| Ok((row.2, row.3)));
             assert_eq!(got, expected, "{state:?} + {event:?}");
         }
     }
@@ -205,6 +221,9 @@ fn a_per_task_agent_has_a_process_only_while_it_is_busy() {
         (S::Idle, E::Pause, S::Paused, vec![F::Withdraw]),
         (S::Idle, E::Restart, S::Idle, vec![F::Withdraw, F::Offer]),
         (S::Backoff, E::BackoffElapsed, S::Idle, vec![F::Offer]),
+        (S::Idle, E::Hold(Hold::Wait), S::Paused, vec![F::Withdraw, F::Held]),
+        (S::Idle, E::Hold(Hold::Quarantine), S::Quarantined, vec![F::Withdraw, F::Held]),
+        (S::Busy, E::Done, S::Idle, vec![F::Offer]),
     ];
     for (from, event, to, effects) in rows {
         let got = step(&rules, &agent(from), event, 0).map(|(next, does)| (next.state, does));
@@ -268,9 +287,80 @@ fn a_draining_agent_finishes_its_task_and_stops() {
 #[test]
 fn one_that_can_not_be_asked_in_words_is_signalled_once() {
     let rules = Rules { asks: false, ..rules(Kind::Resident) };
-    let events = [(E::Stop { hard: false }, 0), (E::GraceElapsed, 1)];
+    for event in [E::Stop { hard: false }, E::Pause, E::Restart, E::Drain] {
+        let (asked, effects) = follow(&rules, agent(S::Idle), &[(event, 0)]);
+        assert_eq!(effects, [F::Withdraw, F::Climb(Rung::Signal)], "{event:?}");
+        let (_, effects) = follow(&rules, asked, &[(E::GraceElapsed, 1)]);
+        assert_eq!(effects, [F::Climb(Rung::Kill)], "{event:?}");
+    }
+    // One that leaves by itself was not signalled yet.
+    let events = [(E::Parting, 0), (E::GraceElapsed, 1)];
     let (_, effects) = follow(&rules, agent(S::Idle), &events);
-    assert_eq!(effects, [F::Climb(Rung::Kill)]);
+    assert_eq!(effects, [F::Climb(Rung::Signal)]);
+}
+
+#[test]
+fn its_work_is_done_for_good_when_its_process_ended_by_itself_and_none_follows() {
+    let policy =
+        restart::Policy { when: restart::When::OnFailure, ..rules(Kind::Resident).restart };
+    let rules = Rules { restart: policy, ..rules(Kind::Resident) };
+    let clean = E::Exited { clean: true };
+    let rows: [(&[E], E, bool); 6] = [
+        (&[], clean, true),
+        (&[E::Parting], clean, true),
+        (&[], E::Exited { clean: false }, false),
+        (&[E::Parting], E::Exited { clean: false }, false),
+        (&[E::Stop { hard: false }], clean, false),
+        (&[E::Parting, E::Stop { hard: false }], clean, false),
+    ];
+    for (before, last, expected) in rows {
+        let events: Vec<_> = before.iter().map(|event| (*event, 0)).collect();
+        let (leaving, _) = follow(&rules, agent(S::Idle), &events);
+        let (gone, _) = follow(&rules, leaving.clone(), &[(last, 1)]);
+        assert_eq!(gone.has_completed(&leaving, last), expected, "{before:?} {last:?}");
+    }
+}
+
+#[test]
+fn who_is_held_waits_where_it_would_have_been_started_and_goes_on_by_itself() {
+    let hold = (E::Hold(Hold::Wait), 0);
+    for (kind, on) in [(Kind::Resident, F::Spawn), (Kind::PerTask, F::Offer)] {
+        let rules = rules(kind);
+        let (waits, effects) = follow(&rules, agent(S::Stopped), &[hold, (E::Start, 1)]);
+        assert_eq!((waits.state, effects), (S::Paused, vec![F::Held]), "{kind:?}");
+        let (again, effects) = follow(&rules, waits.clone(), &[(E::Start, 2)]);
+        assert_eq!((again.state, effects), (S::Paused, vec![F::Held]), "an operator waits, too");
+        assert_eq!(follow(&rules, waits.clone(), &[(E::Unhold, 3)]).1, [on], "{kind:?}");
+        let stopped = [(E::Stop { hard: false }, 2), (E::Unhold, 3)];
+        assert_eq!(follow(&rules, waits, &stopped).0.state, S::Stopped);
+    }
+    let resident = rules(Kind::Resident);
+    let crash = [hold, (E::Exited { clean: false }, 1), (E::BackoffElapsed, 2)];
+    let (waits, _) = follow(&resident, agent(S::Busy), &crash);
+    assert_eq!(waits.state, S::Paused);
+    let per_task = rules(Kind::PerTask);
+    let (waits, effects) = follow(&per_task, agent(S::Busy), &[hold, (E::Done, 1)]);
+    assert_eq!((waits.state, effects), (S::Paused, vec![F::Held]));
+    // What an operator paused stays so.
+    let (paused, _) = follow(&resident, agent(S::Stopped), &[(E::Pause, 0), hold, (E::Unhold, 1)]);
+    assert_eq!(paused.state, S::Paused);
+}
+
+#[test]
+fn a_fleet_in_quarantine_keeps_what_runs_and_gives_up_what_fails() {
+    let rules = rules(Kind::Resident);
+    let hold = (E::Hold(Hold::Quarantine), 0);
+    let (idle, effects) = follow(&rules, agent(S::Idle), &[hold]);
+    assert_eq!((idle.state, effects), (S::Idle, vec![]));
+    let (failed, effects) = follow(&rules, idle, &[(E::Exited { clean: false }, 1)]);
+    assert_eq!((failed.state, effects), (S::Quarantined, vec![F::Withdraw, F::Held]));
+    assert_eq!(follow(&rules, failed.clone(), &[(E::Unhold, 2)]).0.state, S::Quarantined);
+    for word in [E::Release, E::Start, E::Restart] {
+        let (released, effects) = follow(&rules, failed.clone(), &[(word, 3)]);
+        assert_eq!((released.held, effects), (None, vec![F::Spawn]), "{word:?}");
+    }
+    let (waits, _) = follow(&rules, agent(S::Stopped), &[(E::Hold(Hold::Wait), 0), (E::Start, 1)]);
+    assert_eq!(follow(&rules, waits, &[hold]).0.state, S::Quarantined);
 }
 
 #[test]

@@ -102,6 +102,8 @@ pub enum RestartCause {
     Unready,
     /// Its task took too long.
     Timeout,
+    /// It had given its result, and did not end.
+    Linger,
     /// Its task was called off and it did not let go.
     Cancel,
     /// It could not be started.
@@ -112,12 +114,13 @@ pub enum RestartCause {
 
 impl RestartCause {
     /// Every cause.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Crash,
         Self::Stale,
         Self::Protocol,
         Self::Unready,
         Self::Timeout,
+        Self::Linger,
         Self::Cancel,
         Self::Spawn,
         Self::Operator,
@@ -136,6 +139,7 @@ impl RestartCause {
             Self::Protocol => "protocol",
             Self::Unready => "unready",
             Self::Timeout => "timeout",
+            Self::Linger => "linger",
             Self::Cancel => "cancel",
             Self::Spawn => "spawn",
             Self::Operator => "operator",

@@ -92,6 +92,9 @@ pub struct AdoptionRecord {
     pub ended: Vec<EndedRecord>,
     /// How many attempts were put back, because their process could not be kept.
     pub released: usize,
+    /// Why the keeper of the host before could not be used at all, and was ended with its agents.
+    #[serde(default)]
+    pub replaced: Option<String>,
 }
 
 /// A process that was not taken over.

@@ -50,6 +50,7 @@ fn agents() -> Vec<Op> {
             "Ask it to leave, and start it again",
         ),
         post("/api/v1/agents/{name}/pause", "pauseAgent", "Give it no more tasks"),
+        post("/api/v1/agents/{name}/release", "releaseAgent", "Take it out of quarantine"),
         post("/api/v1/agents/{name}/drain", "drainAgent", "Let it finish, and then leave"),
         Op::post("/api/v1/reload", "reload", "Read the settings again")
             .may_take(of::<NothingBody>(), json!({}))

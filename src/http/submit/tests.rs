@@ -74,7 +74,8 @@ fn plain(number: u128) -> NewTask {
 fn an_empty_object_is_a_task() {
     assert_eq!(read_with(json!({}), None), Ok(Submission::One(Box::new(plain(1)))));
     let nulls = json!({"queue": null, "kind": null, "input": null, "priority": null, "run_at": null,
-        "delay": null, "max_attempts": null, "timeout": null, "idempotency_key": null});
+        "delay": null, "max_attempts": null, "timeout": null, "stale_after": null,
+        "idempotency_key": null});
     assert_eq!(read_with(nulls, None), Ok(Submission::One(Box::new(plain(1)))));
 }
 
@@ -82,7 +83,7 @@ fn an_empty_object_is_a_task() {
 fn every_field_is_read() {
     let body = json!({"queue": "gpu", "kind": "big job", "input": {"a": [1]}, "priority": -3,
         "run_at": "2030-01-31T08:00:00+01:00", "max_attempts": 9, "timeout": "1m 30s",
-        "idempotency_key": "k1"});
+        "stale_after": "20m", "idempotency_key": "k1"});
     let task = NewTask {
         queue: "gpu".parse().unwrap(),
         kind: "big job".to_owned(),
@@ -92,6 +93,7 @@ fn every_field_is_read() {
         max_attempts: 9,
         timeout: Some(Duration::from_secs(90)),
         idempotency_key: Some("k1".to_owned()),
+        terms: Terms { stale_after: Some(Duration::from_secs(1200)), ..Terms::default() },
         ..plain(1)
     };
     assert_eq!(read_with(body, Some("k1")), Ok(Submission::One(Box::new(task))));

@@ -7,7 +7,6 @@ mod start;
 mod worker;
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -23,11 +22,13 @@ use tokio::{
 };
 
 use self::{
-    start::Places,
+    start::Earlier,
     worker::{Command, Worker},
 };
 use super::{Found, KeeperError, ProcessId, Processes, SpawnError, Spawned, Spec};
 use crate::domain::fleet::StopSignal;
+
+pub use start::KeeperPlaces;
 
 /// How long a spawn waits for a keeper that can carry it out.
 const SPAWN_LIMIT: Duration = Duration::from_secs(30);
@@ -50,10 +51,10 @@ struct Shared {
 }
 
 impl Keeper {
-    /// Goes on with the keeper that a host before this left at `socket`, or starts one: `exe keeper`,
-    /// listening there, with its log in `log_dir` and the control groups of its processes in `groups`,
-    /// where they can be made. One that is ending is waited for, one of another
-    /// version is ended, and what a dead one left is ended, too.
+    /// Goes on with the keeper that a host before this left, or starts one: `exe keeper`, with the
+    /// control groups of its processes in `groups`, where they can be made. One that is ending is waited
+    /// for; one that shares no version with this host is ended, once its agents had their time to leave;
+    /// and what a dead one left is ended, too.
     ///
     /// What is found goes by the time that the host before this gave, until
     /// [`Keeper::keep_until`] is called.
@@ -63,18 +64,12 @@ impl Keeper {
     /// # Errors
     ///
     /// No keeper runs. All of them need a person, as they say.
-    pub async fn start(
-        log: &Logger,
-        exe: PathBuf,
-        socket: PathBuf,
-        log_dir: PathBuf,
-        groups: Option<PathBuf>,
-    ) -> Result<(Self, Found), KeeperError> {
+    pub async fn start(log: &Logger, places: KeeperPlaces) -> Result<(Self, Found), KeeperError> {
         let log = log.new(o!("component" => "process"));
-        let places = Places { exe, socket, log_dir, groups };
-        let mut started = match start::find(&log, &places).await? {
-            Some(found) => found,
-            None => start::start(&places).await?,
+        let (mut started, replaced) = match start::find(&log, &places).await? {
+            Earlier::Found(found) => (*found, None),
+            Earlier::Replaced(reason) => (start::start(&places).await?, Some(reason)),
+            Earlier::None => (start::start(&places).await?, None),
         };
         let (commands, inbox) = mpsc::unbounded_channel();
         let pid = Arc::new(AtomicU32::new(0));
@@ -82,7 +77,7 @@ impl Keeper {
         let mut worker = Worker::new(log, places, inbox, Arc::clone(&pid));
         let kept = std::mem::take(&mut started.kept);
         let processes = kept.into_iter().filter_map(|told| worker.take_over(told)).collect();
-        let found = Found { epoch: started.hosts, processes };
+        let found = Found { epoch: started.hosts, processes, replaced };
         pid.store(started.pid, Ordering::Relaxed);
         // Ends by itself: when told to shut down, or when the last handle is dropped.
         drop(tokio::spawn(worker.run(started)));

@@ -27,11 +27,15 @@ use super::{
     super::{
         KeeperError, cgroup,
         sweep::sweep,
-        wire::{Notice, Request, VERSION},
+        wire::{Notice, OLDEST, Request, VERSION},
     },
     link::{Broken, Link, Told},
     program::Program,
 };
+use crate::domain::restart::millis;
+
+/// How a host begins.
+const HELLO: Request = Request::Hello { version: VERSION, oldest: Some(OLDEST) };
 
 /// How long a keeper may take to answer the hello, or the keeper of a host that died to end.
 const HELLO_LIMIT: Duration = Duration::from_secs(20);
@@ -43,17 +47,19 @@ const CLOSING_LIMIT: Duration = Duration::from_secs(2);
 /// The wait before such a keeper is asked again.
 const CLOSING_LOOK: Duration = Duration::from_millis(20);
 
-/// The names of everything that a keeper needs.
+/// What a host needs for its keeper.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub struct KeeperPlaces {
     /// This program.
-    pub(super) exe: PathBuf,
+    pub exe: PathBuf,
     /// Where the keeper listens.
-    pub(super) socket: PathBuf,
+    pub socket: PathBuf,
     /// Where its log is.
-    pub(super) log_dir: PathBuf,
+    pub log_dir: PathBuf,
     /// Where its control groups may go.
-    pub(super) groups: Option<PathBuf>,
+    pub groups: Option<PathBuf>,
+    /// How long agents of a keeper that can't be used may take to leave once they are asked to.
+    pub grace: Duration,
 }
 
 /// What is written down of a keeper for the hosts that come after it.
@@ -78,7 +84,7 @@ impl Record {
     }
 }
 
-impl Places {
+impl KeeperPlaces {
     fn log_file(&self) -> PathBuf {
         self.log_dir.join("keeper.log")
     }
@@ -127,10 +133,21 @@ enum Answer {
     Ended,
 }
 
+/// What there was of an earlier keeper.
+pub(super) enum Earlier {
+    /// It goes on with this host.
+    Found(Box<Started>),
+    /// It could not be used, for this reason: it was ended, and its agents with it.
+    Replaced(String),
+    /// There was none.
+    None,
+}
+
 /// The keeper of a host before this, if it is of use. Otherwise makes way for another: waits for the
-/// end of one that is ending, ends one of another version, sweeps what a dead one left.
-pub(super) async fn find(log: &Logger, places: &Places) -> Result<Option<Started>, KeeperError> {
+/// end of one that is ending, has one of another version end, sweeps what a dead one left.
+pub(super) async fn find(log: &Logger, places: &KeeperPlaces) -> Result<Earlier, KeeperError> {
     let in_use = || KeeperError::InUse { path: places.socket.clone() };
+    let mut earlier = Earlier::None;
     let deadline = Instant::now() + CLOSING_LIMIT;
     while let Ok(stream) = UnixStream::connect(&places.socket).await {
         let answer = timeout(HELLO_LIMIT, greet(Link::new(stream))).await;
@@ -138,14 +155,16 @@ pub(super) async fn find(log: &Logger, places: &Places) -> Result<Option<Started
             Answer::Welcome(found) => {
                 info!(log, "keeper of an earlier host found"; "pid" => found.pid,
                     "count" => found.kept.len());
-                return Ok(Some(*found));
+                return Ok(Earlier::Found(found));
             }
             Answer::InUse if Instant::now() < deadline => sleep(CLOSING_LOOK).await,
             Answer::InUse => return Err(in_use()),
             Answer::Refused(reason) => {
-                warn!(log, "keeper of an earlier host can't be used: it and its agents are ended";
-                    "reason" => reason);
-                timeout(HELLO_LIMIT, dismiss(places)).await.map_err(|_| in_use())?;
+                warn!(log, "keeper of an earlier host can't be used: its agents are asked to leave";
+                    "reason" => &reason, "wait_ms" => millis(places.grace));
+                let limit = places.grace.saturating_add(HELLO_LIMIT);
+                timeout(limit, dismiss(places)).await.map_err(|_| in_use())?;
+                earlier = Earlier::Replaced(reason);
             }
             Answer::Ended => break,
         }
@@ -153,16 +172,16 @@ pub(super) async fn find(log: &Logger, places: &Places) -> Result<Option<Started
     if let Some(record) = Record::read(&places.instance_file()) {
         sweep_after(log, places, record.instance, Vec::new()).await;
     }
-    Ok(None)
+    Ok(earlier)
 }
 
 /// Says hello to an earlier keeper and hears what it has.
 async fn greet(mut link: Link) -> Answer {
-    if link.ask(&Request::Hello { version: VERSION }).is_err() {
+    if link.ask(&HELLO).is_err() {
         return Answer::Ended;
     }
     let (instance, pid, last_id, hosts, count) = match link.next().await.map(|told| told.notice) {
-        Ok(Notice::Hello { version: VERSION, instance, pid, last_id, hosts, kept }) => {
+        Ok(Notice::Hello { version: OLDEST..=VERSION, instance, pid, last_id, hosts, kept }) => {
             (instance, pid, last_id, hosts, kept)
         }
         Ok(Notice::Refused { in_use: true, .. }) => return Answer::InUse,
@@ -181,17 +200,23 @@ async fn greet(mut link: Link) -> Answer {
     Answer::Welcome(Box::new(Started { program, link, pid, instance, last_id, hosts, kept }))
 }
 
-/// Asks an earlier keeper to end, in words that every version knows, and waits until it has.
-async fn dismiss(places: &Places) {
+/// Asks an earlier keeper to end, in words that every version knows, and waits until it has. One that is
+/// too old to know of a grace ends all at once.
+async fn dismiss(places: &KeeperPlaces) {
     let Ok(stream) = UnixStream::connect(&places.socket).await else { return };
     let mut link = Link::new(stream);
-    if link.ask(&Request::Shutdown).is_ok() {
+    if link.ask(&Request::Shutdown { grace_ms: Some(millis(places.grace)) }).is_ok() {
         while link.next().await.is_ok() {}
     }
 }
 
 /// Ends what a dead keeper left behind, and logs what was found.
-pub(super) async fn sweep_after(log: &Logger, places: &Places, instance: Uuid, leaders: Vec<u32>) {
+pub(super) async fn sweep_after(
+    log: &Logger,
+    places: &KeeperPlaces,
+    instance: Uuid,
+    leaders: Vec<u32>,
+) {
     let record = Record::read(&places.instance_file()).filter(|one| one.instance == instance);
     if let Some(groups) = record.and_then(|record| record.groups) {
         let swept = tokio::task::spawn_blocking(move || cgroup::sweep(&groups)).await;
@@ -213,7 +238,7 @@ pub(super) async fn sweep_after(log: &Logger, places: &Places, instance: Uuid, l
 }
 
 /// Starts a keeper and says hello.
-pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
+pub(super) async fn start(places: &KeeperPlaces) -> Result<Started, KeeperError> {
     let instance = Uuid::new_v4();
     let groups = places.groups.as_deref().map(|base| cgroup::directory_for(base, instance));
     let log = prepare(places, &Record { instance, groups: groups.clone() })?;
@@ -232,7 +257,7 @@ pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
     let no_answer = |what: String| KeeperError::NoAnswer { what, log: places.log_file() };
     let hello = async {
         let mut link = UnixStream::connect(&places.socket).await.map(Link::new)?;
-        link.ask(&Request::Hello { version: VERSION })?;
+        link.ask(&HELLO)?;
         let told = link.next().await?;
         Ok::<_, Broken>((link, told.notice))
     };
@@ -264,7 +289,7 @@ pub(super) async fn start(places: &Places) -> Result<Started, KeeperError> {
 }
 
 /// Makes the directories and files of a keeper; gives the file of its log.
-fn prepare(places: &Places, record: &Record) -> Result<fs::File, KeeperError> {
+fn prepare(places: &KeeperPlaces, record: &Record) -> Result<fs::File, KeeperError> {
     let at = |path: PathBuf| move |source| KeeperError::Files { path, source };
     let mut directory = DirBuilder::new();
     directory

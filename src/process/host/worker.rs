@@ -24,7 +24,7 @@ use super::{
     },
     link::{Broken, Link, Told},
     order::order,
-    start::{self, Places, Started},
+    start::{self, KeeperPlaces, Started},
 };
 use crate::domain::{AgentName, Generation, adoption::Note, fleet::StopSignal};
 
@@ -74,7 +74,7 @@ struct Live {
 #[derive(Debug)]
 pub(super) struct Worker {
     log: Logger,
-    places: Places,
+    places: KeeperPlaces,
     inbox: mpsc::UnboundedReceiver<Command>,
     pid: Arc<AtomicU32>,
     pending: HashMap<u64, Pending>,
@@ -90,7 +90,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         log: Logger,
-        places: Places,
+        places: KeeperPlaces,
         inbox: mpsc::UnboundedReceiver<Command>,
         pid: Arc<AtomicU32>,
     ) -> Self {
@@ -255,7 +255,7 @@ impl Worker {
 
     /// Asks the keeper to end, and hears it out.
     async fn take_leave(&mut self, link: &mut Link) -> Broken {
-        ask(&self.log, link, &Request::Shutdown);
+        ask(&self.log, link, &Request::Shutdown { grace_ms: None });
         loop {
             match link.next().await {
                 Ok(told) => self.told(link, told),

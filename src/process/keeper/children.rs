@@ -14,7 +14,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, killpg},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use slog::{Logger, warn};
@@ -191,11 +191,9 @@ impl Children {
         }
     }
 
-    /// Signals the process group. Its leader is not reaped, so the number is still its own.
+    /// Signals the process group of a leader.
     fn signal_group(&self, leader: &Leader, signal: Signal) {
-        if let Err(errno) = killpg(Pid::from_raw(leader.pid), signal)
-            && errno != Errno::ESRCH
-        {
+        if let Err(errno) = signal_group(leader.pid, signal) {
             warn!(self.log, "process group can't be signalled";
                 "pid" => leader.pid, "signal" => %signal, "error" => %errno);
         }
@@ -205,6 +203,14 @@ impl Children {
     fn kill_group(&self, group: Option<&Group>) {
         if let Some(Err(error)) = group.map(Group::kill) {
             warn!(self.log, "control group can't be killed"; "error" => %error);
+        }
+    }
+
+    /// Asks all processes to leave; one that is stopped, too.
+    pub(super) fn ask_all(&self) {
+        for id in self.leaders.keys() {
+            self.signal(*id, Signal::SIGTERM);
+            self.signal(*id, Signal::SIGCONT);
         }
     }
 
@@ -355,8 +361,33 @@ impl Children {
     }
 }
 
+/// Signals the group that the process `pid` leads, or will: one that was just forked has none yet, and is
+/// alone. It is not reaped, so the number is its own.
+fn signal_group(pid: i32, signal: Signal) -> nix::Result<()> {
+    let pid = Pid::from_raw(pid);
+    match killpg(pid, signal) {
+        Err(Errno::ESRCH) => kill(pid, signal),
+        told => told,
+    }
+}
+
 /// That the command of a process runs, with the ends of its pipes.
 fn spawned(id: u64, pid: i32, launch: Launch) -> Told {
     let (pipes, fds) = launch.pipes.into_iter().unzip();
     (Notice::Spawned { id, pid: pid.unsigned_abs(), pipes }, fds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt as _, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn one_that_leads_no_group_yet_is_signalled_all_the_same() {
+        // As a child between the fork and its `setsid`: in the group of who forked it.
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        signal_group(i32::try_from(child.id()).unwrap(), Signal::SIGKILL).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
 }

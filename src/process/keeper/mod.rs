@@ -93,6 +93,8 @@ enum Stage {
     Served,
     /// The host is gone, and the next has not said that it keeps the processes; after this all end.
     Orphaned(Instant),
+    /// Everything is asked to leave; what has not ended then is killed.
+    Parting(Instant),
     /// Everything is killed; what has not ended then is left.
     Ending(Instant),
 }
@@ -101,7 +103,10 @@ impl Stage {
     const fn limit(self) -> Option<Instant> {
         match self {
             Self::Served => None,
-            Self::New(limit) | Self::Orphaned(limit) | Self::Ending(limit) => Some(limit),
+            Self::New(limit)
+            | Self::Orphaned(limit)
+            | Self::Parting(limit)
+            | Self::Ending(limit) => Some(limit),
         }
     }
 }
@@ -202,7 +207,7 @@ impl Keeper {
             (Stage::Served, Some(until)) => self.stage = Stage::Orphaned(until),
             (Stage::Served, None) => self.end(),
             // Its time is counted already.
-            (Stage::New(_) | Stage::Orphaned(_) | Stage::Ending(_), _) => {}
+            (Stage::New(_) | Stage::Orphaned(_) | Stage::Parting(_) | Stage::Ending(_), _) => {}
         }
     }
 
@@ -299,7 +304,7 @@ impl Keeper {
                 Request::CloseStdin { id } => self.children.close_stdin(id),
                 Request::Forget { id } => self.children.forget(id),
                 Request::Keep { ms, unless_told_ms } => self.keep(ms, unless_told_ms),
-                Request::Shutdown => self.end(),
+                Request::Shutdown { grace_ms } => self.leave(grace_ms),
             }
             peer.flush();
         }
@@ -309,7 +314,9 @@ impl Keeper {
     /// Answers the first request, which must be a hello in this version.
     fn greet(&mut self, peer: &mut Peer, request: Request) {
         match request {
-            Request::Hello { version: VERSION } => {
+            Request::Hello { version, oldest }
+                if (oldest.unwrap_or(version)..=version).contains(&VERSION) =>
+            {
                 peer.is_host = true;
                 self.hosts += 1;
                 if let Stage::New(_) = self.stage {
@@ -329,14 +336,14 @@ impl Keeper {
                     peer.tell(&notice, fds);
                 }
             }
-            Request::Hello { version } => {
+            Request::Hello { version, .. } => {
                 warn!(self.log, "peer refused"; "error" => "another version");
                 peer.refuse(&format!(
                     "this keeper speaks protocol version {VERSION}, not {version}; stop the host that runs, then start again"
                 ));
             }
             // A host of another version, which was refused, makes way for a keeper of its own.
-            Request::Shutdown => self.end(),
+            Request::Shutdown { grace_ms } => self.leave(grace_ms),
             _ => peer.refuse("the first message must be a hello"),
         }
     }
@@ -382,24 +389,47 @@ impl Keeper {
         }
     }
 
+    /// Begins to end: at once, or after everything was asked to leave. Nobody gets more time than the last
+    /// host gave: after it the attempts may be others'.
+    fn leave(&mut self, grace_ms: Option<u64>) {
+        let now = Instant::now();
+        let grace = grace_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
+        match grace {
+            Some(until) if !self.is_ending() => {
+                let until = self.keep_until.map_or(until, |kept| until.min(kept));
+                info!(self.log, "processes are asked to leave"; "count" => self.children.count());
+                self.stage = Stage::Parting(until);
+                self.children.ask_all();
+            }
+            Some(_) => {}
+            None => self.end(),
+        }
+    }
+
     /// Begins to end: everything is killed.
     fn end(&mut self) {
-        if !self.is_ending() {
+        if !matches!(self.stage, Stage::Ending(_)) {
             self.stage = Stage::Ending(Instant::now() + END_LIMIT);
             self.children.kill_all();
         }
     }
 
     const fn is_ending(&self) -> bool {
-        matches!(self.stage, Stage::Ending(_))
+        matches!(self.stage, Stage::Parting(_) | Stage::Ending(_))
     }
 
     /// Whether the keeper may exit: nothing is left of any process, and the host knows.
     fn is_over(&mut self) -> io::Result<bool> {
         let now = Instant::now();
         if self.stage.limit().is_some_and(|limit| limit <= now) {
-            if let Stage::Orphaned(_) = self.stage {
-                warn!(self.log, "no host came in time"; "count" => self.children.count());
+            let late = match self.stage {
+                Stage::Orphaned(_) => Some("no host came in time"),
+                Stage::Parting(_) => Some("processes did not leave in time"),
+                Stage::New(_) | Stage::Served | Stage::Ending(_) => None,
+            };
+            if let Some(late) = late {
+                warn!(self.log, "processes are killed"; "count" => self.children.count(),
+                    "reason" => late);
                 self.end();
                 return Ok(false);
             }

@@ -110,12 +110,12 @@ fn program(order: &Order, mark: Mark, identity: Option<&Identity>) -> Result<Pro
 
 /// The child's end of a stream; the other end, where there is one, goes to `pipes`.
 fn open(stdio: &Stdio, stream: Stream, pipes: &mut Pipes) -> Result<OwnedFd, Failure> {
-    let named = |what: String| format!("{} {what}", format!("{stream:?}").to_lowercase());
+    let named = |what: &str| format!("{} {what}", format!("{stream:?}").to_lowercase());
     let file = match stdio {
         Stdio::Null => OpenOptions::new().read(true).write(true).open("/dev/null"),
         Stdio::Pipe => {
             let (read, write) =
-                pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Stdio, named("pipe".to_owned())))?;
+                pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Stdio, named("pipe")))?;
             let (theirs, ours) =
                 if stream == Stream::Stdin { (read, write) } else { (write, read) };
             pipes.push((stream, Rc::new(ours)));
@@ -123,14 +123,13 @@ fn open(stdio: &Stdio, stream: Stream, pipes: &mut Pipes) -> Result<OwnedFd, Fai
         }
         Stdio::File(path) => open_file(path, stream),
     };
-    let name = match stdio {
-        Stdio::File(path) => named(format!("file `{}`", path.display())),
-        Stdio::Null | Stdio::Pipe => named("/dev/null".to_owned()),
-    };
     file.map(OwnedFd::from).map_err(|error| Failure {
         step: Step::Stdio,
         errno: errno_of(&error),
-        subject: name,
+        subject: match stdio {
+            Stdio::File(path) => named(&format!("file `{}`", path.display())),
+            Stdio::Null | Stdio::Pipe => named("/dev/null"),
+        },
     })
 }
 

@@ -1,6 +1,6 @@
 //! The environment of an agent's process: made from nothing, by an allow-list.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::{AgentName, Attempt, Generation, TaskId, fleet::Fleet};
 
@@ -29,10 +29,12 @@ pub struct Process<'a> {
     pub attempt: Option<(TaskId, Attempt)>,
     /// The abstract name of the socket on which it may tell of itself, if it has one.
     pub notify: Option<&'a str>,
+    /// How long it may be silent.
+    pub stale_after: Option<Duration>,
 }
 
 /// The whole environment of a process of `fleet`, later ones win: [`INHERITED`] from `host`; what
-/// `env_pass` names from `host`; `env`; and what Hostler tells, which nothing can replace.
+/// `env_pass` names from `host`; `env`; the secrets; and what Hostler tells, which nothing can replace.
 ///
 /// With a `user` of its own, the fleet gets neither `HOME`, `SHELL` nor `TMPDIR` of the host, and
 /// `USER` and `LOGNAME` are that user; whoever looks the user up adds its `HOME`, if `env` has none.
@@ -57,6 +59,10 @@ pub fn environment(
             .map(|(name, value)| (name.clone(), value.clone())),
     );
     variables.extend(fleet.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let secrets = fleet.secrets.iter().filter_map(|(name, secret)| {
+        Some((name.clone(), secret.value.as_ref()?.reveal().to_owned()))
+    });
+    variables.extend(secrets);
     let told = [
         ("HOSTLER_AGENT", Some(process.agent.to_string())),
         ("HOSTLER_FLEET", Some(fleet.name.to_string())),
@@ -66,7 +72,7 @@ pub fn environment(
     ];
     if let Some(name) = process.notify {
         variables.insert("NOTIFY_SOCKET".to_owned(), format!("@{name}"));
-        if let Some(limit) = fleet.heartbeat.stale_after {
+        if let Some(limit) = process.stale_after {
             variables.insert("WATCHDOG_USEC".to_owned(), limit.as_micros().to_string());
         }
     }
@@ -81,14 +87,14 @@ pub fn environment(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use uuid::Uuid;
 
     use super::*;
     use crate::domain::{
         fleet::{Limits, OutputFormat, Protocol, StdinMode, StopSignal},
         health, heartbeat, restart,
+        secret::{FleetSecret, Secret, Source},
+        storm,
     };
 
     fn fleet() -> Fleet {
@@ -103,6 +109,7 @@ mod tests {
             cwd: ".".into(),
             env: BTreeMap::new(),
             env_pass: vec![],
+            secrets: BTreeMap::new(),
             user: None,
             limits: Limits::default(),
             stdin: StdinMode::Task,
@@ -117,6 +124,9 @@ mod tests {
             max_unavailable: crate::domain::rollout::Share::Percent(25),
             scale: None,
             stop_grace: Duration::from_secs(1),
+            start_concurrency: None,
+            linger: None,
+            storm: storm::Intensity::default(),
             restart: restart::Policy {
                 when: restart::When::Always,
                 backoff_min: Duration::from_secs(1),
@@ -141,7 +151,9 @@ mod tests {
     fn made(host: &[(&str, &str)], fleet: &Fleet, with_task: bool) -> BTreeMap<String, String> {
         let attempt = with_task.then_some((TaskId::from_uuid(Uuid::from_u128(7)), Attempt(2)));
         let agent = "claude-3".parse().unwrap();
-        let process = Process { agent: &agent, generation: Generation(4), attempt, notify: None };
+        let generation = Generation(4);
+        let process =
+            Process { agent: &agent, generation, attempt, notify: None, stale_after: None };
         environment(&map(host), fleet, &process)
     }
 
@@ -196,17 +208,25 @@ mod tests {
     fn a_process_is_told_where_it_may_tell_of_itself() {
         let agent = "claude-3".parse().unwrap();
         let notify = Some("hostler/1/claude-3");
-        let process = Process { agent: &agent, generation: Generation(4), attempt: None, notify };
-        let fleet = Fleet {
-            heartbeat: heartbeat::Limits {
-                stale_after: Some(Duration::from_secs(2)),
-                ..heartbeat::Limits::default()
-            },
-            ..fleet()
-        };
-        let made = environment(&map(&[("NOTIFY_SOCKET", "/of/the/host")]), &fleet, &process);
+        let stale_after = Some(Duration::from_secs(2));
+        let (generation, attempt) = (Generation(4), None);
+        let process = Process { agent: &agent, generation, attempt, notify, stale_after };
+        let made = environment(&map(&[("NOTIFY_SOCKET", "/of/the/host")]), &fleet(), &process);
         assert_eq!(made["NOTIFY_SOCKET"], "@hostler/1/claude-3");
         assert_eq!(made["WATCHDOG_USEC"], "2000000");
+    }
+
+    #[test]
+    fn secrets_are_among_it_once_they_are_known() {
+        let secret = |value: Option<&str>| FleetSecret {
+            source: Source::Env("X".to_owned()),
+            value: value.map(|text| Secret::new(text.to_owned())),
+        };
+        let secrets = [("API_KEY", secret(Some("s3cret"))), ("LATER", secret(None))];
+        let secrets = secrets.map(|(name, secret)| (name.to_owned(), secret)).into();
+        let made = made(&[], &Fleet { secrets, ..fleet() }, false);
+        assert_eq!(made["API_KEY"], "s3cret");
+        assert!(!made.contains_key("LATER"));
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         on_dependency_failure: fields.get("policy")?,
         template: fields.get::<Option<_>>("template")?.unwrap_or_default(),
         workspace: workspace.map(|workspace| workspace.0),
+        stale_after_ms: fields.count_opt("stale_after_ms")?,
     })
 }
 

@@ -116,6 +116,7 @@ pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, Store
         retry: retry.map(|retry| retry.0),
         deadline_in,
         workspace: workspace.map(|workspace| workspace.0),
+        stale_after: fields.count_opt("stale_after_ms")?.map(Duration::from_millis),
         place: None,
     })
 }

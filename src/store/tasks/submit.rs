@@ -183,6 +183,9 @@ pub(in crate::store) fn check(task: &NewTask) -> Result<(), (&'static str, &'sta
     if task.timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
         return Err(("timeout", "must be at least a millisecond"));
     }
+    if task.terms.stale_after.is_some_and(|limit| limit < Duration::from_millis(1)) {
+        return Err(("stale_after", "must be at least a millisecond"));
+    }
     if let Some(unique) = &task.terms.unique {
         match unique.key.chars().count() {
             0 => return Err(("unique.key", "must not be empty")),
@@ -262,6 +265,7 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
     let deadlines: Vec<_> = tasks.iter().map(|task| task.terms.deadline).collect();
     let lanes: Vec<_> = tasks.iter().map(|task| task.terms.needs.lane()).collect();
     let workspaces: Vec<_> = tasks.iter().map(|task| own_workspace(task)).collect();
+    let silences: Vec<_> = tasks.iter().map(|task| own_stale_after(task)).collect();
     SUBMIT
         .query(
             db,
@@ -280,6 +284,7 @@ async fn insert_slice(db: &impl GenericClient, tasks: &[&NewTask]) -> Result<Vec
                 &deadlines,
                 &lanes,
                 &workspaces,
+                &silences,
             ],
         )
         .await
@@ -305,6 +310,11 @@ pub(super) fn own_retry(task: &NewTask) -> Option<Json<RetryTerms>> {
 /// What a task says that its attempts work in, as its column holds it.
 pub(super) fn own_workspace(task: &NewTask) -> Option<Json<&WorkspaceSpec>> {
     task.terms.workspace.as_ref().map(Json)
+}
+
+/// How long a task says that its agent may be silent, as its column holds it.
+pub(super) fn own_stale_after(task: &NewTask) -> Option<i64> {
+    task.terms.stale_after.map(milliseconds)
 }
 
 /// What the statement returned, by what it can be found with.

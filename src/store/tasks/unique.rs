@@ -14,7 +14,7 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::submit::{own_retry, own_workspace};
+use super::submit::{own_retry, own_stale_after, own_workspace};
 use crate::{
     domain::{
         Attempt, QueueName, TaskId,
@@ -145,7 +145,8 @@ impl Resolved<'_> {
         let deadlines: Vec<_> = said.iter().map(|task| task.terms.deadline).collect();
         let lanes: Vec<_> = said.iter().map(|task| task.terms.needs.lane()).collect();
         let workspaces: Vec<_> = said.iter().map(|task| own_workspace(task)).collect();
-        let columns: [&(dyn ToSql + Sync); 11] = [
+        let silences: Vec<_> = said.iter().map(|task| own_stale_after(task)).collect();
+        let columns: [&(dyn ToSql + Sync); 12] = [
             &ids,
             &kinds,
             &inputs,
@@ -157,6 +158,7 @@ impl Resolved<'_> {
             &deadlines,
             &lanes,
             &workspaces,
+            &silences,
         ];
         let rows = REPLACE.query(db, &columns).await?;
         let replaced: HashMap<TaskId, TaskState> = rows

@@ -93,7 +93,7 @@ fn a_program_that_speaks_otherwise_with_keepers_lets_attempts_end_first() {
     let before = pids(&host);
     let other = script(
         &host,
-        "case \"$*\" in *--probe*) @HOSTLER@ \"$@\" | sed 's/\"keeper\":[0-9]*/\"keeper\":999/' ;; \
+        "case \"$*\" in *--probe*) @HOSTLER@ \"$@\" | sed 's/\\(\"keeper[a-z_]*\":\\)[0-9]*/\\1999/g' ;; \
          *) exec @HOSTLER@ \"$@\" ;; esac",
     );
     let asked = host.start(&["upgrade", other.to_str().unwrap()]);
@@ -106,6 +106,33 @@ fn a_program_that_speaks_otherwise_with_keepers_lets_attempts_end_first() {
     }
     host.until("agents of the new program", |host| host.agent("worker-1")["state"] == "idle");
     assert!(!before.iter().any(|pid| runs(*pid)), "{}", host.log());
+}
+
+/// The one that takes over is started otherwise, and can't read its settings so. What ran before comes back as it
+/// was started itself.
+#[test]
+fn where_the_new_program_fails_the_old_one_goes_on_as_it_was_started() {
+    let (mut host, tasks) = at_work();
+    let before = pids(&host);
+    let otherwise = script(
+        &host,
+        "case \"$*\" in *--probe*) exec @HOSTLER@ \"$@\" ;; \
+         *) export ANOTHER=1; exec @HOSTLER@ \"$@\" --set no.such=1 ;; esac",
+    );
+    for _ in 0..2 {
+        let output = host.output(&["upgrade", otherwise.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}\n{}", host.log());
+        assert!(said.contains("no.such"), "{said}");
+    }
+    let pid = host.process();
+    let started = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(started.contains("up\0") && !started.contains("no.such"), "{started:?}");
+    let env = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    assert!(env.contains("HOME=") && !env.contains("ANOTHER="), "{env:?}");
+    assert!(host.log().contains("this one goes on"), "{}", host.log());
+    goes_on(&host, &before, &tasks);
+    assert!(host.stop().success(), "{}", host.log());
 }
 
 #[test]

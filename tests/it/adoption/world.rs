@@ -128,6 +128,11 @@ impl Host {
         self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The pid of the host.
+    pub(super) fn process(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Waits for the end of the host, which comes by itself.
     pub(super) fn reap(&mut self) {
         self.child.take().expect("it runs").wait().unwrap();

@@ -1,6 +1,6 @@
 //! A host with a Postgres of its own.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -29,6 +29,28 @@ fn the_second_start_finds_what_the_first_one_left() {
     host.restart();
     assert_eq!(host.task(&id), task);
     assert_eq!(host.cli(&["db", "status"]).code, 5, "the host has it");
+    assert!(host.stop().success());
+    host.until_nothing_is_left();
+}
+
+/// The private Postgres is handed on by being stopped and started; agents notice nothing.
+#[test]
+fn a_host_with_a_postgres_of_its_own_is_upgraded() {
+    let mut host = Host::embedded(WORKER).up();
+    let pid = host.until_agent("quick-1", "idle")["pid"].clone();
+    let before = host.submit(&json!({"input": {"op": "echo", "value": "before"}}));
+    let before = host.wait(&before);
+    let running = host.submit(&json!({"input": {"op": "sleep", "ms": 3_000}}));
+    host.until_task(&running, "running");
+    let new = host.path("hostler-new");
+    fs::copy(env!("CARGO_BIN_EXE_hostler"), &new).unwrap();
+    let after = host.cli_json(&["upgrade", new.to_str().unwrap()]);
+    assert_eq!(after["upgrade"]["failed"], json!(null), "{after}");
+    assert_eq!((&after["adoption"]["found"], &after["adoption"]["kept"]), (&json!(1), &json!(1)));
+    assert_eq!(host.agent("quick-1")["pid"], pid);
+    let ran = host.wait(&running);
+    assert_eq!((&ran["state"], &ran["attempt"]), (&json!("completed"), &json!(1)), "{ran}");
+    assert_eq!(host.task(before["id"].as_str().unwrap()), before);
     assert!(host.stop().success());
     host.until_nothing_is_left();
 }

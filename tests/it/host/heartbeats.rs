@@ -182,3 +182,41 @@ fn an_open_tool_call_has_a_limit_of_its_own() {
     assert!(message.contains("a tool call that takes longer than its limit of 3.0 s"), "{message}");
     assert_eq!(host.wait(&allowed)["output"], json!({"output": "built"}));
 }
+
+/// A patient fleet and a hasty one; a task says for itself how long its agent may be silent.
+#[test]
+fn a_task_has_a_limit_of_silence_of_its_own() {
+    let fleets = r#"
+[fleets.patient]
+protocol = "exec"
+command = ["sleep", "{{ input.s }}"]
+queues = ["patient"]
+heartbeat = { stale_after = "off" }
+
+[fleets.hasty]
+protocol = "exec"
+command = ["sleep", "{{ input.s }}"]
+queues = ["hasty"]
+heartbeat = { every = "100ms", stale_after = "300ms" }
+"#;
+    let mut host = Host::new(fleets).up();
+    let limited = host.submit(&json!({"queue": "patient", "input": {"s": "600"},
+        "stale_after": "300ms", "max_attempts": 1}));
+    let limited = host.wait(&limited);
+    assert_eq!(
+        (&limited["state"], &limited["error"]["class"]),
+        (&json!("failed"), &json!("stale"))
+    );
+    let message = limited["error"]["message"].as_str().unwrap();
+    assert!(message.contains("(the limit is 0.3 s)"), "{message}");
+    assert_eq!(limited["stale_after_ms"], 300);
+
+    let quiet = json!({"s": "1.5"});
+    let lent = ["task", "submit", "-q", "hasty", "--stale-after", "1m", "--max-attempts", "1"];
+    let lent = host.cli_json(&[&lent[..], &["-i", &quiet.to_string(), "--wait"]].concat());
+    assert_eq!((&lent["state"], &lent["stale_after_ms"]), (&json!("completed"), &json!(60_000)));
+    // It held for that task alone.
+    let next = host.submit(&json!({"queue": "hasty", "input": quiet, "max_attempts": 1}));
+    assert_eq!(host.wait(&next)["error"]["class"], "stale");
+    assert!(host.stop().success());
+}

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     net::TcpListener,
-    os::{fd::OwnedFd, unix::net::UnixDatagram},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt, net::UnixDatagram},
+    },
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -123,6 +126,17 @@ fn a_socket_that_is_passed_is_listened_on_through_an_upgrade() {
     });
     let pid = i32::try_from(child.id()).expect("a pid");
     assert_eq!(answers().expect("an answer")["pid"], pid, "the process is the same");
+    // One that can't start its host gives the socket back, too.
+    let broken = host.path("broken.sh");
+    let text = "#!/bin/sh\ncase \"$*\" in *--probe*) exec @HOSTLER@ \"$@\" ;; esac\n\
+                shift 2; exec @HOSTLER@ --data-dir /dev/null/none \"$@\"\n";
+    fs::write(&broken, text.replace("@HOSTLER@", HOSTLER)).expect("a file");
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let failed = host.cli(&["upgrade", broken.to_str().expect("a name")]);
+    assert_eq!(failed.code, 1, "{failed:?}\n{}", host.log());
+    eventually("the one before answers at the same address", || {
+        answers().is_some_and(|after| after["upgrade"]["failed"].is_string())
+    });
     // Over TCP nobody has it run a program.
     let upgrade =
         Ask::new("POST", "/api/v1/upgrade").json(&serde_json::json!({"program": HOSTLER}));

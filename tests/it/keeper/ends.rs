@@ -236,9 +236,7 @@ async fn what_a_keeper_and_a_host_left_that_died_together_is_swept_by_the_next()
 async fn a_second_host_on_one_directory_is_told_so() {
     let world = World::new().await;
     let log = Logger::root(Discard, o!());
-    let logs = world.path("logs");
-    let second =
-        Keeper::start(&log, super::world::HOSTLER.into(), world.path("keeper.sock"), logs, None);
+    let second = Keeper::start(&log, super::world::places(world.dir.path(), None));
     let error = in_time(second).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("serves another host"), "{error}");
     in_time(world.spawn(spec(&["/bin/true"])).await.ended()).await;

@@ -20,7 +20,7 @@ use nix::{
 use slog::{Discard, Logger, o};
 use tokio::{runtime::Runtime, sync::oneshot, time::Instant};
 
-use super::world::{HOSTLER, in_time, runs, spec};
+use super::world::{in_time, places, runs, spec};
 
 /// How many sequences an ordinary run of the tests has.
 const FEW: u64 = 12;
@@ -189,9 +189,7 @@ impl Host {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (keeper, found) = runtime.block_on(async {
             let log = Logger::root(Discard, o!());
-            let (socket, logs) = (dir.join("keeper.sock"), dir.join("logs"));
-            let groups = hostler::process::own_cgroup();
-            let started = Keeper::start(&log, HOSTLER.into(), socket, logs, groups);
+            let started = Keeper::start(&log, places(dir, hostler::process::own_cgroup()));
             let (keeper, found) = in_time(started).await.unwrap();
             let later = Instant::now() + Duration::from_secs(600);
             keeper.keep_until(later, later);

@@ -10,11 +10,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use hostler::process::Keeper;
 use serde_json::{Value, json};
+use slog::{Discard, Logger, o};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::world::{HOSTLER, PATIENCE, WORLD, alive, in_time, start};
+use super::world::{HOSTLER, PATIENCE, WORLD, alive, in_time, places, start};
+use crate::support::processes::eventually;
 
 struct Raw {
     dir: TempDir,
@@ -336,6 +339,73 @@ fn a_host_of_another_version_may_end_a_keeper_that_has_no_host() {
     assert_eq!(alive(&world), Vec::<u32>::new());
 }
 
+/// A keeper whose processes are an agent that saves its work when it is asked to leave, and one that
+/// does not leave; and where the first one says so.
+fn with_one_that_saves(keeper: &Raw, world: &str, keep_ms: u64) -> std::path::PathBuf {
+    let saved = keeper.dir.path().join("saved");
+    let mut host = keeper.connect_as_host();
+    tell(&mut host, &json!({ "type": "keep", "ms": keep_ms }));
+    let saves = format!(
+        "trap 'echo saved >{0}; exit' TERM; touch {0}; while :; do sleep 0.02; done",
+        saved.display()
+    );
+    tell(&mut host, &order(1, world, &saves));
+    tell(&mut host, &order(2, world, "trap '' TERM; while :; do sleep 0.02; done"));
+    for _ in 0..2 {
+        assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
+    }
+    eventually("it hears the signal from here on", || saved.exists());
+    saved
+}
+
+#[test]
+fn processes_may_leave_by_themselves_before_a_keeper_makes_way() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let saved = with_one_that_saves(&keeper, &world, 600_000);
+    let mut other = keeper.connect();
+    tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 500 }));
+    assert_eq!(hear(&mut other), None);
+    assert_eq!(std::fs::read_to_string(saved).unwrap(), "saved\n");
+    keeper.ends_well();
+    assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+/// After that the attempts may be somebody else's.
+#[test]
+fn no_grace_is_longer_than_processes_are_kept() {
+    let keeper = Raw::new();
+    let world = Uuid::new_v4().to_string();
+    let saved = with_one_that_saves(&keeper, &world, 2_000);
+    let mut other = keeper.connect();
+    tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 86_400_000 }));
+    assert_eq!(hear(&mut other), None);
+    assert_eq!(std::fs::read_to_string(saved).unwrap(), "saved\n");
+    keeper.ends_well();
+    assert_eq!(alive(&world), Vec::<u32>::new());
+}
+
+#[test]
+fn a_host_of_another_version_that_speaks_this_one_too_is_served() {
+    let keeper = Raw::new();
+    for (version, oldest, served) in [(9, 2, true), (2, 1, true), (9, 3, false), (1, 1, false)] {
+        let mut host = keeper.connect();
+        tell(&mut host, &json!({ "type": "hello", "version": version, "oldest": oldest }));
+        if served {
+            let hello = hear(&mut host).unwrap();
+            assert_eq!((&hello["type"], &hello["version"]), (&json!("hello"), &json!(2)));
+            tell(&mut host, &json!({ "type": "keep", "ms": 600_000 }));
+            drop(host);
+        } else {
+            is_refused(&mut host, &format!("protocol version 2, not {version}"));
+        }
+    }
+    let mut last = keeper.connect();
+    tell(&mut last, &json!({ "type": "shutdown" }));
+    assert_eq!(hear(&mut last), None);
+    keeper.ends_well();
+}
+
 /// A keeper of a version to come: it refuses the hello, and ends when it is told to.
 #[tokio::test]
 async fn the_keeper_of_another_version_is_ended_and_replaced() {
@@ -347,9 +417,12 @@ async fn the_keeper_of_another_version_is_ended_and_replaced() {
         tell(&mut first, &json!({ "type": "refused", "reason": "version 99", "in_use": false }));
         drop(first);
         let (mut second, _) = listener.accept().unwrap();
-        assert_eq!(hear(&mut second).unwrap()["type"], "shutdown");
+        let word = hear(&mut second).unwrap();
+        assert_eq!((&word["type"], &word["grace_ms"]), (&json!("shutdown"), &json!(7_000)));
     });
-    let keeper = start(dir.path()).await;
+    let log = Logger::root(Discard, o!());
+    let (keeper, found) = Keeper::start(&log, places(dir.path(), None)).await.unwrap();
+    assert_eq!((found.replaced.as_deref(), found.processes.len()), (Some("version 99"), 0));
     stranger.join().unwrap();
     assert!(keeper.pid().is_some());
     in_time(keeper.shutdown()).await;

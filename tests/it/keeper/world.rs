@@ -9,7 +9,7 @@ use std::{
 
 use hostler::{
     domain::{AgentName, FleetName, Generation, fleet::Limits},
-    process::{Ended, Keeper, Processes, SpawnError, Spawned, Spec, Stdio},
+    process::{Ended, Keeper, KeeperPlaces, Processes, SpawnError, Spawned, Spec, Stdio},
 };
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
@@ -129,10 +129,20 @@ pub(super) async fn start(dir: &Path) -> Keeper {
     start_with(dir, None).await
 }
 
+/// A host's places in `dir`.
+pub(super) fn places(dir: &Path, groups: Option<PathBuf>) -> KeeperPlaces {
+    KeeperPlaces {
+        exe: HOSTLER.into(),
+        socket: dir.join("keeper.sock"),
+        log_dir: dir.join("logs"),
+        groups,
+        grace: Duration::from_secs(7),
+    }
+}
+
 async fn start_with(dir: &Path, groups: Option<PathBuf>) -> Keeper {
     let log = Logger::root(Discard, o!());
-    let socket = dir.join("keeper.sock");
-    Keeper::start(&log, HOSTLER.into(), socket, dir.join("logs"), groups).await.unwrap().0
+    Keeper::start(&log, places(dir, groups)).await.unwrap().0
 }
 
 /// A process with nothing but a command.

@@ -46,14 +46,17 @@ async fn count(world: &World) -> i64 {
 #[tokio::test]
 async fn what_sql_submits_is_a_task_like_any_other() {
     let world = World::new().await;
-    let call = "hostler.enqueue('default', 'say', '{\"n\": 7}', priority => 3, timeout => '90 s')";
+    let call = "hostler.enqueue('default', 'say', '{\"n\": 7}', priority => 3, timeout => '90 s',
+        stale_after => '20 min')";
     let id = enqueued(&world, call).await;
     let record = tasks::get(&world.db, id).await.unwrap().unwrap();
     assert_eq!(record.state, TaskState::Pending);
     assert_eq!((record.kind.as_str(), &record.input), ("say", &json!({"n": 7})));
     assert_eq!((record.priority, record.timeout_ms, record.max_attempts), (3, Some(90_000), 3));
+    assert_eq!(record.stale_after_ms, Some(1_200_000));
     assert_eq!(id.as_uuid().get_version_num(), 7);
-    assert_eq!(world.claim(1).await[0].task, id);
+    let claimed = &world.claim(1).await[0];
+    assert_eq!((claimed.task, claimed.terms.stale_after), (id, Some(Duration::from_secs(1200))));
     world.check_events(id).await;
 
     let later = enqueued(&world, "hostler.enqueue('default', 'say', delay => '1 hour')").await;
@@ -128,6 +131,7 @@ async fn what_is_wrong_is_named_with_its_queue_and_changes_nothing() {
         ("'default', 'say', run_at => 'infinity'".to_owned(), "parameter \"run_at\""),
         ("'default', 'say', max_attempts => 0".to_owned(), "parameter \"max_attempts\""),
         ("'default', 'say', timeout => '0'".to_owned(), "parameter \"timeout\""),
+        ("'default', 'say', stale_after => '0'".to_owned(), "parameter \"stale_after\""),
         ("'default', 'say', idempotency_key => ''".to_owned(), "parameter \"idempotency_key\""),
         (
             format!("'default', 'say', idempotency_key => '{long}'"),
@@ -161,7 +165,9 @@ async fn many_are_submitted_at_once_and_told_in_their_order() {
         item(&json!({"idempotency_key": "k", "priority": -4, "max_attempts": 9})),
         item(&json!({"idempotency_key": "k", "input": "is not taken"})),
         item(&json!({"delay": "1 hour"})),
-        item(&json!({"run_at": "2199-01-01T00:00:00Z", "timeout": "5 min"})),
+        item(
+            &json!({"run_at": "2199-01-01T00:00:00Z", "timeout": "5 min", "stale_after": "1 min"}),
+        ),
     ];
     let rows = many(&world, &items).await.unwrap();
     let places: Vec<i64> = rows.iter().map(|row| row.get("place")).collect();
@@ -174,6 +180,7 @@ async fn many_are_submitted_at_once_and_told_in_their_order() {
     assert_eq!((keyed.priority, keyed.max_attempts, &keyed.input), (-4, 9, &Value::Null));
     let timed = tasks::get(&world.db, ids[4]).await.unwrap().unwrap();
     assert_eq!((timed.state, timed.timeout_ms), (TaskState::Scheduled, Some(300_000)));
+    assert_eq!((timed.stale_after_ms, keyed.stale_after_ms), (Some(60_000), None));
     let again = many(&world, &items[1..2]).await.unwrap();
     assert_eq!(again[0].get::<_, Uuid>("task_id"), *ids[1].as_uuid());
     assert!(!again[0].get::<_, bool>("created"));
@@ -197,6 +204,8 @@ async fn one_wrong_task_of_many_is_named_and_none_is_submitted() {
         (item(&json!({"delay": "soon"})), "parameter \"delay\" cannot be read"),
         (item(&json!({"max_attempts": 0})), "parameter \"max_attempts\""),
         (item(&json!({"timeout": "0"})), "parameter \"timeout\""),
+        (item(&json!({"stale_after": "0"})), "parameter \"stale_after\""),
+        (item(&json!({"stale_after": "soon"})), "parameter \"stale_after\" cannot be read"),
         (item(&json!({"idempotency_key": ""})), "parameter \"idempotency_key\""),
     ];
     for (wrong, said) in rows {

@@ -40,6 +40,9 @@ const BASE: &str = r#"
 bind = "off"
 [host]
 drain_grace = "20s"
+[host.floors]
+memory = "off"
+disk = "off"
 [log]
 level = "debug"
 format = "json"

@@ -107,6 +107,8 @@ fn broken_numbers_and_times() -> Vec<Broken> {
         (json!({"timeout": "-5s"}), "timeout", ""),
         (json!({"timeout": "5 parsecs"}), "timeout", ""),
         (json!({"timeout": "20years"}), "timeout", "3650 days"),
+        (json!({"stale_after": 30}), "stale_after", "must be a string"),
+        (json!({"stale_after": "0s"}), "stale_after", "at least 1ms"),
         (json!({"delay": 5}), "delay", "must be a string"),
         (json!({"delay": "soon"}), "delay", ""),
         (json!({"delay": "20years"}), "delay", "3650 days"),
