@@ -191,8 +191,10 @@ async function begin() {
   }
   document.getElementById("find").addEventListener("input", (event) => {
     const wanted = event.target.value.toLowerCase();
-    for (const details of main.querySelectorAll("details")) {
-      details.hidden = !details.dataset.words.includes(wanted);
+    for (const section of main.querySelectorAll("section")) {
+      const all = [...section.querySelectorAll("details")];
+      for (const details of all) details.hidden = !details.dataset.words.includes(wanted);
+      section.hidden = all.every((details) => details.hidden);
     }
   });
 }
