@@ -1,12 +1,11 @@
 //! `hostler agent`.
 
-use std::io::Write;
-
 use clap::Subcommand;
 use jiff::Timestamp;
 
 use super::{
     address::with_query,
+    download,
     exit::{Exit, Outcome},
     global::Global,
     output::{Output, Table, agent_tone, ago, brief, card, counts, local, or_dash, span},
@@ -142,12 +141,7 @@ async fn logs(global: &Global, agent: &AgentName, follow: bool, tail: u32) -> Ou
     let client = global.client()?;
     let pairs = [("tail", Some(tail.to_string())), ("follow", follow.then(|| "true".to_owned()))];
     let path = with_query(&format!("/api/v1/agents/{agent}/logs"), &pairs);
-    let mut body = client.stream(&path).await?;
-    let mut out = std::io::stdout().lock();
-    while let Some(piece) = client.next_piece(&mut body).await? {
-        out.write_all(&piece)?;
-        out.flush()?;
-    }
+    download::print(&client, &path).await?;
     Ok(Exit::Done)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::PathBuf,
 };
 
@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::{
     address::{in_path, with_query},
+    download,
     exit::{CliError, Exit, Outcome},
     global::Global,
     output::brief,
-    session::{path, render, written},
+    session::{path, render},
 };
 use crate::domain::{
     record::Page,
@@ -113,21 +114,13 @@ impl Artifact {
                     output.show(&record, |_| String::new())?;
                     return Ok(Exit::Done);
                 }
-                let mut body = client.stream(&format!("{at}/content")).await?;
-                if let Some(file) = &file {
-                    let mut written = written(file)?;
-                    while let Some(piece) = client.next_piece(&mut body).await? {
-                        written.add(&piece)?;
-                    }
-                    let bytes = written.keep()?;
-                    output.text(&format!("{} ({bytes} bytes) was written", file.display()))?;
-                } else {
-                    let mut out = io::stdout().lock();
-                    while let Some(piece) = client.next_piece(&mut body).await? {
-                        out.write_all(&piece)?;
-                    }
-                    out.flush()?;
-                }
+                let at = format!("{at}/content");
+                let Some(file) = &file else {
+                    download::print(&client, &at).await?;
+                    return Ok(Exit::Done);
+                };
+                let bytes = download::save(&client, &at, file).await?;
+                output.text(&format!("{} ({bytes} bytes) was written", file.display()))?;
             }
             Self::List { session, kind, limit, cursor } => {
                 let path = with_query(

@@ -15,6 +15,7 @@ mod config;
 mod db;
 mod dead;
 mod doctor;
+mod download;
 mod events;
 mod exit;
 mod fleet;

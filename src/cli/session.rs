@@ -168,11 +168,6 @@ pub(super) fn path(session: &SessionId, rest: &str) -> String {
     format!("/api/v1/sessions/{}{rest}", in_path(session.as_str()))
 }
 
-/// Begins a file that is not there yet.
-pub(super) fn written(path: &std::path::Path) -> Outcome<files::Written<'_>> {
-    files::Written::create(path)
-}
-
 /// Has the host make a session of an exported one.
 pub(super) use files::send;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use super::{FleetName, agent::AgentState, health::FleetStanding};
+use super::{FleetName, agent::AgentState, health::FleetStanding, plan::Graph};
 
 /// What a fleet waits for in another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,31 +102,11 @@ pub type Needs<'a> = BTreeMap<&'a FleetName, &'a [Dependency]>;
 /// A circle of fleets that wait for each other, if there is one: each waits for the next, the last
 /// for the first.
 pub fn circle(needs: &Needs<'_>) -> Option<Vec<FleetName>> {
-    // Whoever has been looked at to the end is on no circle.
-    let mut done: Vec<&FleetName> = Vec::new();
-    for start in needs.keys() {
-        // The way to where we are, and which need of each is looked at next.
-        let mut way: Vec<(&FleetName, usize)> = vec![(start, 0)];
-        while let Some((at, next)) = way.last_mut() {
-            let need = needs.get(at).and_then(|all| all.get(*next)).map(|need| &need.fleet);
-            *next += 1;
-            match need {
-                None => {
-                    done.push(at);
-                    way.pop();
-                }
-                Some(need) => {
-                    if let Some(from) = way.iter().position(|(passed, _)| *passed == need) {
-                        return Some(way[from..].iter().map(|(name, _)| (*name).clone()).collect());
-                    }
-                    if !done.contains(&need) {
-                        way.push((need, 0));
-                    }
-                }
-            }
-        }
-    }
-    None
+    let names: Vec<&FleetName> = needs.keys().copied().collect();
+    let place = |need: &Dependency| names.binary_search(&&need.fleet).ok();
+    let before = needs.values().map(|all| all.iter().filter_map(place).collect()).collect();
+    let circle = Graph::from_before(before).circle()?;
+    Some(circle.into_iter().map(|at| names[at].clone()).collect())
 }
 
 /// What of `needs` is not met yet: the first of it.

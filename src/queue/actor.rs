@@ -7,6 +7,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use deadpool_postgres::Client;
 use slog::{Logger, debug, warn};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -132,6 +133,8 @@ pub(crate) struct QueueActor {
     pub(super) settled: Vec<oneshot::Sender<()>>,
     /// What other hosts have not been told of.
     pub(super) announce: BTreeSet<News>,
+    /// Ended tasks that others depend on: which queues got work by that is asked for when it is told.
+    pub(super) awaited: Vec<TaskId>,
     pub(super) announcing: bool,
     /// A second look is planned.
     pub(super) looking_again: bool,
@@ -185,6 +188,7 @@ impl QueueActor {
             quiet: Vec::new(),
             settled: Vec::new(),
             announce: BTreeSet::new(),
+            awaited: Vec::new(),
             announcing: false,
             looking_again: false,
         }
@@ -202,7 +206,7 @@ impl QueueActor {
         for Claim { fleet, queues, agents, floor } in self.dispatch.claims(CLAIM_BATCH) {
             self.claims_under_way += 1;
             let (store, started, limit) = (self.store.clone(), Instant::now(), self.patience());
-            let (memory, wanted) = (self.chooser.begin(&fleet, floor), agents.len());
+            let (reason, wanted) = (self.chooser.begin(&fleet, floor), agents.len());
             let order = Order {
                 host,
                 fleet: fleet.clone(),
@@ -212,7 +216,7 @@ impl QueueActor {
                 patience: self.wait_patience,
                 remember: self.poll * 2 + REMEMBER,
             };
-            let send = async move { choosing::claim(&store, limit, order, memory).await };
+            let send = async move { choosing::claim(&store, limit, order, reason).await };
             ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
                 this.claims_under_way -= 1;
                 match result {
@@ -381,15 +385,21 @@ impl QueueActor {
 
     /// Tells other hosts of new work, all that came together in one statement.
     pub(super) fn announce(&mut self, ctx: &mut Context<Self>) {
-        if self.announcing || self.announce.is_empty() {
+        if self.announcing || self.announce.is_empty() && self.awaited.is_empty() {
             return;
         }
         self.announcing = true;
-        let news: Vec<_> = std::mem::take(&mut self.announce).into_iter().collect();
+        let mut news = std::mem::take(&mut self.announce);
+        let awaited = std::mem::take(&mut self.awaited);
         let store = self.store.clone();
         let limit = self.patience();
-        let send =
-            async move { store.within(limit, async |db| notify::say(db, &news).await).await };
+        let say = async move |db: &Client| {
+            if !awaited.is_empty() {
+                news.extend(tasks::woken_queues(db, &awaited).await?.into_iter().map(News::Work));
+            }
+            notify::say(db, &news.into_iter().collect::<Vec<_>>()).await
+        };
+        let send = async move { store.within(limit, say).await };
         ctx.spawn(send.into_actor(self).map(|result, this, ctx| {
             if let Err(error) = result {
                 // The poll of the other hosts is behind it.

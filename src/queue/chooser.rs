@@ -33,13 +33,26 @@ struct Standing {
     waiting: bool,
     /// Queues that plain claims give nothing of, when it was last asked.
     limited: BTreeSet<QueueName>,
+    /// The last choice gave out something, so the next one will hardly be in vain.
+    is_fruitful: bool,
     memory: Memory,
+}
+
+/// There is a reason to choose.
+#[derive(Debug)]
+pub(super) struct Reason {
+    /// What is remembered of the choice before.
+    pub(super) memory: Memory,
+    /// The queues whose plain tasks are to be found, if that need not be asked first.
+    pub(super) limited: Option<BTreeSet<QueueName>>,
 }
 
 /// What a claim found, as far as it chose.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) gate: Gate,
+    /// Something was given out by choice.
+    pub(super) gave: bool,
     /// What was chosen, if there was anything to choose among.
     pub(super) claimed: Option<Claimed>,
     /// What was remembered, if nothing was chosen.
@@ -55,6 +68,7 @@ impl Standing {
             choosing_from: None,
             waiting: false,
             limited: BTreeSet::new(),
+            is_fruitful: false,
             memory: Memory::default(),
         }
     }
@@ -126,16 +140,17 @@ impl Chooser {
         }
     }
 
-    /// A claim for `fleet` is to be sent, of tasks from the priority `floor` on: what it chooses by,
-    /// if it is to choose.
-    pub(super) fn begin(&mut self, fleet: &FleetName, floor: i16) -> Option<Memory> {
+    /// A claim for `fleet` is to be sent, of tasks from the priority `floor` on: why and by what it is
+    /// to choose, if it is.
+    pub(super) fn begin(&mut self, fleet: &FleetName, floor: i16) -> Option<Reason> {
         let standing = self.fleets.get_mut(fleet)?;
         if standing.clean_from.is_some_and(|from| from <= floor) {
             return None;
         }
         standing.clean_from = Some(floor);
         standing.choosing_from = Some(floor);
-        Some(std::mem::take(&mut standing.memory))
+        let limited = standing.is_fruitful.then(|| standing.limited.clone());
+        Some(Reason { memory: std::mem::take(&mut standing.memory), limited })
     }
 
     /// The choice of `fleet` came back; `all` says that every agent was given a task. Returns
@@ -144,6 +159,7 @@ impl Chooser {
         let Some(standing) = self.fleets.get_mut(fleet) else { return false };
         let floor = standing.choosing_from.take().unwrap_or(i16::MIN);
         standing.limited = found.gate.limited;
+        standing.is_fruitful = found.gave;
         let Some(claimed) = found.claimed else {
             // Nothing waits, of whatever priority.
             standing.waiting = false;
@@ -184,6 +200,19 @@ mod tests {
         assert!(chooser.begin(&fleet, i16::MIN).is_some(), "nothing is known at first");
         chooser.done(&fleet, Found::default(), false);
         (chooser, fleet)
+    }
+
+    #[test]
+    fn after_a_choice_that_gave_something_nobody_asks_first_whether_it_is_worth_it() {
+        let (mut chooser, fleet) = chooser();
+        chooser.wake(None);
+        assert_eq!(chooser.begin(&fleet, i16::MIN).unwrap().limited, None);
+        let limited = BTreeSet::from([queue("a")]);
+        let gate = Gate { limited: limited.clone(), ..Gate::default() };
+        chooser.done(&fleet, Found { gate, gave: true, ..blocked() }, true);
+        assert_eq!(chooser.begin(&fleet, i16::MIN).unwrap().limited, Some(limited));
+        chooser.done(&fleet, blocked(), true);
+        assert_eq!(chooser.begin(&fleet, i16::MIN).unwrap().limited, None);
     }
 
     fn blocked() -> Found {

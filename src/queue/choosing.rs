@@ -1,19 +1,23 @@
 //! How the actor claims where there may be something to choose, and what follows.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use actix::prelude::*;
+use deadpool_postgres::Client;
 use tokio::time::Instant;
 
-use super::{actor::QueueActor, chooser::Found};
+use super::{
+    actor::QueueActor,
+    chooser::{Found, Reason},
+};
 use crate::{
     domain::{
-        AgentName, FleetName, QueueName, TaskId,
+        FleetName, QueueName, TaskId,
         task::{Assignment, Settlement},
     },
     store::{
         Store, StoreError,
-        admission::{self, Memory, Order},
+        admission::{self, Gate, Memory, Order},
         notify::News,
         tasks,
     },
@@ -30,57 +34,59 @@ pub(super) struct Taken {
     pub(super) found: Option<Found>,
 }
 
-/// Claims for the agents of `order`: by choice if `memory` is given, and plain tasks for those that
-/// are left then.
+/// Claims for the agents of `order`: by choice if there is a reason to choose and something to
+/// choose among, and plain tasks otherwise, for a choice gives these as well.
 pub(super) async fn claim(
     store: &Store,
     limit: Duration,
     order: Order,
-    memory: Option<Memory>,
+    reason: Option<Reason>,
 ) -> Result<Taken, StoreError> {
-    let mut taken = Taken::default();
-    if let Some(memory) = memory {
-        let gate = store
-            .within(limit, async |db| admission::gate(db, &order.fleet, &order.queues).await)
-            .await?;
-        let mut found = Found { gate, ..Found::default() };
-        if found.gate.waiting {
-            let mut claimed = store
-                .transact_within(limit, async |db| {
-                    admission::begin(db, &order, &found.gate.limited, memory).await
-                })
-                .await?;
-            taken.assignments = std::mem::take(&mut claimed.assignments);
-            found.claimed = Some(claimed);
-        } else {
-            found.memory = memory;
+    let mut found = None;
+    if let Some(Reason { memory, limited }) = reason {
+        let mut gate = None;
+        let limited = match limited {
+            Some(limited) => limited,
+            None => {
+                let asked =
+                    async |db: &Client| admission::gate(db, &order.fleet, &order.queues).await;
+                gate.insert(store.within(limit, asked).await?).limited.clone()
+            }
+        };
+        if gate.as_ref().is_none_or(|gate| gate.waiting) {
+            return choose(store, limit, &order, memory, limited, gate).await;
         }
-        taken.found = Some(found);
+        found = Some(Found { gate: gate.unwrap_or_default(), memory, ..Found::default() });
     }
-    let rest = left(&order.agents, &taken.assignments);
-    if !rest.is_empty() {
-        let plain = store
-            .within(limit, async |db| {
-                tasks::claim(db, order.host, &order.queues, &rest, order.floor).await
-            })
-            .await?;
-        taken.assignments.extend(plain);
-    }
-    Ok(taken)
+    let plain = async |db: &Client| {
+        tasks::claim(db, order.host, &order.queues, &order.agents, order.floor).await
+    };
+    Ok(Taken { assignments: store.within(limit, plain).await?, found })
 }
 
-/// The places of `agents` that are left when these tasks are given.
-fn left(agents: &[AgentName], given: &[Assignment]) -> Vec<AgentName> {
-    let mut taken: HashMap<&AgentName, usize> = HashMap::new();
-    given.iter().for_each(|one| *taken.entry(&one.agent).or_default() += 1);
-    let is_left = |agent: &&AgentName| match taken.get_mut(*agent) {
-        Some(places) if *places > 0 => {
-            *places -= 1;
-            false
-        }
-        _ => true,
+/// Chooses; asks by the way what the gate says, unless that is known.
+async fn choose(
+    store: &Store,
+    limit: Duration,
+    order: &Order,
+    memory: Memory,
+    limited: BTreeSet<QueueName>,
+    gate: Option<Gate>,
+) -> Result<Taken, StoreError> {
+    let work = async |db: &Client| {
+        let asked = async {
+            match gate {
+                Some(gate) => Ok(gate),
+                None => admission::gate(db, &order.fleet, &order.queues).await,
+            }
+        };
+        tokio::try_join!(admission::begin(db, order, &limited, memory), asked)
     };
-    agents.iter().filter(is_left).cloned().collect()
+    let (mut claimed, gate) = store.pipeline_within(limit, work).await?;
+    let assignments = std::mem::take(&mut claimed.assignments);
+    let gave = !assignments.is_empty();
+    let found = Found { gate, gave, claimed: Some(claimed), memory: Memory::default() };
+    Ok(Taken { assignments, found: Some(found) })
 }
 
 impl QueueActor {

@@ -6,7 +6,7 @@ use std::{collections::HashSet, time::Duration};
 
 use actix::prelude::*;
 use deadpool_postgres::{GenericClient, Transaction};
-use slog::{debug, info};
+use slog::info;
 use tokio::time::Instant;
 
 use super::{QueueError, QueueHandle, actor::QueueActor};
@@ -19,10 +19,8 @@ use crate::{
     },
     store::{
         StoreError,
-        notify::News,
         tasks::{self, ReleaseAnswer},
     },
-    telemetry::Chain,
 };
 
 /// How often a transaction is done again that another one overtook, or that waited for another one
@@ -65,21 +63,8 @@ impl QueueActor {
     /// Tasks ended that others depend on: some of these may be ready, here and on other hosts.
     pub(super) fn wake_dependents(&mut self, ended: Vec<TaskId>, ctx: &mut Context<Self>) {
         self.wake_all();
-        let store = self.store.clone();
-        let limit = self.patience();
-        let look = async move {
-            store.within(limit, async |db| tasks::woken_queues(db, &ended).await).await
-        };
-        ctx.spawn(look.into_actor(self).map(|result, this, ctx| match result {
-            Ok(queues) => {
-                this.announce.extend(queues.into_iter().map(News::Work));
-                this.announce(ctx);
-            }
-            // The poll of the other hosts is behind it.
-            Err(error) => {
-                debug!(this.log, "looking for woken queues failed"; "error" => %Chain(&error))
-            }
-        }));
+        self.awaited.extend(ended);
+        self.announce(ctx);
     }
 }
 

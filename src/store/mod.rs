@@ -252,6 +252,39 @@ impl Store {
         Err(StoreError::Silent { limit })
     }
 
+    /// Does `work`, which begins a transaction and commits it by statements of its own, so that these
+    /// can travel with the others; and gives it up after `limit`, as [`Store::within`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::within`]; those of `work`, after which everything is undone that was not committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::transact`].
+    pub async fn pipeline_within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Client) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut open = Open { client: Some(self.client().await?), sessions: &self.sessions };
+        let Some(client) = &open.client else {
+            return Err(StoreError::Unavailable { source: None });
+        };
+        let whole = async {
+            let result = work(client).await;
+            let is_over = result.is_ok() || client.batch_execute("ROLLBACK").await.is_ok();
+            (result, is_over)
+        };
+        let Ok((result, is_over)) = tokio::time::timeout(limit, whole).await else {
+            return Err(StoreError::Silent { limit });
+        };
+        if is_over {
+            open.client = None;
+        }
+        result
+    }
+
     /// Asks the server for an answer.
     ///
     /// # Errors
@@ -280,14 +313,32 @@ impl Store {
     }
 }
 
+/// A connection on which a transaction may be open: closed, and not put back, unless that is over.
+struct Open<'a> {
+    client: Option<Client>,
+    sessions: &'a Sessions,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            self.sessions.give_up(&client);
+            drop(Client::take(client));
+        }
+    }
+}
+
 async fn transact<T, E: From<StoreError>>(
     client: &mut Client,
     work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let failed =
-        |source| StoreError::Statement { statement: "transaction", source: Cause::from(source) };
-    let transaction = client.transaction().await.map_err(failed)?;
+    let transaction = client.transaction().await.map_err(transaction_failed)?;
     let result = work(&transaction).await?;
-    transaction.commit().await.map_err(failed)?;
+    transaction.commit().await.map_err(transaction_failed)?;
     Ok(result)
+}
+
+/// A transaction could not begin or commit.
+fn transaction_failed(source: tokio_postgres::Error) -> StoreError {
+    StoreError::Statement { statement: "transaction", source: Cause::from(source) }
 }

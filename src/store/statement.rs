@@ -40,6 +40,13 @@ impl Sql {
         db.query(&statement, parameters).await.map_err(failed)
     }
 
+    /// Prepares the statement on this connection, if it is not. [`Sql::query`] sends it at the first
+    /// poll from then on: statements that are polled in an order are carried out in that order.
+    pub(super) async fn prepare(&self, db: &impl GenericClient) -> Result<(), StoreError> {
+        db.prepare_cached(self.text).await.map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
     /// Runs the statement, which returns one row or none.
     pub(super) async fn query_opt(
         &self,

@@ -23,7 +23,6 @@ use crate::{
         AgentName, FleetName, Generation,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
-        health::FleetStanding,
         record::{AgentRecord, FleetRecord, RestartCause},
         restart::{self, Decision},
         task::{FailureClass, Outcome},
@@ -332,20 +331,6 @@ impl Handler<ListFleets> for SupervisorActor {
 
     fn handle(&mut self, _: ListFleets, _: &mut Self::Context) -> Self::Result {
         self.fleet_records()
-    }
-}
-
-/// How one fleet stands.
-#[derive(Message)]
-#[rtype(result = "Option<FleetStanding>")]
-pub(super) struct StandingOf(pub(super) FleetName);
-
-impl Handler<StandingOf> for SupervisorActor {
-    type Result = Option<FleetStanding>;
-
-    fn handle(&mut self, StandingOf(fleet): StandingOf, _: &mut Self::Context) -> Self::Result {
-        let is_known = self.fleets.contains_key(&fleet);
-        is_known.then(|| self.agents.standing(&fleet))
     }
 }
 

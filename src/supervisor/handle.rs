@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::{
     Guard, Scales,
-    actor::{ListAgents, ListFleets, Operate, StandingOf, SupervisorActor},
+    actor::{ListAgents, ListFleets, Operate, SupervisorActor},
     ending::{Drain, HandOver, StopAll, TellWhenResting},
     fleets::{Reshape, Resize, Roll},
 };
@@ -23,7 +23,6 @@ use crate::{
         AgentName, FleetName, TaskId,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
-        health::FleetStanding,
         record::{AgentRecord, FleetRecord},
         rollout::Share,
     },
@@ -237,19 +236,6 @@ impl SupervisorHandle {
     /// [`SupervisorError::Ending`].
     pub async fn fleets(&self) -> Result<Vec<FleetRecord>, SupervisorError> {
         self.actor.send(ListFleets).await.map_err(|_| SupervisorError::Ending)
-    }
-
-    /// How a fleet stands: how many of its agents were started, are ready, or have done their work.
-    /// `None` if there is no such fleet.
-    ///
-    /// # Errors
-    ///
-    /// [`SupervisorError::Ending`].
-    pub async fn standing(
-        &self,
-        fleet: FleetName,
-    ) -> Result<Option<FleetStanding>, SupervisorError> {
-        self.actor.send(StandingOf(fleet)).await.map_err(|_| SupervisorError::Ending)
     }
 
     /// All agents.

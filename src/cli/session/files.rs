@@ -1,10 +1,6 @@
 //! `session export` and `session import`.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -13,6 +9,7 @@ use super::path;
 use crate::{
     cli::{
         client::Client,
+        download,
         exit::{CliError, Exit, Outcome},
         output::Output,
     },
@@ -58,67 +55,11 @@ pub(in crate::cli) struct Import {
 impl Export {
     pub(super) async fn run(self, client: &Client, output: Output) -> Outcome<()> {
         let form = if self.form == Form::Json { "json" } else { "markdown" };
-        let mut body = client.stream(&path(&self.session, &format!("/export?form={form}"))).await?;
-        let Some(file) = &self.output else {
-            let mut out = io::stdout().lock();
-            while let Some(piece) = client.next_piece(&mut body).await? {
-                out.write_all(&piece)?;
-            }
-            return Ok(out.flush()?);
-        };
-        let mut written = Written::create(file)?;
-        while let Some(piece) = client.next_piece(&mut body).await? {
-            written.add(&piece)?;
-        }
-        let bytes = written.keep()?;
+        let path = path(&self.session, &format!("/export?form={form}"));
+        let Some(file) = &self.output else { return download::print(client, &path).await };
+        let bytes = download::save(client, &path, file).await?;
         let shown = json!({ "session": self.session, "file": file, "bytes": bytes });
         output.show(&shown, |_| format!("{} ({bytes} bytes) was written", file.display()))
-    }
-}
-
-/// A file on its way: if it does not come to its end, it is removed.
-pub(in crate::cli) struct Written<'a> {
-    file: Option<File>,
-    path: &'a Path,
-    bytes: u64,
-}
-
-impl<'a> Written<'a> {
-    /// Begins a file that is not there yet.
-    pub(in crate::cli) fn create(path: &'a Path) -> Outcome<Self> {
-        let made = File::options().write(true).create_new(true).open(path);
-        let file = made.map_err(|error| {
-            CliError::new(Exit::Usage, format!("{} can't be made: {error}", path.display()))
-        })?;
-        Ok(Self { file: Some(file), path, bytes: 0 })
-    }
-
-    /// Goes on with it.
-    pub(in crate::cli) fn add(&mut self, piece: &[u8]) -> Outcome<()> {
-        self.bytes += piece.len() as u64;
-        let wrote = self.file.as_mut().map_or(Ok(()), |file| file.write_all(piece));
-        wrote.map_err(|error| {
-            CliError::new(
-                Exit::Failed,
-                format!("{} can't be written: {error}", self.path.display()),
-            )
-        })
-    }
-
-    /// It has come to its end; says how long it is.
-    pub(in crate::cli) fn keep(mut self) -> Outcome<u64> {
-        if let Some(file) = self.file.take() {
-            file.sync_all()?;
-        }
-        Ok(self.bytes)
-    }
-}
-
-impl Drop for Written<'_> {
-    fn drop(&mut self) {
-        if self.file.take().is_some() {
-            fs::remove_file(self.path).unwrap_or_default();
-        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! `hostler task logs`.
 
-use std::io::Write as _;
-
 use clap::{Args, ValueEnum};
 
 use crate::{
     cli::{
         address::with_query,
         client::Client,
+        download,
         exit::{Exit, Outcome},
     },
     domain::TaskId,
@@ -57,12 +56,7 @@ impl Logs {
             ("tail", Some(self.tail.to_string())),
         ];
         let path = with_query(&format!("/api/v1/tasks/{}/logs", self.task), &pairs);
-        let mut body = client.stream(&path).await?;
-        let mut out = std::io::stdout().lock();
-        while let Some(piece) = client.next_piece(&mut body).await? {
-            out.write_all(&piece)?;
-            out.flush()?;
-        }
+        download::print(client, &path).await?;
         Ok(Exit::Done)
     }
 }

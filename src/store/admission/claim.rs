@@ -5,14 +5,16 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 
 use super::situation;
 use crate::{
     domain::{
         AgentName, FleetName, HostId, QueueName, TaskId,
-        admission::{Ask, Candidate, Choice, Rate, Rules, Scope, Situation, Turns, choose},
+        admission::{
+            Ask, Candidate, Choice, Held, Rate, Rules, Scope, Situation, Turns, Waiter, choose,
+        },
         task::Assignment,
     },
     store::{
@@ -20,7 +22,7 @@ use crate::{
         codec::{int4, milliseconds},
         log,
         statement::{Sql, sql},
-        tasks,
+        tasks, transaction_failed,
     },
 };
 
@@ -120,35 +122,42 @@ pub async fn gate(
 }
 
 /// Chooses and hands out tasks for the agents of `order`: those that need something, those of
-/// what is limited, and plain ones between them, in their common order.
+/// what is limited, and plain ones between them, in their common order. It is a transaction of its
+/// own on `db`, where none is open: two round trips, and one more each where plain tasks are to be
+/// found, a limit counts what runs, or a rate what began.
 ///
 /// Waits for whoever chooses just now. `limited` are the queues whose plain tasks are to be found:
 /// those that the gate named.
 ///
 /// # Errors
 ///
-/// Those of the statements; nothing was handed out then, once the transaction is undone.
+/// Those of the statements. The transaction may be open then: [`crate::store::Store::pipeline_within`]
+/// ends it. Where the answer to the commit is lost, what was handed out is held unheard.
 pub async fn begin(
-    db: &Transaction<'_>,
+    db: &impl GenericClient,
     order: &Order,
     limited: &BTreeSet<QueueName>,
     mut memory: Memory,
 ) -> Result<Claimed, StoreError> {
-    TAKE_TURNS.query(db, &[&LOCK, &SILENCE]).await?;
-    if !limited.is_empty() {
-        log::divert(db, order.host, limited, order.agents.len()).await?;
+    for statement in [&TAKE_TURNS, &CANDIDATES, &BEGIN, &PASS_OVER] {
+        statement.prepare(db).await?;
     }
-    let ((now, rules), found) =
-        tokio::try_join!(situation::rules(db), candidates(db, order, &memory))?;
+    situation::prepare(db).await?;
+    let Seen { now, rules, found, held, waiters } = if limited.is_empty() {
+        // All of it is sent at once, and carried out in this order.
+        let (turn, seen) = tokio::join!(take_turn(db), look(db, order, &memory));
+        turn?;
+        seen?
+    } else {
+        take_turn(db).await?;
+        log::divert(db, order.host, limited, order.agents.len()).await?;
+        look(db, order, &memory).await?
+    };
     let rates = rates(&rules, order, &found.tasks);
     let scopes: BTreeSet<Scope> =
         rates.values().flatten().map(|(scope, _)| scope.clone()).collect();
-    let (held, running, starts, waiters) = tokio::try_join!(
-        situation::held(db),
-        situation::running(db, &rules),
-        situation::starts(db, &scopes),
-        situation::waiters(db, order.patience, situation::MOST_WAITERS),
-    )?;
+    let (running, starts) =
+        tokio::try_join!(situation::running(db, &rules), situation::starts(db, &scopes))?;
     let situation = Situation { now, rules, held, running, starts, waiters };
     let ask = Ask {
         host: order.host,
@@ -158,9 +167,7 @@ pub async fn begin(
         candidates: &found.tasks,
     };
     let Choice { take, passed, blocked, opens } = choose(&situation, &ask, &mut memory.turns);
-    let (assignments, began) = hand_out(db, order, &take, &found.lane).await?;
-    add_starts(db, began.unwrap_or(now), &rates, &assignments).await?;
-    pass_over(db, order, passed).await?;
+    let assignments = write(db, order, &take, passed, &found.lane, &rates).await?;
     memory.lanes = found.lanes;
     // What was looked at is used up, or a part of the lanes is still to be looked at.
     let agents_left = assignments.len() < order.agents.len();
@@ -168,6 +175,60 @@ pub async fn begin(
     let opens =
         opens.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
     Ok(Claimed { assignments, blocked, more, opens, memory })
+}
+
+/// Begins the transaction, and waits until nobody else chooses.
+async fn take_turn(db: &impl GenericClient) -> Result<(), StoreError> {
+    let (begun, turn) =
+        tokio::join!(db.batch_execute("BEGIN"), TAKE_TURNS.query(db, &[&LOCK, &SILENCE]));
+    begun.map_err(transaction_failed)?;
+    turn.map(drop)
+}
+
+/// What was seen while nobody else chose.
+struct Seen {
+    now: Timestamp,
+    rules: Rules,
+    found: Found,
+    held: Vec<Held>,
+    waiters: Vec<Waiter>,
+}
+
+async fn look(db: &impl GenericClient, order: &Order, memory: &Memory) -> Result<Seen, StoreError> {
+    let ((now, rules), found, held, waiters) = tokio::try_join!(
+        situation::rules(db),
+        candidates(db, order, memory),
+        situation::held(db),
+        situation::waiters(db, order.patience, situation::MOST_WAITERS),
+    )?;
+    Ok(Seen { now, rules, found, held, waiters })
+}
+
+/// Writes down what was chosen and what was passed over, and commits.
+async fn write(
+    db: &impl GenericClient,
+    order: &Order,
+    take: &[(TaskId, AgentName)],
+    passed: Vec<TaskId>,
+    lane: &BTreeMap<TaskId, i64>,
+    rates: &Rates,
+) -> Result<Vec<Assignment>, StoreError> {
+    let commit = async { db.batch_execute("COMMIT").await.map_err(transaction_failed) };
+    if rates.is_empty() {
+        // Where one fails the commit undoes all; the first error is the one that says why.
+        let (handed, passed, committed) =
+            tokio::join!(hand_out(db, order, take, lane), pass_over(db, order, passed), commit);
+        let (assignments, _) = handed?;
+        passed.and(committed)?;
+        return Ok(assignments);
+    }
+    let (assignments, began) = hand_out(db, order, take, lane).await?;
+    if let Some(began) = began {
+        add_starts(db, began, rates, &assignments).await?;
+    }
+    let (passed, committed) = tokio::join!(pass_over(db, order, passed), commit);
+    passed.and(committed)?;
+    Ok(assignments)
 }
 
 /// What was found.

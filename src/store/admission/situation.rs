@@ -32,6 +32,14 @@ const AGED: Sql = sql!("task_waits/aged");
 /// For how many tasks something is kept at a time.
 pub(super) const MOST_WAITERS: i64 = 64;
 
+/// Prepares what every choice asks for: see [`Sql::prepare`].
+pub(super) async fn prepare(db: &impl GenericClient) -> Result<(), StoreError> {
+    for statement in [&RULES, &LIMITS, &PAUSES, &HELD, &AGED] {
+        statement.prepare(db).await?;
+    }
+    Ok(())
+}
+
 /// What is limited, and what time the server has. One round trip on a connection that pipelines.
 pub(super) async fn rules(db: &impl GenericClient) -> Result<(Timestamp, Rules), StoreError> {
     let (queues, limits, pauses) =

@@ -305,7 +305,8 @@ fn a_host_that_does_not_speak_up_does_not_stop_the_clock() {
     let keeper = Raw::new();
     let world = Uuid::new_v4().to_string();
     let mut host = keeper.connect_as_host();
-    tell(&mut host, &json!({ "type": "keep", "ms": 500 }));
+    // Long enough to come back in, on a machine that is busy.
+    tell(&mut host, &json!({ "type": "keep", "ms": 3_000 }));
     tell(&mut host, &order(1, &world, "sleep 1000"));
     assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
     drop(host);

@@ -1,6 +1,10 @@
 //! A plan carried out in git worktrees: real processes, real merges, one real conflict.
 
-use std::fs;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde_json::{Value, json};
 
@@ -273,4 +277,82 @@ fn what_can_not_be_merged_for_now_waits_until_it_can() {
     });
     let files = git(&repo, &["ls-tree", "-r", "--name-only", &format!("plan/{run}")]);
     assert_eq!(files.lines().collect::<Vec<_>>(), ["a.txt", "b"]);
+}
+
+/// The plan of `examples/plans/seed.toml`, in which each task writes the files that it names: a glob stands
+/// for the file that another task changes, too.
+fn seed_that_writes() -> (String, BTreeMap<String, BTreeSet<String>>) {
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plans/seed.toml");
+    let plan = hostler::plan::read::read(&seed).unwrap();
+    let mut text = fs::read_to_string(seed).unwrap();
+    let mut written = BTreeMap::new();
+    for task in plan.tasks {
+        let files: BTreeSet<String> = task
+            .files
+            .iter()
+            .map(|file| file.glob.to_string().replace("**", "client.py"))
+            .collect();
+        if !files.is_empty() {
+            let lines: Vec<String> =
+                files.iter().map(|file| format!("{file:?} = \"{}\\n\"", task.id)).collect();
+            let id = format!("id = \"{}\"\n", task.id);
+            let with = format!("{id}input.mock.write = {{ {} }}\n", lines.join(", "));
+            assert_eq!(text.matches(&id).count(), 1);
+            text = text.replace(&id, &with);
+            written.insert(task.id.to_string(), files);
+        }
+    }
+    (text, written)
+}
+
+/// All that depends on nothing begins at once, in worktrees; two of these tasks change the same file.
+#[test]
+fn the_plan_of_the_seed_is_rehearsed_in_worktrees_and_ends_in_one_tree() {
+    let host = Host::new(&format!(
+        r#"
+[fleets.mock]
+protocol = "worker"
+command = ["{HOSTLER}", "mock-agent"]
+count = 7
+cwd = "@DIR@"
+"#
+    ))
+    .up();
+    let repo = host.path("repo");
+    repository(&repo, &[("README.md", "a client\n"), ("client/client.py", "none\n")]);
+    let (text, written) = seed_that_writes();
+    let file = host.path("seed.toml");
+    fs::write(&file, text).unwrap();
+    let (file, place) = (file.to_str().unwrap(), repo.to_str().unwrap());
+    let words = ["plan", "run", file, "--agents", "7", "--speed", "1h=1s", "--git", place];
+    let report = host.cli_json(&words);
+    assert_eq!(report["run"]["state"], "completed", "{report:#}");
+    let run = report["run"]["id"].as_str().unwrap();
+
+    let branch = format!("plan/{run}");
+    let mut expected: BTreeSet<&str> = written.values().flatten().map(String::as_str).collect();
+    expected.insert("README.md");
+    let files = git(&repo, &["ls-tree", "-r", "--name-only", &branch]);
+    assert_eq!(files.lines().collect::<BTreeSet<_>>(), expected);
+
+    let unresolved = |name: &str| {
+        let id = of_run(&host, run, name)["task"].as_str().unwrap().to_owned();
+        host.history(&id, "attempts")[0]["workspace"]["unresolved"]["files"].clone()
+    };
+    let in_conflict: Vec<&String> =
+        written.keys().filter(|name| !unresolved(name).is_null()).collect();
+    assert_eq!(in_conflict.len(), 1, "{in_conflict:?}");
+    let name = in_conflict[0];
+    assert!(["listen-notify", "structured-logging"].contains(&name.as_str()), "{name}");
+    assert_eq!(unresolved(name), json!(["client/client.py"]));
+    assert_eq!(of_run(&host, run, name)["merge_state"], "completed");
+    // Its agent resolved the conflict; every other file is what the one task made that names it.
+    for (task, files) in &written {
+        for file in files {
+            let owner = if file == "client/client.py" { name } else { task };
+            let shown = git(&repo, &["show", &format!("{branch}:{file}")]);
+            assert_eq!(&shown, owner, "{file}");
+        }
+    }
+    assert_eq!(git(&repo, &["status", "--porcelain"]), "");
 }

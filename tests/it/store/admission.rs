@@ -68,7 +68,7 @@ async fn choose(store: &Store, order: &Order) -> Claimed {
     let limited = admission::gate(&db, &order.fleet, &order.queues).await.unwrap().limited;
     drop(db);
     let begun = store
-        .transact_within(limit, async |db| {
+        .pipeline_within(limit, async |db| {
             admission::begin(db, order, &limited, Memory::default()).await
         })
         .await;

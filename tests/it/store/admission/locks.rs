@@ -1,6 +1,6 @@
 //! Locks, files and keys: taken in the claim, freed by whatever ends an attempt.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use hostler::{
     domain::{
@@ -197,9 +197,9 @@ async fn a_task_is_found_however_many_wait_before_it() {
     let asked = order(world.host, std::slice::from_ref(&world.queue), super::super::agents(9));
     let (mut memory, mut found, mut looks) = (Memory::default(), Vec::new(), 0);
     loop {
-        let begun = world
-            .store
-            .transact(async |db| admission::begin(db, &asked, &BTreeSet::new(), memory).await);
+        let begun = world.store.pipeline_within(Duration::from_secs(20), async |db| {
+            admission::begin(db, &asked, &BTreeSet::new(), memory).await
+        });
         let begun = begun.await.unwrap();
         found.extend(begun.assignments.iter().map(|one| one.task));
         looks += 1;
@@ -227,16 +227,23 @@ async fn a_key_that_is_taken_gives_the_task_that_has_it_with_its_needs() {
 #[tokio::test]
 async fn whoever_chooses_and_falls_silent_loses_its_turn() {
     let world = World::new().await;
-    world.submit_needing(&["repo"]).await;
-    let mut silent = world.store.client().await.unwrap();
-    let transaction = silent.transaction().await.unwrap();
+    let silent = world.store.client().await.unwrap();
     let asked = order(world.host, std::slice::from_ref(&world.queue), super::super::agents(1));
-    let theirs =
-        admission::begin(&transaction, &asked, &BTreeSet::new(), Memory::default()).await.unwrap();
-    assert_eq!(theirs.assignments.len(), 1);
+    let none = BTreeSet::new();
+    // Its statements are prepared with that: the next choice sends all it asks for at its first poll.
+    let theirs = admission::begin(&silent, &asked, &none, Memory::default()).await.unwrap();
+    assert_eq!(theirs.assignments, []);
+    world.submit_needing(&["repo"]).await;
+    let mut theirs = pin!(admission::begin(&silent, &asked, &none, Memory::default()));
+    assert!(poll_fn(|cx| Poll::Ready(theirs.as_mut().poll(cx).is_pending())).await);
+    let turns = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+        WHERE datname = current_database() AND locktype = 'advisory' AND granted";
+    while count(&world.db, turns).await == 0 {
+        tokio::task::yield_now().await;
+    }
     // Nothing is said any more, and nothing was committed: the next one waits, and gets the task.
     assert_eq!(world.choose(1).await.len(), 1);
-    assert!(transaction.commit().await.is_err());
+    assert!(theirs.await.is_err());
 }
 
 /// Agents that claim by SQL get what plain claims get.

@@ -76,17 +76,15 @@ async fn what_is_chosen_begins_with_the_needs_that_were_looked_at() {
     for text in ["other", "w:src/**", ""] {
         let scene = Scene::new(text).await;
         let Scene { world, .. } = &scene;
-        let mut client = world.store.client().await.unwrap();
+        let client = world.store.client().await.unwrap();
         let pid = pid(&client).await;
         let asked = order(world.host, std::slice::from_ref(&world.queue), agents(9));
         let limited = BTreeSet::new();
-        let transaction = client.transaction().await.unwrap();
         let (claimed, ()) = tokio::join!(
-            admission::begin(&transaction, &asked, &limited, Memory::default()),
+            admission::begin(&client, &asked, &limited, Memory::default()),
             scene.replace(pid),
         );
         assert_eq!(claimed.unwrap().assignments, [], "{text}");
-        transaction.commit().await.unwrap();
         scene.check().await;
     }
 }
