@@ -226,6 +226,19 @@ CREATE TABLE hostler.feed_horizon (
     CONSTRAINT there_is_one_horizon CHECK (one)
 );
 
+CREATE TABLE hostler.host_events (
+    position bigint NOT NULL DEFAULT nextval('feed_position'::regclass),
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at timestamp with time zone NOT NULL,
+    host_id uuid NOT NULL,
+    type text NOT NULL,
+    fleet text,
+    agent text,
+    reason text,
+    detail jsonb NOT NULL DEFAULT 'null'::jsonb,
+    CONSTRAINT host_events_have_a_type CHECK ((type ~ '^(host|fleet|agent)[.][a-z]+$'::text))
+);
+
 CREATE TABLE hostler.hosts (
     id uuid NOT NULL,
     slot uuid NOT NULL,
@@ -811,6 +824,8 @@ CREATE INDEX artifacts_newest ON hostler.artifacts USING btree (session_no, id);
 CREATE UNIQUE INDEX batches_idempotency_key ON hostler.batches USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
 CREATE INDEX dependencies_on ON hostler.dependencies USING btree (depends_on, task_id);
+
+CREATE INDEX host_events_tx ON hostler.host_events USING btree (tx);
 
 CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
 
@@ -1832,6 +1847,7 @@ AS $function$
             past,
             (SELECT tx FROM hostler.task_events WHERE position IS NOT NULL ORDER BY tx DESC LIMIT 1),
             (SELECT tx FROM hostler.log_feed ORDER BY tx DESC LIMIT 1),
+            (SELECT tx FROM hostler.host_events ORDER BY tx DESC LIMIT 1),
             '1'
         )::text::bigint + 1 AS bound
         FROM horizon

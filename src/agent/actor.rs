@@ -1,6 +1,6 @@
 //! The shell: carries out what [`step`] decides.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use jiff::Timestamp;
@@ -34,6 +34,9 @@ use crate::{
     process::ProcessId,
     queue::FromAgent,
 };
+
+/// Whoever waits for its place for longer is told of.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A live process.
 pub(super) struct Process {
@@ -98,6 +101,8 @@ pub(crate) struct AgentActor {
     /// Its place among those that start, while it does.
     pub(super) place: Option<Place>,
     pub(super) waits_for_place: bool,
+    /// And has done so for longer than a moment.
+    pub(super) waits_long: bool,
     /// While a process waits for its place: dropped, it is called off.
     pub(super) wanted: Option<oneshot::Sender<()>>,
     /// Its notification socket, once it was opened.
@@ -156,6 +161,7 @@ impl AgentActor {
             hold_reason: None,
             place: None,
             waits_for_place: false,
+            waits_long: false,
             wanted: None,
             listening: None,
             leaves_since: None,
@@ -257,6 +263,7 @@ impl AgentActor {
         self.status.state = self.agent.state;
         self.status.pid = self.process.as_ref().map(|process| process.pid);
         self.status.work = self.work.front().map(Work::key);
+        self.status.held = self.agent.waits || self.waits_long;
         // A report that must not be lost: the owner's registry would be wrong.
         self.tombstone.watcher().do_send(AgentReport::Changed(Box::new(self.status.clone())));
     }
@@ -309,6 +316,7 @@ impl AgentActor {
         self.waits_for_place = place.is_none();
         if self.waits_for_place {
             self.status.reason = Some("it waits for its turn to start".to_owned());
+            ctx.notify_later(Timer::Waits(self.status.generation), MOMENT);
         }
         let (wanted, still_wanted) = oneshot::channel();
         self.wanted = Some(wanted);

@@ -165,7 +165,7 @@ impl Handler<Started> for AgentActor {
 
     fn handle(&mut self, started: Started, ctx: &mut Self::Context) {
         debug_assert!(self.is_newest(started.generation), "one start at a time");
-        self.wanted = None;
+        (self.wanted, self.waits_long) = (None, false);
         if std::mem::take(&mut self.waits_for_place) && self.agent.leaving.is_none() {
             self.status.reason = None;
         }
@@ -220,6 +220,12 @@ impl Handler<Timer> for AgentActor {
             Timer::Backoff => {
                 self.backoff = None;
                 self.observe(AgentEvent::BackoffElapsed, ctx);
+            }
+            Timer::Waits(generation) => {
+                if self.is_newest(generation) && self.waits_for_place {
+                    self.waits_long = true;
+                    self.report();
+                }
             }
             Timer::Linger(task, attempt) if self.is_at((task, attempt)) => self.lingers(ctx),
             Timer::Linger(..) => {}

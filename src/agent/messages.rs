@@ -48,6 +48,8 @@ pub struct AgentStatus {
     pub failures: u64,
     /// Its process ended by itself with status 0, and no other one follows.
     pub completed: bool,
+    /// It is to run, and is not started: because of a hold, or for want of a place for longer than a moment.
+    pub held: bool,
 }
 
 impl AgentStatus {
@@ -66,6 +68,7 @@ impl AgentStatus {
             attempts_ended: 0,
             failures: 0,
             completed: false,
+            held: false,
         }
     }
 }
@@ -200,6 +203,8 @@ pub(super) enum Timer {
     Grace(Generation),
     /// The backoff has waited.
     Backoff,
+    /// It has waited for its place for longer than a moment.
+    Waits(Generation),
     /// The process of an attempt said that it is done, and has not ended.
     Linger(TaskId, Attempt),
     /// The attempt takes too long.

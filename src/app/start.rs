@@ -190,6 +190,7 @@ pub(super) async fn start(
     let listener = Listener::spawn(&store, component(&log, Component::Store), notify, keys_changed);
     let events = EventsHandle::start();
     let (feed, webhooks) = telling::start(&store, &events, host.id, &settings, &log, &metrics);
+    let news = telling::write_news(&store, &events, host.id, &adoption.report, &log);
     let queue = QueueHandle::start(Launch {
         log: component(&log, Component::Queue),
         store: store.clone(),
@@ -208,8 +209,7 @@ pub(super) async fn start(
         metrics: metrics.clone(),
     });
     let clock = Clock::start();
-    let guard = settings.host.floors;
-    let guard = Guard::new(guard.floors, guard.look, settings.host.data_dir.clone()).await;
+    let guard = Guard::of(&settings.host).await;
     let supervisor = SupervisorHandle::start(
         component(&log, Component::Supervisor),
         (settings.fleets.clone(), scales, settings.host.scales_file()),
@@ -238,7 +238,7 @@ pub(super) async fn start(
             log: component(&log, Component::Agent),
         },
         std::mem::take(&mut adoption.agents),
-        guard,
+        (guard, news),
     );
     adoption.settle(&settings.host.attempts_dir(), &keeper, &queue, &workspaces);
     queue.report_to(supervisor.for_queue());

@@ -1,4 +1,4 @@
-//! `hostler events`: what becomes of all tasks.
+//! `hostler events`: what becomes of all tasks, and what happens to agents.
 
 mod tail;
 
@@ -10,7 +10,10 @@ use super::{
     global::Global,
     output::{Table, Tone, local},
 };
-use crate::{domain::record::FeedEvent, http::api::FeedAnswer};
+use crate::{
+    domain::{event::HostEvent, record::FeedItem},
+    http::api::FeedAnswer,
+};
 
 /// What becomes of all tasks, in order
 #[derive(Debug, Subcommand)]
@@ -53,16 +56,32 @@ impl List {
     }
 }
 
-fn table(events: &[FeedEvent]) -> String {
-    let mut table = Table::new(&["AT", "TASK", "EVENT", "STATE", "ATTEMPT"]);
-    for event in events {
-        let cells = [
-            local(event.at),
-            event.task.to_string(),
-            event.number.to_string(),
-            event.state.to_string(),
-            event.attempt.to_string(),
-        ];
+/// What an event of a host is about.
+fn who(event: &HostEvent) -> String {
+    let agent = event.agent.as_ref().map(ToString::to_string);
+    let fleet = event.fleet.as_ref().map(ToString::to_string);
+    agent.or(fleet).unwrap_or_else(|| event.host.to_string())
+}
+
+fn table(items: &[FeedItem]) -> String {
+    let mut table = Table::new(&["AT", "WHO", "EVENT", "WHAT", "ATTEMPT"]);
+    for item in items {
+        let cells = match item {
+            FeedItem::Step(step) => [
+                local(step.at),
+                step.task.to_string(),
+                step.number.to_string(),
+                step.state.to_string(),
+                step.attempt.to_string(),
+            ],
+            FeedItem::Host(event) => [
+                local(event.at),
+                who(event),
+                event.word.to_string(),
+                event.reason.clone().unwrap_or_default(),
+                String::new(),
+            ],
+        };
         table.row(Tone::Plain, cells);
     }
     table.render("nothing has happened since")

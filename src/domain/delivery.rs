@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     EndpointName, TaskId,
-    event::{EventFilter, TaskEvent},
+    event::{EventFilter, HostEvent, TaskEvent},
     schedule::Origin,
     task::FailureClass,
 };
@@ -255,6 +255,16 @@ pub fn payload(event: &TaskEvent, ending: Option<Ending>) -> String {
         fields.insert("error".to_owned(), json!(error));
     }
     json!({ "type": event.word, "timestamp": event.step.at, "data": data }).to_string()
+}
+
+/// The body that tells of a host.
+pub fn host_payload(event: &HostEvent) -> String {
+    let mut data = serde_json::to_value(event).unwrap_or_default();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("type");
+        fields.remove("at");
+    }
+    json!({ "type": event.word, "timestamp": event.at, "data": data }).to_string()
 }
 
 /// The body of a test.

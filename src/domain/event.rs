@@ -1,7 +1,11 @@
-//! What is told of tasks to those outside: the words of events, and which of them somebody wants.
+//! What is told to those outside, of tasks and of hosts: the words of events, and which of them somebody
+//! wants.
+
+mod host;
 
 use std::{fmt, str::FromStr};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
@@ -9,9 +13,10 @@ use super::{
     task::TaskState, text_schema::text_schema,
 };
 
-/// The word of an event: `task.` and the state that the task came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
-#[schema(value_type = String, examples("task.completed"))]
+pub use host::{HostEvent, HostWord, News};
+
+/// The word of an event of a task: `task.` and the state that the task came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventType(pub TaskState);
 
 /// Which types of events are wanted: one, or those of a family.
@@ -23,25 +28,31 @@ pub enum TypePattern {
     Ended,
     /// One alone.
     One(EventType),
+    /// `host.*`, `fleet.*` or `agent.*`, by one word of them.
+    Family(HostWord),
+    /// One alone of a host.
+    Host(HostWord),
 }
 
 text_schema!(TypePattern, types(), "task.ended");
 
 /// Every type of events, as a pattern of text.
 fn types() -> String {
-    let words = TaskState::ALL.map(TaskState::as_str).join("|");
-    format!("^task[.]([*]|ended|{words})$")
+    let of_tasks = TaskState::ALL.map(TaskState::as_str).join("|");
+    let of_hosts = HostWord::ALL.map(|word| word.to_string().replace('.', "[.]")).join("|");
+    format!("^(task[.]([*]|ended|{of_tasks})|(host|fleet|agent)[.][*]|{of_hosts})$")
 }
 
 /// A text that is no type of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is no type of events: send `task.` with a state, as in `task.completed`, or `task.ended`, or `task.*`"
+    "is no type of events: send `task.` with a state, as in `task.completed`, or `task.ended`, or `task.*`; or a \
+     word of hosts, as in `agent.held`, or `agent.*`, `fleet.*`, `host.*`"
 )]
 pub struct NoType;
 
 /// One step of a task, with where the task belongs and who ran it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskEvent {
     /// The word of it.
     #[serde(rename = "type")]
@@ -61,6 +72,34 @@ pub struct TaskEvent {
     pub agent: Option<AgentName>,
     /// The fleet of that agent.
     pub fleet: Option<FleetName>,
+}
+
+/// An event of the feed, with all that is told of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// Of a task.
+    Task(TaskEvent),
+    /// Of a host, a fleet or an agent.
+    Host(HostEvent),
+}
+
+impl Event {
+    /// Its word.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Task(event) => event.word.to_string(),
+            Self::Host(event) => event.word.to_string(),
+        }
+    }
+
+    /// When it happened.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::Task(event) => event.step.at,
+            Self::Host(event) => event.at,
+        }
+    }
 }
 
 /// Where a task belongs and who ran it: what an event has beyond its step.
@@ -115,6 +154,22 @@ impl EventFilter {
     }
 
     /// Whether `event` is wanted.
+    pub fn wants(&self, event: &Event) -> bool {
+        match event {
+            Event::Task(event) => self.takes(event),
+            Event::Host(event) => self.takes_host(event),
+        }
+    }
+
+    /// Whether `event` is wanted. What asks for certain tasks does not ask for it.
+    pub fn takes_host(&self, event: &HostEvent) -> bool {
+        let of_tasks = Self { types: Vec::new(), fleets: Vec::new(), ..self.clone() };
+        of_tasks.is_open()
+            && (self.types.is_empty() || self.types.iter().any(|one| one.takes_host(event.word)))
+            && among(&self.fleets, event.fleet.as_ref())
+    }
+
+    /// Whether `event` is wanted.
     pub fn takes(&self, event: &TaskEvent) -> bool {
         (self.types.is_empty() || self.types.iter().any(|one| one.takes(event.word)))
             && (self.tasks.is_empty() || self.tasks.contains(&event.step.task))
@@ -137,6 +192,16 @@ impl TypePattern {
             Self::All => true,
             Self::Ended => word.0.is_final(),
             Self::One(one) => one == word,
+            Self::Family(_) | Self::Host(_) => false,
+        }
+    }
+
+    /// Whether it takes events of this type of hosts.
+    pub fn takes_host(self, word: HostWord) -> bool {
+        match self {
+            Self::All | Self::Ended | Self::One(_) => false,
+            Self::Family(one) => one.family() == word.family(),
+            Self::Host(one) => one == word,
         }
     }
 }
@@ -162,6 +227,8 @@ impl fmt::Display for TypePattern {
             Self::All => f.write_str("task.*"),
             Self::Ended => f.write_str("task.ended"),
             Self::One(one) => one.fmt(f),
+            Self::Family(one) => write!(f, "{}.*", one.family()),
+            Self::Host(one) => one.fmt(f),
         }
     }
 }
@@ -173,7 +240,13 @@ impl FromStr for TypePattern {
         match text {
             "task.*" => Ok(Self::All),
             "task.ended" => Ok(Self::Ended),
-            text => text.parse().map(Self::One),
+            "host.*" => Ok(Self::Family(HostWord::HostAdopted)),
+            "fleet.*" => Ok(Self::Family(HostWord::FleetHeld)),
+            "agent.*" => Ok(Self::Family(HostWord::AgentAdopted)),
+            text => match text.parse() {
+                Ok(word) => Ok(Self::Host(word)),
+                Err(NoType) => text.parse().map(Self::One),
+            },
         }
     }
 }
@@ -195,15 +268,14 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text!(EventType, TypePattern);
+as_text!(EventType, HostWord, TypePattern);
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::Attempt;
+    use crate::domain::{Attempt, HostId};
 
     fn event(state: TaskState) -> TaskEvent {
         let step = FeedEvent {
@@ -234,7 +306,13 @@ mod tests {
             assert_eq!(text.parse(), Ok(pattern));
             assert_eq!(pattern.to_string(), text);
         }
-        for bad in ["", "task", "task.", "completed", "task.done", "*", "agent.*"] {
+        for word in HostWord::ALL {
+            assert_eq!(word.to_string().parse(), Ok(TypePattern::Host(word)));
+        }
+        for text in ["host.*", "fleet.*", "agent.*"] {
+            assert_eq!(text.parse::<TypePattern>().unwrap().to_string(), text);
+        }
+        for bad in ["", "task", "task.", "completed", "task.done", "*", "agent", "agent.ended"] {
             assert_eq!(bad.parse::<TypePattern>(), Err(NoType), "{bad}");
         }
     }
@@ -268,6 +346,41 @@ mod tests {
         {
             assert!(serde_json::from_str::<EventFilter>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_hosts_is_wanted_by_its_type_and_fleet_and_by_nobody_who_asks_for_tasks() {
+        let host = HostId::from_uuid(Uuid::from_u128(9));
+        let fleet: FleetName = "claude".parse().unwrap();
+        let told = HostEvent {
+            word: HostWord::AgentHeld,
+            host,
+            agent: Some(AgentName::of(&fleet, 2)),
+            fleet: Some(fleet),
+            reason: Some("too little memory".to_owned()),
+            detail: serde_json::Value::Null,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let rows = [
+            (r#"{}"#, true),
+            (r#"{"types": ["agent.held"]}"#, true),
+            (r#"{"types": ["agent.*"]}"#, true),
+            (r#"{"types": ["agent.resumed", "host.*", "fleet.*"]}"#, false),
+            (r#"{"types": ["task.*"]}"#, false),
+            (r#"{"fleets": ["claude"]}"#, true),
+            (r#"{"fleets": ["codex"]}"#, false),
+            (r#"{"queues": ["review"]}"#, false),
+            (r#"{"kinds": ["pr"], "types": ["agent.*"]}"#, false),
+        ];
+        for (text, takes) in rows {
+            let filter: EventFilter = serde_json::from_str(text).unwrap();
+            assert_eq!(filter.wants(&Event::Host(told.clone())), takes, "{text}");
+        }
+        let text = serde_json::to_value(Event::Host(told.clone())).unwrap();
+        assert_eq!((&text["type"], &text["agent"]), (&"agent.held".into(), &"claude-2".into()));
+        assert_eq!(serde_json::from_value::<Event>(text).unwrap(), Event::Host(told));
+        let step = serde_json::to_value(event(TaskState::Failed)).unwrap();
+        assert!(matches!(serde_json::from_value::<Event>(step).unwrap(), Event::Task(_)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{
     AgentName, Attempt, BatchId, GroupName, HostId, QueueName, TaskId,
     admission::Needs,
+    event::HostEvent,
     graph::DependencyPolicy,
     restart::millis,
     retry::{QueueTerms, RetryTerms},
@@ -199,6 +200,16 @@ pub struct FeedEvent {
     pub attempt: Attempt,
     /// When.
     pub at: Timestamp,
+}
+
+/// One fact of the feed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum FeedItem {
+    /// About a task.
+    Step(FeedEvent),
+    /// About a host, a fleet or an agent.
+    Host(HostEvent),
 }
 
 /// A submit's answer for one task.

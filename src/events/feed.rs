@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     domain::{
-        event::{EventFilter, TaskEvent},
+        event::{Event, EventFilter},
         feed::FeedCursor,
     },
     protocol::sse,
@@ -224,7 +224,7 @@ impl Subscription {
     async fn page(&self, cursor: &FeedCursor) -> Result<(Bytes, FeedCursor), StoreError> {
         let db = self.hub.store.client().await?;
         let page = feed::read(&db, cursor, PAGE).await?;
-        let events = written(&page, feed::label(&db, &page.events).await?);
+        let events = written(&page, feed::label(&db, &page.items).await?);
         Ok((chosen(&events, &self.filter), page.next))
     }
 
@@ -238,13 +238,13 @@ impl Subscription {
 }
 
 /// An event, and as it goes over the wire.
-type Written = (TaskEvent, Bytes);
+type Written = (Event, Bytes);
 
-fn written(page: &FeedPage, events: Vec<TaskEvent>) -> Vec<Written> {
-    let write = |(nth, event): (usize, TaskEvent)| {
+fn written(page: &FeedPage, events: Vec<Event>) -> Vec<Written> {
+    let write = |(nth, event): (usize, Event)| {
         let id = page.cursor_after(nth).to_string();
         let data = serde_json::to_string(&event).unwrap_or_default();
-        let frame = sse::event(&id, &event.word.to_string(), &data);
+        let frame = sse::event(&id, &event.word(), &data);
         (event, frame)
     };
     events.into_iter().enumerate().map(write).collect()
@@ -252,7 +252,7 @@ fn written(page: &FeedPage, events: Vec<TaskEvent>) -> Vec<Written> {
 
 /// Those that `filter` takes, as one piece; shared where it is one alone.
 fn chosen(events: &[Written], filter: &EventFilter) -> Bytes {
-    let mut taken = events.iter().filter(|(event, _)| filter.takes(event)).map(|(_, frame)| frame);
+    let mut taken = events.iter().filter(|(event, _)| filter.wants(event)).map(|(_, frame)| frame);
     let Some(first) = taken.next() else { return Bytes::new() };
     let Some(second) = taken.next() else { return first.clone() };
     let mut piece = BytesMut::new();
@@ -331,8 +331,8 @@ impl Reader {
         }
         loop {
             let page = feed::read(&db, &self.at, PAGE).await?;
-            if !page.events.is_empty() {
-                let events = written(&page, feed::label(&db, &page.events).await?);
+            if !page.items.is_empty() {
+                let events = written(&page, feed::label(&db, &page.items).await?);
                 self.tell(&events);
             }
             self.at = page.next;

@@ -352,7 +352,7 @@ pub struct BulkBody {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FeedAnswer {
     /// What happened, in its order.
-    pub items: Vec<crate::domain::record::FeedEvent>,
+    pub items: Vec<crate::domain::record::FeedItem>,
     /// Ask with this as `after` for what follows.
     pub next: String,
 }

@@ -34,7 +34,7 @@ pub(super) async fn feed(state: Data<State>, request: HttpRequest) -> Answer {
             state.queue.feed(&cursor, asked.limit, std::time::Duration::ZERO).await?
         }
     };
-    Ok(ok(&FeedAnswer { items: page.events, next: page.next.to_string() }))
+    Ok(ok(&FeedAnswer { items: page.items, next: page.next.to_string() }))
 }
 
 async fn told(state: &State, request: &HttpRequest) -> Answer {

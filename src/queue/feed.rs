@@ -23,7 +23,7 @@ impl QueueHandle {
         Ok(feed::latest(&self.store.client().await?).await?)
     }
 
-    /// The steps of all tasks after `cursor`, on whatever host they were made: up to `limit`, and
+    /// The steps of all tasks and the events of all hosts after `cursor`, wherever they were made: up to `limit`, and
     /// none only if there was none until `wait` had passed.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl QueueHandle {
         loop {
             let page = feed::read(&self.store.client().await?, &cursor, limit).await?;
             let now = Instant::now();
-            if !page.events.is_empty() || now >= deadline {
+            if !page.items.is_empty() || now >= deadline {
                 return Ok(page);
             }
             cursor = page.next;

@@ -186,13 +186,14 @@ fn run(mut command: Command) -> Result<String, String> {
             return Err(format!("it did not end within {limit} s: run it by hand"));
         };
         let (status, text) = said.map_err(|error| format!("it can't be read ({error})"))?;
-        if !status.success() {
-            return Err(format!("it ended with {status}: run it by hand"));
-        }
+        // It is not read to its end, and may have ended for that.
         if text.len() as u64 > MAX_FILE {
             return Err(format!(
                 "it wrote more than {MAX_FILE} bytes: it must print the secret alone"
             ));
+        }
+        if !status.success() {
+            return Err(format!("it ended with {status}: run it by hand"));
         }
         String::from_utf8(text).map_err(|_| "it wrote what is not UTF-8".to_owned())
     })

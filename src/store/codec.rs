@@ -8,8 +8,8 @@ use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_che
 use uuid::Uuid;
 
 use crate::domain::{
-    AgentName, Attempt, BatchId, EndpointName, GroupName, HostId, PhaseName, PlanRunId, PlanTaskId,
-    QueueName, ScheduleName, TaskId,
+    AgentName, Attempt, BatchId, EndpointName, FleetName, GroupName, HostId, PhaseName, PlanRunId,
+    PlanTaskId, QueueName, ScheduleName, TaskId,
     admission::NeedKind,
     batch::BatchEnd,
     delivery::DeliveryState,
@@ -78,6 +78,7 @@ macro_rules! name_columns {
 name_columns!(
     QueueName,
     AgentName,
+    FleetName,
     GroupName,
     ScheduleName,
     EndpointName,

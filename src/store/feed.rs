@@ -1,4 +1,4 @@
-//! The feed of all steps of all tasks.
+//! The feed of all steps of all tasks, and of what happened to hosts.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use super::{
     statement::{Fields, Sql, sql},
 };
 use crate::domain::{
-    Attempt, TaskId,
-    event::{Labels, TaskEvent},
+    Attempt, HostId, TaskId,
+    event::{Event, HostEvent, Labels, TaskEvent},
     feed::{FeedCursor, Snapshot},
-    record::FeedEvent,
+    record::{FeedEvent, FeedItem},
 };
 
 const READ: Sql = sql!("feed/read");
@@ -22,8 +22,8 @@ const LABELS: Sql = sql!("feed/labels");
 /// A page of the feed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeedPage {
-    /// Up to as many steps as were asked for; fewer say that there are no more now.
-    pub events: Vec<FeedEvent>,
+    /// Up to as many facts as were asked for; fewer say that there are no more now.
+    pub items: Vec<FeedItem>,
     /// Where to go on.
     pub next: FeedCursor,
     /// Both snapshots that the page lies between, and the place of each step in it.
@@ -32,6 +32,15 @@ pub struct FeedPage {
 }
 
 impl FeedPage {
+    /// Those that are about tasks.
+    pub fn steps(&self) -> Vec<FeedEvent> {
+        let step = |item: &FeedItem| match item {
+            FeedItem::Step(step) => Some(step.clone()),
+            FeedItem::Host(_) => None,
+        };
+        self.items.iter().filter_map(step).collect()
+    }
+
     /// Where a reader is who has been told of the steps up to and with number `nth` of this page.
     pub fn cursor_after(&self, nth: usize) -> FeedCursor {
         match (&self.view, self.places.get(nth)) {
@@ -69,7 +78,7 @@ pub async fn read(
         .query(db, &[&cursor.seen(), &cursor.upto(), &position, &place, &i64::from(limit)])
         .await?;
     let mut page = FeedPage {
-        events: Vec::with_capacity(rows.len()),
+        items: Vec::with_capacity(rows.len()),
         next: cursor.clone(),
         view: None,
         places: Vec::with_capacity(rows.len()),
@@ -84,27 +93,44 @@ pub async fn read(
         }
         let Some(position) = fields.get::<Option<i64>>("position")? else { continue };
         page.places.push((position, fields.get("place")?));
-        page.events.push(FeedEvent {
-            task: fields.get("task_id")?,
-            number: fields.count("number")?,
-            state: fields.get("state")?,
-            attempt: fields.get("attempt")?,
-            at: fields.get("at")?,
-        });
+        page.items.push(item(&fields)?);
     }
     if let Some((seen, upto)) = &page.view {
-        let full = page.places.last().copied().filter(|_| page.events.len() >= limit as usize);
+        let full = page.places.last().copied().filter(|_| page.items.len() >= limit as usize);
         page.next = FeedCursor::after(seen.clone(), upto.clone(), full);
     }
     Ok(page)
 }
 
-/// The events of `steps`, in their order: with where each task belongs, and who ran the attempt.
-pub async fn label(
-    db: &impl GenericClient,
-    steps: &[FeedEvent],
-) -> Result<Vec<TaskEvent>, StoreError> {
-    let mut asked: Vec<_> = steps.iter().map(|step| (step.task, step.attempt)).collect();
+fn item(fields: &Fields<'_>) -> Result<FeedItem, StoreError> {
+    let Some(host) = fields.get::<Option<HostId>>("host_id")? else {
+        return Ok(FeedItem::Step(FeedEvent {
+            task: fields.get("task_id")?,
+            number: fields.count("number")?,
+            state: fields.get("state")?,
+            attempt: fields.get("attempt")?,
+            at: fields.get("at")?,
+        }));
+    };
+    let word: &str = fields.get("type")?;
+    Ok(FeedItem::Host(HostEvent {
+        word: word.parse().map_err(|_| fields.unknown("type"))?,
+        host,
+        fleet: fields.get("fleet")?,
+        agent: fields.get("agent")?,
+        reason: fields.get("reason")?,
+        detail: fields.get("detail")?,
+        at: fields.get("at")?,
+    }))
+}
+
+/// The events of `items`, in their order: with where each task belongs, and who ran the attempt.
+pub async fn label(db: &impl GenericClient, items: &[FeedItem]) -> Result<Vec<Event>, StoreError> {
+    let step = |item: &FeedItem| match item {
+        FeedItem::Step(step) => Some((step.task, step.attempt)),
+        FeedItem::Host(_) => None,
+    };
+    let mut asked: Vec<_> = items.iter().filter_map(step).collect();
     asked.sort_unstable();
     asked.dedup();
     let (tasks, attempts): (Vec<TaskId>, Vec<Attempt>) = asked.into_iter().unzip();
@@ -122,11 +148,14 @@ pub async fn label(
         };
         known.insert(key, labels);
     }
-    let labelled = |step: &FeedEvent| {
-        let labels = known.get(&(step.task, step.attempt)).cloned().unwrap_or_default();
-        TaskEvent::of(step.clone(), labels)
+    let labelled = |item: &FeedItem| match item {
+        FeedItem::Step(step) => {
+            let labels = known.get(&(step.task, step.attempt)).cloned().unwrap_or_default();
+            Event::Task(TaskEvent::of(step.clone(), labels))
+        }
+        FeedItem::Host(event) => Event::Host(event.clone()),
     };
-    Ok(steps.iter().map(labelled).collect())
+    Ok(items.iter().map(labelled).collect())
 }
 
 fn snapshot(fields: &Fields<'_>, column: &'static str) -> Result<Snapshot, StoreError> {

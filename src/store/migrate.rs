@@ -153,6 +153,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0025_stale_after.sql"
         )),
     },
+    File {
+        name: "V26__host_events",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0026_host_events.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -36,6 +36,7 @@ mod error;
 pub mod feed;
 pub mod groups;
 pub mod history;
+pub mod host_events;
 pub mod hosts;
 pub mod leader;
 pub mod limits;

@@ -14,6 +14,7 @@ use super::{
     fleets::Run,
     handle::{Command, SupervisorError},
     holds::{Guard, Holds},
+    news::Tell,
     registry::{Entry, Registry},
     scales::Scales,
 };
@@ -22,6 +23,7 @@ use crate::{
     domain::{
         AgentName, FleetName, Generation,
         agent::{AgentEvent, AgentState},
+        event::{HostWord, News},
         fleet::Fleet,
         record::{AgentRecord, FleetRecord, RestartCause},
         restart::{self, Decision},
@@ -40,6 +42,7 @@ pub(super) struct SupervisorActor {
     pub(super) agents: Registry,
     pub(super) guard: Guard,
     pub(super) holds: Holds,
+    pub(super) news: Tell,
     /// The newest generations of agents that were removed.
     pub(super) past: BTreeMap<AgentName, Generation>,
     /// What agents go on with, until they are launched.
@@ -59,7 +62,7 @@ impl SupervisorActor {
         (fleets, scales): (Vec<Fleet>, Scales),
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
-        guard: Guard,
+        (guard, news): (Guard, Tell),
     ) -> Self {
         let run = |fleet: Fleet| (fleet.name.clone(), Run::new(fleet, &scales));
         Self {
@@ -70,6 +73,7 @@ impl SupervisorActor {
             agents: Registry::default(),
             guard,
             holds: Holds::default(),
+            news,
             past: BTreeMap::new(),
             adopted,
             heartbeats: BTreeMap::new(),
@@ -143,7 +147,7 @@ impl SupervisorActor {
         let failed = !over && failures(&status) > failures(&entry.status);
         let ended_badly = status.failures.saturating_sub(entry.status.failures);
         let agent = status.agent.clone();
-        entry.status = status;
+        let old = std::mem::replace(&mut entry.status, status.clone());
         let definition = entry.fleet.clone();
         let fleet = definition.name.clone();
         if let (Some(handle), true) = (&entry.handle, newer) {
@@ -160,6 +164,7 @@ impl SupervisorActor {
         {
             self.take_along(entry);
         }
+        self.tell_move(&fleet, &old, &status);
         self.count_failures(&definition, ended_badly, ctx);
         self.steer(&fleet, ctx);
         self.begin_what_can();
@@ -201,7 +206,11 @@ impl SupervisorActor {
         match entry.panics.ended(&policy, true, std::time::Duration::ZERO, now) {
             Decision::Quarantine { failures } => {
                 entry.status.state = AgentState::Quarantined;
-                entry.status.reason = Some(format!("{reason}; it did so {failures} times"));
+                let reason = format!("{reason}; it did so {failures} times");
+                entry.status.reason = Some(reason.clone());
+                let (word, fleet) = (HostWord::AgentQuarantined, &entry.fleet.name);
+                let news = News::of_agent(word, fleet, agent, Some(reason));
+                self.tell(news);
             }
             Decision::After(wait) => {
                 let agent = agent.clone();

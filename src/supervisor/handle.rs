@@ -12,7 +12,7 @@ use slog::Logger;
 use tokio::sync::{Mutex, oneshot};
 
 use super::{
-    Guard, Scales,
+    Guard, Scales, Tell,
     actor::{ListAgents, ListFleets, Operate, SupervisorActor},
     ending::{Drain, HandOver, StopAll, TellWhenResting},
     fleets::{Reshape, Resize, Roll},
@@ -151,16 +151,17 @@ pub struct SupervisorHandle {
 impl SupervisorHandle {
     /// Starts the actor, and with it the agents of `fleets`, in the current arbiter; as many as
     /// `scales` says, which are kept in `scales_file`. Those that have something in `adopted` go on
-    /// with it.
+    /// with it. What happens to agents is told to `news`.
     pub fn start(
         log: Logger,
         (fleets, scales, scales_file): (Vec<Fleet>, Scales, PathBuf),
         around: Surroundings,
         adopted: BTreeMap<AgentName, Adopted>,
-        guard: Guard,
+        (guard, news): (Guard, Tell),
     ) -> Self {
         let (log_dir, attempts_dir) = (around.log_dir.clone(), around.attempts_dir.clone());
-        let actor = SupervisorActor::new(log, (fleets, scales), around, adopted, guard).start();
+        let actor = SupervisorActor::new(log, (fleets, scales), around, adopted, (guard, news));
+        let actor = actor.start();
         Self { actor, log_dir, attempts_dir, scales_file: Arc::new(Mutex::new(scales_file)) }
     }
 

@@ -7,13 +7,17 @@ use actix::prelude::*;
 use slog::{info, warn};
 
 use super::{actor::SupervisorActor, machine};
-use crate::domain::{
-    FleetName, Millis,
-    agent::Hold,
-    fleet::Fleet,
-    floors::{self, Floors, Machine, Shortage},
-    restart::millis,
-    storm::{Answer, Failures},
+use crate::{
+    domain::{
+        FleetName, Millis,
+        agent::Hold,
+        event::{HostWord, News},
+        fleet::Fleet,
+        floors::{self, Floors, Machine, Shortage},
+        restart::millis,
+        storm::{Answer, Failures},
+    },
+    settings::{Host, HostFloors},
 };
 
 /// The floors of a host, and where its data is.
@@ -27,8 +31,9 @@ pub struct Guard {
 
 impl Guard {
     /// Looks at the machine for the first time: before that, nothing may start.
-    pub async fn new(floors: Floors, every: Duration, data_dir: PathBuf) -> Self {
-        let dir = data_dir.clone();
+    pub async fn of(host: &Host) -> Self {
+        let HostFloors { floors, look: every } = host.floors;
+        let (data_dir, dir) = (host.data_dir.clone(), host.data_dir.clone());
         let look = tokio::task::spawn_blocking(move || machine::look(&dir)).await;
         // A look that panicked found nothing out, and holds nothing up.
         Self { floors, every, data_dir, first: look.unwrap_or_default() }
@@ -100,8 +105,12 @@ impl SupervisorActor {
         match shortage {
             Some(shortage) => {
                 warn!(self.log, "nothing is started for now"; "reason" => %shortage);
+                self.tell(News::of_host(HostWord::HostHeld, Some(shortage.to_string())));
             }
-            None => info!(self.log, "agents are started again"),
+            None => {
+                info!(self.log, "agents are started again");
+                self.tell(News::of_host(HostWord::HostResumed, None));
+            }
         }
         let names: Vec<FleetName> = self.fleets.keys().cloned().collect();
         for fleet in names {
@@ -132,7 +141,8 @@ impl SupervisorActor {
             Answer::Quarantine => (Hold::Quarantine, failed),
         };
         warn!(self.log, "fleet fails too often"; "fleet" => %fleet.name, "reason" => &reason);
-        storm.hold = Some((hold, reason));
+        storm.hold = Some((hold, reason.clone()));
+        self.tell(News::of_fleet(HostWord::FleetHeld, &fleet.name, Some(reason)));
         self.tell_hold(&fleet.name);
     }
 
@@ -151,6 +161,7 @@ impl SupervisorActor {
         storm.until = None;
         if storm.hold.take().is_some() {
             info!(self.log, "fleet is started again"; "fleet" => %fleet);
+            self.tell(News::of_fleet(HostWord::FleetResumed, fleet, None));
             self.tell_hold(fleet);
         }
     }

@@ -24,11 +24,13 @@ mod fleets;
 mod handle;
 mod holds;
 mod machine;
+mod news;
 mod registry;
 mod scales;
 
 pub use handle::{Command, SupervisorError, SupervisorHandle};
 pub use holds::Guard;
+pub use news::Tell;
 pub use scales::Scales;
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ fn start(
         (fleets, Scales::default(), file),
         around,
         BTreeMap::new(),
-        Guard::none(),
+        (Guard::none(), tokio::sync::mpsc::channel(64).0),
     )
 }
 

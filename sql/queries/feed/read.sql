@@ -1,4 +1,4 @@
--- feed/read: up to $5 steps of tasks that the snapshot $1 did not see and $2 sees (this very moment
+-- feed/read: up to $5 steps of tasks and events of hosts that the snapshot $1 did not see and $2 sees (this very moment
 --     where it is null), after place $4 of position $3. Returns them in their order, each with both
 --     snapshots, or one row with the snapshots alone. `1:1:` as $1 is the beginning: from where on
 --     the feed is whole (which is never `1:1:`, so that a reader is there but once). `is_past` says that
@@ -6,7 +6,7 @@
 --     This moment is that of hostler.feed_moment.
 -- State: none.
 -- Locks: none.
--- Index: feed_horizon is one row; task_events_tx and log_feed_tx, their newest ends first: whatever $1
+-- Index: feed_horizon is one row; task_events_tx, log_feed_tx and host_events_tx, their newest ends first: whatever $1
 --     did not see is of its oldest open transaction, or of a later one. Then log_tasks_pkey.
 WITH moment AS MATERIALIZED (
     SELECT gone, upto FROM hostler.feed_moment()
@@ -52,12 +52,29 @@ WITH moment AS MATERIALIZED (
     WHERE changes.position > $3 OR told.place > $4::bigint
     ORDER BY changes.position, told.place
     LIMIT $5::bigint
+), of_hosts AS (
+    SELECT position, 0::bigint AS place, host_id, type, fleet, agent, reason, detail, host_events.at
+    FROM view
+    CROSS JOIN hostler.host_events
+    WHERE tx >= pg_snapshot_xmin(seen) AND tx < pg_snapshot_xmax(upto) AND position > $3
+        AND NOT pg_visible_in_snapshot(tx, seen) AND pg_visible_in_snapshot(tx, upto)
+    ORDER BY position
+    LIMIT $5::bigint
 ), steps AS (
-    SELECT * FROM tracked UNION ALL SELECT * FROM logged ORDER BY position, place LIMIT $5::bigint
+    SELECT told.position, told.place, told.task_id, told.number, told.state, told.attempt, told.at,
+        NULL::uuid AS host_id, NULL AS type, NULL AS fleet, NULL AS agent, NULL AS reason,
+        NULL::jsonb AS detail
+    FROM (SELECT * FROM tracked UNION ALL SELECT * FROM logged) AS told
+    UNION ALL
+    SELECT position, place, NULL, NULL, NULL, NULL, at, host_id, type, fleet, agent, reason, detail
+    FROM of_hosts
+    ORDER BY position, place
+    LIMIT $5::bigint
 )
 SELECT view.upto::text AS upto, view.seen::text AS seen,
     view.gone >= pg_snapshot_xmin(view.seen) AS is_past,
-    steps.position, steps.place, steps.task_id, steps.number, steps.state, steps.attempt, steps.at
+    steps.position, steps.place, steps.task_id, steps.number, steps.state, steps.attempt, steps.at,
+    steps.host_id, steps.type, steps.fleet, steps.agent, steps.reason, steps.detail
 FROM view
 LEFT JOIN steps ON true
 ORDER BY steps.position, steps.place;

@@ -15,6 +15,35 @@ async fn a_worker_answers_a_task_and_is_idle_again() {
     assert!(matches!(subject.world.queue.recv().await, Some(FromAgent::Ready { .. })));
 }
 
+/// What a process says of itself is about the attempt that it is at, not about one that waits behind it.
+#[actix::test]
+async fn what_is_said_of_the_first_attempt_outlasts_the_end_of_the_second() {
+    let mut subject = Subject::start(Fleet { prefetch: 2, ..fleet(Protocol::Worker) });
+    let (fake, to) = subject.next_life().await;
+    let (fake, first) = Subject::run(&to, fake).await;
+    let behind = Assignment { task: TaskId::from_uuid(Uuid::from_u128(2)), ..assignment() };
+    to.do_send(ToAgent::Run(vec![Arc::new(behind)]));
+    let (mut fake, second) = tokio::task::spawn_blocking(move || {
+        let mut fake = fake;
+        let request = fake.hear();
+        (fake, request)
+    })
+    .await
+    .unwrap();
+    let task = &first["params"]["task_id"];
+    let params = json!({"task_id": task, "attempt": 1, "percent": 50});
+    fake.say(&json!({"jsonrpc": "2.0", "method": "task/progress", "params": params}));
+    while subject.handle.vitals().progress().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    fake.answer(&second, &json!("second"));
+    assert_eq!(subject.outcome().await, Outcome::Completed { output: json!("second") });
+    assert!(subject.handle.vitals().progress().is_some(), "the first goes on");
+    fake.answer(&first, &json!("first"));
+    assert_eq!(subject.outcome().await, Outcome::Completed { output: json!("first") });
+    assert_eq!(subject.handle.vitals().progress(), None);
+}
+
 #[actix::test]
 async fn an_answer_written_just_before_death_counts() {
     let (mut subject, fake, to) = Subject::ready().await;

@@ -5,6 +5,7 @@ use std::{io::Write, time::Duration};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::who;
 use crate::{
     cli::{
         address::with_query,
@@ -13,7 +14,7 @@ use crate::{
         global::Global,
         output::{Output, local},
     },
-    domain::event::{TaskEvent, TypePattern},
+    domain::event::{Event, HostEvent, TaskEvent, TypePattern},
     protocol::sse::{Reader, Received},
 };
 
@@ -27,7 +28,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
     Examples:\n  hostler events tail\n  hostler events tail --type task.failed --fleet claude --json\n  \
     hostler events tail --task tsk_0197f2ca7d5b7c3e9d1a2b3c4d5e6f70 --type task.ended --count 1")]
 pub(in crate::cli) struct Tail {
-    /// Only these types: `task.` and a state, `task.ended`, `task.*`
+    /// Only these types: `task.` and a state, `task.ended`, `task.*`; `agent.held`, `agent.*`, …
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<TypePattern>,
     /// Only of this task
@@ -150,22 +151,33 @@ fn show(output: &Output, event: &Received, id: Option<&str>) -> Outcome<()> {
         }
         value.to_string()
     } else {
-        let TaskEvent { word, step, queue, kind, agent, .. } =
-            serde_json::from_str(&event.data).map_err(unreadable)?;
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        format!(
-            "{}  {}  {:<19}  attempt {}  {}  {}  {}",
-            local(step.at),
-            step.task,
-            word.to_string(),
-            step.attempt,
-            or_dash(queue.map(|name| name.to_string())),
-            or_dash(kind),
-            or_dash(agent.map(|name| name.to_string())),
-        )
+        match serde_json::from_str(&event.data).map_err(unreadable)? {
+            Event::Task(event) => of_task(event),
+            Event::Host(event) => of_host(&event),
+        }
     };
     output.text(&format!("{line}\n"))?;
     // Whoever reads along must not wait until much has come.
     std::io::stdout().flush()?;
     Ok(())
+}
+
+fn of_task(event: TaskEvent) -> String {
+    let TaskEvent { word, step, queue, kind, agent, .. } = event;
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    format!(
+        "{}  {}  {:<19}  attempt {}  {}  {}  {}",
+        local(step.at),
+        step.task,
+        word.to_string(),
+        step.attempt,
+        or_dash(queue.map(|name| name.to_string())),
+        or_dash(kind),
+        or_dash(agent.map(|name| name.to_string())),
+    )
+}
+
+fn of_host(event: &HostEvent) -> String {
+    let reason = event.reason.as_deref().unwrap_or("-");
+    format!("{}  {}  {:<19}  {reason}", local(event.at), who(event), event.word.to_string())
 }

@@ -1,7 +1,12 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Attempt, TaskId, event::Labels, record::FeedEvent, task::TaskState};
+use crate::domain::{
+    Attempt, TaskId,
+    event::{Labels, TaskEvent},
+    record::FeedEvent,
+    task::TaskState,
+};
 
 fn event(number: u32, queue: &str) -> Written {
     let step = FeedEvent {
@@ -12,7 +17,7 @@ fn event(number: u32, queue: &str) -> Written {
         at: jiff::Timestamp::UNIX_EPOCH,
     };
     let labels = Labels { queue: Some(queue.parse().unwrap()), ..Labels::default() };
-    (TaskEvent::of(step, labels), Bytes::from(format!("<{number}>")))
+    (Event::Task(TaskEvent::of(step, labels)), Bytes::from(format!("<{number}>")))
 }
 
 fn of_queue(queue: &str) -> Arc<EventFilter> {

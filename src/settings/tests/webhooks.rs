@@ -15,7 +15,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "[webhook_defaults]\ntypes = [\"task.done\"]",
-        "hostler.toml:2: webhook_defaults.types[0]: `task.done` is no type of events: send `task.` with a state, as in `task.completed`, or `task.ended`, or `task.*`",
+        "hostler.toml:2: webhook_defaults.types[0]: `task.done` is no type of events: send `task.` with a state, as in `task.completed`, or `task.ended`, or `task.*`; or a word of hosts, as in `agent.held`, or `agent.*`, `fleet.*`, `host.*`",
     ),
     (
         "[webhooks.callbacks]\nurl = \"https://a.example\"",

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::{
     domain::{
         EndpointName, TaskId,
-        delivery::{CALLBACKS, Ending, payload},
-        event::{EventFilter, TaskEvent},
+        delivery::{CALLBACKS, Ending, host_payload, payload},
+        event::{Event, EventFilter},
         feed::{FeedCursor, Snapshot},
         task::FailureClass,
     },
@@ -101,7 +101,7 @@ pub async fn decide(db: &Transaction<'_>) -> Result<Decided, StoreError> {
         }
         page => page?,
     };
-    let events = feed::label(db, &page.events).await?;
+    let events = feed::label(db, &page.items).await?;
     let deliveries = wanted(db, &events).await?;
     if !deliveries.is_empty() {
         add(db, &deliveries).await?;
@@ -118,10 +118,7 @@ async fn move_to(db: &impl GenericClient, place: &FeedCursor) -> Result<(), Stor
 }
 
 /// The deliveries of these events, in their order.
-async fn wanted(
-    db: &impl GenericClient,
-    events: &[TaskEvent],
-) -> Result<Vec<Delivery>, StoreError> {
+async fn wanted(db: &impl GenericClient, events: &[Event]) -> Result<Vec<Delivery>, StoreError> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -132,11 +129,7 @@ async fn wanted(
         let since: jiff::Timestamp = fields.get("created_at")?;
         endpoints.push((fields.get::<EndpointName>("name")?, filter, since));
     }
-    let ended: Vec<TaskId> = events
-        .iter()
-        .filter(|event| event.step.state.is_final())
-        .map(|event| event.step.task)
-        .collect();
+    let ended: Vec<TaskId> = events.iter().filter_map(end_of).collect();
     let mut callbacks: HashMap<TaskId, String> = HashMap::new();
     for row in &CALL_BACK.query(db, &[&ended]).await? {
         let fields = CALL_BACK.fields(row);
@@ -146,33 +139,36 @@ async fn wanted(
     for event in events {
         for (name, filter, since) in &endpoints {
             // What happened before it was made is not for it.
-            if event.step.at >= *since && filter.takes(event) {
+            if event.at() >= *since && filter.wants(event) {
                 chosen.push((name.clone(), None, event));
             }
         }
-        if event.step.state.is_final()
-            && let Some(url) = callbacks.remove(&event.step.task)
+        if let Some(task) = end_of(event)
+            && let Some(url) = callbacks.remove(&task)
             && let Ok(name) = CALLBACKS.parse()
         {
             chosen.push((name, Some(url), event));
         }
     }
-    let told = chosen.iter().filter(|(_, _, event)| event.step.state.is_final());
-    let told: Vec<TaskId> = told.map(|(_, _, event)| event.step.task).collect();
+    let told: Vec<TaskId> = chosen.iter().filter_map(|(_, _, event)| end_of(event)).collect();
     let endings = if told.is_empty() { HashMap::new() } else { endings(db, &told).await? };
-    let delivery = |(endpoint, url, event): (EndpointName, Option<String>, &TaskEvent)| {
-        let is_final = event.step.state.is_final();
-        let ending = is_final.then(|| endings.get(&event.step.task).cloned().unwrap_or_default());
-        Delivery {
-            id: Uuid::now_v7(),
-            endpoint,
-            url,
-            word: event.word.to_string(),
-            task: Some(event.step.task),
-            payload: payload(event, ending),
-        }
+    let delivery = |(endpoint, url, event): (EndpointName, Option<String>, &Event)| {
+        let ending = end_of(event).map(|task| endings.get(&task).cloned().unwrap_or_default());
+        let (task, payload) = match event {
+            Event::Task(event) => (Some(event.step.task), payload(event, ending)),
+            Event::Host(event) => (None, host_payload(event)),
+        };
+        Delivery { id: Uuid::now_v7(), endpoint, url, word: event.word(), task, payload }
     };
     Ok(chosen.into_iter().map(delivery).collect())
+}
+
+/// The task that ended by that.
+fn end_of(event: &Event) -> Option<TaskId> {
+    match event {
+        Event::Task(event) => event.step.state.is_final().then_some(event.step.task),
+        Event::Host(_) => None,
+    }
 }
 
 async fn endings(

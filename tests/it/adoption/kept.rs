@@ -23,6 +23,29 @@ fn at_work() -> (Host, [String; 2]) {
     (host, tasks)
 }
 
+/// The feed has the report of both take-overs, and each agent.
+#[track_caller]
+fn is_told(host: &Host) {
+    let of = |host: &Host, word: &str| -> Vec<serde_json::Value> {
+        let page = host.cli(&["events", "list", "--limit", "1000"]);
+        let items = page["items"].as_array().unwrap().clone();
+        items.into_iter().filter(|item| item["type"] == word).collect()
+    };
+    host.until("all is told", |host| {
+        of(host, "host.adopted").len() == 2 && of(host, "agent.adopted").len() == 8
+    });
+    for report in of(host, "host.adopted") {
+        assert_eq!((&report["detail"]["found"], &report["detail"]["kept"]), (&4.into(), &4.into()));
+    }
+    let told = of(host, "agent.adopted");
+    for agent in AGENTS {
+        let of_it: Vec<_> = told.iter().filter(|event| event["agent"] == agent).collect();
+        assert_eq!(of_it.len(), 2, "{told:?}");
+        assert_eq!(of_it[0]["detail"]["pid"], host.pid(agent), "{told:?}");
+        assert_ne!(of_it[0]["host"], of_it[1]["host"], "{told:?}");
+    }
+}
+
 #[test]
 fn the_next_host_goes_on_with_every_agent_and_every_task_ends_once() {
     let (mut host, tasks) = at_work();
@@ -34,6 +57,7 @@ fn the_next_host_goes_on_with_every_agent_and_every_task_ends_once() {
         host.up();
         assert_eq!(pids(&host), before, "{}", host.log());
     }
+    is_told(&host);
     for agent in AGENTS {
         let agent = host.agent(agent);
         assert_eq!((&agent["generation"], &agent["restarts"]), (&1.into(), &serde_json::json!({})));

@@ -44,9 +44,10 @@ impl Reader {
             while !over.load(Ordering::Relaxed) {
                 match page(&store, &cursor).await {
                     Ok(page) => {
-                        let more = !page.events.is_empty();
+                        let more = !page.items.is_empty();
+                        let steps = page.steps();
                         cursor = page.next;
-                        self.note(page.events.iter().map(told).collect());
+                        self.note(steps.iter().map(told).collect());
                         if more {
                             continue;
                         }

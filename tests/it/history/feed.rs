@@ -15,7 +15,7 @@ async fn a_reader_is_told_that_it_missed_something() {
     past.lane(4, 8.0, &[]).await;
     // In the middle of a page: more is to come of what it saw.
     let half = feed::read(&past.db, &FeedCursor::beginning(), 2).await.unwrap();
-    assert_eq!(half.events.len(), 2);
+    assert_eq!(half.items.len(), 2);
     let kept = past.ended("completed", 1.0).await;
     past.settled().await;
     let after = feed::latest(&past.db).await.unwrap();
@@ -30,10 +30,10 @@ async fn a_reader_is_told_that_it_missed_something() {
     // Who had read it goes on, and who begins is told what is there, and can go on from it.
     let fresh = past.pending(0.0).await;
     let read = feed::read(&past.db, &after, 10).await.unwrap();
-    assert_eq!(read.events.iter().map(|event| event.task).collect::<Vec<_>>(), [fresh]);
+    assert_eq!(read.steps().iter().map(|event| event.task).collect::<Vec<_>>(), [fresh]);
     let first = feed::read(&past.db, &FeedCursor::beginning(), 2).await.unwrap();
     let rest = feed::read(&past.db, &first.next, 10).await.unwrap();
-    let told: Vec<_> = first.events.iter().chain(&rest.events).map(|event| event.task).collect();
+    let told: Vec<_> = first.steps().iter().chain(&rest.steps()).map(|event| event.task).collect();
     assert_eq!(told, [kept, kept, kept, fresh]);
 }
 
@@ -54,5 +54,5 @@ async fn a_reader_of_now_is_not_sent_away_while_an_old_transaction_is_open() {
     let read = feed::read(&past.db, &now, 10).await;
     assert!(matches!(read, Err(StoreError::FeedCut)), "its place is as old as that transaction");
     let now = feed::latest(&past.db).await.unwrap();
-    assert!(feed::read(&past.db, &now, 10).await.unwrap().events.is_empty());
+    assert!(feed::read(&past.db, &now, 10).await.unwrap().items.is_empty());
 }

@@ -126,7 +126,7 @@ fn steps(listener: &mut Listener, count: usize) -> Vec<(String, u64)> {
 #[test]
 fn who_listens_is_told_as_it_happens_and_goes_on_after_a_restart() {
     let mut host = Host::new(&all_kinds()).up();
-    let mut all = Listener::of(&host, "", None);
+    let mut all = Listener::of(&host, "?type=task.*", None);
     let mut ended = Listener::of(&host, "?type=task.ended&kind=wanted", None);
     let first = host.submit(&json!({"kind": "wanted", "input": {"op": "echo", "value": 1}}));
     host.wait(&first);
@@ -146,7 +146,7 @@ fn who_listens_is_told_as_it_happens_and_goes_on_after_a_restart() {
     let mut ended = Listener::of(&host, "?type=task.ended&kind=wanted", Some(&id));
     let (event, _) = ended.next();
     assert_eq!(event["task"], json!(second), "neither the first again nor the other");
-    let mut all = Listener::of(&host, "", Some(&id));
+    let mut all = Listener::of(&host, "?type=task.*", Some(&id));
     let mut told = steps(&mut all, 6);
     told.sort_unstable();
     let mut expected: Vec<_> = [&other, &second]

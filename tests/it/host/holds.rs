@@ -23,6 +23,29 @@ fn metrics(host: &Host) -> String {
     host.ask(&Ask::new("GET", "/metrics")).text()
 }
 
+/// What the feed tells under this word, as the agent or fleet and the reason.
+fn told(host: &Host, word: &str) -> Vec<(String, String)> {
+    let page = host.get("/api/v1/events?limit=1000");
+    let items = page["items"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    items
+        .iter()
+        .filter(|item| item["type"] == word)
+        .map(|item| {
+            let who = if item["agent"].is_null() { &item["fleet"] } else { &item["agent"] };
+            (text(who), text(&item["reason"]))
+        })
+        .collect()
+}
+
+/// Waits until the feed tells at least so many times of that, each with a reason that holds `why`.
+#[track_caller]
+fn is_told(host: &Host, word: &str, times: usize, why: &str) {
+    eventually(&format!("{word} is told {times} times"), || told(host, word).len() >= times);
+    let all = told(host, word);
+    assert!(all.iter().all(|(_, said)| said.contains(why)), "{word}: {all:?}");
+}
+
 const CRASHERS: &str = r#"
 [fleets.crash]
 protocol = "service"
@@ -50,6 +73,14 @@ fn a_fleet_that_fails_too_often_waits_and_goes_on_by_itself() {
         let agent = host.until_agent(&format!("crash-{nth}"), "idle");
         assert_eq!(agent["reason"], json!(null), "{agent}");
     }
+    is_told(&host, "fleet.held", 1, "its fleet failed");
+    is_told(&host, "fleet.resumed", 1, "");
+    is_told(&host, "agent.held", 4, "nothing of it is started for 3s");
+    is_told(&host, "agent.resumed", 4, "");
+    let words = ["events", "tail", "--after", "beginning", "--type", "agent.*", "--count", "8"];
+    let lines = host.cli(&words);
+    assert_eq!((lines.code, lines.stdout.matches("agent.held").count()), (0, 4), "{lines:?}");
+    assert_eq!(host.cli(&["events", "list", "--limit", "1000"]).code, 0);
 }
 
 #[test]
@@ -69,6 +100,8 @@ fn a_fleet_that_is_given_up_is_released_by_an_operator() {
         host.until_agent(&format!("crash-{nth}"), "idle");
     }
     assert_eq!(host.agent("crash-4")["state"], "quarantined", "it was not released");
+    is_told(&host, "agent.quarantined", 4, "its fleet failed 7 times");
+    is_told(&host, "agent.released", 3, "");
     // The fleet begins anew: one failure is one failure.
     let pid = host.agent("crash-1")["pid"].as_u64().unwrap();
     send(i32::try_from(pid).unwrap(), Signal::SIGKILL);
@@ -99,9 +132,11 @@ ready = { check = "exec", command = ["test", "-e", "@DIR@/{agent}"], every = "50
         all.iter().filter(|agent| reason(agent).contains("waits for its turn to start")).count()
     };
     eventually("two start, three wait", || started(&host).len() == 2 && waiting(&host) == 3);
+    is_told(&host, "agent.held", 3, "waits for its turn to start");
     let first = started(&host);
     fs::write(host.path(&first[0]), "").unwrap();
     eventually("the next one starts", || started(&host).len() == 3 && waiting(&host) == 2);
+    is_told(&host, "agent.resumed", 1, "");
     // One that waits can be stopped: it never starts.
     let all = agents(&host);
     let waits = all.iter().find(|agent| reason(agent).contains("waits for its turn")).unwrap();
@@ -137,6 +172,12 @@ fn below_a_floor_nothing_starts_and_everybody_says_why() {
     assert_eq!(host.until_agent("quick-1", "paused")["pid"], json!(null), "an operator waits, too");
     assert_eq!(host.task(&task)["state"], "pending");
     assert!(host.log().contains("nothing is started for now"), "{}", host.log());
+    is_told(&host, "host.held", 1, "of memory are left");
+    // The operator's word was one more try.
+    eventually("each is told", || {
+        let all = told(&host, "agent.held");
+        ["quick-1", "shell-1"].iter().all(|name| all.iter().any(|(who, _)| who == name))
+    });
     assert!(host.stop().success(), "who waits does not hold up a stop");
 
     let mut host = host.set("host.floors.memory", "off");

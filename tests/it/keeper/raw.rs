@@ -377,7 +377,7 @@ fn processes_may_leave_by_themselves_before_a_keeper_makes_way() {
 fn no_grace_is_longer_than_processes_are_kept() {
     let keeper = Raw::new();
     let world = Uuid::new_v4().to_string();
-    let saved = with_one_that_saves(&keeper, &world, 2_000);
+    let saved = with_one_that_saves(&keeper, &world, 6_000);
     let mut other = keeper.connect();
     tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 86_400_000 }));
     assert_eq!(hear(&mut other), None);

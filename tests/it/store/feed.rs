@@ -17,11 +17,11 @@ async fn rest(world: &World, cursor: &mut FeedCursor, limit: u32) -> Vec<FeedEve
         let page = feed::read(&world.db, cursor, limit).await.unwrap();
         // As a reader keeps it.
         *cursor = page.next.to_string().parse().unwrap();
-        if page.events.is_empty() {
+        if page.items.is_empty() {
             return events;
         }
-        assert!(page.events.len() <= limit as usize);
-        events.extend(page.events);
+        assert!(page.items.len() <= limit as usize);
+        events.extend(page.steps());
     }
 }
 
@@ -150,7 +150,7 @@ fn a_number_that_is_given_again_after_a_crash_is_told() {
         }
         let latest = feed::latest(&db).await.unwrap();
         let page = read(&db, &FeedCursor::beginning()).await;
-        assert_eq!((page.events.len(), page.next.seen()), (1, latest.seen()));
+        assert_eq!((page.items.len(), page.next.seen()), (1, latest.seen()));
         (page.next, queue)
     });
     server.stop_at_once();
@@ -163,9 +163,9 @@ fn a_number_that_is_given_again_after_a_crash_is_told() {
             made.extend(tasks::submit(&db, &[task(&queue)]).await.unwrap());
         }
         let page = read(&db, &cursor).await;
-        let told: Vec<_> = page.events.iter().map(|event| event.task).collect();
+        let told: Vec<_> = page.steps().iter().map(|event| event.task).collect();
         assert_eq!(told, made.iter().map(|made| made.id).collect::<Vec<_>>());
-        assert_eq!(read(&db, &page.next).await.events, [], "nothing twice");
+        assert_eq!(read(&db, &page.next).await.items, [], "nothing twice");
     });
 }
 
