@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-soak test-chaos lint fmt doc bench bench-pure bench-plan bench-tasks bench-queue bench-supervision bench-sessions test-faults fuzz setup clean
+.PHONY: help demo test test-api test-soak test-chaos lint fmt doc bench bench-pure bench-plan bench-tasks bench-queue bench-supervision bench-sessions test-faults fuzz setup clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ test: setup ## All tests; leaves no process and no file behind
 
 test-soak: setup ## Minutes of faults: 10,000 tasks while agents are killed at random
 	@tests/run.sh $(CARGO) test --test it soak_ -- --ignored --nocapture
+
+test-api: setup ## The API as strangers use it: schemathesis against a real host, a browser at /docs
+	@tests/run.sh $(CARGO) test --test it api_ -- --ignored --nocapture
 
 test-chaos: setup ## Everything fails at once, and nothing may be lost; SEED=7 again the same, MINUTES=20 longer
 	@SEED=$(SEED) MINUTES=$(MINUTES) tests/run.sh $(CARGO) test --test it chaos_ -- --ignored --nocapture

@@ -34,6 +34,7 @@ mod lock;
 mod mcp;
 mod memory;
 mod mock;
+mod openapi;
 mod output;
 mod plan;
 mod queue;
@@ -51,6 +52,7 @@ use clap::{Parser, Subcommand};
 
 use exit::{CliError, Exit, Outcome};
 use global::Global;
+use output::Output;
 
 use crate::process;
 
@@ -124,6 +126,8 @@ enum Command {
     Db(db::Db),
     #[command(subcommand)]
     Events(events::Events),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     Completions(completions::Completions),
 }
 
@@ -205,6 +209,7 @@ impl Command {
             Self::Webhook(webhook) => asked(webhook.run(global)),
             Self::Db(db) => asked(db.run(global)),
             Self::Events(events) => asked(events.run(global)),
+            Self::OpenApi(openapi) => openapi.run(Output { json: global.json }),
             Self::Completions(completions) => completions.run(),
         };
         exit.map(ExitCode::from)

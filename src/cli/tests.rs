@@ -129,6 +129,7 @@ const COMMANDS: &[&str] = &[
     "db vacuum-report",
     "events list",
     "events tail",
+    "openapi",
     "completions",
 ];
 

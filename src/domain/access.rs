@@ -22,7 +22,19 @@ pub use rate::{Bucket, Wait};
 pub use record::{ApiKeyRecord, NewApiKeyRecord};
 
 /// One kind of request that a key allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// To look: tasks, results, agents, logs.

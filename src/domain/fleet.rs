@@ -15,7 +15,7 @@ use super::{
 };
 
 /// How the host talks to the agents of a fleet. See `docs/PROTOCOL.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// One process per task; argv templates, the task on stdin, the exit status decides.
@@ -54,7 +54,7 @@ impl fmt::Display for Protocol {
 }
 
 /// How the stdout of an `exec` agent becomes the task's result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputFormat {
     /// The whole of stdout, as one JSON string.
@@ -66,7 +66,7 @@ pub enum OutputFormat {
 }
 
 /// What an `exec` agent finds on its stdin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StdinMode {
     /// The task as one JSON object.
@@ -76,7 +76,7 @@ pub enum StdinMode {
 }
 
 /// The signal that asks a process to leave, before SIGKILL makes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StopSignal {
     /// SIGTERM.

@@ -65,6 +65,7 @@ pub mod snooze;
 pub mod storm;
 pub mod task;
 pub mod template;
+mod text_schema;
 pub mod unique;
 pub mod upgrade;
 pub mod webhook;

@@ -14,7 +14,7 @@ use super::{FleetName, QueueName, ScheduleName};
 const MAX_WORDS: usize = 1000;
 
 /// What a `shell` command may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShellRule {
     /// None is taken.

@@ -11,6 +11,9 @@ use crate::settings::parse_duration;
 /// The most mistakes that are named; a batch of thousands may have as many.
 const MAX_ERRORS: usize = 100;
 
+/// The longest idempotency key, in characters; the schema's limit.
+pub(super) const MAX_KEY: usize = 255;
+
 /// The deepest nesting of an input. Readers of JSON give up at 128, and an input is shown inside
 /// other objects.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -83,11 +86,6 @@ impl<'a> Fields<'a> {
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.object.remove(name).filter(|value| !value.is_null())
-    }
-
-    /// Whether the field is there.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Takes true or false.
@@ -335,6 +333,18 @@ impl<'a> Fields<'a> {
         value
     }
 
+    /// Takes `idempotency_key`, which `header` may say as well.
+    pub(super) fn idempotency_key(&mut self, header: Option<&str>) -> Option<String> {
+        let key = self.text("idempotency_key", MAX_KEY);
+        match (key, header) {
+            (Some(key), Some(header)) if key != header => {
+                self.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
+                None
+            }
+            (key, header) => key.or_else(|| header.map(str::to_owned)),
+        }
+    }
+
     /// Everything was taken: what is left has no meaning.
     pub(super) fn finish(self) {
         let known = self.known.join(", ");
@@ -343,6 +353,22 @@ impl<'a> Fields<'a> {
             self.errors.add(self.path(&shown(name)), detail);
         }
     }
+}
+
+/// Reads an object field by field; none may be unknown.
+///
+/// # Errors
+///
+/// Every mistake, each with its field.
+pub(super) fn read<T>(
+    object: Map<String, Value>,
+    take: impl FnOnce(&mut Fields<'_>) -> T,
+) -> Result<T, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), object, &mut errors);
+    let taken = take(&mut fields);
+    fields.finish();
+    errors.or(taken)
 }
 
 /// Refuses any field: for requests that say everything by their path.

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use super::{
     api::IDEMPOTENCY_KEY,
     error::{ApiError, Kind},
-    fields::check_text,
-    submit::{MAX_KEY, MAX_KIND},
+    fields::{MAX_KEY, check_text},
+    submit::MAX_KIND,
 };
 use crate::{
     domain::{
@@ -31,20 +31,20 @@ use crate::{
 pub(super) use wanted::wanted;
 
 /// How many tasks a page holds where the caller does not say.
-const DEFAULT_LIMIT: u32 = 50;
+pub(super) const DEFAULT_LIMIT: u32 = 50;
 
 /// The most tasks on a page.
-const MAX_LIMIT: u32 = 500;
+pub(super) const MAX_LIMIT: u32 = 500;
 
 /// How many tasks of a graph are told where the caller does not say.
-const DEFAULT_GRAPH: u32 = 1_000;
+pub(super) const DEFAULT_GRAPH: u32 = 1_000;
 
 /// The most tasks of a graph that are told.
-const MAX_GRAPH: u32 = 200_000;
+pub(super) const MAX_GRAPH: u32 = 200_000;
 
 /// How many steps of the feed are told where the caller does not say, and the most.
-const DEFAULT_FEED: u32 = 100;
-const MAX_FEED: u32 = 1000;
+pub(super) const DEFAULT_FEED: u32 = 100;
+pub(super) const MAX_FEED: u32 = 1000;
 
 /// How many lines of a log are shown where the caller does not say.
 const DEFAULT_TAIL: u32 = 100;
@@ -102,10 +102,11 @@ impl Query {
         self.get(name).map(|text| text.parse().map_err(|e: T::Err| bad(name, &e))).transpose()
     }
 
-    fn kind(&self) -> Result<Option<String>, ApiError> {
-        let Some(kind) = self.get("kind") else { return Ok(None) };
-        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
-        Ok(Some(kind.to_owned()))
+    /// A text of 1 to `max` characters, none of them a control character.
+    pub(super) fn text(&self, name: &str, max: usize) -> Result<Option<String>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        check_text(text, max).map_err(|detail| bad(name, &detail))?;
+        Ok(Some(text.to_owned()))
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
@@ -200,7 +201,7 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
     Ok(TaskFilter {
         states,
         queue: query.parsed("queue")?,
-        kind: query.kind()?,
+        kind: query.text("kind", MAX_KIND)?,
         group: query.parsed("group")?,
         batch: query.parsed("batch")?,
         limit: query.limit()?,
@@ -237,7 +238,7 @@ pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
     let selection = Selection {
         states: vec![TaskState::Failed],
         queue: query.parsed("queue")?,
-        kind: query.kind()?,
+        kind: query.text("kind", MAX_KIND)?,
         group: query.parsed("group")?,
         batch: query.parsed("batch")?,
         class: query.parsed("class")?,

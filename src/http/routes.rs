@@ -6,15 +6,15 @@ use std::{collections::HashMap, sync::LazyLock};
 use actix_web::{FromRequest, Handler, Responder, Route, guard as when, http::Method};
 
 use super::{
-    agents, attempt, audit, batches, bulk, events, fleets,
+    agents, attempt, audit, batches, bulk, docs, events, fleets,
     gate::{
         Needs,
         Needs::Caller as CALLER,
         Subject::{Agent, Body, Filtered, Fleet, Host, Nothing, OneQueue, Queue, Task},
         admin, control, read, submit,
     },
-    health, keys, limits, mcp, plans, queues, schedules, sessions, task_logs, tasks, webhook,
-    webhooks, workspaces,
+    health, keys, limits, mcp, openapi, plans, queues, schedules, sessions, task_logs, tasks,
+    webhook, webhooks, workspaces,
 };
 
 /// One path and the methods that it has.
@@ -31,6 +31,10 @@ pub(super) struct Verb {
 /// Every route.
 pub(super) fn routes() -> Vec<Row> {
     vec![
+        ("/openapi.json", vec![get(Needs::Public, openapi::show)]),
+        ("/docs", vec![get(Needs::Public, docs::page)]),
+        ("/docs/page.js", vec![get(Needs::Public, docs::script)]),
+        ("/docs/page.css", vec![get(Needs::Public, docs::style)]),
         ("/livez", vec![get(CALLER, health::livez)]),
         ("/readyz", vec![get(CALLER, health::readyz)]),
         ("/metrics", vec![get(read(Host), health::metrics)]),

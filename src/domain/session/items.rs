@@ -48,6 +48,16 @@ macro_rules! words {
             $($(#[$of])* #[serde(rename = $word)] $variant,)*
         }
 
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                use utoipa::openapi::{ObjectBuilder, schema::Type};
+                let text = ObjectBuilder::new().schema_type(Type::String);
+                text.enum_values(Some([$($word,)*])).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
         impl $name {
             /// Every one.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
@@ -189,7 +199,7 @@ pub struct NewChunk {
 }
 
 /// What came out of a conversation. Each item is any JSON.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Extracted {
     /// Ideas.
     #[serde(default)]

@@ -24,7 +24,7 @@ use crate::{
         api::FieldError,
         caller::Caller,
         error::ApiError,
-        fields::{Errors, Fields},
+        fields::{self, Fields},
         journal,
         tasks::{self as api_tasks, settled},
     },
@@ -184,11 +184,7 @@ fn read<T>(
     arguments: Map<String, Value>,
     take: impl FnOnce(&mut Fields<'_>) -> T,
 ) -> Result<T, ApiError> {
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), arguments, &mut errors);
-    let taken = take(&mut fields);
-    fields.finish();
-    errors.or(taken).map_err(ApiError::invalid)
+    fields::read(arguments, take).map_err(ApiError::invalid)
 }
 
 fn needed<T>(name: &str, value: Option<T>) -> Result<T, ApiError> {

@@ -6,7 +6,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::{id, item, made, noted, place};
+use super::{id, item, made, noted, place, read::MAX_TITLE};
 use crate::{
     domain::session::{ChunkFormat, Extracted, Form, NewArtifact, NewChunk},
     http::{
@@ -124,12 +124,15 @@ pub(in crate::http) async fn put_artifact_content(
 ) -> Answer {
     let (session, name) = (id(&request)?, item(&request)?);
     let query = Query::read(request.query_string(), &["type", "name", "format", "task_id"])?;
-    let given = |field: &str, default: &str| query.get(field).unwrap_or(default).to_owned();
+    let given = |field: &str, default: &str| {
+        let text = query.text(field, MAX_TITLE)?;
+        Ok::<_, ApiError>(text.unwrap_or_else(|| default.to_owned()))
+    };
     let artifact = NewArtifact {
-        kind: given("type", "document"),
-        title: given("name", name.as_str()),
+        kind: given("type", "document")?,
+        title: given("name", name.as_str())?,
         content: String::new(),
-        format: given("format", "text"),
+        format: given("format", "text")?,
         metadata: Map::new(),
         task: query.parsed("task_id")?,
         name: name.clone(),

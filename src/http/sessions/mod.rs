@@ -17,26 +17,27 @@ use super::{
     Answer, State, body,
     caller::Caller,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     journal::{self, Entry, Via},
     ok,
     query::{self, Query},
 };
 use crate::{
     domain::session::{
-        ArtifactFilter, Export, ItemName, MemoryFilter, MemoryType, SearchFilter, SearchKind,
-        SessionEvent, SessionFilter, SessionId, read_markdown,
+        ArtifactFilter, Export, ItemName, MAX_TAG, MAX_TAGS, MemoryFilter, MemoryType,
+        SearchFilter, SearchKind, SessionEvent, SessionFilter, SessionId, SessionState,
+        read_markdown,
     },
     sessions::{Command, Done},
 };
-use read::{ITEMS, MAX_LIMIT, Names};
+use read::{ITEMS, MAX_LIMIT, MAX_TITLE, Names};
 
 pub(super) use contents::{
     artifact_content, chunk_content, export, put_artifact_content, put_chunk_content,
 };
 
 /// How many sessions a page has where the caller does not say.
-const SESSIONS: u32 = 20;
+pub(super) const SESSIONS: u32 = 20;
 
 fn id(request: &HttpRequest) -> Result<SessionId, ApiError> {
     named(request, "id")
@@ -175,22 +176,10 @@ async fn fields_of<T>(
     payload: Payload,
     read: impl FnOnce(&mut Fields<'_>, &mut Names) -> Option<T>,
 ) -> Result<T, ApiError> {
-    query::none(request)?;
     let key = query::idempotency_key(request.headers())?;
-    let object = body::object(request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), object, &mut errors);
-    let read = read(&mut fields, &mut Names::of(key));
-    fields.finish();
-    let read = errors.or(read).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| read(fields, &mut Names::of(key));
+    let read = body::fields(state, request, payload, take).await?;
     read.ok_or_else(|| ApiError::fault("a body without mistakes could not be read"))
-}
-
-/// Nothing may be said beside the path.
-async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<(), ApiError> {
-    query::none(request)?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)
 }
 
 pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
@@ -198,8 +187,8 @@ pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
     let query = Query::read(request.query_string(), &known)?;
     let filter = SessionFilter {
         states: query.words("state")?,
-        participant: query.get("participant").map(str::to_owned),
-        text: query.get("text").map(str::to_owned),
+        participant: query.text("participant", MAX_TITLE)?,
+        text: query.text("text", MAX_TITLE)?,
         since: query.time("since")?,
         limit: query.number("limit", SESSIONS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
@@ -249,7 +238,7 @@ async fn step(
     event: SessionEvent,
 ) -> Answer {
     let id = id(&request)?;
-    bare(&state, &request, payload).await?;
+    body::nothing(&state, &request, payload).await?;
     run(&state, &request, &id, Command::Step(event)).await
 }
 
@@ -288,12 +277,18 @@ pub(super) async fn memories(state: Data<State>, request: HttpRequest) -> Answer
     let query = Query::read(request.query_string(), &["type", "tag", "text", "limit", "cursor"])?;
     let filter = MemoryFilter {
         kinds: query.words("type")?,
-        tags: query.words("tag")?,
-        text: query.get("text").map(str::to_owned),
+        tags: tags(&query)?,
+        text: query.text("text", MAX_TITLE)?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
     run(&state, &request, &id, Command::Query(Box::new(filter))).await
+}
+
+/// The tags that a query names.
+fn tags(query: &Query) -> Result<Vec<String>, ApiError> {
+    let named = query.text("tag", MAX_TAG * MAX_TAGS)?.unwrap_or_default();
+    Ok(named.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
 }
 
 pub(super) async fn store(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
@@ -339,7 +334,7 @@ pub(super) async fn task(state: Data<State>, request: HttpRequest) -> Answer {
 
 pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let (id, task) = (id(&request)?, item(&request)?);
-    bare(&state, &request, payload).await?;
+    body::nothing(&state, &request, payload).await?;
     run(&state, &request, &id, Command::CancelTask(task)).await
 }
 
@@ -347,7 +342,7 @@ pub(super) async fn artifacts(state: Data<State>, request: HttpRequest) -> Answe
     let id = id(&request)?;
     let query = Query::read(request.query_string(), &["type", "limit", "cursor"])?;
     let filter = ArtifactFilter {
-        kind: query.get("type").map(str::to_owned),
+        kind: query.text("type", MAX_TITLE)?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
@@ -374,13 +369,13 @@ pub(super) async fn artifact(state: Data<State>, request: HttpRequest) -> Answer
 pub(super) async fn search(state: Data<State>, request: HttpRequest) -> Answer {
     let known = ["text", "kind", "session", "tag", "type", "since", "until", "limit", "cursor"];
     let query = Query::read(request.query_string(), &known)?;
-    let text = query.get("text").filter(|text| !text.trim().is_empty());
+    let text = query.text("text", MAX_TITLE)?.filter(|text| !text.trim().is_empty());
     let missing = || ApiError::new(Kind::BadQuery, "`text`: must be there: what is searched for");
     let filter = SearchFilter {
-        text: text.ok_or_else(missing)?.to_owned(),
+        text: text.ok_or_else(missing)?,
         kinds: query.words::<SearchKind>("kind")?,
         session: query.parsed("session")?,
-        tags: query.words("tag")?,
+        tags: tags(&query)?,
         types: query.words::<MemoryType>("type")?,
         since: query.time("since")?,
         until: query.time("until")?,

@@ -160,7 +160,7 @@ fn session_command(mut fields: Fields<'_>, names: &mut Names) -> Result<Option<A
     };
     let given: Option<SessionId> = fields.parsed("session_id");
     let is_free = matches!(&*word, "list_sessions" | "create_session");
-    if given.is_none() && !is_free && !fields.has("session_id") {
+    if given.is_none() && !is_free && !fields.gives("session_id") {
         fields.wrong("session_id", "must be there: the session that it is about");
     }
     let made_up = || names.clone().make("session").parse().ok();

@@ -1,6 +1,6 @@
 //! What a host does for those who use it: the real program, by its command line and its API.
 
-mod access;
+pub(crate) mod access;
 mod admission;
 mod agents;
 mod attempts;
@@ -19,6 +19,7 @@ mod keys;
 mod logs;
 mod mcp;
 mod mock;
+mod openapi;
 mod order;
 mod readiness;
 mod reload;
@@ -42,7 +43,7 @@ pub(crate) mod workspaces;
 use crate::support::host::WORKER;
 
 /// Workers, one-process-per-task agents and a service, each with a queue of its own.
-fn all_kinds() -> String {
+pub(crate) fn all_kinds() -> String {
     format!(
         r#"{WORKER}
 count = 2
