@@ -181,12 +181,12 @@ mod tests {
 
     #[test]
     fn a_share_is_a_number_or_a_text() {
-        assert_eq!(read(json!({}), read_share), Ok(None));
-        assert_eq!(read(json!({"max_unavailable": 2}), read_share), Ok(Some(Share::Count(2))));
+        assert_eq!(read(json!({}), share), Ok(None));
+        assert_eq!(read(json!({"max_unavailable": 2}), share), Ok(Some(Share::Count(2))));
         let half = json!({"max_unavailable": "50%"});
-        assert_eq!(read(half, read_share), Ok(Some(Share::Percent(50))));
+        assert_eq!(read(half, share), Ok(Some(Share::Percent(50))));
         for bad in [json!(0), json!("0%"), json!(1.5), json!([1]), json!("many")] {
-            let errors = read(json!({"max_unavailable": bad}), read_share).unwrap_err();
+            let errors = read(json!({"max_unavailable": bad}), share).unwrap_err();
             assert_eq!(errors[0].field, "max_unavailable");
         }
     }

@@ -102,7 +102,7 @@ const TAGS: [(&str, &str); 11] = [
     ("agents", "Fleets, agents and their logs"),
     ("webhooks", "Webhooks that go out, signed"),
     ("limits", "Queues, limits, locks and pauses"),
-    ("keys", "API keys"),
+    ("keys", "API keys, and who did what"),
     ("host", "The host itself"),
 ];
 

@@ -4,22 +4,26 @@ use serde_json::json;
 
 use super::{
     op::Op,
-    parameters::{LOG, tail},
-    shape::{listing, of},
+    parameters::{LOG, a, cursor, number, tail, time, word},
+    shape::{listing, of, page},
 };
 use crate::{
     domain::{
         access::{ApiKeyRecord, NewApiKeyRecord},
+        audit::{AuditRecord, Outcome, Surface},
         record::{
             AgentRecord, FleetRecord, KeyPauseRecord, LimitsRecord, LockRecord, QueueRecord,
             RegisteredHost, ReloadRecord,
         },
         workspace::{WorkspaceList, WorkspacePruning},
     },
-    http::api::{
-        Alive, ApiKeyBody, DryRunBody, HostRecord, KeyBody, KeyPauseBody, LimitBody, NothingBody,
-        PauseBody, QueueLimitsBody, Readiness, Resolved, RollBody, ScaleBody, UpgradeBody,
-        UpgradeStarted,
+    http::{
+        api::{
+            Alive, ApiKeyBody, DryRunBody, HostRecord, KeyBody, KeyPauseBody, LimitBody, Line,
+            NothingBody, PauseBody, QueueLimitsBody, Readiness, Resolved, RollBody, ScaleBody,
+            UpgradeBody, UpgradeStarted,
+        },
+        query::{DEFAULT_LIMIT, MAX_LIMIT},
     },
 };
 
@@ -130,6 +134,20 @@ fn keys() -> Vec<Op> {
         Op::post("/api/v1/api-keys/{id}/revoke", "revokeApiKey", "Take it back")
             .may_take(of::<NothingBody>(), json!({}))
             .gives(of::<ApiKeyRecord>()),
+        Op::get("/api/v1/audit", "listAudit", "Who changed what, and who was refused")
+            .asks([
+                a::<Line>("who", "Of this caller."),
+                a::<Line>("operation", "Of this operation, or those that begin so before a dot."),
+                a::<Line>("object", "About this."),
+                a::<Outcome>("outcome", "With this outcome."),
+                a::<Surface>("surface", "By this way."),
+                time("since", "At this time or later."),
+                time("until", "Before this time."),
+                word("order", &["newest", "oldest"], "Which comes first."),
+                number("limit", (DEFAULT_LIMIT, MAX_LIMIT), "At most so many."),
+                cursor("^[0-9]{1,18}$"),
+            ])
+            .gives(page::<AuditRecord>()),
     ]
 }
 

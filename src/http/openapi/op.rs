@@ -285,7 +285,7 @@ fn tag_of(path: &str) -> &'static str {
         Some("schedules") => "schedules",
         Some("fleets" | "agents" | "reload" | "workspaces") => "agents",
         Some("queues" | "locks" | "limits" | "keys") => "limits",
-        Some("api-keys") => "keys",
+        Some("api-keys" | "audit") => "keys",
         _ if matches!(path, "/webhook" | "/ws" | "/llm-instructions" | "/mcp") => "sessions",
         _ => "host",
     }

@@ -27,6 +27,11 @@ pub(super) fn of<T: ToSchema>() -> Shape {
     Shape { schema: json!({ "$ref": format!("#/components/schemas/{}", T::name()) }), parts }
 }
 
+/// An object with any fields.
+pub(super) fn object() -> Shape {
+    Shape { schema: json!({ "type": "object" }), parts: Schemas::new() }
+}
+
 /// The schema of `T` with the fields of `Base` beside its own.
 pub(super) fn beside<Base: ToSchema, T: ToSchema>() -> Shape {
     let Shape { schema, mut parts } = of::<T>();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     op::Op,
     parameters::{LOG, a, cursor, flag, idempotency_key, number, tail, time, wait, word, words},
-    shape::{beside, either, listing, of, page},
+    shape::{beside, either, listing, object, of, page},
 };
 use crate::{
     domain::{
@@ -103,6 +103,10 @@ fn of_one() -> Vec<Op> {
         post("/api/v1/tasks/{id}/cancel", "cancelTask", "Call it off"),
         post("/api/v1/tasks/{id}/retry", "retryTask", "Try it again"),
         post("/api/v1/tasks/{id}/release", "releaseTask", "Let it run whatever it waits for"),
+        Op::post("/api/v1/tasks/{id}/progress", "tellProgress", "Say how far the attempt is")
+            .note("For the agent that is at work, with the token of its attempt.")
+            .takes(object(), json!({ "done": 3, "of": 7 }))
+            .gives(object()),
         Op::post("/api/v1/tasks/{id}/snooze", "snoozeTask", "Put it off")
             .takes(of::<SnoozeBody>(), json!({ "for": "1h" }))
             .gives(of::<TaskRecord>()),

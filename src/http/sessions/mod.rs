@@ -25,8 +25,7 @@ use super::{
 use crate::{
     domain::session::{
         ArtifactFilter, Export, ItemName, MAX_TAG, MAX_TAGS, MemoryFilter, MemoryType,
-        SearchFilter, SearchKind, SessionEvent, SessionFilter, SessionId, SessionState,
-        read_markdown,
+        SearchFilter, SearchKind, SessionEvent, SessionFilter, SessionId, read_markdown,
     },
     sessions::{Command, Done},
 };
