@@ -22,8 +22,8 @@ pub struct SessionBody {
     /// Who takes part.
     #[schema(value_type = Option<Vec<Line>>)]
     pub participants: Option<Vec<String>>,
-    /// What it is about.
-    pub context: Option<Value>,
+    /// What one must know to go on with it: a text of any length.
+    pub context: Option<String>,
     /// More for programs.
     pub metadata: Option<Map<String, Value>>,
 }
@@ -37,8 +37,8 @@ pub struct SessionChangeBody {
     /// Who takes part.
     #[schema(value_type = Option<Vec<Line>>)]
     pub participants: Option<Vec<String>>,
-    /// What it is about.
-    pub context: Option<Value>,
+    /// What one must know to go on with it: a text of any length.
+    pub context: Option<String>,
     /// More for programs.
     pub metadata: Option<Map<String, Value>>,
 }
