@@ -76,7 +76,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 /// What is shown
 #[derive(Debug, Clone, Args)]
 pub(super) struct Filter {
-    /// What this caller did: owner, key:ID, http.api_key, system, …
+    /// What this caller did: owner, key:ID, `http.api_key`, system, …
     #[arg(long)]
     who: Option<String>,
     /// This operation, or those below it

@@ -1,6 +1,10 @@
 //! `[http.tls]`: the certificate that callers over TCP are shown.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     Error, InconsistentKeys,
@@ -71,7 +75,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Option<Tls>> {
     Some(Some(Tls { cert, key, identity: Arc::new(identity.ok()?) }))
 }
 
-fn chain(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, String> {
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = secrets::read_file(path, "the certificate and those that vouch for it")?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     match chain {
@@ -80,7 +84,7 @@ fn chain(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn private_key(path: &PathBuf) -> Result<PrivateKeyDer<'static>, String> {
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let text = secrets::read_file(path, "the key")?;
     PrivateKeyDer::from_pem_slice(text.as_bytes())
         .map_err(|_| format!("{} holds no key in the form of PEM", path.display()))
