@@ -35,3 +35,5 @@ $$;
 COMMENT ON FUNCTION hostler.audit_stands() IS 'Trigger of audit: refuses any change of a row.';
 CREATE TRIGGER audit_stands
 BEFORE UPDATE ON hostler.audit FOR EACH STATEMENT EXECUTE FUNCTION hostler.audit_stands();
+COMMENT ON SEQUENCE hostler.audit_number_seq IS
+    'The places of the records: one that is written later has a higher one.';

@@ -273,14 +273,12 @@ pub(in crate::http) fn delegation(
     if agent.is_none() {
         fields.wrong("agent_name", "must be there: the fleet whose work it is");
     }
-    Some(Delegation {
-        name,
-        agent: agent?,
-        kind: fields.text("task_type", 255).unwrap_or_else(|| "task".to_owned()),
-        description: prose(fields, "description").unwrap_or_default(),
-        priority: priority(fields),
-        input: anything(fields, "input_data").unwrap_or_default(),
-    })
+    // All of it is looked at before anything is given up: every mistake is named at once.
+    let kind = fields.text("task_type", 255).unwrap_or_else(|| "task".to_owned());
+    let description = prose(fields, "description").unwrap_or_default();
+    let priority = priority(fields);
+    let input = anything(fields, "input_data").unwrap_or_default();
+    Some(Delegation { name, agent: agent?, kind, description, priority, input })
 }
 
 /// Takes `priority`: a word, or a number.

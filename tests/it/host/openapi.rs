@@ -97,11 +97,15 @@ fn the_examples_of_bodies_are_taken() {
             }
             // Nobody else is called from a test; the host refuses to call itself.
             let example = example.to_string().replace("https://ops.example", "http://127.0.0.1:9");
+            // The fleet of this host has another name.
+            let example = example.replace("claude", "quick");
             let path = with_names(&document, path, operation);
             let answer = host.ask(&Ask::new(&method.to_uppercase(), &path).text(example));
             // There may be no such thing, or not in the state for it; nothing is wrong with the request.
             assert!(
-                matches!(answer.status, 200..=299 | 404 | 409),
+                matches!(answer.status, 200..=299 | 404 | 409)
+                    // Only who is at work may say that.
+                    || answer.status == 403 && path.ends_with("/progress"),
                 "{method} {path}: {} {}",
                 answer.status,
                 answer.text()
@@ -141,7 +145,13 @@ fn with_names(document: &Value, path: &str, operation: &Value) -> String {
 /// known there.
 fn look(host: &Host, document: &Value, ask: &Ask, schema: &Value, within: &[&str]) {
     const STRANGE: &str = "zz_unknown";
-    let inner = json!({ STRANGE: 1 });
+    let mut inner = json!({ STRANGE: 1 });
+    // What tells one body from another that could stand there as well.
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if schema["properties"][name]["type"] == "array" {
+            inner[name] = json!([]);
+        }
+    }
     let body = within.iter().rev().fold(inner, |inner, name| json!({ *name: inner }));
     let answer = host.ask(&ask.clone().json(&body));
     let errors = answer.expect(422)["errors"].as_array().cloned().unwrap_or_default();
