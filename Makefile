@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-soak test-chaos lint fmt doc bench bench-pure bench-plan bench-tasks bench-queue bench-supervision test-faults setup clean
+.PHONY: help demo test test-api test-soak test-chaos lint fmt doc bench bench-pure bench-plan bench-tasks bench-queue bench-supervision bench-sessions test-faults fuzz setup clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,11 +21,17 @@ test: setup ## All tests; leaves no process and no file behind
 test-soak: setup ## Minutes of faults: 10,000 tasks while agents are killed at random
 	@tests/run.sh $(CARGO) test --test it soak_ -- --ignored --nocapture
 
+test-api: setup ## The API as strangers use it: schemathesis against a real host, a browser at /docs
+	@tests/run.sh $(CARGO) test --test it api_ -- --ignored --nocapture
+
 test-chaos: setup ## Everything fails at once, and nothing may be lost; SEED=7 again the same, MINUTES=20 longer
 	@SEED=$(SEED) MINUTES=$(MINUTES) tests/run.sh $(CARGO) test --test it chaos_ -- --ignored --nocapture
 
 test-faults: setup ## Every fault of processes and hosts, and 1,000 random sequences against a model; SEED=7 one again
 	@SEED=$(SEED) tests/run.sh $(CARGO) test --test it -- faults:: keeper:: adoption:: --include-ignored --skip soak_
+
+fuzz: ## Fuzzers for what comes from outside, TIME seconds each (600); TARGET=mcp one of them
+	@TIME=$(or $(TIME),600) tests/fuzz/run.sh $(TARGET)
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check
@@ -54,6 +60,10 @@ bench-queue: setup ## The queue beside nine peers and bare SQL in one run; BENCH
 
 bench-supervision: setup ## Restarts, storms, stops beside a bare fork loop and the supervisors on PATH; BENCH_ARGS="--quick" is shorter
 	$(CARGO) bench --bench supervision -- $(BENCH_ARGS)
+
+bench-sessions: setup ## Sessions, webhooks and events beside a FastAPI program and bare SQL; BENCH_ARGS="--quick" is shorter
+	@benches/sessions/peer.sh
+	$(CARGO) bench --bench sessions -- $(BENCH_ARGS)
 
 clean: ## Removes what was built
 	$(CARGO) clean

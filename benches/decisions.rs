@@ -211,6 +211,7 @@ fn session() -> WorkerSession {
         heartbeat: Duration::from_secs(10),
         prefetch: 1,
         max_output: 8 << 20,
+        attempts: None,
     });
     session.hello();
     let hello = br#"{"jsonrpc":"2.0","id":1,"result":{"protocol_version":1}}"#;

@@ -154,6 +154,28 @@ CREATE TABLE hostler.attempts (
     CONSTRAINT released_says_why CHECK (((outcome <> 'released'::attempt_outcome) OR (reason IS NOT NULL)))
 );
 
+CREATE TABLE hostler.audit (
+    number bigint NOT NULL,
+    id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    host text NOT NULL,
+    who text NOT NULL,
+    peer text,
+    surface text NOT NULL,
+    operation text NOT NULL,
+    object text NOT NULL,
+    outcome text NOT NULL,
+    status integer,
+    count integer NOT NULL,
+    request text,
+    CONSTRAINT audit_count_check CHECK ((count >= 1)),
+    CONSTRAINT audit_once UNIQUE (id),
+    CONSTRAINT audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text, 'failed'::text]))),
+    CONSTRAINT audit_pkey PRIMARY KEY (number),
+    CONSTRAINT audit_surface_check CHECK ((surface = ANY (ARRAY['http'::text, 'webhook'::text, 'mcp'::text, 'signal'::text, 'host'::text, 'cli'::text]))),
+    CONSTRAINT what_was_done_is_told_one_by_one CHECK (((count = 1) OR (outcome <> 'done'::text)))
+);
+
 CREATE TABLE hostler.batch_callbacks (
     batch_id uuid NOT NULL,
     on_end batch_end NOT NULL,
@@ -821,6 +843,8 @@ CREATE UNIQUE INDEX artifacts_by_name ON hostler.artifacts USING btree (session_
 
 CREATE INDEX artifacts_newest ON hostler.artifacts USING btree (session_no, id);
 
+CREATE INDEX audit_at ON hostler.audit USING btree (at);
+
 CREATE UNIQUE INDEX batches_idempotency_key ON hostler.batches USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
 CREATE INDEX dependencies_on ON hostler.dependencies USING btree (depends_on, task_id);
@@ -862,6 +886,8 @@ CREATE UNIQUE INDEX session_chunks_by_name ON hostler.session_chunks USING btree
 CREATE INDEX session_chunks_newest ON hostler.session_chunks USING btree (session_no, id);
 
 CREATE UNIQUE INDEX session_tasks_by_name ON hostler.session_tasks USING btree (session_no, name);
+
+CREATE INDEX session_tasks_by_task ON hostler.session_tasks USING btree (task_id) WHERE (task_id IS NOT NULL);
 
 CREATE INDEX session_tasks_newest ON hostler.session_tasks USING btree (session_no, id);
 
@@ -987,6 +1013,15 @@ AS $function$
 BEGIN
     PERFORM pg_notify('hostler_keys', '');
     RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.audit_stands()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'a row of hostler.audit is never changed' USING ERRCODE = 'restrict_violation';
 END
 $function$;
 
@@ -2960,6 +2995,8 @@ $function$;
 
 CREATE TRIGGER api_keys_changed AFTER INSERT OR DELETE OR UPDATE OF id, hash, scopes, fleets, queues, rate_count, rate_per_ms, expires_at, revoked_at OR TRUNCATE ON api_keys FOR EACH STATEMENT EXECUTE FUNCTION api_keys_changed();
 
+CREATE TRIGGER audit_stands BEFORE UPDATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_stands();
+
 CREATE TRIGGER batches_call_back AFTER UPDATE ON batches FOR EACH ROW WHEN (old.done_at IS NULL AND new.done_at IS NOT NULL) EXECUTE FUNCTION call_back();
 
 CREATE TRIGGER batches_done BEFORE UPDATE ON batches FOR EACH ROW EXECUTE FUNCTION close_done_batch();
@@ -3019,6 +3056,8 @@ CREATE TRIGGER tasks_take_holds AFTER UPDATE ON tasks FOR EACH ROW WHEN (new.lan
 CREATE TRIGGER tasks_tell_dependents AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION tell_dependents();
 
 CREATE TRIGGER tasks_update_members AFTER UPDATE ON tasks REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_task_moves();
+
+CREATE SEQUENCE hostler.audit_number_seq MINVALUE 1 START 1;
 
 CREATE SEQUENCE hostler.feed_position MINVALUE 1 START 1;
 

@@ -21,6 +21,8 @@ pub mod store;
 
 pub mod access;
 
+pub mod audit;
+
 pub mod janitor;
 
 pub mod history;

@@ -24,14 +24,18 @@ use std::{
     time::Duration,
 };
 
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use slog::{Logger, debug, warn};
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use crate::{
-    domain::access::{ApiKeyRecord, Grants, KeyId, Wait},
+    domain::{
+        access::{ApiKeyRecord, Grants, KeyId, Wait},
+        audit::Deed,
+    },
     settings::Secret,
-    store::{Store, StoreError, api_keys},
+    store::{Store, StoreError, api_keys, audit},
     telemetry::Chain,
 };
 use keys::{Held, Keys};
@@ -77,11 +81,15 @@ pub struct Access(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    /// The name of the host, for the audit record.
+    host: String,
     log: Logger,
     /// The key of the config file.
     of_host: Option<Secret>,
     grants_of_host: Arc<Grants>,
     keys: RwLock<Arc<Keys>>,
+    /// Held while they are read: what was read first must not take the place of what was read later.
+    reading: tokio::sync::Mutex<()>,
     began: Instant,
     tending: Mutex<Option<JoinHandle<()>>>,
 }
@@ -100,16 +108,19 @@ impl Access {
     /// As [`Store::client`], and those of the statement.
     pub async fn start(
         store: Store,
+        host: String,
         of_host: Option<Secret>,
         changed: Arc<Notify>,
         log: Logger,
     ) -> Result<Self, StoreError> {
         let access = Self(Arc::new(Inner {
             store,
+            host,
             log,
             of_host,
             grants_of_host: Arc::new(Grants::all()),
             keys: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
             began: Instant::now(),
             tending: Mutex::default(),
         }));
@@ -153,7 +164,8 @@ impl Access {
         Ok(Pass { key: Some(held.kept.record.id.clone()), grants: held.grants.clone() })
     }
 
-    /// Makes a key; `by` says who wants it. The key is told here, and never again.
+    /// Makes a key; `deed` says who wants it, and is recorded with it. The key is told here, and never
+    /// again.
     ///
     /// # Errors
     ///
@@ -161,10 +173,16 @@ impl Access {
     pub async fn create(
         &self,
         key: NewKey,
-        by: String,
+        deed: Deed,
     ) -> Result<(Secret, ApiKeyRecord), AccessError> {
-        let (made, kept) = keys::make(key, by);
-        let kept = api_keys::insert(&self.0.store.client().await?, &kept).await?;
+        let (made, kept) = keys::make(key, deed.who.clone());
+        let deed = Deed { object: kept.id.to_string(), ..deed };
+        let insert = async |db: &Transaction<'_>| {
+            let kept = api_keys::insert(db, &kept).await?;
+            audit::insert(db, &self.0.host, &[deed]).await?;
+            Ok(kept)
+        };
+        let kept = self.0.store.transact(insert).await?;
         // Whoever made it can use it at once, whenever this host hears of it.
         self.read().await?;
         Ok((Secret::new(made.reveal().to_owned()), kept.record))
@@ -181,13 +199,20 @@ impl Access {
         Ok(kept.into_iter().map(|kept| kept.record).collect())
     }
 
-    /// Takes a key back. When this returns, this host refuses it.
+    /// Takes a key back, and records `deed` with that. When this returns, this host refuses it.
     ///
     /// # Errors
     ///
     /// [`AccessError`].
-    pub async fn revoke(&self, id: &KeyId) -> Result<ApiKeyRecord, AccessError> {
-        let revoked = api_keys::revoke(&self.0.store.client().await?, id).await?;
+    pub async fn revoke(&self, id: &KeyId, deed: Deed) -> Result<ApiKeyRecord, AccessError> {
+        let revoke = async |db: &Transaction<'_>| {
+            let revoked = api_keys::revoke(db, id).await?;
+            if revoked.is_some() {
+                audit::insert(db, &self.0.host, &[deed]).await?;
+            }
+            Ok(revoked)
+        };
+        let revoked = self.0.store.transact(revoke).await?;
         let revoked = revoked.ok_or_else(|| AccessError::UnknownKey { key: id.clone() })?;
         self.read().await?;
         Ok(revoked.record)
@@ -213,6 +238,7 @@ impl Access {
 
     /// Reads the keys. What is known of their use stays.
     async fn read(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.0.reading.lock().await;
         let kept = api_keys::list(&self.0.store.client().await?).await?;
         let before = self.keys();
         let now: HashMap<_, _> = kept

@@ -48,6 +48,7 @@ impl AgentActor {
             heartbeat: self.fleet.heartbeat.every,
             max_output: self.fleet.max_output,
             prefetch: usize::from(self.fleet.prefetch),
+            attempts: self.around.api.attempts.clone(),
         };
         let lines = LineReader::new(line_limit(self.fleet.max_output));
         match greeting {

@@ -54,6 +54,7 @@ pub use starts::Starts;
 use crate::{
     domain::{
         AgentName, Generation,
+        access::AttemptKey,
         agent::{AgentEvent, Hold, IllegalStep},
         fleet::Fleet,
         heartbeat::Silence,
@@ -65,6 +66,17 @@ use crate::{
     workspace::Workspaces,
 };
 
+/// Where the API is, as agents are told, and by what they may call it.
+#[derive(Debug, Clone, Default)]
+pub struct Api {
+    /// Its address over TCP, if it is served there.
+    pub url: Option<String>,
+    /// Its unix socket.
+    pub socket: Option<String>,
+    /// The key by which tokens of attempts are made.
+    pub attempts: Option<AttemptKey>,
+}
+
 /// What an agent needs of the world around it.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -72,12 +84,17 @@ pub struct Surroundings {
     pub processes: Arc<dyn Processes>,
     /// Where idleness and outcomes are told.
     pub queue: Recipient<FromAgent>,
+    /// Where the API is, for agents that call it.
+    pub api: Arc<Api>,
     /// The host's own environment, for what fleets pass on.
     pub env: Arc<BTreeMap<String, String>>,
     /// Where the files of attempts go.
     pub attempts_dir: PathBuf,
     /// Where agents write down how far the conversations with their workers are.
     pub standing_dir: PathBuf,
+    /// Whether processes may work in certain directories alone, and a link that has come into the path of
+    /// one is refused.
+    pub bounded: bool,
     /// What attempts work in that have a worktree of their own.
     pub workspaces: Workspaces,
     /// How many processes may be starting at once.

@@ -151,6 +151,11 @@ impl Start {
                     agent: &self.agent,
                     generation: self.generation,
                     attempt: assignment.map(|one| (one.task, one.attempt)),
+                    api: exec::Api {
+                        url: self.around.api.url.as_deref(),
+                        socket: self.around.api.socket.as_deref(),
+                        attempts: self.around.api.attempts.as_ref(),
+                    },
                     notify: self.notify.as_deref(),
                     stale_after: assignment
                         .and_then(|one| one.terms.stale_after)
@@ -158,6 +163,7 @@ impl Start {
                 },
             ),
             cwd: place.map_or_else(|| fleet.cwd.clone(), |place| place.path.clone()),
+            pinned: self.around.bounded && place.is_none(),
             user: fleet.user.clone(),
             limits: fleet.limits,
             stdin: Stdio::Null,

@@ -7,9 +7,11 @@ use slog::{Logger, info, warn};
 use tokio::sync::watch;
 
 use crate::{
+    audit::Audit,
     domain::{
         FleetName,
         agent::AgentState,
+        audit::{Outcome, Surface},
         autoscale::{self, Look, Memory, Policy},
         fleet::Fleet,
         record::FleetRecord,
@@ -26,18 +28,19 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// Starts to look after the fleets that are to be scaled, for as long as the host runs. Where there are
 /// none, nothing is looked at.
 pub(super) fn start(
-    log: Logger,
+    (log, audit): (Logger, Audit),
     settings: watch::Receiver<Arc<Settings>>,
     queue: QueueHandle,
     supervisor: SupervisorHandle,
     clock: Clock,
 ) {
-    let scaler = Scaler { log, queue, supervisor, clock, memories: BTreeMap::new() };
+    let scaler = Scaler { log, audit, queue, supervisor, clock, memories: BTreeMap::new() };
     actix::spawn(scaler.run(settings));
 }
 
 struct Scaler {
     log: Logger,
+    audit: Audit,
     queue: QueueHandle,
     supervisor: SupervisorHandle,
     clock: Clock,
@@ -99,7 +102,10 @@ impl Scaler {
         let reason = format!("{waited}, {} of its agents are idle", look.idle);
         info!(self.log, "fleet is scaled by its load"; "fleet" => %fleet.name,
             "from" => look.count, "to" => wanted, "reason" => reason);
-        if let Err(error) = self.supervisor.scale(fleet.name.clone(), wanted).await {
+        let scaled = self.supervisor.scale(fleet.name.clone(), wanted).await;
+        let outcome = if scaled.is_ok() { Outcome::Done } else { Outcome::Failed };
+        self.audit.note_of_host(Surface::Host, "fleets.scale", fleet.name.as_str(), outcome);
+        if let Err(error) = scaled {
             warn!(self.log, "fleet could not be scaled"; "fleet" => %fleet.name, "error" => %error);
         }
     }

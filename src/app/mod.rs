@@ -2,10 +2,13 @@
 //! takes it down from the top.
 
 mod adopt;
+mod attempts;
 mod autoscale;
 mod demo;
+mod duties;
 mod housekeeping;
 mod merges;
+mod parts;
 mod reload;
 mod start;
 mod stop;

@@ -1,7 +1,7 @@
 //! Has a running host go by newer settings.
 //!
 //! What is read is checked as a whole before anything happens: settings with a problem change nothing.
-//! Then come, in this order, Postgres, the queue, the supervisor. If Postgres does not answer, the
+//! Then come, in this order, Postgres, the certificate of TLS, the queue, the supervisor. If Postgres does not answer, the
 //! fleets stay as they are.
 
 use std::{
@@ -18,7 +18,11 @@ use super::{
     systemd::Service,
 };
 use crate::{
-    domain::record::ReloadRecord,
+    audit::Audit,
+    domain::{
+        audit::{Outcome, Surface},
+        record::ReloadRecord,
+    },
     http,
     queue::QueueHandle,
     settings::{self, Problems, Settings},
@@ -33,7 +37,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Reads the settings again, from where they were read at first; and which files these are.
 #[derive(Clone)]
 pub struct LoadSettings {
-    /// The files, for whoever watches them.
+    /// The files, for whoever watches them; those that the settings name are watched as well.
     pub files: Vec<PathBuf>,
     /// Reads and checks all sources.
     pub load: Arc<dyn Fn() -> Result<Settings, Problems> + Send + Sync>,
@@ -72,6 +76,9 @@ struct Inner {
     store: Store,
     queue: QueueHandle,
     supervisor: SupervisorHandle,
+    /// What callers are shown, where TLS is spoken.
+    certificate: Option<Arc<http::Certificate>>,
+    audit: Audit,
     /// What the host goes by; held while that changes.
     current: Mutex<watch::Sender<Arc<Settings>>>,
     told: watch::Receiver<Arc<Settings>>,
@@ -93,6 +100,7 @@ impl Reloader {
         settings: Arc<Settings>,
         store: &Store,
         (queue, supervisor): (&QueueHandle, &SupervisorHandle),
+        (certificate, audit): (Option<Arc<http::Certificate>>, Audit),
     ) -> Self {
         let (current, told) = watch::channel(settings);
         Self(Arc::new(Inner {
@@ -103,6 +111,8 @@ impl Reloader {
             store: store.clone(),
             queue: queue.clone(),
             supervisor: supervisor.clone(),
+            certificate,
+            audit,
             current: Mutex::new(current),
             told,
         }))
@@ -111,6 +121,16 @@ impl Reloader {
     /// What the host goes by, as it changes.
     pub(super) fn settings(&self) -> watch::Receiver<Arc<Settings>> {
         self.0.told.clone()
+    }
+
+    /// The same, for nobody who asked over the API: the audit record says by which way.
+    pub(super) async fn reload_by(&self, surface: Surface) {
+        let outcome = match self.reload().await {
+            Ok(_) => Outcome::Done,
+            // It is in the log what came of it.
+            Err(_) => Outcome::Failed,
+        };
+        self.0.audit.note_of_host(surface, "reload", "", outcome);
     }
 
     /// Reads the settings again, and goes by them as far as a running host can. Says in the log what
@@ -160,6 +180,9 @@ impl Reloader {
         let (effective, record) = settings::change(&old, new);
         let effective = Arc::new(effective);
         ensure(&inner.store, &effective).await?;
+        if let (Some(shown), Some(tls)) = (&inner.certificate, &effective.http.tls) {
+            shown.replace(tls);
+        }
         inner.queue.serve(serves(&effective.fleets), Arc::new(effective.queue_terms()));
         current.send_replace(effective.clone());
         inner.supervisor.reshape(effective.fleets.clone()).await?;
@@ -175,16 +198,17 @@ impl Reloader {
             let now = self.stamps().await;
             if now != seen {
                 seen = now;
-                // It is in the log what came of it.
-                drop(self.reload().await);
+                self.reload_by(Surface::Host).await;
             }
         }
     }
 
     /// When each file was written, and how long it is.
     async fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let mut stamps = Vec::with_capacity(self.0.from.files.len());
-        for file in &self.0.from.files {
+        let tls = self.0.told.borrow().http.tls.clone();
+        let of_tls = tls.map(|tls| [tls.cert, tls.key]);
+        let mut stamps = Vec::new();
+        for file in self.0.from.files.iter().chain(of_tls.iter().flatten()) {
             let found = tokio::fs::metadata(file).await.ok();
             stamps.push(found.and_then(|found| Some((found.modified().ok()?, found.len()))));
         }

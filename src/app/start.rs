@@ -5,7 +5,6 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    rc::Rc,
     sync::Arc,
 };
 
@@ -15,7 +14,10 @@ use uuid::Uuid;
 
 use super::{
     adopt::adopt,
-    autoscale, housekeeping, merges,
+    attempts, autoscale,
+    duties::start_janitor,
+    housekeeping, merges,
+    parts::http_state,
     reload::{LoadSettings, Reloader},
     stop::FINISH,
     systemd::Service,
@@ -26,16 +28,22 @@ use super::{
 use crate::{
     access::Access,
     agent::{LogPolicy, Starts, Surroundings},
-    domain::{FleetName, HostId, QueueName, fleet::Fleet, leadership::Pace, record::UpgradeRecord},
+    audit::Audit,
+    domain::{
+        FleetName, HostId, QueueName,
+        audit::{Outcome, Surface},
+        fleet::Fleet,
+        leadership::Pace,
+        record::UpgradeRecord,
+    },
     embedded::{DataDirLock, EmbeddedError, Postgres},
     events::EventsHandle,
     heartbeat::Clock,
-    history::retention,
     http,
-    janitor::{self, JanitorHandle},
+    janitor::JanitorHandle,
     process::{self, Keeper, KeeperError, KeeperPlaces, look_at},
     queue::{Launch, OnLease, QueueHandle},
-    sessions::{KEPT, Sessions},
+    sessions::Sessions,
     settings::{self, CgroupPlace, Settings},
     store::{
         Store, StoreError, hosts, limits,
@@ -45,10 +53,7 @@ use crate::{
         queues, schedules,
     },
     supervisor::{Guard, Scales, SupervisorHandle},
-    telemetry::{
-        Component, Drops, Redactor, Rotation, component,
-        metrics::{Metrics, Scrape},
-    },
+    telemetry::{Component, Drops, Redactor, Rotation, component, metrics::Metrics},
     webhooks::WebhookHandle,
 };
 
@@ -93,6 +98,7 @@ pub struct Running {
     pub(super) supervisor: SupervisorHandle,
     pub(super) webhooks: WebhookHandle,
     pub(super) access: Access,
+    pub(super) audit: Audit,
     pub(super) reloader: Reloader,
     pub(super) upgrades: Option<upgrade::Asked>,
     pub(super) http: http::Server,
@@ -150,15 +156,21 @@ pub(super) async fn start(
     let host = new_host(&settings)?;
     let (postgres, store) = open_store(&settings, &log, host.slot).await?;
     let keys_changed = Arc::new(Notify::new());
+    let audit = start_audit(&settings, &store, &log)?;
     let access = Access::start(
         store.clone(),
+        settings.host.name.clone(),
         settings.http.api_key.clone(),
         keys_changed.clone(),
         component(&log, Component::Http),
     )
     .await?;
-    // Before anything runs.
-    http::Server::may_bind(&settings.http, &access)?;
+    // Before anything runs, so that nothing has to be ended where it may not be so, and so that agents are
+    // told where the API will be. What connects until then waits.
+    let tcp = http::Server::bind(&settings.http, &access, inherited)?;
+    let attempts = attempts::key(&settings.host.data_dir).map_err(|source| {
+        files("the key of attempts in", settings.host.data_dir.clone(), source)
+    })?;
     let keeper_log = component(&log, Component::Keeper);
     // One that was replaced on the disk goes on under this name.
     let exe = std::env::current_exe()
@@ -216,9 +228,11 @@ pub(super) async fn start(
         Surroundings {
             processes: Arc::new(keeper.clone()),
             queue: queue.for_agents(),
+            api: Arc::new(attempts::api(&settings, tcp.as_ref(), attempts.clone())),
             env: Arc::new(env),
             attempts_dir: settings.host.attempts_dir(),
             standing_dir: settings.host.standing_dir(),
+            bounded: !settings.host.roots.is_empty(),
             workspaces: workspaces.clone(),
             starts: Starts::new(settings.host.start_concurrency),
             // By the identity of the directory: the next host on it hears the same processes.
@@ -246,7 +260,15 @@ pub(super) async fn start(
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
     let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
     let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
-    let reloader = Reloader::new(&log, again, settings.clone(), &store, (&queue, &supervisor));
+    let certificate = settings.http.tls.as_ref().map(http::Certificate::new);
+    let reloader = Reloader::new(
+        &log,
+        again,
+        settings.clone(),
+        &store,
+        (&queue, &supervisor),
+        (certificate.clone(), audit.clone()),
+    );
     let (upgrade, upgrades) = Upgrades::new();
     let parts = http::Parts {
         queue: queue.clone(),
@@ -254,13 +276,17 @@ pub(super) async fn start(
         workspaces,
         sessions,
         access: access.clone(),
+        audit: audit.clone(),
+        attempts,
         feed,
         webhooks: webhooks.clone(),
         reload: reloader.for_requests(),
         upgrade: Arc::new(move |program| Box::pin(upgrade.clone().ask(program))),
+        counters: metrics,
     };
-    let state = http_state(&settings, &log, parts, metrics, drops, info);
-    let http = match http::Server::start(state, &settings.host.socket(), inherited).await {
+    let state = http_state(&settings, &log, parts, drops, info);
+    let socket = settings.host.socket();
+    let http = match http::Server::start(state, &socket, tcp, certificate).await {
         Ok(http) => http,
         Err(error) => {
             // The agents run already: they must not outlive a host that never was.
@@ -269,11 +295,19 @@ pub(super) async fn start(
             webhooks.stop(FINISH).await;
             queue.finish(FINISH).await;
             access.finish().await;
+            audit.finish().await;
             keeper.shutdown().await;
             return Err(error.into());
         }
     };
-    autoscale::start(log.clone(), reloader.settings(), queue.clone(), supervisor.clone(), clock);
+    autoscale::start(
+        (log.clone(), audit.clone()),
+        reloader.settings(),
+        queue.clone(),
+        supervisor.clone(),
+        clock,
+    );
+    audit.note_of_host(Surface::Host, "host.start", &settings.host.name, Outcome::Done);
     if settings.host.watch_config {
         actix::spawn(reloader.clone().watch());
     }
@@ -285,6 +319,7 @@ pub(super) async fn start(
         supervisor,
         webhooks,
         access,
+        audit,
         reloader,
         upgrades: Some(upgrades),
         http,
@@ -296,32 +331,11 @@ pub(super) async fn start(
     })
 }
 
-/// Starts the janitor with the duties of the leader among the hosts.
-fn start_janitor(
-    log: &Logger,
-    store: &Store,
-    slot: Uuid,
-    (pace, history): (Pace, &settings::History),
-    queue: &QueueHandle,
-    metrics: &Arc<Metrics>,
-) -> JanitorHandle {
-    let log = component(log, Component::Janitor);
-    let for_ends = queue.clone();
-    let ended: janitor::OnEnd = Rc::new(move |ended| for_ends.publish(ended));
-    let for_terms = queue.clone();
-    let terms: janitor::TermsNow = Rc::new(move || for_terms.terms());
-    let duties = vec![
-        janitor::lost_hosts(log.clone()),
-        janitor::ended_pauses(log.clone()),
-        janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
-        janitor::expire_tasks(log.clone(), ended.clone(), metrics.clone()),
-        janitor::carry_out_plans(log.clone(), ended),
-        janitor::forget_receipts(KEPT),
-        retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),
-    ];
-    let (store, queue) = (store.clone(), queue.clone());
-    let wake = Box::new(move |queues| queue.wake(queues));
-    JanitorHandle::start(janitor::Launch { log, store, slot, pace, duties, wake })
+/// Takes up the audit record where the host before left it.
+fn start_audit(settings: &Settings, store: &Store, log: &Logger) -> Result<Audit, StartError> {
+    let (dir, name) = (&settings.host.data_dir, settings.host.name.clone());
+    Audit::start(store.clone(), name, dir, component(log, Component::Http))
+        .map_err(|source| files("the journal of the audit record in", dir.clone(), source))
 }
 
 /// Should this host die, the keeper keeps the agents for the next one, for as long as the lease allows.
@@ -414,36 +428,4 @@ fn new_host(settings: &Settings) -> Result<hosts::NewHost, StartError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lease: settings.host.lease,
     })
-}
-
-fn http_state(
-    settings: &Settings,
-    log: &Logger,
-    parts: http::Parts,
-    metrics: Arc<Metrics>,
-    drops: Drops,
-    host: http::HostInfo,
-) -> http::State {
-    let (for_queue, for_supervisor) = (parts.queue.clone(), parts.supervisor.clone());
-    let render: http::RenderMetrics = Arc::new(move || {
-        let (queue, supervisor) = (for_queue.clone(), for_supervisor.clone());
-        let (metrics, drops) = (metrics.clone(), drops.clone());
-        Box::pin(async move {
-            let scrape = Scrape {
-                // What can't be looked up now is left out of this scrape.
-                queues: queue.queues().await.unwrap_or_default(),
-                agents: supervisor.agents().await.unwrap_or_default(),
-                dropped_lines: drops.dropped_lines(),
-            };
-            metrics.render(&scrape)
-        })
-    });
-    http::State::new(
-        parts,
-        settings.http.clone(),
-        settings.tasks.clone(),
-        host,
-        render,
-        component(log, Component::Http),
-    )
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use slog::{info, warn};
 
 use super::start::Running;
+use crate::domain::audit::{Outcome, Surface};
 
 /// How long outcomes may take to be written once no agent runs.
 pub(super) const FINISH: Duration = Duration::from_secs(20);
@@ -46,6 +47,9 @@ impl Running {
         self.webhooks.stop(SENDS_WITHIN).await;
         self.http.stop(true).await;
         self.access.finish().await;
+        let name = &self.settings.host.name;
+        self.audit.note_of_host(Surface::Host, "host.stop", name, Outcome::Done);
+        self.audit.finish().await;
         self.keeper.shutdown().await;
         drop(self.listener);
         self.store.close();
@@ -82,6 +86,7 @@ impl Running {
         }
         self.janitor.stop().await;
         self.http.stop(true).await;
+        self.audit.finish().await;
         drop(self.listener);
         self.store.close();
         if let Some(postgres) = self.postgres

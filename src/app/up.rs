@@ -13,7 +13,7 @@ use super::{
     upgrade::{self, Handed, Wanted},
 };
 use crate::{
-    domain::{record::UpgradeRecord, upgrade::Agents},
+    domain::{audit::Surface, record::UpgradeRecord, upgrade::Agents},
     embedded::{DataDirLock, EmbeddedError},
     settings::Settings,
     telemetry::{self, Chain, Drops, Redactor, TelemetryError, Terminal},
@@ -210,10 +210,10 @@ struct Asked {
     int: Signal,
 }
 
-/// Reads the settings again at each SIGHUP. It is in the log what came of it.
+/// Reads the settings again at each SIGHUP.
 async fn reload_on(mut hangup: Signal, reloader: Reloader) {
     while hangup.recv().await.is_some() {
-        drop(reloader.reload().await);
+        reloader.reload_by(Surface::Signal).await;
     }
 }
 

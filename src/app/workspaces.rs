@@ -30,6 +30,7 @@ pub(super) fn open_workspaces(
     let bounds = Bounds {
         max_disk: settings.workspaces.max_disk,
         git_timeout: settings.workspaces.git_timeout,
+        roots: settings.host.roots.clone(),
     };
     let log = component(log, Component::Agent);
     let journal = Box::new(InPostgres(store.clone()));

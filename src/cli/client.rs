@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, ErrorKind},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -15,7 +16,10 @@ use hyper::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -50,6 +54,8 @@ const MAX_ANSWER: usize = 1 << 30;
 pub(super) struct Client {
     address: Address,
     key: Option<Secret>,
+    /// The file of the certificates to trust; those of the system where absent.
+    ca: Option<PathBuf>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -72,8 +78,8 @@ impl Reply {
 
 impl Client {
     /// A client of the host at `address`.
-    pub(super) const fn new(address: Address, key: Option<Secret>) -> Self {
-        Self { address, key }
+    pub(super) const fn new(address: Address, key: Option<Secret>, ca: Option<PathBuf>) -> Self {
+        Self { address, key, ca }
     }
 
     /// Asks for `path`.
@@ -284,7 +290,7 @@ impl Client {
         let bad = |what: String| CliError::new(Exit::NotReachable, what);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| bad(format!("`{host}` is no name that a certificate can be for")))?;
-        let connector = TlsConnector::from(Arc::new(trust()?));
+        let connector = TlsConnector::from(Arc::new(trust(self.ca.as_deref())?));
         let secured = connector.connect(name, stream).await;
         let secured = secured
             .map_err(|error| bad(format!("no TLS with {}: {error}", self.address.shown())))?;
@@ -330,15 +336,18 @@ fn bearer(key: &Secret) -> Outcome<HeaderValue> {
     Ok(value)
 }
 
-/// Trusts whom the system trusts.
-fn trust() -> Outcome<ClientConfig> {
+/// Trusts whom the file names, or else whom the system trusts.
+fn trust(ca: Option<&Path>) -> Outcome<ClientConfig> {
     let failed = |what: String| CliError::new(Exit::Failed, what);
     let mut roots = RootCertStore::empty();
-    let (added, _) =
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let certificates = match ca {
+        Some(file) => certificates_in(file)?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let (added, _) = roots.add_parsable_certificates(certificates);
     if added == 0 {
         return Err(failed("this system has no certificates to trust".to_owned())
-            .help("install its `ca-certificates`, or name a file in SSL_CERT_FILE"));
+            .help("install its `ca-certificates`, or name a file by --ca"));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -347,12 +356,21 @@ fn trust() -> Outcome<ClientConfig> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
+fn certificates_in(file: &Path) -> Outcome<Vec<CertificateDer<'static>>> {
+    let wrong = |why: &str| CliError::new(Exit::Usage, format!("--ca {}: {why}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| wrong(&error.to_string()))?;
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(wrong("holds no certificate in the form of PEM")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn client(path: &str) -> Client {
-        Client::new(Address::Socket(path.into()), None)
+        Client::new(Address::Socket(path.into()), None, None)
     }
 
     #[tokio::test]

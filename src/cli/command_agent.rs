@@ -29,7 +29,11 @@ use super::{
     asked,
     exit::{CliError, Exit, Outcome},
 };
-use crate::protocol::worker::{PROTOCOL_VERSION, REQUEST_CANCELLED};
+use crate::{
+    protocol::worker::{PROTOCOL_VERSION, REQUEST_CANCELLED},
+    settings::{Within, Workplace},
+    telemetry::Chain,
+};
 
 /// How many lines may wait to be looked at.
 const LINES: usize = 64;
@@ -215,13 +219,14 @@ impl Agent {
 
 /// Begins a command, in a group of its own.
 fn begin(order: &Order) -> Result<(Child, Option<Pid>), String> {
-    let dir = same_place(&order.working_dir)?;
+    let place = same_place(&order.working_dir)?;
     let Some((program, words)) = order.argv.split_first() else {
         return Err("the command names no program".to_owned());
     };
     let child = Command::new(program)
         .args(words)
-        .current_dir(dir)
+        // The very directory that was looked at, whatever has become of its name.
+        .current_dir(place.pinned())
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh")
         .stdin(Stdio::null())
@@ -236,11 +241,11 @@ fn begin(order: &Order) -> Result<(Child, Option<Pid>), String> {
 }
 
 /// The directory, if no link has come in between since the host looked.
-fn same_place(dir: &Path) -> Result<PathBuf, String> {
-    match dir.canonicalize() {
-        Ok(found) if found == dir => Ok(found),
+fn same_place(dir: &Path) -> Result<Workplace, String> {
+    match Workplace::open(dir, Within::Anywhere) {
+        Ok(place) if place.path() == dir => Ok(place),
         Ok(_) => Err("the directory is another than a moment ago".to_owned()),
-        Err(error) => Err(format!("the directory can't be used: {error}")),
+        Err(error) => Err(format!("the directory {}", Chain(&error))),
     }
 }
 

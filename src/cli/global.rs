@@ -41,6 +41,10 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
 
+    /// Trust the certificates in this file, in the form of PEM, and no others, for --url https://
+    #[arg(long, global = true, value_name = "FILE", env = "HOSTLER_CA")]
+    ca: Option<PathBuf>,
+
     /// Print JSON, and errors as JSON on stderr
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -110,7 +114,7 @@ impl Global {
             let warning = "the API key goes over the network unencrypted; use https, or a tunnel";
             anstream::eprintln!("warning: {warning}");
         }
-        Ok(Client::new(address, key))
+        Ok(Client::new(address, key, self.ca.clone()))
     }
 
     fn socket(&self) -> Outcome<PathBuf> {

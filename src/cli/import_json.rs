@@ -198,3 +198,12 @@ fn told(report: &Report) -> String {
     }
     text
 }
+
+/// Reads the tree of one session as `hostler import-json` does; what a fuzzer wrote is sound, or told.
+#[cfg(fuzzing)]
+pub fn fuzzed(dir: &std::path::Path) {
+    let mut failed = Vec::new();
+    if let Some(export) = read::session(dir, &mut failed) {
+        assert_eq!(export.check(), Ok(()), "what is read is taken");
+    }
+}

@@ -6,6 +6,7 @@
 mod address;
 mod agent;
 mod artifact;
+mod audit;
 mod batch;
 mod bulk;
 mod client;
@@ -23,13 +24,17 @@ mod global;
 mod group;
 mod host;
 mod hosts;
+#[cfg(not(fuzzing))]
 mod import_json;
+#[cfg(fuzzing)]
+pub mod import_json;
 mod key;
 mod limit;
 mod lock;
 mod mcp;
 mod memory;
 mod mock;
+mod openapi;
 mod output;
 mod plan;
 mod queue;
@@ -47,6 +52,7 @@ use clap::{Parser, Subcommand};
 
 use exit::{CliError, Exit, Outcome};
 use global::Global;
+use output::Output;
 
 use crate::process;
 
@@ -93,6 +99,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::Key),
     #[command(subcommand)]
+    Audit(audit::Audit),
+    #[command(subcommand)]
     Limit(limit::Limit),
     #[command(subcommand)]
     Lock(lock::Lock),
@@ -118,6 +126,8 @@ enum Command {
     Db(db::Db),
     #[command(subcommand)]
     Events(events::Events),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     Completions(completions::Completions),
 }
 
@@ -183,6 +193,7 @@ impl Command {
             Self::Dead(dead) => asked(dead.run(global)),
             Self::Queue(queue) => asked(queue.run(global)),
             Self::Key(key) => asked(key.run(global)),
+            Self::Audit(audit) => asked(audit.run(global)),
             Self::Limit(limit) => asked(limit.run(global)),
             Self::Lock(lock) => asked(lock.run(global)),
             Self::Schedule(schedule) => asked(schedule.run(global)),
@@ -198,6 +209,7 @@ impl Command {
             Self::Webhook(webhook) => asked(webhook.run(global)),
             Self::Db(db) => asked(db.run(global)),
             Self::Events(events) => asked(events.run(global)),
+            Self::OpenApi(openapi) => openapi.run(Output { json: global.json }),
             Self::Completions(completions) => completions.run(),
         };
         exit.map(ExitCode::from)

@@ -54,6 +54,8 @@ const COMMANDS: &[&str] = &[
     "key create",
     "key list",
     "key revoke",
+    "audit list",
+    "audit tail",
     "limit list",
     "limit set",
     "lock list",
@@ -127,6 +129,7 @@ const COMMANDS: &[&str] = &[
     "db vacuum-report",
     "events list",
     "events tail",
+    "openapi",
     "completions",
 ];
 

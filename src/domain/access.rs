@@ -3,6 +3,7 @@
 //! A key has scopes, each of which allows one kind of request, and may be limited to some fleets and
 //! queues. A key that is limited reaches those, and nothing that is about the host as a whole.
 
+mod attempt;
 mod key;
 mod rate;
 mod record;
@@ -15,12 +16,25 @@ use serde::{Deserialize, Serialize};
 
 use super::{FleetName, QueueName};
 
+pub use attempt::AttemptKey;
 pub use key::{ApiKey, KeyHash, KeyId, NotAKey};
 pub use rate::{Bucket, Wait};
 pub use record::{ApiKeyRecord, NewApiKeyRecord};
 
 /// One kind of request that a key allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// To look: tasks, results, agents, logs.

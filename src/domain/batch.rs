@@ -12,7 +12,19 @@ use serde_json::{Map, Value};
 use super::{BatchId, GroupName, QueueName, TaskId, task::TaskState};
 
 /// An end of a batch that calls back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchEnd {
     /// However it ended.
@@ -77,7 +89,7 @@ pub struct NewBatch {
 }
 
 /// One batch, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BatchRecord {
     /// Its id.
     pub id: BatchId,
@@ -96,6 +108,7 @@ pub struct BatchRecord {
     /// When it was closed and all of its tasks had ended.
     pub done_at: Option<Timestamp>,
     /// The tasks that are to be submitted once it is done; each with its id once it was.
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub callbacks: BTreeMap<BatchEnd, Option<TaskId>>,
 }
 
@@ -107,7 +120,7 @@ impl BatchRecord {
 }
 
 /// One group, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GroupRecord {
     /// Its name.
     pub name: GroupName,

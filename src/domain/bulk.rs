@@ -159,7 +159,7 @@ impl FromStr for Cursor {
 }
 
 /// What was done to many tasks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BulkRecord {
     /// How many were meant.
     pub matched: u64,
@@ -174,7 +174,7 @@ pub struct BulkRecord {
 }
 
 /// A failed task, and what was done about it. `error` says why it failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeadLetter {
     /// The task.
     #[serde(flatten)]

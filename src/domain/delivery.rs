@@ -48,7 +48,7 @@ pub const CALLBACKS: &str = "callbacks";
 pub const MAX_RESULT: usize = 64 * 1024;
 
 /// Who is told of events, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EndpointSpec {
     /// Where they are sent; `null` for callbacks, of which each has its own.
     pub url: Option<Target>,
@@ -65,7 +65,7 @@ pub struct EndpointSpec {
 }
 
 /// An endpoint, as it is told. Its secret is not.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EndpointRecord {
     /// Its name.
     pub name: EndpointName,
@@ -91,7 +91,7 @@ pub struct EndpointRecord {
 }
 
 /// Where a delivery is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     /// It is sent, or will be.
@@ -117,7 +117,7 @@ impl DeliveryState {
 }
 
 /// One event for one endpoint, as it is told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveryRecord {
     /// The `webhook-id` of it.
     pub id: String,

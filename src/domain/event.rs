@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    AgentName, BatchId, FleetName, GroupName, QueueName, TaskId, record::FeedEvent, task::TaskState,
+    AgentName, BatchId, FleetName, GroupName, QueueName, TaskId, record::FeedEvent,
+    task::TaskState, text_schema::text_schema,
 };
 
 pub use host::{HostEvent, HostWord, News};
@@ -31,6 +32,15 @@ pub enum TypePattern {
     Family(HostWord),
     /// One alone of a host.
     Host(HostWord),
+}
+
+text_schema!(TypePattern, types(), "task.ended");
+
+/// Every type of events, as a pattern of text.
+fn types() -> String {
+    let of_tasks = TaskState::ALL.map(TaskState::as_str).join("|");
+    let of_hosts = HostWord::ALL.map(|word| word.to_string().replace('.', "[.]")).join("|");
+    format!("^(task[.]([*]|ended|{of_tasks})|(host|fleet|agent)[.][*]|{of_hosts})$")
 }
 
 /// A text that is no type of events.
@@ -109,7 +119,7 @@ pub struct Labels {
 
 /// Which events are wanted. What is empty leaves everything through; of several fields each must
 /// agree, of several words of one field one is enough.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventFilter {
     /// Of these types.

@@ -10,11 +10,12 @@ use super::{
     restart,
     rollout::Share,
     secret, storm,
+    webhook::ShellRule,
     workspace::WorkspaceSpec,
 };
 
 /// How the host talks to the agents of a fleet. See `docs/PROTOCOL.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// One process per task; argv templates, the task on stdin, the exit status decides.
@@ -53,7 +54,7 @@ impl fmt::Display for Protocol {
 }
 
 /// How the stdout of an `exec` agent becomes the task's result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputFormat {
     /// The whole of stdout, as one JSON string.
@@ -65,7 +66,7 @@ pub enum OutputFormat {
 }
 
 /// What an `exec` agent finds on its stdin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StdinMode {
     /// The task as one JSON object.
@@ -75,7 +76,7 @@ pub enum StdinMode {
 }
 
 /// The signal that asks a process to leave, before SIGKILL makes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StopSignal {
     /// SIGTERM.
@@ -176,4 +177,15 @@ pub struct Fleet {
     pub readiness: health::Readiness,
     /// What each attempt works in that does not say otherwise; `cwd` where there is none.
     pub workspace: Option<WorkspaceSpec>,
+    /// What of a task or a caller may reach a shell.
+    pub shell: ShellRule,
+    /// The queues that an agent at work may submit tasks to; those that it takes from where empty.
+    pub submit_to: Vec<QueueName>,
+}
+
+impl Fleet {
+    /// The queues that an agent at work may submit tasks to.
+    pub fn submits_to(&self) -> &[QueueName] {
+        if self.submit_to.is_empty() { &self.queues } else { &self.submit_to }
+    }
 }

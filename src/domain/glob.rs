@@ -21,6 +21,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::text_schema::text_schema;
+
 /// The most plain patterns that the braces of one glob may stand for.
 const MAX_ALTERNATIVES: usize = 256;
 
@@ -34,6 +36,8 @@ pub struct Glob {
     text: Arc<str>,
     alternatives: Arc<[Vec<Segment>]>,
 }
+
+text_schema!(Glob, "^[a-zA-Z0-9_./*-]{1,255}$", "src/**/*.rs");
 
 /// Why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -34,7 +34,9 @@ pub const MAX_REFERENCE: usize = 64;
 pub const MAX_DEPENDENCIES: usize = 1_000_000;
 
 /// What becomes of a task when one that it depends on fails or is cancelled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyPolicy {
     /// It is cancelled, and with it what depends on it.

@@ -63,7 +63,7 @@ impl Evidence {
 }
 
 /// What is expected of an agent right now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
     /// Nothing: idle without a promise to beat, starting, stopping, or down.

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::text_schema::text_schema;
+
 /// The text was not `<prefix>_<uuid>`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id of the form `{prefix}_<32 hex digits>`, got `{text}`")]
@@ -19,6 +21,8 @@ macro_rules! typed_id {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Uuid);
+
+        text_schema!($name, concat!("^", $prefix, "_[0-9a-f]{32}$"));
 
         impl $name {
             /// Wraps raw bits: what the store reads from a row, or a fresh UUID version 7.
@@ -123,8 +127,9 @@ fn is_name(text: &str) -> bool {
 macro_rules! typed_name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_.-]{0,62}$")]
         pub struct $name(String);
 
         impl $name {
@@ -234,7 +239,18 @@ impl AgentName {
 /// Counts the processes of one agent: 1 is its first. A late message of an older process is told
 /// from one of the newest by this number.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
 )]
 #[serde(transparent)]
 pub struct Generation(pub u64);
@@ -255,7 +271,18 @@ impl fmt::Display for Generation {
 /// The number of one execution of a task, 1 for the first: the fencing token. An outcome counts
 /// only with the newest number.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
 )]
 #[serde(transparent)]
 pub struct Attempt(pub u32);

@@ -170,7 +170,7 @@ impl Owner {
 }
 
 /// What becomes of the branch of a task that is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Merge {
     /// It is merged into the base.

@@ -35,7 +35,7 @@ pub use limits::{
 };
 
 /// One task, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskRecord {
     /// Its id.
     pub id: TaskId,
@@ -111,7 +111,7 @@ pub struct TaskRecord {
 }
 
 /// Who says how long an attempt of a task may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeoutFrom {
     /// The task.
@@ -141,7 +141,7 @@ impl TaskRecord {
 }
 
 /// A failure, as it is told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskError {
     /// What kind.
     pub class: FailureClass,
@@ -152,7 +152,7 @@ pub struct TaskError {
 }
 
 /// One ended attempt of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttemptRecord {
     /// Its number.
     pub attempt: Attempt,
@@ -175,7 +175,7 @@ pub struct AttemptRecord {
 }
 
 /// One fact about a task. The numbers of one task have no gap.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EventRecord {
     /// 1 for the first fact about this task.
     pub number: u32,
@@ -188,7 +188,7 @@ pub struct EventRecord {
 }
 
 /// One fact about a task, as the feed of all tasks tells it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FeedEvent {
     /// The task.
     pub task: TaskId,
@@ -203,7 +203,7 @@ pub struct FeedEvent {
 }
 
 /// One fact of the feed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum FeedItem {
     /// About a task.
@@ -213,7 +213,7 @@ pub enum FeedItem {
 }
 
 /// A submit's answer for one task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Submitted {
     /// The task: the one that was there already, if its key was.
     pub id: TaskId,
@@ -233,7 +233,7 @@ impl Submitted {
 }
 
 /// What a submit did with one task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SubmitOutcome {
     /// It was made.
@@ -245,7 +245,7 @@ pub enum SubmitOutcome {
 }
 
 /// A task and those that are connected with it by dependencies, over any number of steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GraphRecord {
     /// The task that was asked for.
     pub task: TaskId,
@@ -267,7 +267,7 @@ pub enum GraphExtent {
 }
 
 /// A task of a graph.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GraphNode {
     /// Its id.
     pub id: TaskId,
@@ -286,7 +286,7 @@ pub struct GraphNode {
 }
 
 /// A dependency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GraphEdge {
     /// The task that is waited for.
     pub from: TaskId,
@@ -327,7 +327,7 @@ pub struct TaskFilter {
 }
 
 /// A host on the database, as it registered itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RegisteredHost {
     /// Its id: a new one at each start, and after each lost lease.
     pub id: HostId,
@@ -351,7 +351,7 @@ pub struct RegisteredHost {
 }
 
 /// One queue, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueRecord {
     /// Its name.
     pub name: QueueName,

@@ -11,10 +11,11 @@ use serde_json::Value;
 use super::{
     QueueName,
     task::{FailureClass, Outcome},
+    text_schema::text_schema,
 };
 
 /// How the wait grows from one failed attempt to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Growth {
     /// Not at all.
@@ -41,6 +42,12 @@ pub struct Cause {
     /// The one code that is meant; any where absent.
     pub code: Option<i64>,
 }
+
+text_schema!(
+    Cause,
+    "^((exit|task)(:-?[0-9]{1,9})?|timeout|stale|spawn|protocol|internal|memory)$",
+    "exit:3"
+);
 
 /// A word that names no kind of failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,15 +135,17 @@ pub struct RetryPolicy {
 }
 
 /// What a queue or a task says of retries; what it leaves out stays as it was.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RetryTerms {
     /// See [`RetryPolicy::kind`].
     pub kind: Option<Growth>,
     /// See [`RetryPolicy::backoff_min`].
     #[serde(rename = "backoff_min_ms", with = "whole_ms")]
+    #[schema(value_type = Option<u64>)]
     pub backoff_min: Option<Duration>,
     /// See [`RetryPolicy::backoff_max`].
     #[serde(rename = "backoff_max_ms", with = "whole_ms")]
+    #[schema(value_type = Option<u64>)]
     pub backoff_max: Option<Duration>,
     /// See [`RetryPolicy::jitter`].
     pub jitter: Option<f64>,

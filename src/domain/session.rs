@@ -20,17 +20,29 @@ pub use ids::{ItemName, NotAName, SessionId};
 pub use items::{
     ArtifactFilter, ChunkFormat, Delegation, Extracted, Insight, MAX_TAG, MAX_TAGS, MemoryFilter,
     MemoryType, NewArtifact, NewChunk, NewMemory, NewSession, SearchFilter, SearchKind,
-    SessionChange, SessionFilter, UnknownWord,
+    SessionChange, SessionFilter, UnknownWord, is_tag,
 };
 pub use record::{
     ArtifactRecord, ChunkRecord, Deleted, Export, Imported, MemoryRecord, PastTask, SearchHit,
     SessionRecord, SessionStats, SessionTaskRecord, Tally,
 };
 pub use search::{SearchTerms, pieces};
-pub use transfer::{FORM, Form, NotReadable, Part, read_markdown};
+pub use transfer::{FORM, Flaw, Form, NotReadable, Part, read_markdown};
 
 /// Where a session is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// Things are written down in it.

@@ -17,7 +17,7 @@ pub struct Traits {
 }
 
 /// What becomes of the agents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Agents {
     /// They go on, and the new program takes them back.
@@ -28,7 +28,7 @@ pub enum Agents {
 }
 
 /// An upgrade that can be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     /// The version that runs.
     pub from: String,

@@ -14,7 +14,7 @@ use super::{FleetName, QueueName, ScheduleName};
 const MAX_WORDS: usize = 1000;
 
 /// What a `shell` command may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShellRule {
     /// None is taken.
@@ -121,7 +121,7 @@ pub fn git(command: &Value, allowed: &[String]) -> Result<Vec<String>, Refused> 
 pub fn shell(command: &Value, rule: ShellRule) -> Result<Vec<String>, Refused> {
     match (rule, command) {
         (ShellRule::Off, _) => {
-            let detail = "shell commands are not allowed here (`webhook.shell` in the config)";
+            let detail = "shell commands are not allowed here (`shell` of the fleet for commands, in the config)";
             Err(Refused::NotAllowed(detail.to_owned()))
         }
         (ShellRule::Line, Value::String(line)) if line.contains('\0') || line.trim().is_empty() => {
@@ -131,7 +131,7 @@ pub fn shell(command: &Value, rule: ShellRule) -> Result<Vec<String>, Refused> {
             Ok(["sh", "-c", line].map(str::to_owned).to_vec())
         }
         (ShellRule::Argv, Value::String(_)) => {
-            let detail = "a line for a shell is not allowed here (`webhook.shell` in the config); \
+            let detail = "a line for a shell is not allowed here (`shell` of the fleet for commands, in the config); \
                 give a program and its arguments as an array";
             Err(Refused::NotAllowed(detail.to_owned()))
         }

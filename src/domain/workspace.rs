@@ -29,9 +29,10 @@ pub const BASE: &str = "main";
 pub const BRANCH: &str = "hostler/{task}";
 
 /// The workspace as an agent is told of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Place {
     /// The directory of the worktree.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// Its branch.
     pub branch: String,
@@ -45,7 +46,7 @@ pub struct Place {
 }
 
 /// Two commits that could not be merged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Conflict {
     /// The files that both changed.
     pub files: Vec<String>,
@@ -56,7 +57,7 @@ pub struct Conflict {
 }
 
 /// What is known of the workspace of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WorkspaceRecord {
     /// The task.
     pub task: TaskId,
@@ -65,6 +66,7 @@ pub struct WorkspaceRecord {
     /// The agent.
     pub agent: AgentName,
     /// The repository.
+    #[schema(value_type = String)]
     pub git: PathBuf,
     /// Where it is.
     #[serde(flatten)]
@@ -290,7 +292,7 @@ pub struct Sight {
 }
 
 /// Why a worktree stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kept", content = "detail", rename_all = "snake_case")]
 pub enum Kept {
     /// Its attempt is under way.
@@ -343,7 +345,7 @@ pub fn kept(sight: &Sight) -> Option<Kept> {
 }
 
 /// A worktree as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WorkspaceListing {
     /// What is known of it.
     #[serde(flatten)]
@@ -353,7 +355,7 @@ pub struct WorkspaceListing {
 }
 
 /// All worktrees of a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WorkspaceList {
     /// The oldest first.
     pub items: Vec<WorkspaceListing>,
@@ -364,7 +366,7 @@ pub struct WorkspaceList {
 }
 
 /// What a clean-up did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WorkspacePruning {
     /// What was removed, or would be.
     pub removed: Vec<WorkspaceRecord>,

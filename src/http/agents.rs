@@ -10,8 +10,6 @@ use super::{
     api::Listing,
     body,
     caller::Caller,
-    error::ApiError,
-    fields,
     logs::{self, Follower},
     ok, query,
 };
@@ -63,10 +61,7 @@ async fn command(
     payload: Payload,
     command: Command,
 ) -> Answer {
-    query::none(request)?;
-    let name = query::path(request, "name")?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
+    let name = body::bare(state, request, payload, "name").await?;
     Ok(ok(&state.supervisor.command(name, command).await?))
 }
 

@@ -16,9 +16,9 @@ use super::{
     api::{BatchCancelled, BatchSubmitted, FieldError},
     body,
     error::ApiError,
-    fields::{Errors, Fields, kind_of, nothing},
+    fields::{Errors, Fields, kind_of},
     ok, query,
-    submit::{self, MAX_KEY, Rules},
+    submit::{self, Rules},
     tasks::{Said, many},
 };
 use crate::{
@@ -88,23 +88,14 @@ pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
 }
 
 pub(super) async fn close(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let id = bare(&state, &request, payload).await?;
+    let id = body::bare(&state, &request, payload, "id").await?;
     Ok(ok(&state.queue.close_batch(id).await?))
 }
 
 pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let id = bare(&state, &request, payload).await?;
+    let id = body::bare(&state, &request, payload, "id").await?;
     let (batch, done) = state.queue.cancel_batch(id).await?;
     Ok(ok(&BatchCancelled { batch, done }))
-}
-
-/// The batch of a request that says nothing more.
-async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<BatchId, ApiError> {
-    query::none(request)?;
-    let id = query::path(request, "id")?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    nothing(body).map_err(ApiError::invalid)?;
-    Ok(id)
 }
 
 fn rules<'a>(state: &'a State, terms: &'a AllQueueTerms, batch: BatchId) -> Rules<'a> {
@@ -133,12 +124,7 @@ fn read(
     let mut body = Fields::new(String::new(), object, &mut errors);
     let open = body.flag("open");
     let tasks = submit::list(&mut body, rules, usize::from(!open));
-    let key = body.text("idempotency_key", MAX_KEY);
-    if let (Some(key), Some(header)) = (&key, header_key)
-        && key != header
-    {
-        body.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
-    }
+    let idempotency_key = body.idempotency_key(header_key);
     let mut callbacks = BTreeMap::new();
     let fields = [
         ("on_complete", BatchEnd::Complete),
@@ -152,7 +138,6 @@ fn read(
     }
     body.finish();
     let tasks = tasks.and_then(|tasks| submit::all(tasks, rules, &mut new_id, &mut errors));
-    let idempotency_key = key.or_else(|| header_key.map(str::to_owned));
     let batch = NewBatch { id, idempotency_key, open, callbacks };
     errors.or((batch, tasks.unwrap_or_default()))
 }

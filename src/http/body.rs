@@ -1,6 +1,6 @@
 //! Reading the body of a request: with a limit, a time, and a place for every mistake.
 
-use std::time::Duration;
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -11,8 +11,10 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
 use super::{
+    State,
     error::{ApiError, Kind},
-    fields::kind_of,
+    fields::{self, Fields, kind_of},
+    query,
 };
 
 /// How long a body may take to arrive.
@@ -47,6 +49,43 @@ pub(super) async fn object(
             Err(ApiError::new(Kind::BadJson, detail))
         }
     }
+}
+
+/// Reads the fields of a body, none of which may be unknown; a body that is left out has none. Nothing may
+/// be asked beside it.
+pub(super) async fn fields<T>(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    take: impl FnOnce(&mut Fields<'_>) -> T,
+) -> Result<T, ApiError> {
+    query::none(request)?;
+    let object = object(request, payload, state.settings.max_body).await?;
+    fields::read(object, take).map_err(ApiError::invalid)
+}
+
+/// Refuses any field and any parameter, for a request that says everything by its path; returns this part
+/// of that.
+pub(super) async fn bare<T: FromStr<Err: Display>>(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    part: &str,
+) -> Result<T, ApiError> {
+    let named = query::path(request, part)?;
+    nothing(state, request, payload).await?;
+    Ok(named)
+}
+
+/// Refuses any field and any parameter.
+pub(super) async fn nothing(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(), ApiError> {
+    query::none(request)?;
+    let object = object(request, payload, state.settings.max_body).await?;
+    fields::nothing(object).map_err(ApiError::invalid)
 }
 
 fn header(request: &HttpRequest, name: HeaderName) -> Option<&str> {

@@ -10,7 +10,10 @@ use std::{
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
 
 use super::error::ApiError;
-use crate::domain::access::{About, Grants, KeyId, Scope};
+use crate::domain::{
+    Attempt, TaskId,
+    access::{About, Grants, KeyId, Scope},
+};
 
 /// Who a caller is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub(super) enum Who {
     Signer,
     /// Whoever has this key.
     Key(KeyId),
+    /// An agent at work, with the token of its attempt.
+    Attempt(TaskId, Attempt),
+    /// Nobody who was let in.
+    Nobody,
 }
 
 impl fmt::Display for Who {
@@ -35,6 +42,8 @@ impl fmt::Display for Who {
             Self::HostKey => f.write_str("http.api_key"),
             Self::Signer => f.write_str("signer"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::Attempt(task, attempt) => write!(f, "attempt:{task}/{attempt}"),
+            Self::Nobody => f.write_str("nobody"),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     access::{AccessError, Refused},
+    audit::AuditError,
     domain::access::{Denied, Wait},
     queue::QueueError,
     sessions::SessionError,
@@ -330,6 +331,15 @@ impl From<AccessError> for ApiError {
             AccessError::UnknownKey { .. } => Self::new(Kind::NotFound, error.to_string()),
             AccessError::Unavailable { .. } => Self::unavailable(&error),
             AccessError::Internal { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        match &error {
+            AuditError::Unavailable { .. } => Self::unavailable(&error),
+            AuditError::Internal { .. } => Self::internal(&error),
         }
     }
 }

@@ -1,15 +1,23 @@
 //! Reading a JSON object field by field, so that every mistake in it is named at once. Pure.
 
+mod values;
+
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+pub(super) use values::{check_text, kind_of};
+use values::{json_size, storable};
 
 use super::api::FieldError;
 use crate::settings::parse_duration;
 
 /// The most mistakes that are named; a batch of thousands may have as many.
 const MAX_ERRORS: usize = 100;
+
+/// The longest idempotency key, in characters; the schema's limit.
+pub(super) const MAX_KEY: usize = 255;
 
 /// The deepest nesting of an input. Readers of JSON give up at 128, and an input is shown inside
 /// other objects.
@@ -83,11 +91,6 @@ impl<'a> Fields<'a> {
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.object.remove(name).filter(|value| !value.is_null())
-    }
-
-    /// Whether the field is there.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Takes true or false.
@@ -227,14 +230,7 @@ impl<'a> Fields<'a> {
 
     /// Takes `true` or `false`; false where it is absent.
     pub(super) fn flag(&mut self, name: &'static str) -> bool {
-        match self.take(name) {
-            None => false,
-            Some(Value::Bool(flag)) => flag,
-            Some(other) => {
-                self.wrong(name, format!("must be true or false, not {}", kind_of(&other)));
-                false
-            }
-        }
+        self.bool(name).unwrap_or(false)
     }
 
     /// Takes a time.
@@ -335,6 +331,18 @@ impl<'a> Fields<'a> {
         value
     }
 
+    /// Takes `idempotency_key`, which `header` may say as well.
+    pub(super) fn idempotency_key(&mut self, header: Option<&str>) -> Option<String> {
+        let key = self.text("idempotency_key", MAX_KEY);
+        match (key, header) {
+            (Some(key), Some(header)) if key != header => {
+                self.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
+                None
+            }
+            (key, header) => key.or_else(|| header.map(str::to_owned)),
+        }
+    }
+
     /// Everything was taken: what is left has no meaning.
     pub(super) fn finish(self) {
         let known = self.known.join(", ");
@@ -343,6 +351,22 @@ impl<'a> Fields<'a> {
             self.errors.add(self.path(&shown(name)), detail);
         }
     }
+}
+
+/// Reads an object field by field; none may be unknown.
+///
+/// # Errors
+///
+/// Every mistake, each with its field.
+pub(super) fn read<T>(
+    object: Map<String, Value>,
+    take: impl FnOnce(&mut Fields<'_>) -> T,
+) -> Result<T, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let mut fields = Fields::new(String::new(), object, &mut errors);
+    let taken = take(&mut fields);
+    fields.finish();
+    errors.or(taken)
 }
 
 /// Refuses any field: for requests that say everything by their path.
@@ -357,79 +381,4 @@ pub(super) fn nothing(object: Map<String, Value>) -> Result<(), Vec<FieldError>>
 /// The name of a field that the caller made up, as it may be repeated.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
-}
-
-/// Whether `text` has 1 to `max` characters, none of them a control character.
-pub(super) fn check_text(text: &str, max: usize) -> Result<(), String> {
-    let count = text.chars().count();
-    if count == 0 {
-        return Err("must not be empty".to_owned());
-    }
-    if count > max {
-        return Err(format!("has {count} characters; at most {max} are taken"));
-    }
-    match text.chars().find(|c| c.is_control()) {
-        Some(control) => {
-            Err(format!("must not have control characters, as U+{:04X} is", u32::from(control)))
-        }
-        None => Ok(()),
-    }
-}
-
-/// The JSON type of a value, in words.
-pub(super) const fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// What is said of a U+0000.
-const NO_NUL: &str = "has the character U+0000, which Postgres can't store";
-
-/// Whether Postgres can store the value: it has no U+0000, and is not nested too deep.
-fn storable(value: &Value, at: String, depth: usize) -> Result<(), (String, String)> {
-    let inside = match value {
-        Value::Array(_) | Value::Object(_) => depth
-            .checked_sub(1)
-            .ok_or_else(|| (at.clone(), format!("is nested deeper than {MAX_DEPTH} levels")))?,
-        _ => depth,
-    };
-    match value {
-        Value::String(text) if text.contains('\0') => Err((at, NO_NUL.to_owned())),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(nth, item)| storable(item, format!("{at}[{nth}]"), inside)),
-        Value::Object(fields) => fields.iter().try_for_each(|(name, field)| {
-            if name.contains('\0') {
-                return Err((at.clone(), format!("has a field whose name {NO_NUL}")));
-            }
-            storable(field, format!("{at}.{name}"), inside)
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// How long the value is as compact JSON.
-fn json_size(value: &Value) -> u64 {
-    struct Count(u64);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    match serde_json::to_writer(&mut count, value) {
-        Ok(()) => count.0,
-        Err(_) => u64::MAX,
-    }
 }

@@ -6,7 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Answer, State,
@@ -14,7 +14,7 @@ use super::{
     body,
     caller::Caller,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     guard::Via,
     ok, query,
 };
@@ -85,9 +85,7 @@ pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
 }
 
 pub(super) async fn reload(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
+    body::nothing(&state, &request, payload).await?;
     Ok(ok(&(state.reload)().await?))
 }
 
@@ -98,69 +96,52 @@ pub(super) async fn upgrade(state: Data<State>, request: HttpRequest, payload: P
         let detail = "only the socket in the data directory takes this";
         return Err(ApiError::new(Kind::SocketOnly, detail));
     }
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let program = read_program(body).map_err(ApiError::invalid)?;
+    let program = body::fields(&state, &request, payload, read_program).await?;
     let plan = (state.upgrade)(program).await?;
     Ok(HttpResponse::Accepted().json(UpgradeStarted { host: state.host.id, plan }))
 }
 
-fn read_program(body: Map<String, Value>) -> Result<PathBuf, Vec<FieldError>> {
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    if !fields.has("program") {
+fn read_program(fields: &mut Fields<'_>) -> PathBuf {
+    let is_given = fields.gives("program");
+    let path = fields.text("program", 4096).map(PathBuf::from);
+    if !is_given {
         fields.wrong("program", "is missing: the path of the program that takes over");
     }
-    let path = fields.text("program", 4096).map(PathBuf::from);
     if path.as_ref().is_some_and(|path| !path.is_absolute()) {
         fields.wrong("program", "must be an absolute path");
     }
-    fields.finish();
-    errors.or(path.unwrap_or_default())
+    path.unwrap_or_default()
 }
 
 pub(super) async fn scale(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let name = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let count = read_count(body).map_err(ApiError::invalid)?;
+    let count = body::fields(&state, &request, payload, read_count).await?;
     Ok(ok(&state.supervisor.scale(name, count).await?))
 }
 
 pub(super) async fn restart(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let name = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let share = read_share(body).map_err(ApiError::invalid)?;
+    let share = body::fields(&state, &request, payload, share).await?;
     Ok(ok(&state.supervisor.roll(name, share).await?))
 }
 
-fn read_count(body: Map<String, Value>) -> Result<u16, Vec<FieldError>> {
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    if !fields.has("count") {
+fn read_count(fields: &mut Fields<'_>) -> u16 {
+    let is_given = fields.gives("count");
+    let count = fields.integer("count", 0..=MAX_COUNT);
+    if !is_given {
         fields.wrong("count", "is missing: how many agents there are to be");
     }
-    let count = if fields.has("count") { fields.integer("count", 0..=MAX_COUNT) } else { None };
-    fields.finish();
-    errors.or(count.and_then(|count| u16::try_from(count).ok()).unwrap_or_default())
+    count.and_then(|count| u16::try_from(count).ok()).unwrap_or_default()
 }
 
-/// A number, or the text of a [`Share`].
-fn read_share(body: Map<String, Value>) -> Result<Option<Share>, Vec<FieldError>> {
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let share = fields.take("max_unavailable").and_then(|value| {
-        let text = match &value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let share = text.parse();
-        share
-            .map_err(|error: ParseShareError| fields.wrong("max_unavailable", error.to_string()))
-            .ok()
-    });
-    fields.finish();
-    errors.or(share)
+/// Takes how many agents may be away at once: a number, or the text of a [`Share`].
+pub(super) fn share(fields: &mut Fields<'_>) -> Option<Share> {
+    let text = match fields.take("max_unavailable")? {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let share = text.parse();
+    share.map_err(|error: ParseShareError| fields.wrong("max_unavailable", error.to_string())).ok()
 }
 
 #[cfg(test)]
@@ -168,40 +149,44 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::http::fields;
 
-    fn object(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+    fn read<T>(
+        value: Value,
+        take: impl FnOnce(&mut Fields<'_>) -> T,
+    ) -> Result<T, Vec<FieldError>> {
+        fields::read(value.as_object().unwrap().clone(), take)
     }
 
     #[test]
     fn a_count_is_a_number_of_agents() {
-        assert_eq!(read_count(object(json!({"count": 0}))), Ok(0));
-        assert_eq!(read_count(object(json!({"count": 1000}))), Ok(1000));
+        assert_eq!(read(json!({"count": 0}), read_count), Ok(0));
+        assert_eq!(read(json!({"count": 1000}), read_count), Ok(1000));
         for bad in [json!({}), json!({"count": 1001}), json!({"count": "2"}), json!({"count": -1})]
         {
-            assert_eq!(read_count(object(bad)).unwrap_err()[0].field, "count");
+            assert_eq!(read(bad, read_count).unwrap_err()[0].field, "count");
         }
-        let both = read_count(object(json!({"count": 1, "cuont": 2}))).unwrap_err();
+        let both = read(json!({"count": 1, "cuont": 2}), read_count).unwrap_err();
         assert_eq!(both[0].field, "cuont");
     }
 
     #[test]
     fn a_program_is_an_absolute_path() {
-        let path = read_program(object(json!({"program": "/usr/bin/hostler"}))).unwrap();
+        let path = read(json!({"program": "/usr/bin/hostler"}), read_program).unwrap();
         assert_eq!(path, PathBuf::from("/usr/bin/hostler"));
         for bad in [json!({}), json!({"program": "hostler"}), json!({"program": 1})] {
-            assert_eq!(read_program(object(bad)).unwrap_err()[0].field, "program");
+            assert_eq!(read(bad, read_program).unwrap_err()[0].field, "program");
         }
     }
 
     #[test]
     fn a_share_is_a_number_or_a_text() {
-        assert_eq!(read_share(object(json!({}))), Ok(None));
-        assert_eq!(read_share(object(json!({"max_unavailable": 2}))), Ok(Some(Share::Count(2))));
+        assert_eq!(read(json!({}), share), Ok(None));
+        assert_eq!(read(json!({"max_unavailable": 2}), share), Ok(Some(Share::Count(2))));
         let half = json!({"max_unavailable": "50%"});
-        assert_eq!(read_share(object(half)), Ok(Some(Share::Percent(50))));
+        assert_eq!(read(half, share), Ok(Some(Share::Percent(50))));
         for bad in [json!(0), json!("0%"), json!(1.5), json!([1]), json!("many")] {
-            let errors = read_share(object(json!({"max_unavailable": bad}))).unwrap_err();
+            let errors = read(json!({"max_unavailable": bad}), share).unwrap_err();
             assert_eq!(errors[0].field, "max_unavailable");
         }
     }

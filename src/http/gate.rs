@@ -15,7 +15,11 @@ use actix_web::{
     web::{Data, Query},
 };
 
-use super::{State, caller::Caller, error::ApiError};
+use super::{
+    State, attempt,
+    caller::{Caller, Who},
+    error::ApiError,
+};
 use crate::domain::{
     AgentName, FleetName, QueueName, TaskId,
     access::{About, Scope},
@@ -85,10 +89,20 @@ pub(super) async fn pass(
     // What can be got can be asked for by `HEAD` too.
     let asked = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let needed = needs.iter().find(|(method, _)| method == asked).map(|(_, needed)| *needed);
-    let allowed = match needed {
-        Some(Needs::Scope(scope, about)) => is_allowed(scope, about, &request).await,
+    let at_work = match request.extensions().get::<Caller>().map(|caller| &caller.who) {
+        Some(Who::Attempt(task, attempt)) => Some((*task, *attempt)),
+        _ => None,
+    };
+    let allowed = match (needed, at_work) {
+        (Some(Needs::Scope(..) | Needs::Caller), Some(attempt)) => {
+            match request.app_data::<Data<State>>() {
+                Some(state) => attempt::may(state, attempt, &request).await,
+                None => Err(ApiError::fault("a server without a state")),
+            }
+        }
+        (Some(Needs::Scope(scope, about)), None) => is_allowed(scope, about, &request).await,
         // Without such a method the answer is that there is none.
-        Some(Needs::Public | Needs::Caller) | None => Ok(()),
+        (Some(Needs::Public | Needs::Caller) | None, _) => Ok(()),
     };
     match allowed {
         Ok(()) => next.call(request).await,

@@ -11,6 +11,8 @@
 
 use std::net::IpAddr;
 
+use crate::domain::access::AttemptKey;
+
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Via {
@@ -35,6 +37,8 @@ pub(super) struct Caller<'a> {
     pub(super) authorization: Option<&'a [u8]>,
     /// `X-API-Key`.
     pub(super) api_key: Option<&'a [u8]>,
+    /// Whether TLS is spoken over TCP.
+    pub(super) tls: bool,
 }
 
 /// Why a caller is sent away.
@@ -70,7 +74,11 @@ pub(super) fn admit<'a>(caller: &Caller<'a>, locked: bool) -> Result<Shown<'a>, 
     match (caller.via, sent_key(caller)) {
         (Via::Unix, None) => Ok(Shown::Socket),
         (Via::Unix, Some(key)) => Ok(Shown::Key(key)),
-        (Via::Tcp, _) if !locked => same_site(caller).map(|()| Shown::Nothing),
+        // An agent at work says who it is, though nobody asks for it.
+        (Via::Tcp, key) if !locked => same_site(caller).map(|()| match key {
+            Some(key) if AttemptKey::is_meant(key) => Shown::Key(key),
+            _ => Shown::Nothing,
+        }),
         (Via::Tcp, None) => Err(Refusal::NoKey),
         (Via::Tcp, Some(_)) if !same_origin(caller) => Err(Refusal::CrossSite),
         (Via::Tcp, Some(key)) => Ok(Shown::Key(key)),
@@ -88,8 +96,9 @@ fn sent_key<'a>(caller: &Caller<'a>) -> Option<&'a [u8]> {
 fn same_site(caller: &Caller<'_>) -> Result<(), Refusal> {
     let host = caller.host.filter(|host| is_loopback(host)).ok_or(Refusal::ForeignHost)?;
     let site = caller.fetch_site.is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let scheme = if caller.tls { "https://" } else { "http://" };
     let origin = caller.origin.is_none_or(|origin| {
-        origin.strip_prefix("http://").is_some_and(|at| at.eq_ignore_ascii_case(host))
+        origin.strip_prefix(scheme).is_some_and(|at| at.eq_ignore_ascii_case(host))
     });
     if site && origin { Ok(()) } else { Err(Refusal::CrossSite) }
 }
@@ -131,6 +140,7 @@ mod tests {
         fetch_site: None,
         authorization: None,
         api_key: None,
+        tls: false,
     };
 
     #[test]
@@ -203,7 +213,7 @@ mod tests {
             };
             match admit(&caller, locked) {
                 Ok(Shown::Key(key)) => {
-                    prop_assert!(locked && !key.is_empty());
+                    prop_assert!((locked || AttemptKey::is_meant(key)) && !key.is_empty());
                     let sent = [&authorization, &api_key].into_iter().flatten();
                     prop_assert!(sent.into_iter().any(|header| header.ends_with(key)
                         || header.trim_ascii_end().ends_with(key)));
@@ -270,6 +280,11 @@ mod tests {
             let caller = Caller { host: Some("localhost:7070"), origin, fetch_site, ..BARE };
             let verdict = if good { Ok(Shown::Nothing) } else { Err(Refusal::CrossSite) };
             assert_eq!(admit(&caller, false), verdict, "{origin:?} {fetch_site:?}");
+        }
+        for (origin, good) in [("https://localhost", true), ("http://localhost", false)] {
+            let origin = Some(origin);
+            let caller = Caller { host: Some("localhost"), origin, tls: true, ..BARE };
+            assert_eq!(admit(&caller, false).is_ok(), good, "{origin:?} over TLS");
         }
     }
 }

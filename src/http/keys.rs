@@ -4,19 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::LOCATION,
+    http::{StatusCode, header::LOCATION},
     web::{Data, Payload},
 };
 use jiff::Timestamp;
 
 use super::{
-    Answer, State,
-    api::Listing,
-    body,
-    caller::Caller,
-    error::ApiError,
-    fields::{self, Errors, Fields},
-    limits::rate_or_off,
+    Answer, State, api::Listing, audit, body, caller::Caller, fields::Fields, limits::rate_or_off,
     ok, query,
 };
 use crate::{
@@ -24,6 +18,7 @@ use crate::{
     domain::{
         access::{Grants, KeyId, NewApiKeyRecord},
         admission::Until,
+        audit::Deed,
     },
 };
 
@@ -54,15 +49,13 @@ pub(super) async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let key = read(&mut fields, Timestamp::now());
-    fields.finish();
-    let key = errors.or(key).map_err(ApiError::invalid)?;
-    let (secret, record) = state.access.create(key, caller.who.to_string()).await?;
-    Ok(HttpResponse::Created()
+    let take = |fields: &mut Fields<'_>| read(fields, Timestamp::now());
+    let key = body::fields(&state, &request, payload, take).await?;
+    let created = StatusCode::CREATED;
+    let deed = Deed { status: Some(created.as_u16()), ..audit::deed_of(&caller, &request) };
+    let (secret, record) = state.access.create(key, deed).await?;
+    audit::told(&request);
+    Ok(HttpResponse::build(created)
         .insert_header((LOCATION, format!("/api/v1/api-keys/{}", record.id)))
         .json(NewApiKeyRecord { key: secret.reveal().to_owned(), record }))
 }
@@ -92,12 +85,18 @@ fn read(fields: &mut Fields<'_>, now: Timestamp) -> NewKey {
     }
 }
 
-pub(super) async fn revoke(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let key = query::path(&request, "id")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
-    Ok(ok(&state.access.revoke(&key).await?))
+pub(super) async fn revoke(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let key = body::bare(&state, &request, payload, "id").await?;
+    let status = Some(StatusCode::OK.as_u16());
+    let deed = Deed { status, ..audit::deed_of(&caller, &request) };
+    let revoked = state.access.revoke(&key, deed).await?;
+    audit::told(&request);
+    Ok(ok(&revoked))
 }
 
 #[cfg(test)]
@@ -105,15 +104,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::access::Scope;
+    use crate::{domain::access::Scope, http::fields};
 
     fn taken(body: Value) -> Result<NewKey, Vec<String>> {
         let Value::Object(body) = body else { panic!("{body}") };
-        let mut errors = Errors::default();
-        let mut fields = Fields::new(String::new(), body, &mut errors);
-        let key = read(&mut fields, Timestamp::UNIX_EPOCH);
-        fields.finish();
-        errors.or(key).map_err(|errors| errors.into_iter().map(|error| error.field).collect())
+        let key = fields::read(body, |fields| read(fields, Timestamp::UNIX_EPOCH));
+        key.map_err(|errors| errors.into_iter().map(|error| error.field).collect())
     }
 
     #[test]

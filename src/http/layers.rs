@@ -21,13 +21,17 @@ use uuid::Uuid;
 use super::{
     State,
     api::REQUEST_ID,
+    attempt, audit,
     caller::{Caller, Who},
     error::ApiError,
     guard::{self, Shown, Via, admit},
     routes::is_public,
     webhook::github::is_delivery,
 };
-use crate::domain::access::{Grants, Scope};
+use crate::{
+    access::Refused,
+    domain::access::{ApiKey, AttemptKey, Grants, Scope},
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -47,20 +51,25 @@ pub(super) async fn around<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
     let id = request_id(request.headers());
-    let log = request.app_data::<Data<State>>().map(|state| state.log.clone());
-    let caller = who_asks(&request);
-    let who = caller.as_ref().map_or_else(|_| "nobody".to_owned(), |it| it.who.to_string());
-    let peer = caller.as_ref().ok().and_then(|caller| caller.peer);
+    let state = request.app_data::<Data<State>>().cloned();
+    let peer = request.peer_addr().filter(|_| via(&request) == Via::Tcp);
+    request.extensions_mut().insert(audit::RequestId(text_of(&id).to_owned()));
+    let caller = who_asks(&request, peer).await;
+    let who = match &caller {
+        Ok(caller) => caller.who.clone(),
+        Err((who, _)) => who.clone(),
+    };
     let mut answer = match caller {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.call(request).await?.map_into_boxed_body()
         }
         Err(_) if is_public(request.path()) => next.call(request).await?.map_into_boxed_body(),
-        Err(refused) => request.into_response(HttpResponse::from_error(refused)),
+        Err((_, refused)) => request.into_response(HttpResponse::from_error(refused)),
     };
-    if let Some(log) = log {
-        tell(&log, &id, (&who, peer), began, &answer);
+    if let Some(state) = state {
+        tell(&state.log, &id, (&who, peer), began, &answer);
+        audit::note(&state, (&who, peer.map(|peer| peer.to_string())), &answer);
     }
     let headers = answer.headers_mut();
     headers.insert(X_REQUEST_ID, id);
@@ -69,38 +78,56 @@ pub(super) async fn around<B: MessageBody + 'static>(
     Ok(answer)
 }
 
-/// Who asks, if they are let in at all.
-fn who_asks(request: &ServiceRequest) -> Result<Caller, ApiError> {
+/// How the request came in.
+fn via(request: &ServiceRequest) -> Via {
+    request.conn_data::<Via>().copied().unwrap_or(Via::Tcp)
+}
+
+/// Who asks, if they are let in at all; else who it seems to be, and why they are not.
+async fn who_asks(
+    request: &ServiceRequest,
+    peer: Option<SocketAddr>,
+) -> Result<Caller, (Who, ApiError)> {
+    let nobody = |error| (Who::Nobody, error);
     // GitHub has a key of its own: it signs what it sends, and the handler looks at that.
     if request.path() == "/webhook" && is_delivery(request.headers()) {
         let scopes = BTreeSet::from([Scope::Submit]);
         let grants = Arc::new(Grants { scopes, ..Grants::default() });
-        return Ok(Caller { who: Who::Signer, peer: request.peer_addr(), grants });
+        return Ok(Caller { who: Who::Signer, peer, grants });
     }
+    let Some(state) = request.app_data::<Data<State>>() else {
+        return Err(nobody(ApiError::fault("a server without a state")));
+    };
     let text = |name: HeaderName| request.headers().get(name).map(text_of);
     let bytes = |name: HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
     let asks = guard::Caller {
-        via: request.conn_data::<Via>().copied().unwrap_or(Via::Tcp),
+        via: via(request),
         host: text(HOST),
         origin: text(ORIGIN),
         fetch_site: text(SEC_FETCH_SITE),
         authorization: bytes(AUTHORIZATION),
         api_key: bytes(X_API_KEY),
-    };
-    let Some(state) = request.app_data::<Data<State>>() else {
-        return Err(ApiError::fault("a server without a state"));
+        tls: state.settings.tls.is_some(),
     };
     // Nobody from outside is let in without a key, whatever became of those there were at the start.
     let open_to_others = state.settings.bind.is_some_and(|bind| !bind.ip().is_loopback());
-    let (who, grants) = match admit(&asks, open_to_others || state.access.is_locked())? {
+    let locked = open_to_others || state.access.is_locked();
+    let shown = admit(&asks, locked).map_err(|refusal| nobody(refusal.into()))?;
+    let (who, grants) = match shown {
         Shown::Socket => (Who::Owner, Arc::new(Grants::all())),
         Shown::Nothing => (Who::Anybody, Arc::new(Grants::all())),
+        Shown::Key(key) if AttemptKey::is_meant(key) => {
+            return attempt::caller(state, key, peer).await;
+        }
         Shown::Key(key) => {
-            let pass = state.access.check(key)?;
+            let pass = state.access.check(key).map_err(|refused| {
+                // A key that is known is named, though it is of no use.
+                let id = ApiKey::id_in(key).filter(|_| refused != Refused::Unknown);
+                (id.map_or(Who::Nobody, Who::Key), refused.into())
+            })?;
             (pass.key.map_or(Who::HostKey, Who::Key), pass.grants)
         }
     };
-    let peer = if asks.via == Via::Unix { None } else { request.peer_addr() };
     Ok(Caller { who, peer, grants })
 }
 
@@ -126,7 +153,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 fn tell(
     log: &Logger,
     id: &HeaderValue,
-    (who, peer): (&str, Option<SocketAddr>),
+    (who, peer): (&Who, Option<SocketAddr>),
     began: Instant,
     answer: &ServiceResponse<BoxBody>,
 ) {
@@ -138,7 +165,7 @@ fn tell(
     }
     slog::debug!(log, "request answered";
         "request" => id,
-        "caller" => who,
+        "caller" => %who,
         "address" => peer.map(|peer| peer.to_string()),
         "method" => request.method().as_str(),
         "path" => request.path(),

@@ -7,14 +7,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use super::{
-    Answer, State,
-    api::Listing,
-    body,
-    error::ApiError,
-    fields::{Errors, Fields},
-    ok, query,
-};
+use super::{Answer, State, api::Listing, body, error::ApiError, fields::Fields, ok, query};
 use crate::{
     domain::{
         FleetName,
@@ -46,16 +39,12 @@ pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
 }
 
 pub(super) async fn change(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let limited = limited(&mut fields);
-    let change = limit(&mut fields, "concurrency", "rate");
-    fields.finish();
-    match errors.or(limited).map_err(ApiError::invalid)? {
-        Some(limited) => Ok(ok(&state.queue.limit(&limited, &change).await?)),
-        None => Err(ApiError::fault("a limit was read, and not whose it is")),
+    let read = body::fields(&state, &request, payload, |fields| {
+        (limited(fields), limit(fields, "concurrency", "rate"))
+    });
+    match read.await? {
+        (Some(limited), change) => Ok(ok(&state.queue.limit(&limited, &change).await?)),
+        (None, _) => Err(ApiError::fault("a limit was read, and not whose it is")),
     }
 }
 
@@ -95,19 +84,14 @@ pub(super) fn rate_or_off(fields: &mut Fields<'_>, name: &'static str) -> Option
 }
 
 pub(super) async fn of_queue(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let name = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let change = QueueChange {
-        limit: limit(&mut fields, "concurrency", "rate"),
-        key_limit: limit(&mut fields, "key_concurrency", "key_rate"),
+    let change = body::fields(&state, &request, payload, |fields| QueueChange {
+        limit: limit(fields, "concurrency", "rate"),
+        key_limit: limit(fields, "key_concurrency", "key_rate"),
         weight: fields.integer("weight", 1..=1000).and_then(|weight| u32::try_from(weight).ok()),
         fair: fields.bool("fair"),
-    };
-    fields.finish();
-    let change = errors.or(change).map_err(ApiError::invalid)?;
+    });
+    let change = change.await?;
     Ok(ok(&state.queue.limit_queue(name, &change).await?))
 }
 
@@ -116,14 +100,8 @@ pub(super) async fn pause_queue(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    query::none(&request)?;
     let name = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let (reason, until) = (fields.text("reason", MAX_REASON), until(&mut fields));
-    fields.finish();
-    let (reason, until) = errors.or((reason, until)).map_err(ApiError::invalid)?;
+    let (reason, until) = body::fields(&state, &request, payload, pause).await?;
     Ok(ok(&state.queue.pause(name, reason, until).await?))
 }
 
@@ -132,17 +110,10 @@ pub(super) async fn pause_key(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let key = key(&mut fields);
-    let (reason, until) = (fields.text("reason", MAX_REASON), until(&mut fields));
-    fields.finish();
-    let (key, reason, until) = errors.or((key, reason, until)).map_err(ApiError::invalid)?;
-    match key {
-        Some(key) => Ok(ok(&state.queue.pause_key(key, reason, until).await?)),
-        None => Err(ApiError::fault("a pause was read, and not of which key")),
+    let read = body::fields(&state, &request, payload, |fields| (key(fields), pause(fields)));
+    match read.await? {
+        (Some(key), (reason, until)) => Ok(ok(&state.queue.pause_key(key, reason, until).await?)),
+        (None, _) => Err(ApiError::fault("a pause was read, and not of which key")),
     }
 }
 
@@ -151,13 +122,7 @@ pub(super) async fn resume_key(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let key = key(&mut fields);
-    fields.finish();
-    match errors.or(key).map_err(ApiError::invalid)? {
+    match body::fields(&state, &request, payload, key).await? {
         Some(key) => Ok(ok(&state.queue.resume_key(key).await?)),
         None => Err(ApiError::fault("the end of a pause was read, and not of which key")),
     }
@@ -170,6 +135,11 @@ fn key(fields: &mut Fields<'_>) -> Option<KeyPattern> {
         fields.wrong("key", "is missing: name a key, or the beginning of keys with a `*` after it");
     }
     key
+}
+
+/// Why something is paused, and until when.
+fn pause(fields: &mut Fields<'_>) -> (Option<String>, Until) {
+    (fields.text("reason", MAX_REASON), until(fields))
 }
 
 /// When a pause ends: `until` or `for`.

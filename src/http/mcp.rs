@@ -11,12 +11,14 @@
 //! is what the API asks for the same thing.
 //!
 //! - `message` reads what comes: which revision, which call, what is wrong with it. Pure.
-//! - `table` says what tools there are, `tools` does what they do; `tasks` the utility for long work; `texts` resources and prompts.
+//! - `table` says what tools there are, `tools` does what they do; `tasks` the utility for long work.
+//! - `resources` are read by their addresses, `prompts` teach how it is done.
 
 mod message;
+mod prompts;
+mod resources;
 mod table;
 mod tasks;
-mod texts;
 mod tools;
 
 use actix_web::{
@@ -26,8 +28,12 @@ use actix_web::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Answer, State, body, caller::Caller, error::ApiError};
+use super::{Answer, State, audit::Told, body, caller::Caller, error::ApiError};
+use crate::domain::audit::Surface;
 use message::{Call, Era, Headers, Message, RpcError, SESSION_VERSIONS, STATELESS};
+
+/// The arguments that say what a tool is about.
+const OBJECTS: [&str; 7] = ["task", "taskId", "session_id", "session", "agent", "fleet", "run"];
 
 /// How long a listing that never changes may be kept, in milliseconds.
 const TTL_MS: u64 = 3_600_000;
@@ -35,8 +41,11 @@ const TTL_MS: u64 = 3_600_000;
 /// What a model is told of the host as a whole.
 const INSTRUCTIONS: &str = "Hostler runs fleets of agents on the operator's own hosts. Delegate work with \
     `delegate_task` (to a queue that `list_fleets` shows), follow it with `wait_task` or `task_status`, \
-    and read the result in `output`. For work of many steps write a plan, check it with `check_plan`, \
-    and carry it out with `run_plan`. A delegated task goes on when the conversation ends; keep its id.";
+    and read the result in `output`. A delegated task goes on when the conversation ends; keep its id. For \
+    work that goes on over several conversations begin a session with `create_session`: keep what is said \
+    in it with `store_memory`, give its tasks away with `delegate_in_session`, and find it again with \
+    `list_sessions` and `search_sessions`. For work of many steps write a plan, check it with `check_plan`, \
+    and carry it out with `run_plan`.";
 
 pub(super) async fn post(
     state: Data<State>,
@@ -53,12 +62,44 @@ pub(super) async fn post(
         Message::Call(call) => call,
         Message::Told => return Ok(HttpResponse::Accepted().finish()),
     };
-    let answer = match dispatch(&state, &caller, &call).await {
+    let done = dispatch(&state, &caller, &call).await;
+    super::audit::tell(&request, changes(&call, &done));
+    let answer = match done {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": call.id, "result": result }),
         Err(error) if call.era == Era::Stateless => return Ok(refused(&call.id, &error)),
         Err(error) => error.document(&call.id),
     };
     Ok(HttpResponse::Ok().insert_header(("X-Accel-Buffering", "no")).json(answer))
+}
+
+/// What a call changed, or was to change, for the audit record.
+fn changes(call: &Call, done: &Result<Value, RpcError>) -> Vec<Told> {
+    let params = call.params.get("arguments").and_then(Value::as_object);
+    let (name, params) = match &*call.method {
+        "tools/call" => {
+            let name = call.params.get("name").and_then(Value::as_str).unwrap_or_default();
+            match tools::changes(name) {
+                true => (name, params),
+                false => return Vec::new(),
+            }
+        }
+        "tasks/cancel" => ("cancel_task", Some(&call.params)),
+        _ => return Vec::new(),
+    };
+    let status = match done {
+        Ok(result) if result["isError"] == true => result["structuredContent"]["status"].as_u64(),
+        Ok(_) => Some(200),
+        Err(error) => Some(error.status.into()),
+    };
+    let found = |key: &&str| params.and_then(|params| params.get(*key)).and_then(Value::as_str);
+    let made = done.as_ref().ok().and_then(|result| {
+        let made =
+            [&result["structuredContent"]["id"], &result["taskId"], &result["task"]["taskId"]];
+        made.into_iter().find_map(Value::as_str)
+    });
+    let object = OBJECTS.iter().find_map(found).or(made).unwrap_or_default().to_owned();
+    let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(400);
+    vec![Told { surface: Surface::Mcp, operation: name.to_owned(), object, status }]
 }
 
 fn headers(headers: &HeaderMap) -> Headers<'_> {
@@ -85,13 +126,15 @@ async fn dispatch(state: &State, caller: &Caller, call: &Call) -> Result<Value, 
         ("ping", _) => Ok(complete(call, json!({}), None)),
         ("tools/list", _) => Ok(complete(call, json!({ "tools": tools::list(call.era) }), fixed)),
         ("tools/call", _) => tools::call(state, caller, call).await,
-        ("resources/list", _) => Ok(complete(call, texts::resources(), fixed)),
-        ("resources/templates/list", _) => Ok(complete(call, texts::templates(), fixed)),
-        ("resources/read", _) => {
-            texts::read(state, caller, call).await.map(|read| complete(call, read, Some(0)))
+        ("resources/list", _) => {
+            resources::list(state, caller, call).await.map(|list| complete(call, list, Some(0)))
         }
-        ("prompts/list", _) => Ok(complete(call, texts::prompts(), fixed)),
-        ("prompts/get", _) => texts::prompt(call).map(|prompt| complete(call, prompt, None)),
+        ("resources/templates/list", _) => Ok(complete(call, resources::templates(), fixed)),
+        ("resources/read", _) => {
+            resources::read(state, caller, call).await.map(|read| complete(call, read, Some(0)))
+        }
+        ("prompts/list", _) => Ok(complete(call, prompts::all(), fixed)),
+        ("prompts/get", _) => prompts::get(call).map(|prompt| complete(call, prompt, None)),
         ("tasks/get", _) => tasks::get(state, caller, call).await,
         ("tasks/cancel", _) => tasks::cancel(state, caller, call).await,
         ("tasks/update", Era::Stateless) => tasks::update(state, caller, call).await,
@@ -159,4 +202,21 @@ fn value(body: &impl serde::Serialize) -> Result<Value, ApiError> {
 /// The object in `params` of this name; empty where it is absent.
 fn object(params: &Map<String, Value>, name: &str) -> Map<String, Value> {
     params.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// Reads a message, and the arguments of the tool that it calls.
+#[cfg(fuzzing)]
+pub(super) fn fuzzed([version, method, name, session]: [Option<&str>; 4], bytes: &[u8]) {
+    match message::read(bytes, &Headers { version, method, name, session }) {
+        Ok(Message::Call(call)) => {
+            assert!(call.id.is_string() || call.id.is_number());
+            tools::fuzzed(&call);
+            drop(prompts::get(&call));
+        }
+        Ok(Message::Told) => {}
+        Err((id, error)) => {
+            assert!(error.status >= 400 && error.code < 0);
+            assert!(id.is_null() || id.is_string() || id.is_number());
+        }
+    }
 }

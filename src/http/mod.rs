@@ -11,23 +11,30 @@
 
 mod agents;
 pub mod api;
+mod attempt;
+mod audit;
 mod batches;
 mod body;
 mod bulk;
 mod caller;
+mod docs;
 mod error;
 mod events;
 mod fields;
 mod fleets;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod guard;
 mod health;
+mod journal;
 mod keys;
 mod layers;
 mod limits;
 mod logs;
 mod mcp;
 mod needs;
+pub mod openapi;
 mod plans;
 mod query;
 mod queues;
@@ -40,6 +47,7 @@ mod submit;
 mod task_logs;
 mod tasks;
 mod terms;
+mod tls;
 mod unique;
 mod webhook;
 mod webhooks;
@@ -60,8 +68,10 @@ use slog::Logger;
 
 use crate::{
     access::Access,
+    audit::Audit,
     domain::{
         HostId,
+        access::AttemptKey,
         record::{AdoptionRecord, ReloadRecord, UpgradeRecord},
         upgrade::Plan,
     },
@@ -70,6 +80,7 @@ use crate::{
     sessions::Sessions,
     settings,
     supervisor::SupervisorHandle,
+    telemetry::metrics::Metrics,
     webhooks::WebhookHandle,
     workspace::Workspaces,
 };
@@ -80,6 +91,7 @@ use server::Closing;
 pub use fleets::{ReloadRefused, UpgradeRefused};
 pub use server::{HttpError, Server};
 pub use socket::MAX_SOCKET_PATH;
+pub use tls::Certificate;
 
 /// Writes the metrics in the text format of Prometheus.
 pub type RenderMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
@@ -122,6 +134,10 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Who may call.
     pub access: Access,
+    /// Who did what.
+    pub audit: Audit,
+    /// By what agents at work call.
+    pub attempts: AttemptKey,
     /// Tells subscribers what happens.
     pub feed: FeedHub,
     /// Tells the world outside.
@@ -130,6 +146,8 @@ pub struct Parts {
     pub reload: Reload,
     /// Lets another program take the host's place.
     pub upgrade: Upgrade,
+    /// Counts what comes of requests.
+    pub counters: Arc<Metrics>,
 }
 
 /// Everything that handlers use.
@@ -139,12 +157,15 @@ pub struct State {
     supervisor: SupervisorHandle,
     workspaces: Workspaces,
     access: Access,
+    audit: Audit,
+    attempts: AttemptKey,
     sessions: Sessions,
     relay: webhook::relay::Relay,
     reload: Reload,
     feed: FeedHub,
     webhooks: WebhookHandle,
     upgrade: Upgrade,
+    counters: Arc<Metrics>,
     settings: settings::Http,
     tasks: settings::Tasks,
     host: HostInfo,
@@ -169,10 +190,13 @@ impl State {
             workspaces,
             sessions,
             access,
+            audit,
+            attempts,
             feed,
             webhooks,
             reload,
             upgrade,
+            counters,
         } = parts;
         let (closing, relay) = (Closing::default(), webhook::relay::Relay::default());
         Self {
@@ -180,12 +204,15 @@ impl State {
             supervisor,
             workspaces,
             access,
+            audit,
+            attempts,
             sessions,
             relay,
             reload,
             feed,
             webhooks,
             upgrade,
+            counters,
             settings,
             tasks,
             host,

@@ -17,7 +17,7 @@ use super::{
     api::{FieldError, Listing, RunPreview, RunSubmitted},
     body,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     ok, query, workspaces,
 };
 use crate::{
@@ -47,7 +47,7 @@ const NODES: u64 = 400_000;
 const TIME: Duration = Duration::from_secs(2);
 
 /// The longest reason and message, in characters.
-const MAX_TEXT: usize = 1_000;
+pub(super) const MAX_TEXT: usize = 1_000;
 
 /// The most names that are asked about at once: as many as a plan has tasks.
 const MAX_NAMES: usize = 100_000;
@@ -151,13 +151,8 @@ fn make(wanted: Request, crew: &Crew<'_>) -> Result<NewRun, Vec<FieldError>> {
 }
 
 pub(super) async fn history(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let names: Option<Vec<PlanTaskId>> = fields.list("tasks", MAX_NAMES);
-    fields.finish();
-    let names = errors.or(names).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| fields.list("tasks", MAX_NAMES);
+    let names: Option<Vec<PlanTaskId>> = body::fields(&state, &request, payload, take).await?;
     Ok(ok(&Listing { items: state.queue.learned(&names.unwrap_or_default()).await? }))
 }
 
@@ -207,13 +202,13 @@ pub(super) async fn pause(state: Data<State>, request: HttpRequest, payload: Pay
 }
 
 pub(super) async fn resume(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    bare(&state, &request, payload).await?;
-    Ok(ok(&state.queue.resume_run(query::path(&request, "id")?).await?))
+    let id = body::bare(&state, &request, payload, "id").await?;
+    Ok(ok(&state.queue.resume_run(id).await?))
 }
 
 pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    bare(&state, &request, payload).await?;
-    Ok(ok(&state.queue.cancel_run(query::path(&request, "id")?).await?))
+    let id = body::bare(&state, &request, payload, "id").await?;
+    Ok(ok(&state.queue.cancel_run(id).await?))
 }
 
 pub(super) async fn retry(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
@@ -226,13 +221,8 @@ pub(super) async fn retry(state: Data<State>, request: HttpRequest, payload: Pay
 }
 
 pub(super) async fn done(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let output = fields.json("output", state.tasks.max_input);
-    fields.finish();
-    let output: Value = errors.or(output).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| fields.json("output", state.tasks.max_input);
+    let output: Value = body::fields(&state, &request, payload, take).await?;
     deal(&state, &request, Deed::Done(output)).await
 }
 
@@ -243,12 +233,12 @@ pub(super) async fn fail(state: Data<State>, request: HttpRequest, payload: Payl
 }
 
 pub(super) async fn approve(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    bare(&state, &request, payload).await?;
+    body::nothing(&state, &request, payload).await?;
     deal(&state, &request, Deed::Approve).await
 }
 
 pub(super) async fn skip(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    bare(&state, &request, payload).await?;
+    body::nothing(&state, &request, payload).await?;
     deal(&state, &request, Deed::Skip).await
 }
 
@@ -285,18 +275,5 @@ async fn text(
     payload: Payload,
     name: &'static str,
 ) -> Result<Option<String>, ApiError> {
-    query::none(request)?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let text = fields.text(name, MAX_TEXT);
-    fields.finish();
-    errors.or(text).map_err(ApiError::invalid)
-}
-
-/// Reads a request that says nothing more than its path.
-async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<(), ApiError> {
-    query::none(request)?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)
+    body::fields(state, request, payload, |fields| fields.text(name, MAX_TEXT)).await
 }

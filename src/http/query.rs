@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use super::{
     api::IDEMPOTENCY_KEY,
     error::{ApiError, Kind},
-    fields::check_text,
-    submit::{MAX_KEY, MAX_KIND},
+    fields::{MAX_KEY, check_text},
+    submit::MAX_KIND,
 };
 use crate::{
     domain::{
         Attempt, TaskId,
+        audit::AuditFilter,
         bulk::Selection,
         delivery::DeliveryState,
         feed::{FeedCursor, NoCursor},
@@ -30,20 +31,20 @@ use crate::{
 pub(super) use wanted::wanted;
 
 /// How many tasks a page holds where the caller does not say.
-const DEFAULT_LIMIT: u32 = 50;
+pub(super) const DEFAULT_LIMIT: u32 = 50;
 
 /// The most tasks on a page.
-const MAX_LIMIT: u32 = 500;
+pub(super) const MAX_LIMIT: u32 = 500;
 
 /// How many tasks of a graph are told where the caller does not say.
-const DEFAULT_GRAPH: u32 = 1_000;
+pub(super) const DEFAULT_GRAPH: u32 = 1_000;
 
 /// The most tasks of a graph that are told.
-const MAX_GRAPH: u32 = 200_000;
+pub(super) const MAX_GRAPH: u32 = 200_000;
 
 /// How many steps of the feed are told where the caller does not say, and the most.
-const DEFAULT_FEED: u32 = 100;
-const MAX_FEED: u32 = 1000;
+pub(super) const DEFAULT_FEED: u32 = 100;
+pub(super) const MAX_FEED: u32 = 1000;
 
 /// How many lines of a log are shown where the caller does not say.
 const DEFAULT_TAIL: u32 = 100;
@@ -101,10 +102,11 @@ impl Query {
         self.get(name).map(|text| text.parse().map_err(|e: T::Err| bad(name, &e))).transpose()
     }
 
-    fn kind(&self) -> Result<Option<String>, ApiError> {
-        let Some(kind) = self.get("kind") else { return Ok(None) };
-        check_text(kind, MAX_KIND).map_err(|detail| bad("kind", &detail))?;
-        Ok(Some(kind.to_owned()))
+    /// A text of 1 to `max` characters, none of them a control character.
+    pub(super) fn text(&self, name: &str, max: usize) -> Result<Option<String>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        check_text(text, max).map_err(|detail| bad(name, &detail))?;
+        Ok(Some(text.to_owned()))
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
@@ -199,7 +201,7 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
     Ok(TaskFilter {
         states,
         queue: query.parsed("queue")?,
-        kind: query.kind()?,
+        kind: query.text("kind", MAX_KIND)?,
         group: query.parsed("group")?,
         batch: query.parsed("batch")?,
         limit: query.limit()?,
@@ -236,7 +238,7 @@ pub(super) fn letters(query: &str) -> Result<Letters, ApiError> {
     let selection = Selection {
         states: vec![TaskState::Failed],
         queue: query.parsed("queue")?,
-        kind: query.kind()?,
+        kind: query.text("kind", MAX_KIND)?,
         group: query.parsed("group")?,
         batch: query.parsed("batch")?,
         class: query.parsed("class")?,
@@ -265,6 +267,44 @@ pub(super) fn deliveries(query: &str) -> Result<DeliveryFilter, ApiError> {
         task: query.parsed("task")?,
         before: before.transpose()?,
         limit: query.limit()?,
+    })
+}
+
+/// Reads which part of the audit record is asked for.
+pub(super) fn audit(query: &str) -> Result<AuditFilter, ApiError> {
+    let known = [
+        "who",
+        "operation",
+        "object",
+        "outcome",
+        "surface",
+        "since",
+        "until",
+        "order",
+        "limit",
+        "cursor",
+    ];
+    let query = Query::read(query, &known)?;
+    let text = |name| query.get(name).map(str::to_owned);
+    let cursor = query.get("cursor").map(|text| {
+        let detail = "is no cursor; send the `next_cursor` of the page before";
+        text.parse().map_err(|_| bad("cursor", &detail))
+    });
+    Ok(AuditFilter {
+        who: text("who"),
+        operation: text("operation"),
+        object: text("object"),
+        outcome: query.parsed("outcome")?,
+        surface: query.parsed("surface")?,
+        since: query.time("since")?,
+        until: query.time("until")?,
+        oldest_first: match query.get("order") {
+            None | Some("newest") => false,
+            Some("oldest") => true,
+            Some(_) => return Err(bad("order", &"must be `newest` or `oldest`")),
+        },
+        limit: query.limit()?,
+        cursor: cursor.transpose()?,
     })
 }
 

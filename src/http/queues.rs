@@ -5,9 +5,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use super::{
-    Answer, State, api::Listing, body, caller::Caller, error::ApiError, fields, ok, query,
-};
+use super::{Answer, State, api::Listing, body, caller::Caller, ok, query};
 use crate::domain::access::About;
 
 pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
@@ -18,9 +16,6 @@ pub(super) async fn list(state: Data<State>, caller: Caller, request: HttpReques
 }
 
 pub(super) async fn resume(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let name = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
+    let name = body::bare(&state, &request, payload, "name").await?;
     Ok(ok(&state.queue.resume(name).await?))
 }

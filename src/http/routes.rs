@@ -1,20 +1,20 @@
 //! Every route, and what a caller needs for it. The only such table: the server, the gate before the
 //! handlers and the tests read it.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use actix_web::{FromRequest, Handler, Responder, Route, guard as when, http::Method};
 
 use super::{
-    agents, batches, bulk, events, fleets,
+    agents, attempt, audit, batches, bulk, docs, events, fleets,
     gate::{
         Needs,
         Needs::Caller as CALLER,
         Subject::{Agent, Body, Filtered, Fleet, Host, Nothing, OneQueue, Queue, Task},
         admin, control, read, submit,
     },
-    health, keys, limits, mcp, plans, queues, schedules, sessions, task_logs, tasks, webhook,
-    webhooks, workspaces,
+    health, keys, limits, mcp, openapi, plans, queues, schedules, sessions, task_logs, tasks,
+    webhook, webhooks, workspaces,
 };
 
 /// One path and the methods that it has.
@@ -31,6 +31,10 @@ pub(super) struct Verb {
 /// Every route.
 pub(super) fn routes() -> Vec<Row> {
     vec![
+        ("/openapi.json", vec![get(Needs::Public, openapi::show)]),
+        ("/docs", vec![get(Needs::Public, docs::page)]),
+        ("/docs/page.js", vec![get(Needs::Public, docs::script)]),
+        ("/docs/page.css", vec![get(Needs::Public, docs::style)]),
         ("/livez", vec![get(CALLER, health::livez)]),
         ("/readyz", vec![get(CALLER, health::readyz)]),
         ("/metrics", vec![get(read(Host), health::metrics)]),
@@ -78,6 +82,7 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/batches/{id}/close", vec![post(submit(Host), batches::close)]),
         ("/api/v1/batches/{id}/cancel", vec![post(control(Host), batches::cancel)]),
         ("/api/v1/tasks/{id}/snooze", vec![post(control(Task), tasks::snooze)]),
+        ("/api/v1/tasks/{id}/progress", vec![post(submit(Task), attempt::progress)]),
         ("/api/v1/tasks/{id}/release", vec![post(control(Task), tasks::release)]),
         ("/api/v1/schedules", vec![get(read(Host), schedules::list)]),
         (
@@ -205,8 +210,20 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/api-keys", vec![get(admin(Host), keys::list), post(admin(Host), keys::create)]),
         ("/api/v1/api-keys/{id}", vec![get(admin(Host), keys::show)]),
         ("/api/v1/api-keys/{id}/revoke", vec![post(admin(Host), keys::revoke)]),
+        ("/api/v1/audit", vec![get(admin(Host), audit::list)]),
         ("/api/v1/keys/resume", vec![post(control(Host), limits::resume_key)]),
     ]
+}
+
+/// What a caller needs for a method of a path, as the path stands in the table.
+pub(super) fn needs(method: &Method, path: &str) -> Option<Needs> {
+    static NEEDS: LazyLock<HashMap<(&str, Method), Needs>> = LazyLock::new(|| {
+        let all = routes().into_iter().flat_map(|(path, verbs)| {
+            verbs.into_iter().map(move |verb| ((path, verb.method), verb.needs))
+        });
+        all.collect()
+    });
+    NEEDS.get(&(path, method.clone())).copied()
 }
 
 /// Whether everybody may ask for `path`.

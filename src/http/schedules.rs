@@ -12,7 +12,7 @@ use super::{
     api::{FieldError, Listing},
     body,
     error::ApiError,
-    fields::{self, Errors, Fields},
+    fields::Fields,
     ok, query,
 };
 use crate::{
@@ -56,30 +56,25 @@ pub(super) async fn put(state: Data<State>, request: HttpRequest, payload: Paylo
 }
 
 pub(super) async fn remove(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let name = bare(&state, &request, payload).await?;
+    let name = body::bare(&state, &request, payload, "name").await?;
     state.queue.remove_schedule(&name).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 pub(super) async fn pause(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let name = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let reason = fields.text("reason", MAX_REASON);
-    fields.finish();
-    let reason = errors.or(reason).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| fields.text("reason", MAX_REASON);
+    let reason = body::fields(&state, &request, payload, take).await?;
     Ok(ok(&state.queue.pause_schedule(&name, reason.as_deref()).await?))
 }
 
 pub(super) async fn resume(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let name = bare(&state, &request, payload).await?;
+    let name = body::bare(&state, &request, payload, "name").await?;
     Ok(ok(&state.queue.resume_schedule(&name).await?))
 }
 
 pub(super) async fn run(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let name = bare(&state, &request, payload).await?;
+    let name = body::bare(&state, &request, payload, "name").await?;
     let task = state.queue.run_schedule(&name).await?;
     let mut answer = HttpResponse::Created();
     answer.insert_header((LOCATION, format!("/api/v1/tasks/{}", task.id)));
@@ -99,17 +94,4 @@ pub(super) async fn next(state: Data<State>, request: HttpRequest) -> Answer {
     let schedule = record.schedule().map_err(ApiError::fault)?;
     let items = Upcoming::of(&schedule.cadence, Timestamp::now(), record.since, count);
     Ok(ok(&Listing { items }))
-}
-
-/// The schedule of a request that says nothing more.
-async fn bare(
-    state: &State,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<ScheduleName, ApiError> {
-    query::none(request)?;
-    let name = query::path(request, "name")?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
-    Ok(name)
 }

@@ -4,6 +4,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +19,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     State, configure, layers, no_route,
     socket::{self, SocketFile},
+    tls::{self, Certificate},
 };
 use crate::{access::Access, settings};
 
@@ -79,6 +81,17 @@ pub enum HttpError {
         /// The address.
         address: SocketAddr,
     },
+    /// The address can be reached from other machines, and whoever is on the way could read the keys.
+    #[error(
+        "`http.bind` is {address}, which other machines can reach, and keys would cross the network readable: set `http.tls`, or `http.allow_plain` where a proxy in front speaks TLS"
+    )]
+    PlainRefused {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// TLS can't be spoken.
+    #[error("TLS can't be set up (`http.tls`)")]
+    Tls(#[source] rustls::Error),
     /// The address can't be listened on.
     #[error("cannot listen on {address} (`http.bind`)")]
     Bind {
@@ -102,17 +115,31 @@ pub struct Server {
 }
 
 impl Server {
-    /// Whether the settings may be followed: an address that other machines can reach needs a key.
+    /// Listens on `inherited`, or else on `settings.bind` if it is set, for [`Server::start`] to answer there:
+    /// what connects before waits. An address that other machines can reach needs a key, and TLS to keep
+    /// it.
     ///
     /// # Errors
     ///
-    /// [`HttpError::KeyNeeded`].
-    pub fn may_bind(settings: &settings::Http, access: &Access) -> Result<(), HttpError> {
-        settings.bind.map_or(Ok(()), |address| may_listen(address, access))
+    /// [`HttpError::KeyNeeded`], [`HttpError::PlainRefused`], [`HttpError::Bind`].
+    pub fn bind(
+        settings: &settings::Http,
+        access: &Access,
+        inherited: Option<TcpListener>,
+    ) -> Result<Option<TcpListener>, HttpError> {
+        match (inherited, settings.bind) {
+            (Some(listener), _) => checked(listener, settings, access).map(Some),
+            (None, None) => Ok(None),
+            (None, Some(address)) => {
+                may_listen(address, settings, access)?;
+                let listener = TcpListener::bind(address);
+                listener.map(Some).map_err(|source| HttpError::Bind { address, source })
+            }
+        }
     }
 
-    /// Listens on the unix socket `socket`, and on `inherited`, or else on `settings.bind` if it is set,
-    /// and answers from then on. Must be called within a tokio runtime; the requests are answered on threads of
+    /// Listens on the unix socket `socket`, and answers there and on `tcp`; over TCP by TLS if there is a
+    /// `certificate`. Must be called within a tokio runtime; the requests are answered on threads of
     /// their own.
     ///
     /// # Errors
@@ -121,15 +148,10 @@ impl Server {
     pub async fn start(
         state: State,
         socket: &Path,
-        inherited: Option<TcpListener>,
+        tcp: Option<TcpListener>,
+        certificate: Option<Arc<Certificate>>,
     ) -> Result<Self, HttpError> {
-        let tcp = match inherited {
-            Some(listener) => Some(checked(listener, &state.access)?),
-            None => {
-                Self::may_bind(&state.settings, &state.access)?;
-                state.settings.bind.map(bind).transpose()?
-            }
-        };
+        let tls = certificate.map(tls::config).transpose().map_err(HttpError::Tls)?;
         let addresses: Vec<_> =
             tcp.as_ref().and_then(|listener| listener.local_addr().ok()).into_iter().collect();
         let (unix, file) = socket::listen(socket)?;
@@ -146,6 +168,7 @@ impl Server {
         .workers(WORKERS)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_ARRIVES_WITHIN)
+        .tls_handshake_timeout(HEAD_ARRIVES_WITHIN)
         .client_disconnect_timeout(CLOSES_WITHIN)
         // A client that hung up ends its request: an idle log that is followed would never notice.
         .h1_allow_half_closed(false)
@@ -155,8 +178,11 @@ impl Server {
         .listen_uds(unix)
         .map_err(|source| HttpError::Socket { path: socket.to_owned(), source })?;
         if let (Some(listener), Some(address)) = (tcp, addresses.first().copied()) {
-            server =
-                server.listen(listener).map_err(|source| HttpError::Bind { address, source })?;
+            server = match tls {
+                Some(tls) => server.listen_rustls_0_23(listener, tls),
+                None => server.listen(listener),
+            }
+            .map_err(|source| HttpError::Bind { address, source })?;
         }
         let server = server.run();
         let handle = server.handle();
@@ -184,26 +210,34 @@ impl Server {
     }
 }
 
-/// An address that other machines can reach needs a key.
-fn may_listen(address: SocketAddr, access: &Access) -> Result<(), HttpError> {
-    if address.ip().is_loopback() || access.has_live_key() {
+/// An address that other machines can reach needs a key, and TLS to keep it.
+fn may_listen(
+    address: SocketAddr,
+    settings: &settings::Http,
+    access: &Access,
+) -> Result<(), HttpError> {
+    if address.ip().is_loopback() {
         Ok(())
-    } else {
+    } else if !access.has_live_key() {
         Err(HttpError::KeyNeeded { address })
+    } else if settings.tls.is_none() && !settings.allow_plain {
+        Err(HttpError::PlainRefused { address })
+    } else {
+        Ok(())
     }
 }
 
 /// A socket that somebody else has bound: the same holds for it as for one of ours.
-fn checked(listener: TcpListener, access: &Access) -> Result<TcpListener, HttpError> {
+fn checked(
+    listener: TcpListener,
+    settings: &settings::Http,
+    access: &Access,
+) -> Result<TcpListener, HttpError> {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let broken = |source| HttpError::Bind { address: unknown, source };
-    may_listen(listener.local_addr().map_err(broken)?, access)?;
+    may_listen(listener.local_addr().map_err(broken)?, settings, access)?;
     listener.set_nonblocking(true).map_err(broken)?;
     Ok(listener)
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
-    TcpListener::bind(address).map_err(|source| HttpError::Bind { address, source })
 }
 
 /// Tells the requests that take long that the server stops.

@@ -27,9 +27,6 @@ pub(super) mod tests;
 /// The longest kind, in characters; the schema's limit.
 pub(super) const MAX_KIND: usize = 255;
 
-/// The longest idempotency key, in characters; the schema's limit.
-pub(super) const MAX_KEY: usize = 255;
-
 /// The most attempts that a task may ask for.
 const MAX_ATTEMPTS: i64 = 1000;
 
@@ -189,7 +186,7 @@ fn one(
     let timeout = task.duration("timeout", false, MAX_DURATION);
     let stale_after = task.duration("stale_after", false, MAX_DURATION);
     let deadline = terms::deadline(&mut task, rules.now, run_at);
-    let idempotency_key = key(&mut task, rules.header_key);
+    let idempotency_key = task.idempotency_key(rules.header_key);
     let needs = needs::read(&mut task);
     let unique = unique::read(&mut task, &kind, &input);
     let group = task.parsed("group");
@@ -271,15 +268,4 @@ fn batch(task: &mut Fields<'_>, of_request: Option<BatchId>) -> Option<BatchId> 
         task.wrong("batch", "the request says already which batch the tasks are for");
     }
     batch.or(of_request)
-}
-
-fn key(task: &mut Fields<'_>, header: Option<&str>) -> Option<String> {
-    let key = task.text("idempotency_key", MAX_KEY);
-    match (key, header) {
-        (Some(key), Some(header)) if key != header => {
-            task.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
-            None
-        }
-        (key, header) => key.or_else(|| header.map(str::to_owned)),
-    }
 }

@@ -18,7 +18,7 @@ use super::{
     body,
     caller::Caller,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     gate, ok, query,
     submit::{self, Rules, Submission},
     terms,
@@ -231,39 +231,25 @@ async fn history<T: Serialize>(state: &State, id: TaskId, items: Vec<T>) -> Answ
 }
 
 pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let id = bare(&state, &request, payload).await?;
+    let id = body::bare(&state, &request, payload, "id").await?;
     Ok(ok(&state.queue.cancel(id).await?))
 }
 
 pub(super) async fn retry(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let id = bare(&state, &request, payload).await?;
+    let id = body::bare(&state, &request, payload, "id").await?;
     Ok(ok(&state.queue.retry(id).await?))
 }
 
 pub(super) async fn snooze(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let id = query::path(&request, "id")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let until = terms::until(&mut fields, Timestamp::now());
-    fields.finish();
-    let Some(until) = errors.or(until).map_err(ApiError::invalid)? else {
+    let take = |fields: &mut Fields<'_>| terms::until(fields, Timestamp::now());
+    let Some(until) = body::fields(&state, &request, payload, take).await? else {
         return Err(ApiError::fault("a snooze without a time was taken for sound"));
     };
     Ok(ok(&state.queue.snooze(id, until).await?))
 }
 
 pub(super) async fn release(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let id = bare(&state, &request, payload).await?;
+    let id = body::bare(&state, &request, payload, "id").await?;
     Ok(ok(&state.queue.release(id).await?))
-}
-
-/// The task of a request that says nothing more.
-async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<TaskId, ApiError> {
-    query::none(request)?;
-    let id = query::path(request, "id")?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
-    Ok(id)
 }

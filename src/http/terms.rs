@@ -55,7 +55,7 @@ pub(super) fn retry(task: &mut Fields<'_>, max_attempts: i64) -> (RetryTerms, Op
 
 /// Reads the body of a snooze: `for`, or `until`. Where it returns nothing, a mistake is noted.
 pub(super) fn until(body: &mut Fields<'_>, now: Timestamp) -> Option<Until> {
-    let said = [body.has("for"), body.has("until")];
+    let said = [body.gives("for"), body.gives("until")];
     let wait = body.duration("for", false, snooze::MAX);
     let time = body.time("until");
     match said {

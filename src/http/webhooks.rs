@@ -7,15 +7,14 @@ use actix_web::{
     http::header::LOCATION,
     web::{Data, Payload},
 };
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
     Answer, State,
-    api::{EndpointAnswer, FieldError, Listing, Replayed},
+    api::{EndpointAnswer, Listing, Replayed},
     body,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     ok, query,
 };
 use crate::{
@@ -59,10 +58,9 @@ pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
 }
 
 pub(super) async fn put(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let name: EndpointName = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let (spec, secret) = read(&name, body).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| read(&name, fields);
+    let (spec, secret) = body::fields(&state, &request, payload, take).await?;
     let put = state.webhooks.put(&name, &spec, secret).await?;
     let mut answer = if put.created { HttpResponse::Created() } else { HttpResponse::Ok() };
     answer.insert_header((LOCATION, format!("/api/v1/webhooks/endpoints/{name}")));
@@ -70,44 +68,36 @@ pub(super) async fn put(state: Data<State>, request: HttpRequest, payload: Paylo
 }
 
 pub(super) async fn remove(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let name = bare(&state, &request, payload).await?;
+    let name: EndpointName = body::bare(&state, &request, payload, "name").await?;
     state.webhooks.remove(&name).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 pub(super) async fn rotate(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let name: EndpointName = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let secret = fields.parsed::<SigningKey>("secret");
-    let both = fields.duration("both", true, MAX_BOTH).unwrap_or(BOTH);
-    fields.finish();
-    let secret = errors.or(secret).map_err(ApiError::invalid)?;
+    let (secret, both) = body::fields(&state, &request, payload, |fields| {
+        let secret = fields.parsed::<SigningKey>("secret");
+        (secret, fields.duration("both", true, MAX_BOTH).unwrap_or(BOTH))
+    })
+    .await?;
     Ok(ok(&told(state.webhooks.rotate(&name, secret, both).await?)))
 }
 
 pub(super) async fn enable(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let name = bare(&state, &request, payload).await?;
+    let name: EndpointName = body::bare(&state, &request, payload, "name").await?;
     Ok(ok(&state.webhooks.enable(&name, None).await?))
 }
 
 pub(super) async fn disable(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
     let name: EndpointName = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let reason = fields.text("reason", MAX_TEXT);
-    fields.finish();
-    let reason = errors.or(reason).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| fields.text("reason", MAX_TEXT);
+    let reason = body::fields(&state, &request, payload, take).await?;
     let reason = reason.as_deref().unwrap_or("an operator disabled it");
     Ok(ok(&state.webhooks.enable(&name, Some(reason)).await?))
 }
 
 pub(super) async fn test(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    let name = bare(&state, &request, payload).await?;
+    let name: EndpointName = body::bare(&state, &request, payload, "name").await?;
     if name.as_str() == CALLBACKS {
         let detail = "callbacks have no address of their own: test a task with a `callback_url`";
         return Err(ApiError::new(Kind::Invalid, detail));
@@ -129,9 +119,7 @@ pub(super) async fn delivery(state: Data<State>, request: HttpRequest) -> Answer
 }
 
 pub(super) async fn replay(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
+    body::nothing(&state, &request, payload).await?;
     let replayed = state.webhooks.replay(&Again::One(id(&request)?)).await?;
     Ok(ok(&Replayed { replayed }))
 }
@@ -141,14 +129,9 @@ pub(super) async fn replay_dead(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    query::none(&request)?;
     let name: EndpointName = query::path(&request, "name")?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let limit = fields.integer("limit", 1..=MAX_REPLAYS).unwrap_or(REPLAYS);
-    fields.finish();
-    let limit = errors.or(limit).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| fields.integer("limit", 1..=MAX_REPLAYS);
+    let limit = body::fields(&state, &request, payload, take).await?.unwrap_or(REPLAYS);
     let again = Again::Dead(name, u32::try_from(limit).unwrap_or(u32::MAX));
     Ok(ok(&Replayed { replayed: state.webhooks.replay(&again).await? }))
 }
@@ -164,27 +147,9 @@ fn id(request: &HttpRequest) -> Result<Uuid, ApiError> {
     parse_message_id(&text).ok_or_else(wrong)
 }
 
-/// The endpoint of a request that says nothing more.
-async fn bare(
-    state: &State,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<EndpointName, ApiError> {
-    query::none(request)?;
-    let name = query::path(request, "name")?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
-    Ok(name)
-}
-
 /// Reads an endpoint, and its secret if one is given.
-fn read(
-    name: &EndpointName,
-    body: Map<String, Value>,
-) -> Result<(EndpointSpec, Option<SigningKey>), Vec<FieldError>> {
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let (has_url, is_callbacks) = (fields.has("url"), name.as_str() == CALLBACKS);
+fn read(name: &EndpointName, fields: &mut Fields<'_>) -> (EndpointSpec, Option<SigningKey>) {
+    let (has_url, is_callbacks) = (fields.gives("url"), name.as_str() == CALLBACKS);
     let url = fields.parsed("url");
     if is_callbacks == has_url {
         let detail = if is_callbacks {
@@ -212,7 +177,6 @@ fn read(
     let ordered = fields.bool("ordered").unwrap_or(false);
     let timeout = fields.duration("timeout", false, MAX_TIMEOUT).unwrap_or(TIMEOUT);
     let secret = fields.parsed::<SigningKey>("secret");
-    fields.finish();
     let concurrency = concurrency.and_then(|number| u16::try_from(number).ok());
     let spec = EndpointSpec {
         url,
@@ -222,18 +186,20 @@ fn read(
         ordered,
         timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
     };
-    errors.or((spec, secret))
+    (spec, secret)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::fields;
 
     fn read_one(name: &str, body: Value) -> Result<EndpointSpec, Vec<String>> {
         let Value::Object(body) = body else { panic!("no object") };
-        read(&name.parse().unwrap(), body)
+        let name = name.parse().unwrap();
+        fields::read(body, |fields| read(&name, fields))
             .map(|(spec, _)| spec)
             .map_err(|errors| errors.into_iter().map(|error| error.field).collect())
     }

@@ -12,7 +12,7 @@ use super::{
     api::Resolved,
     body,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
     ok, query,
 };
 use crate::{
@@ -33,21 +33,14 @@ pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
 }
 
 pub(super) async fn prune(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), body, &mut errors);
-    let dry_run = fields.bool("dry_run").unwrap_or_default();
-    fields.finish();
-    errors.or(()).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| fields.flag("dry_run");
+    let dry_run = body::fields(&state, &request, payload, take).await?;
     Ok(ok(&state.workspaces.prune(dry_run).await))
 }
 
 pub(super) async fn resolved(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
-    query::none(&request)?;
-    let body = body::object(&request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)?;
-    Ok(ok(&resolve(&state, query::path(&request, "task")?).await?))
+    let task = body::bare(&state, &request, payload, "task").await?;
+    Ok(ok(&resolve(&state, task).await?))
 }
 
 /// A person has resolved a conflict: what is in its worktree is merged, and the task that stands for that

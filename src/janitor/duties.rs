@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use slog::{Logger, info};
 
 use super::{Done, Duty};
-use crate::store::{hosts, queues, sessions::receipts};
+use crate::{
+    domain::history::Keep,
+    store::{audit, hosts, queues, sessions::receipts},
+};
 
 /// How often hosts are looked for whose lease has ended, though none was to end. A lease that is
 /// shorter than this is looked after in time all the same, once its host has been seen.
@@ -17,6 +20,11 @@ const LOOK_FOR_PAUSES: Duration = Duration::from_secs(10);
 const LOOK_FOR_RECEIPTS: Duration = Duration::from_secs(600);
 /// As many as one statement forgets; then there may be more.
 const RECEIPTS_AT_ONCE: usize = 10_000;
+/// How often records of the audit are looked for whose term is over.
+const LOOK_FOR_AUDIT: Duration = Duration::from_secs(600);
+/// As many as one statement forgets, and the pause before the next: others want the disk, too.
+const AUDIT_AT_ONCE: u32 = 5_000;
+const AUDIT_PAUSE: Duration = Duration::from_millis(100);
 /// A host that is claiming in the very moment is left for the next look, this much later.
 const SOON: Duration = Duration::from_millis(100);
 /// How long a look may take.
@@ -72,6 +80,19 @@ pub fn forget_receipts(kept: Duration) -> Duty {
         let prune = async |db: &_| receipts::prune(db, kept).await;
         let forgotten = leading.store().within(LIMIT, prune).await?;
         let again_in = (forgotten == RECEIPTS_AT_ONCE).then_some(Duration::ZERO);
+        Ok(Done { again_in, ..Done::default() })
+    })
+}
+
+/// Forgets what the audit record has kept for longer than `keep`.
+///
+/// Harmless whoever does it, so it needs no fence.
+pub fn forget_audit(keep: Keep) -> Duty {
+    Duty::new("audit", LOOK_FOR_AUDIT, move |leading| async move {
+        let Keep::For(kept) = keep else { return Ok(Done::default()) };
+        let prune = async |db: &_| audit::prune(db, kept, AUDIT_AT_ONCE).await;
+        let forgotten = leading.store().within(LIMIT, prune).await?;
+        let again_in = (forgotten == AUDIT_AT_ONCE as usize).then_some(AUDIT_PAUSE);
         Ok(Done { again_in, ..Done::default() })
     })
 }

@@ -91,6 +91,8 @@ pub struct Spec {
     pub env: BTreeMap<String, String>,
     /// The working directory, absolute.
     pub cwd: PathBuf,
+    /// Whether it must be that very directory: a link that has come into the path meanwhile is refused.
+    pub pinned: bool,
     /// The user to run as; the host's own where absent.
     pub user: Option<String>,
     /// Resource limits, set before the command runs.

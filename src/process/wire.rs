@@ -72,6 +72,9 @@ pub(crate) struct Order {
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) cwd: PathBuf,
+    /// Whether no link may be in the path.
+    #[serde(default)]
+    pub(crate) pinned: bool,
     pub(crate) user: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) stdin: Stdio,

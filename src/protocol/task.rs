@@ -22,6 +22,9 @@ pub(super) struct TaskParams<'a> {
     kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     workspace: Option<&'a Place>,
+    /// The token of the attempt; only where it goes to the agent alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     input: &'a Value,
 }
 
@@ -32,11 +35,19 @@ impl<'a> TaskParams<'a> {
             attempt: assignment.attempt,
             kind: &assignment.kind,
             workspace: assignment.terms.place.as_ref(),
+            token: None,
             queue: &assignment.queue,
             input: &assignment.input,
             timeout_ms: timeout.map(millis),
             attempts_left: assignment.max_attempts.saturating_sub(assignment.failures + 1),
         }
+    }
+}
+
+impl TaskParams<'_> {
+    /// The same with the token of the attempt.
+    pub(super) fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
     }
 }
 

@@ -82,8 +82,10 @@ impl Chooser {
         Self { fleets: fleets.collect(), polls: 0 }
     }
 
-    /// Chooses for these fleets from now on. Of one that is gone a choice may still be under way.
+    /// Chooses for these fleets from now on, and for no other: a choice that is still under way for
+    /// one that is gone is told to nobody.
     pub(super) fn serve(&mut self, fleets: &[(FleetName, Vec<QueueName>)]) {
+        self.fleets.retain(|name, _| fleets.iter().any(|(served, _)| served == name));
         for (name, queues) in fleets {
             match self.fleets.get_mut(name) {
                 Some(standing) if standing.queues == *queues => {}
@@ -257,6 +259,23 @@ mod tests {
         chooser.plain(Some(&queue("b")));
         assert!(chooser.begin(&fleet, i16::MIN).is_none());
         chooser.plain(Some(&queue("a")));
+        assert!(chooser.begin(&fleet, i16::MIN).is_some());
+    }
+
+    #[test]
+    fn a_fleet_that_is_gone_has_no_part_in_it() {
+        let (mut chooser, fleet) = chooser();
+        chooser.wake(None);
+        assert!(chooser.begin(&fleet, i16::MIN).is_some());
+        let other: FleetName = "g".parse().unwrap();
+        chooser.serve(&[(other.clone(), vec![queue("a")])]);
+        assert_eq!(chooser.fleets.len(), 1);
+        assert!(!chooser.done(&fleet, blocked(), false), "its last choice comes back");
+        chooser.failed(&fleet);
+        assert!(chooser.begin(&fleet, i16::MIN).is_none());
+        assert!(chooser.begin(&other, i16::MIN).is_some());
+        // One that comes back begins anew.
+        chooser.serve(&[(fleet.clone(), vec![queue("a")])]);
         assert!(chooser.begin(&fleet, i16::MIN).is_some());
     }
 

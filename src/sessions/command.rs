@@ -89,6 +89,34 @@ impl Command {
         )
     }
 
+    /// What it is called, in the word of the contract where that has one.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create_session",
+            Self::Change(_) => "change_session",
+            Self::Step(SessionEvent::Paused) => "pause_session",
+            Self::Step(SessionEvent::Resumed) => "resume_session",
+            Self::Step(SessionEvent::Completed) => "complete_session",
+            Self::Delete { .. } => "delete_session",
+            Self::List(_) => "list_sessions",
+            Self::Show => "get_session_summary",
+            Self::Append(_) => "append_conversation",
+            Self::GetChunk(_) => "get_chunk",
+            Self::ListChunks { .. } => "list_chunks",
+            Self::Store(_) => "store_memory",
+            Self::Notice(..) => "llm_conversation_insight",
+            Self::Retrieve(_) => "retrieve_memory",
+            Self::Query(_) => "query_memories",
+            Self::Delegate(_) => "delegate_task",
+            Self::GetTask(_) => "get_task",
+            Self::ListTasks { .. } => "list_tasks",
+            Self::CancelTask(_) => "cancel_task",
+            Self::AddArtifact(_) => "add_artifact",
+            Self::GetArtifact(_) => "get_artifact",
+            Self::ListArtifacts(_) => "list_artifacts",
+        }
+    }
+
     /// The scope that a key needs for it.
     pub const fn scope(&self) -> Scope {
         match self {

@@ -41,7 +41,7 @@ use crate::{
         record::{Submitted, TaskRecord},
         session::{ItemName, SessionId, SessionTaskRecord},
         task::{NewTask, Terms},
-        webhook::GithubRule,
+        webhook::{GithubRule, ShellRule},
     },
     queue::{QueueError, QueueHandle},
     settings::{self, Settings},
@@ -67,7 +67,7 @@ pub struct Offer {
     /// Whether git commands are run.
     pub git: bool,
     /// Whether other commands are run, and how they may be given.
-    pub shell: crate::domain::webhook::ShellRule,
+    pub shell: ShellRule,
     /// How long a caller who waits for a task waits at most.
     pub sync_wait: Duration,
 }
@@ -88,6 +88,8 @@ struct Rules {
     github: Vec<GithubRule>,
     /// The fleets that take tasks, each with the first of its queues.
     fleets: BTreeMap<FleetName, QueueName>,
+    /// What of callers' commands may reach a shell: what the fleet that runs them allows.
+    shell: ShellRule,
     max_input: u64,
 }
 
@@ -108,7 +110,10 @@ impl Sessions {
         let fleets = settings.fleets.iter();
         let fleets =
             fleets.filter_map(|fleet| Some((fleet.name.clone(), fleet.queues.first()?.clone())));
+        let commands = settings.webhook.command_fleet.as_ref();
+        let of_commands = settings.fleets.iter().find(|fleet| Some(&fleet.name) == commands);
         let rules = Rules {
+            shell: of_commands.map_or(ShellRule::Off, |fleet| fleet.shell),
             webhook: settings.webhook.clone(),
             github: settings.github.clone(),
             fleets: fleets.collect(),
@@ -122,7 +127,7 @@ impl Sessions {
     pub fn offer(&self) -> Offer {
         let webhook = &self.rules.webhook;
         let commands = webhook.command_fleet.is_some() && !webhook.roots.is_empty();
-        let shell = if commands { webhook.shell } else { crate::domain::webhook::ShellRule::Off };
+        let shell = if commands { self.rules.shell } else { ShellRule::Off };
         let fleets = self.rules.fleets.keys().filter(|fleet| self.rules.offers(fleet));
         Offer {
             fleets: fleets.cloned().collect(),
@@ -137,9 +142,14 @@ impl Sessions {
         self.rules.webhook.github_secret.as_ref()
     }
 
-    /// The longest input of a task, in bytes.
-    pub fn max_input(&self) -> u64 {
-        self.rules.max_input
+    /// Whether a task was given away in a session.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], where the database can't be asked.
+    pub async fn gave_away(&self, session: &SessionId, task: TaskId) -> Result<bool, SessionError> {
+        let db = self.store.client().await?;
+        Ok(crate::store::sessions::tasks::gave_away(&db, session, task).await?)
     }
 
     /// Carries out one command on a session.
@@ -177,24 +187,9 @@ impl Sessions {
                 .await
             }
             command => {
-                let (done, after) = self
-                    .store
-                    .transact_for(async |db| {
-                        let mut after = After::none();
-                        let done = deeds::one(
-                            &self.rules,
-                            &self.queue.terms(),
-                            db,
-                            session,
-                            command,
-                            &mut after,
-                        )
-                        .await?;
-                        Ok::<_, SessionError>((done, after))
-                    })
-                    .await?;
-                self.submitted(after).await;
-                Ok(done)
+                let done = self.run_all(session, vec![command]).await;
+                let nothing = SessionError::Fault("a command came to nothing");
+                done.map_err(|(_, error)| error)?.pop().ok_or(nothing)
             }
         };
         if is_search {
@@ -286,14 +281,12 @@ impl Sessions {
     /// As [`Sessions::task`].
     pub async fn task_ended(
         &self,
-        session: &SessionId,
-        name: &ItemName,
+        task: &SessionTaskRecord,
     ) -> Result<SessionTaskRecord, SessionError> {
-        let task = self.task(session, name).await?;
         if let Some(id) = task.task {
             self.ended(id).await?;
         }
-        self.task(session, name).await
+        self.task(&task.session_id, &task.task_id).await
     }
 
     /// A task once it has ended, or as it is when the wait is over.
@@ -322,21 +315,6 @@ impl Sessions {
             self.queue.cancel(task).await?;
         }
         Ok(())
-    }
-
-    /// Something came of a command of a webhook.
-    pub fn commanded(&self, kind: &'static str, outcome: &'static str) {
-        self.metrics.commanded(kind, outcome);
-    }
-
-    /// A client of the relay has come.
-    pub fn relay_joined(&self) {
-        self.metrics.relay_joined();
-    }
-
-    /// A client of the relay has gone, or was dropped because it could not keep up.
-    pub fn relay_left(&self, dropped: bool) {
-        self.metrics.relay_left(dropped);
     }
 
     /// Submits a task that belongs to no session.

@@ -15,7 +15,8 @@ use crate::{
     store::sessions::{self, contents as rows, memories, memories::After, search, tasks},
 };
 
-fn unknown(session: &SessionId) -> SessionError {
+/// There is no such session.
+pub(super) fn unknown(session: &SessionId) -> SessionError {
     SessionError::UnknownSession { session: session.clone() }
 }
 

@@ -6,9 +6,8 @@ use futures_util::{Stream, StreamExt, future::ready, stream};
 use super::{SessionError, Sessions, contents, reads};
 use crate::{
     domain::session::{
-        ArtifactFilter, Cursor, Export, Form, Imported, ItemName, MemoryFilter, NewArtifact,
-        NewChunk, NewMemory, NewSession, Part, PastTask, SessionId, SessionRecord,
-        SessionTaskRecord, Tally,
+        Export, Form, Imported, ItemName, MemoryFilter, NewArtifact, NewChunk, NewMemory,
+        NewSession, Part, PastTask, SessionId, SessionRecord, SessionTaskRecord, Tally,
     },
     store::sessions::{self as rows, Past, contents as texts, memories, tasks},
 };
@@ -23,8 +22,8 @@ const TOGETHER: usize = 500;
 /// What is to be written next.
 enum Next {
     Begin(Box<SessionRecord>),
-    /// The items of a part, after a place; whether they are the first.
-    Items(Part, Option<Cursor>, bool),
+    /// The items of a part before a number; without one, the first of them.
+    Items(Part, Option<i64>),
     End,
 }
 
@@ -87,27 +86,27 @@ impl Sessions {
         next: Next,
     ) -> Result<(Vec<Piece>, Option<Next>), SessionError> {
         let mut text = String::new();
-        let (part, after, first) = match next {
+        let (part, before) = match next {
             Next::End => return Ok((vec![Piece::Text(form.end().to_owned())], None)),
             Next::Begin(record) => {
                 text += &form.begin(&record);
-                (Part::ALL[0], None, true)
+                (Part::ALL[0], None)
             }
-            Next::Items(part, after, first) => (part, after, first),
+            Next::Items(part, before) => (part, before),
         };
-        if first {
+        if before.is_none() {
             text += &form.open(part);
         }
         let mut pieces = vec![Piece::Text(text)];
         let db = self.store.client().await?;
-        let next_cursor = items(&db, session, form, part, (after, first), &mut pieces).await?;
-        let follows = match next_cursor {
-            Some(cursor) => Next::Items(part, Some(cursor.parse()?), false),
+        let last = items(&db, session, form, (part, before), &mut pieces).await?;
+        let follows = match last {
+            Some(last) => Next::Items(part, Some(last)),
             None => {
                 pieces.push(Piece::Text(form.close().to_owned()));
                 let nth = Part::ALL.iter().position(|one| *one == part).unwrap_or(Part::ALL.len());
                 let next_part = Part::ALL.get(nth + 1);
-                next_part.map_or(Next::End, |part| Next::Items(*part, None, true))
+                next_part.map_or(Next::End, |part| Next::Items(*part, None))
             }
         };
         Ok((pieces, Some(follows)))
@@ -124,16 +123,17 @@ impl Sessions {
     }
 }
 
-/// Writes the next items of a part; returns the cursor of those that follow.
+/// Writes the next items of a part, those before a number; returns the number of the last of them, if
+/// more may follow.
 async fn items(
     db: &impl GenericClient,
     session: &SessionId,
     form: Form,
-    part: Part,
-    (after, first): (Option<Cursor>, bool),
+    (part, before): (Part, Option<i64>),
     pieces: &mut Vec<Piece>,
-) -> Result<Option<String>, SessionError> {
-    let is_first = |nth: usize| first && nth == 0;
+) -> Result<Option<i64>, SessionError> {
+    let unknown = || reads::unknown(session);
+    let is_first = |nth: usize| before.is_none() && nth == 0;
     let mut with_content = |text: String, number: i64| {
         pieces.push(Piece::Text(text));
         pieces.push(Piece::Content(number));
@@ -141,44 +141,50 @@ async fn items(
     };
     Ok(match part {
         Part::Chunks => {
-            let page = reads::chunks(db, session, PAGE, after).await?;
-            for (nth, chunk) in page.items.iter().enumerate() {
-                let (number, _) = reads::chunk_alone(db, session, &chunk.chunk_id).await?;
+            let found = texts::chunks(db, session, None, before, PAGE).await?;
+            let found = found.ok_or_else(unknown)?;
+            for (nth, (number, chunk)) in found.iter().enumerate() {
                 let name = chunk.chunk_id.as_str();
-                with_content(form.item(part, is_first(nth), name, chunk, true), number);
+                with_content(form.item(part, is_first(nth), name, chunk, true), *number);
             }
-            page.next_cursor
+            last(&found)
         }
         Part::Artifacts => {
-            let filter = ArtifactFilter { kind: None, limit: PAGE, after };
-            let page = reads::artifacts(db, session, filter).await?;
-            for (nth, artifact) in page.items.iter().enumerate() {
-                let (number, _) = reads::artifact_alone(db, session, &artifact.artifact_id).await?;
-                with_content(
-                    form.item(part, is_first(nth), &artifact.name, artifact, true),
-                    number,
-                );
+            let found = texts::artifacts(db, session, None, None, before, PAGE).await?;
+            let found = found.ok_or_else(unknown)?;
+            for (nth, (number, artifact)) in found.iter().enumerate() {
+                let text = form.item(part, is_first(nth), &artifact.name, artifact, true);
+                with_content(text, *number);
             }
-            page.next_cursor
+            last(&found)
         }
         Part::Memories => {
-            let filter = MemoryFilter { limit: PAGE, after, ..MemoryFilter::default() };
-            let page = reads::memories(db, session, filter).await?;
-            for (nth, memory) in page.items.iter().enumerate() {
+            let filter = MemoryFilter { limit: PAGE, ..MemoryFilter::default() };
+            let after = memories::After { rank: None, number: before };
+            let found = memories::query(db, session, &filter, after).await?;
+            let found = found.ok_or_else(unknown)?;
+            for (nth, (_, memory)) in found.iter().enumerate() {
                 let name = format!("{}: {}", memory.kind, memory.key);
                 pieces.push(Piece::Text(form.item(part, is_first(nth), &name, memory, false)));
             }
-            page.next_cursor
+            last(&found)
         }
         Part::Tasks => {
-            let page = reads::tasks(db, session, PAGE, after).await?;
-            for (nth, task) in page.items.iter().enumerate() {
+            let found = tasks::list(db, session, None, before, PAGE).await?;
+            let found = found.ok_or_else(unknown)?;
+            for (nth, (_, task)) in found.iter().enumerate() {
                 let name = task.task_id.as_str();
                 pieces.push(Piece::Text(form.item(part, is_first(nth), name, task, false)));
             }
-            page.next_cursor
+            last(&found)
         }
     })
+}
+
+/// The number of the last of a page that is full: more may follow.
+fn last<T>(page: &[(i64, T)]) -> Option<i64> {
+    let is_full = page.len() >= PAGE as usize;
+    page.last().filter(|_| is_full).map(|(number, _)| *number)
 }
 
 async fn import(

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Secret, Settings, layers::join, show::to_json};
+use super::{Settings, layers::join, show::to_json};
 use crate::domain::{
     fleet::Fleet,
     record::{FleetChange, FleetChangeRecord, ReloadRecord},
@@ -16,8 +16,8 @@ const LIVE: [&str; 4] = ["queues", "schedules", "limits", "webhooks"];
 /// What is read once, though its section is read again.
 const ONCE: [&str; 1] = ["limits.patience"];
 
-/// Where a secret is in settings.
-type SecretOf = fn(&Settings) -> Option<&Secret>;
+/// Can be had while the host runs, except that TLS is spoken at all.
+const TLS: &str = "http.tls";
 
 /// What can be had of `new` while the host runs that has `old`, and what it changes.
 pub fn change(old: &Settings, new: Settings) -> (Settings, ReloadRecord) {
@@ -26,24 +26,37 @@ pub fn change(old: &Settings, new: Settings) -> (Settings, ReloadRecord) {
     let (shown_old, shown_new) = (sections(old), sections(&new));
     differences("", &shown_old, &shown_new, &mut fields);
     // What is shown is masked.
-    let secrets: [(&str, SecretOf); 2] = [
-        ("database.url", |settings| settings.database.url.as_ref()),
-        ("http.api_key", |settings| settings.http.api_key.as_ref()),
-    ];
-    for (name, of) in secrets {
-        let differs = of(old).map(Secret::reveal) != of(&new).map(Secret::reveal);
-        if differs && !fields.iter().any(|field| field == name) {
-            fields.push(name.to_owned());
+    let (secrets_old, secrets_new) = (old.named_secrets(), new.named_secrets());
+    for name in secrets_old.keys().chain(secrets_new.keys()) {
+        let [before, after] =
+            [&secrets_old, &secrets_new].map(|all| all.get(name).map(|it| it.reveal()));
+        if before != after && !fields.iter().any(|field| names(field, name)) {
+            fields.push(name.clone());
         }
+    }
+    drop((secrets_old, secrets_new));
+    // So may the files be the same, and not what is in them.
+    let new_certificate = match (&old.http.tls, &new.http.tls) {
+        (Some(old), Some(new)) => Some(!old.is_same_identity(new)),
+        _ => None,
+    };
+    if new_certificate == Some(true) && !fields.iter().any(|field| field.starts_with(TLS)) {
+        fields.push(TLS.to_owned());
     }
     for field in fields {
         let section = field.split('.').next().unwrap_or_default();
-        let live = LIVE.contains(&section) && !ONCE.contains(&field.as_str());
+        let live = LIVE.contains(&section) && !ONCE.contains(&field.as_str())
+            || new_certificate.is_some() && names(TLS, &field);
         if live { &mut record.applied } else { &mut record.needs_restart }.push(field);
     }
     let mut limits = new.limits;
     limits.patience = old.limits.patience;
+    let mut http = old.http.clone();
+    if new_certificate.is_some() {
+        http.tls = new.http.tls;
+    }
     let effective = Settings {
+        http,
         limits,
         queues: new.queues,
         schedules: new.schedules,
@@ -53,6 +66,11 @@ pub fn change(old: &Settings, new: Settings) -> (Settings, ReloadRecord) {
         ..old.clone()
     };
     (effective, record)
+}
+
+/// Whether `field` is the field `name`, or a table that it is in.
+fn names(field: &str, name: &str) -> bool {
+    name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Everything but the fleets, as it is shown.

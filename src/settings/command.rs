@@ -8,10 +8,13 @@ use std::{
 };
 
 use super::reader::Section;
-use crate::domain::fleet::Protocol;
+use crate::domain::{fleet::Protocol, webhook::ShellRule};
 
 /// Where programs are searched when the environment has no PATH.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Programs that run a line with `-c`.
+const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "csh", "tcsh"];
 
 /// What templates begin with.
 const TEMPLATE_SIGNS: [&str; 3] = ["{{", "{%", "{#"];
@@ -21,6 +24,7 @@ const TEMPLATE_SIGNS: [&str; 3] = ["{{", "{%", "{#"];
 pub(super) fn read(
     section: &Section<'_>,
     protocol: Option<Protocol>,
+    shell: Option<ShellRule>,
     fleet_env: Option<&BTreeMap<String, String>>,
 ) -> Option<Vec<String>> {
     let mut command = section.texts("command")?;
@@ -36,8 +40,35 @@ pub(super) fn read(
     {
         section.problem("command", message);
     }
+    if shell != Some(ShellRule::Line)
+        && let Some(at) = script_of_templates(&command)
+    {
+        let message = "is a line for a shell that is made of what a task says, so that whoever submits tasks \
+            can run anything: give it to the line as an argument (\"$1\"), or set shell = \"line\" for this fleet";
+        section.wrong_item("command", at, message.to_owned());
+    }
     command[0] = path?;
     Some(command)
+}
+
+/// The place of the line that a shell is to run, if that is a template.
+fn script_of_templates(command: &[String]) -> Option<usize> {
+    let name = |word: &String| Path::new(word).file_name()?.to_str().map(str::to_owned);
+    // `env sh -c …` runs a shell as well.
+    let shell = command
+        .iter()
+        .position(|word| name(word).is_some_and(|name| SHELLS.contains(&name.as_str())))?;
+    let is_plain =
+        |word: &String| name(word).is_some_and(|name| name == "env") || word.contains('=');
+    if !command[..shell].iter().all(|word| is_plain(word) || word.starts_with('-')) {
+        return None;
+    }
+    let runs_a_line = |word: &String| {
+        word.strip_prefix('-').is_some_and(|flags| !flags.starts_with('-') && flags.contains('c'))
+    };
+    let at = shell + 2 + command[shell + 1..].iter().position(runs_a_line)?;
+    let is_template = |word: &String| TEMPLATE_SIGNS.iter().any(|sign| word.contains(sign));
+    command.get(at).filter(|line| is_template(line)).map(|_| at)
 }
 
 /// Reads `command` of a readiness check: no template, and nothing at all where there is none.

@@ -135,7 +135,7 @@ fn problem(origins: &BTreeMap<String, Origin>, field: String, message: String) -
 
 fn ask(source: &Source, env: &BTreeMap<String, String>) -> Result<String, String> {
     match source {
-        Source::File(path) => read_file(path),
+        Source::File(path) => read_file(path, "the secret"),
         Source::Env(name) => env.get(name).cloned().ok_or_else(|| {
             "it is not set: set it before the host is started, or name another".to_owned()
         }),

@@ -14,6 +14,7 @@ use crate::domain::{
     order::{Dependency, Strategy},
     rollout::{ParseShareError, Share},
     secret::FleetSecrets,
+    webhook::ShellRule,
     workspace::WorkspaceSpec,
 };
 
@@ -50,6 +51,13 @@ pub(super) const SIGNALS: [(&str, StopSignal); 4] = [
     ("SIGINT", StopSignal::Sigint),
     ("SIGHUP", StopSignal::Sighup),
     ("SIGQUIT", StopSignal::Sigquit),
+];
+
+/// The words of `shell`.
+pub(super) const SHELL: [(&str, ShellRule); 3] = [
+    (ShellRule::Off.as_str(), ShellRule::Off),
+    (ShellRule::Argv.as_str(), ShellRule::Argv),
+    (ShellRule::Line.as_str(), ShellRule::Line),
 ];
 
 /// The words of `strategy`.
@@ -105,6 +113,8 @@ struct Fields {
     prefetch: Option<u16>,
     env: Option<BTreeMap<String, String>>,
     env_pass: Option<Vec<String>>,
+    submit_to: Option<Vec<QueueName>>,
+    shell: Option<ShellRule>,
     secrets: Option<FleetSecrets>,
     cwd: Option<Option<PathBuf>>,
     user: Option<Option<String>>,
@@ -137,6 +147,8 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         prefetch: section.number("prefetch", 1..=MAX_PREFETCH),
         env,
         env_pass: env_pass(section),
+        submit_to: submit_to(section),
+        shell: section.word("shell", &SHELL),
         secrets,
         cwd: cwd(section),
         user: user(section),
@@ -163,7 +175,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
     let protocol = protocol(section);
     let fields = fields(section, protocol);
     let queues = queues(section, protocol);
-    let command = command::read(section, protocol, fields.env.as_ref());
+    let command = command::read(section, protocol, fields.shell, fields.env.as_ref());
     if let Some(protocol) = protocol {
         refuse_what_does_nothing(section, protocol);
     }
@@ -200,6 +212,8 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         heartbeat: policies.heartbeat,
         readiness: policies.readiness,
         workspace: fields.workspace?,
+        submit_to: fields.submit_to?,
+        shell: fields.shell?,
     })
 }
 
@@ -365,6 +379,19 @@ fn env(section: &Section<'_>) -> Option<BTreeMap<String, String>> {
         }
     }
     sound.then_some(env)
+}
+
+/// The names of queues. That nobody serves one here does not matter: another host may.
+fn submit_to(section: &Section<'_>) -> Option<Vec<QueueName>> {
+    let words = section.texts("submit_to")?;
+    let mut names = Vec::with_capacity(words.len());
+    for (at, word) in words.iter().enumerate() {
+        match word.parse::<QueueName>() {
+            Ok(name) => names.push(name),
+            Err(error) => section.wrong_item("submit_to", at, error.to_string()),
+        }
+    }
+    (names.len() == words.len()).then_some(names)
 }
 
 fn env_pass(section: &Section<'_>) -> Option<Vec<String>> {

@@ -20,6 +20,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<History> {
     let dead_letters = keep(section, "dead_letters");
     let feed = keep(section, "feed");
     let plans = keep(section, "plans");
+    let audit = keep(section, "audit");
     let archive = section.path_or_none("archive");
     let archive_keep = keep(section, "archive_keep");
     let terms = Terms {
@@ -30,7 +31,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<History> {
         feed: feed?,
         plans: plans?,
     };
-    Some(History { terms, archive: archive?, archive_keep: archive_keep? })
+    Some(History { terms, archive: archive?, archive_keep: archive_keep?, audit: audit? })
 }
 
 fn keep(section: &Section<'_>, key: &str) -> Option<Keep> {

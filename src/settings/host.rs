@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CgroupPlace, Host, HostFloors, reader::Section};
+use super::{CgroupPlace, Host, HostFloors, reader::Section, roots};
 use crate::domain::floors::Floors;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,6 +19,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
     let keep_attempts = section.duration("keep_attempts", Duration::ZERO..=DAY * 3660);
 
     let cgroups = cgroups(section);
+    let roots = roots::read(section, "roots");
     let start_concurrency = starts(section);
     let floors = section.section("floors").and_then(|section| floors(&section));
 
@@ -35,6 +36,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Host> {
         watch_config: watch_config?,
         keep_attempts: keep_attempts?,
         cgroups: cgroups?,
+        roots: roots?,
         start_concurrency: start_concurrency?,
         floors: floors?,
     })

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{
     Http, Secret,
     reader::{OFF, Section},
-    secrets,
+    secrets, tls,
 };
 
 /// A shorter key can be guessed.
@@ -17,7 +17,16 @@ pub(super) fn read(section: &Section<'_>) -> Option<Http> {
     let api_key = api_key(section);
     let max_body = section.size("max_body", 1 << 10..=1 << 30);
     let max_wait = section.duration("max_wait", Duration::ZERO..=Duration::from_secs(600));
-    Some(Http { bind: bind?, api_key: api_key?, max_body: max_body?, max_wait: max_wait? })
+    let allow_plain = section.bool("allow_plain");
+    let tls = section.section("tls").and_then(|section| tls::read(&section));
+    Some(Http {
+        bind: bind?,
+        api_key: api_key?,
+        max_body: max_body?,
+        max_wait: max_wait?,
+        allow_plain: allow_plain?,
+        tls: tls?,
+    })
 }
 
 fn bind(section: &Section<'_>) -> Option<Option<SocketAddr>> {

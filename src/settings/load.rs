@@ -5,7 +5,7 @@ use config::{Map, Value};
 use super::{
     Settings, check,
     context::Context,
-    database, fleets, history, host, http, layers, limits, log,
+    database, fleets, history, host, http, layers, limits, log, places,
     problem::{Origin, Problem, Problems},
     queues,
     reader::Section,
@@ -54,7 +54,9 @@ fn read(context: &Context<'_>, root: &Map<String, Value>) -> Option<Settings> {
     let workspaces = all.section("workspaces").and_then(|section| workspaces::read(&section));
     let deliveries = all.section("deliveries").and_then(|section| webhooks::read(&section));
     let webhooks = webhooks::endpoints(context, root);
-    let (fleets, complete) = fleets::read(context, root);
+    let (mut fleets, complete) = fleets::read(context, root);
+    let roots = host.as_ref().map(|host| host.roots.as_slice()).unwrap_or_default();
+    places::settle(context, root, roots, &mut fleets);
     let queues = queues::read(context, root, &fleets, complete);
     let schedules = schedules::read(context, root, &queues, complete);
     let of_fleets = complete.then_some(&*fleets);

@@ -1,8 +1,8 @@
 //! Hides secrets in what is shown to people.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use super::{Secret, Settings};
+use super::{Secret, Settings, layers::join};
 pub(super) use crate::domain::secret::MASK;
 
 /// What the name of a variable holds when its value is likely a secret.
@@ -12,15 +12,29 @@ const SECRET_WORDS: [&str; 7] =
 impl Settings {
     /// Every secret in the settings: what no log, event or error may hold.
     pub fn secrets(&self) -> Vec<&str> {
-        let own = self.http.api_key.iter().chain(&self.database.url).map(Secret::reveal);
         let variables = self.fleets.iter().flat_map(|fleet| &fleet.env);
         let of_fleets = variables.filter(|(name, _)| is_secret_name(name));
-        let of_webhooks = self.webhooks.iter().filter_map(|one| one.secret.as_ref());
+        let named = self.named_secrets().into_values().map(Secret::reveal);
         let of_agents = self.fleets.iter().flat_map(|fleet| fleet.secrets.values());
-        let of_agents = of_agents.filter_map(|secret| secret.value.as_ref());
-        own.chain(of_webhooks.chain(of_agents).map(Secret::reveal))
-            .chain(of_fleets.map(|(_, value)| value.as_str()))
-            .collect()
+        let of_agents = of_agents.filter_map(|secret| secret.value.as_ref()).map(Secret::reveal);
+        named.chain(of_agents).chain(of_fleets.map(|(_, value)| value.as_str())).collect()
+    }
+
+    /// The secrets that have a field of their own, by its dotted name. A new one belongs in here: what
+    /// hides secrets and what notices that one changed go by this.
+    pub(super) fn named_secrets(&self) -> BTreeMap<String, &Secret> {
+        let fields = [
+            ("database.url", &self.database.url),
+            ("http.api_key", &self.http.api_key),
+            ("webhook.github_secret", &self.webhook.github_secret),
+        ];
+        let fields =
+            fields.into_iter().filter_map(|(name, it)| Some((name.to_owned(), it.as_ref()?)));
+        let of_webhooks = self.webhooks.iter().filter_map(|one| {
+            let at = join(&join("webhooks", one.name.as_str()), "secret");
+            Some((at, one.secret.as_ref()?))
+        });
+        fields.chain(of_webhooks).collect()
     }
 }
 

@@ -26,11 +26,13 @@ mod limits;
 mod load;
 mod log;
 mod mask;
+mod places;
 mod policies;
 mod problem;
 mod queues;
 mod reader;
 mod retries;
+mod roots;
 mod schedules;
 mod secrets;
 mod shape;
@@ -40,6 +42,7 @@ pub mod suggest;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 mod values;
 mod webhook;
@@ -59,8 +62,10 @@ pub use fleet_secrets::find_secrets;
 pub use limits::{format_rate, parse_rate};
 pub use load::load;
 pub use problem::{Origin, Problem, Problems};
+pub use roots::{OutOfBounds, Within, Workplace};
 pub use show::{show, to_json};
 pub use sources::{Machine, Sources, default_file};
+pub use tls::Tls;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 pub use crate::domain::secret::Secret;
@@ -74,7 +79,7 @@ use crate::domain::{
     outbound,
     retry::{AllQueueTerms, QueueTerms, RetryPolicy, RetryTerms},
     schedule::Schedule,
-    webhook::{GithubRule, Reach, ShellRule},
+    webhook::{GithubRule, Reach},
 };
 
 /// Everything a host is told.
@@ -131,6 +136,8 @@ pub struct Host {
     pub keep_attempts: Duration,
     /// Whether agents get control groups, and where.
     pub cgroups: CgroupPlace,
+    /// The directories in and below which agents work; anywhere if there are none.
+    pub roots: Vec<PathBuf>,
     /// How many processes may be starting at once.
     pub start_concurrency: Option<u16>,
     /// `[host.floors]`.
@@ -224,6 +231,10 @@ pub struct Http {
     pub max_body: u64,
     /// The longest `?wait=` of a request.
     pub max_wait: Duration,
+    /// Whether keys may come over a network that can be read on the way.
+    pub allow_plain: bool,
+    /// What TLS is spoken with over TCP; it is not, where absent.
+    pub tls: Option<Tls>,
 }
 
 /// How log lines look.
@@ -299,6 +310,8 @@ pub struct History {
     pub archive: Option<PathBuf>,
     /// How long they are kept, in whole days of UTC after the day on which they were written.
     pub archive_keep: Keep,
+    /// How long the audit record is kept.
+    pub audit: Keep,
 }
 
 /// `[workspaces]`: the git worktrees of attempts.
@@ -321,8 +334,6 @@ pub struct Webhook {
     pub command_fleet: Option<FleetName>,
     /// The subcommands of git that callers may run.
     pub git: Vec<String>,
-    /// Whether callers may run other programs.
-    pub shell: ShellRule,
     /// The directories in and below which commands may be run.
     pub roots: Vec<PathBuf>,
     /// The secret that GitHub signs its deliveries with; none is taken where it is absent.

@@ -22,7 +22,8 @@ pub(super) fn read(section: &Section<'_>, key: &str, file_key: &str) -> Option<O
     }
     match path {
         Some(path) if used(section, key, file_key) == file_key => {
-            let secret = read_file(&path).map_err(|message| section.problem(file_key, message));
+            let secret = read_file(&path, "the secret")
+                .map_err(|message| section.problem(file_key, message));
             let origin = section.written(file_key)?.origin.clone();
             section.came_from(key, origin);
             Some(Some(Secret::new(secret.ok()?)))
@@ -40,14 +41,14 @@ fn layer(section: &Section<'_>, key: &str) -> usize {
     section.written(key).map_or(0, |spot| spot.layer)
 }
 
-/// What the file holds, trimmed. Files that others may write are refused: the secret would be
-/// theirs. Files that others may read are not, because secret mounts of containers are such.
-pub(super) fn read_file(path: &Path) -> Result<String, String> {
+/// What the file holds, trimmed; `what` that is. Files that others may write are refused: the secret
+/// would be theirs. Files that others may read are not, because secret mounts of containers are such.
+pub(super) fn read_file(path: &Path, what: &str) -> Result<String, String> {
     let shown = path.display();
     let metadata = fs::metadata(path)
         .map_err(|error| format!("{shown} cannot be read ({error}): check the path"))?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(format!("{shown} is not a small file: name one that holds the secret alone"));
+        return Err(format!("{shown} is not a small file: name one that holds {what} alone"));
     }
     if metadata.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
         return Err(format!("{shown} can be written by others: run `chmod go-w` on it"));
@@ -56,7 +57,7 @@ pub(super) fn read_file(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("{shown} cannot be read ({error}): check its owner and mode"))?;
     let text = text.trim();
     if text.is_empty() {
-        return Err(format!("{shown} is empty: put the secret into it"));
+        return Err(format!("{shown} is empty: put {what} into it"));
     }
     Ok(text.to_owned())
 }

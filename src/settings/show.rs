@@ -54,6 +54,7 @@ pub fn to_json(settings: &Settings) -> Value {
             "watch_config": host.watch_config,
             "keep_attempts": format_duration(host.keep_attempts),
             "cgroups": host.cgroups.to_string(),
+            "roots": host.roots.iter().map(|root| path(root)).collect::<Vec<_>>(),
             "start_concurrency": starts_or_off(host.start_concurrency),
             "floors": floors(&host.floors),
         },
@@ -72,6 +73,11 @@ pub fn to_json(settings: &Settings) -> Value {
             "api_key": if http.api_key.is_some() { mask::MASK } else { "" },
             "max_body": format_size(http.max_body),
             "max_wait": format_duration(http.max_wait),
+            "allow_plain": http.allow_plain,
+            "tls": {
+                "cert": http.tls.as_ref().map_or_else(String::new, |tls| path(&tls.cert)),
+                "key": http.tls.as_ref().map_or_else(String::new, |tls| path(&tls.key)),
+            },
         },
         "log": log(settings),
         "tasks": tasks(settings),
@@ -154,6 +160,7 @@ fn history(settings: &Settings) -> Value {
         "feed": keep_word(terms.feed),
         "plans": keep_word(terms.plans),
         "archive": archive.map_or_else(String::new, path),
+        "audit": keep_word(settings.history.audit),
         "archive_keep": keep_word(settings.history.archive_keep),
     })
 }

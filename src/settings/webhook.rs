@@ -8,13 +8,14 @@ use super::{
     Queue, Webhook, check,
     context::Context,
     reader::Section,
+    roots,
     schedules::{kind, parsed},
     secrets,
 };
 use crate::domain::{
     FleetName, QueueName, ScheduleName,
     fleet::Fleet,
-    webhook::{GithubRule, Reach, ShellRule},
+    webhook::{GithubRule, Reach},
 };
 
 /// A shorter secret can be guessed.
@@ -22,13 +23,6 @@ const MIN_SECRET: usize = 16;
 
 /// Stands for every fleet.
 pub(super) const EVERY: &str = "*";
-
-/// The words of `shell`.
-pub(super) const SHELL: [(&str, ShellRule); 3] = [
-    (ShellRule::Off.as_str(), ShellRule::Off),
-    (ShellRule::Argv.as_str(), ShellRule::Argv),
-    (ShellRule::Line.as_str(), ShellRule::Line),
-];
 
 /// Reads the section. `fleets` are those of this host, if all of them are known.
 pub(super) fn read(section: &Section<'_>, fleets: Option<&[Fleet]>) -> Option<Webhook> {
@@ -43,23 +37,13 @@ pub(super) fn read(section: &Section<'_>, fleets: Option<&[Fleet]>) -> Option<We
         section.problem("command_fleet", message);
     }
     let git = section.texts("git");
-    let shell = section.word("shell", &SHELL);
-    let roots = section
-        .texts("roots")
-        .map(|roots| roots.iter().map(|root| section.base("roots").join(root)).collect::<Vec<_>>());
-    for (at, root) in roots.iter().flatten().enumerate() {
-        if !root.is_dir() {
-            let message = format!("{} is not a directory", root.display());
-            section.wrong_item("roots", at, message);
-        }
-    }
+    let roots = roots::read(section, "roots");
     let github_secret = github_secret(section);
     Some(Webhook {
         sync_wait: sync_wait?,
         reach: reach?,
         command_fleet: commands?,
         git: git?,
-        shell: shell?,
         roots: roots?,
         github_secret: github_secret?,
     })

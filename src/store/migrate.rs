@@ -160,6 +160,17 @@ const FILES: &[File] = &[
             "/sql/migrations/0026_host_events.sql"
         )),
     },
+    File {
+        name: "V27__audit",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0027_audit.sql")),
+    },
+    File {
+        name: "V28__attempt_tokens",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0028_attempt_tokens.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -27,6 +27,7 @@
 
 pub mod admission;
 pub mod api_keys;
+pub mod audit;
 pub mod batches;
 mod codec;
 mod connect;

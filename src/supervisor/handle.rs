@@ -8,19 +8,21 @@ use std::{
 };
 
 use actix::prelude::*;
+use serde_json::Value;
 use slog::Logger;
 use tokio::sync::{Mutex, oneshot};
 
 use super::{
     Guard, Scales, Tell,
     actor::{ListAgents, ListFleets, Operate, SupervisorActor},
+    attempts::{AtWork, IsSoFar, WhoWorksOn},
     ending::{Drain, HandOver, StopAll, TellWhenResting},
     fleets::{Reshape, Resize, Roll},
 };
 use crate::{
     agent::{Adopted, Surroundings},
     domain::{
-        AgentName, FleetName, TaskId,
+        AgentName, Attempt, FleetName, TaskId,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
         record::{AgentRecord, FleetRecord},
@@ -218,6 +220,34 @@ impl SupervisorHandle {
     pub async fn fleet(&self, name: FleetName) -> Result<FleetRecord, SupervisorError> {
         let found = self.fleets().await?.into_iter().find(|fleet| fleet.name == name);
         found.ok_or(SupervisorError::UnknownFleet { fleet: name })
+    }
+
+    /// Who works on this attempt, now and on this host; nobody if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::Ending`].
+    pub async fn at_work_on(
+        &self,
+        task: TaskId,
+        attempt: Attempt,
+    ) -> Result<Option<AtWork>, SupervisorError> {
+        self.actor.send(WhoWorksOn(task, attempt)).await.map_err(|_| SupervisorError::Ending)
+    }
+
+    /// Notes how far an attempt is, as its agent says; false if nobody works on it.
+    ///
+    /// # Errors
+    ///
+    /// [`SupervisorError::Ending`].
+    pub async fn is_so_far(
+        &self,
+        task: TaskId,
+        attempt: Attempt,
+        progress: Value,
+    ) -> Result<bool, SupervisorError> {
+        let said = IsSoFar(task, attempt, progress);
+        self.actor.send(said).await.map_err(|_| SupervisorError::Ending)
     }
 
     /// Where the queue's reports go.

@@ -19,6 +19,7 @@
 //! If this actor panics, the host ends: the keeper ends the agents, and their tasks go back.
 
 mod actor;
+mod attempts;
 mod ending;
 mod fleets;
 mod handle;
@@ -28,6 +29,7 @@ mod news;
 mod registry;
 mod scales;
 
+pub use attempts::AtWork;
 pub use handle::{Command, SupervisorError, SupervisorHandle};
 pub use holds::Guard;
 pub use news::Tell;

@@ -87,7 +87,7 @@ keys! {
     VERSION = "version",
     /// The id of a session.
     SESSION = "session",
-    /// The command of a webhook.
+    /// The command of a webhook or a path, or the tool that was called.
     COMMAND = "command",
     /// The method of an HTTP request or of a JSON-RPC call.
     METHOD = "method",

@@ -128,6 +128,7 @@ pub struct Metrics {
     subscribers: Gauge,
     subscribers_dropped: Counter,
     commands: Family<CommandLabels, Counter>,
+    calls: Family<CommandLabels, Counter>,
     relay_clients: Gauge,
     relay_dropped: Counter,
     memory_batch: Histogram,
@@ -178,6 +179,7 @@ impl Metrics {
             subscribers: Gauge::default(),
             subscribers_dropped: Counter::default(),
             commands: Family::default(),
+            calls: Family::default(),
             relay_clients: Gauge::default(),
             relay_dropped: Counter::default(),
             memory_batch: sizes(),
@@ -224,18 +226,14 @@ impl Metrics {
         let help = "Steps of tasks read for subscribers of events";
         registry.register("events_read", help, self.events_read.clone());
         registry.register("event_subscribers", "Who listens to events", self.subscribers.clone());
-        registry.register(
-            "webhook_deliveries",
-            "Webhooks that this host sent, by what came of it",
-            self.deliveries.clone(),
-        );
+        let help = "Webhooks that this host sent, by what came of it";
+        registry.register("webhook_deliveries", help, self.deliveries.clone());
         let help = "Subscribers of events that were dropped because they did not keep up";
         registry.register("event_subscribers_dropped", help, self.subscribers_dropped.clone());
-        registry.register(
-            "webhook_commands",
-            "Commands of webhooks, by kind and by what came of them",
-            self.commands.clone(),
-        );
+        let help = "Commands of webhooks, by kind and by what came of them";
+        registry.register("webhook_commands", help, self.commands.clone());
+        let help = "Calls of tools over MCP, by tool and by what came of them";
+        registry.register("mcp_calls", help, self.calls.clone());
         let help = "Clients that follow webhooks over /ws";
         registry.register("relay_clients", help, self.relay_clients.clone());
         let help = "Clients of /ws that were dropped because they could not keep up";
@@ -347,6 +345,11 @@ impl Metrics {
     /// Something became of a due time of a schedule.
     pub fn schedule_fired(&self, outcome: FiringOutcome) {
         self.firings.get_or_create(&FiringLabels { outcome: outcome.as_str() }).inc();
+    }
+
+    /// Something came of a call of a tool.
+    pub fn called(&self, kind: &'static str, outcome: &'static str) {
+        self.calls.get_or_create(&CommandLabels { kind, outcome }).inc();
     }
 
     /// Something came of a command of a webhook.

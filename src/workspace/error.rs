@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{domain::workspace::BranchError, settings::format_size};
+use crate::{
+    domain::workspace::BranchError,
+    settings::{OutOfBounds, format_size},
+};
 
 /// Why something could not be done with a workspace.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,15 @@ pub enum WorkspaceError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// The repository is not where one may be.
+    #[error("the repository {} can't be worked in (host.roots)", git.display())]
+    OutOfBounds {
+        /// The repository.
+        git: PathBuf,
+        /// Why.
+        #[source]
+        source: OutOfBounds,
     },
     /// There is no name left for the branch.
     #[error(

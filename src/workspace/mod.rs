@@ -51,12 +51,15 @@ use tokio::sync::Notify;
 pub use error::WorkspaceError;
 pub use turns::{ResolveError, Turned, Waiting};
 
-use crate::domain::{
-    Attempt, TaskId,
-    fleet::Fleet,
-    glob::Glob,
-    task::Assignment,
-    workspace::{Conflict, Facts, Place, WorkspaceRecord, WorkspaceSpec, branch_name},
+use crate::{
+    domain::{
+        Attempt, TaskId,
+        fleet::Fleet,
+        glob::Glob,
+        task::Assignment,
+        workspace::{Conflict, Facts, Place, WorkspaceRecord, WorkspaceSpec, branch_name},
+    },
+    settings::{OutOfBounds, Within, Workplace},
 };
 use git::Git;
 use locks::{Held, Locks};
@@ -87,12 +90,14 @@ pub trait Journal: Send + Sync {
 }
 
 /// How workspaces are made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bounds {
     /// How much they may take on the disk, in bytes.
     pub max_disk: Option<u64>,
     /// How long one command of git may take.
     pub git_timeout: Duration,
+    /// The directories in and below which repositories may be; anywhere if there are none.
+    pub roots: Vec<PathBuf>,
 }
 
 /// The workspaces of a host. Cheap to clone.
@@ -164,6 +169,7 @@ impl Workspaces {
         if fleet.user.as_deref().is_some_and(is_another) {
             return Err(WorkspaceError::OtherUser);
         }
+        let spec = &WorkspaceSpec { git: self.repository(&spec.git).await?, ..spec.clone() };
         let branch = branch_name(&spec.branch, &Facts::of(assignment))?;
         self.make_room().await?;
         let dir = self.dir((assignment.task, assignment.attempt));
@@ -212,6 +218,20 @@ impl Workspaces {
             "path" => %place.path.display(), "to" => &place.branch);
         self.keep(record).await?;
         Ok(Some(place))
+    }
+
+    /// The repository that is meant, with all links followed where it must be below a root.
+    async fn repository(&self, git: &Path) -> Result<PathBuf, WorkspaceError> {
+        if self.0.bounds.roots.is_empty() {
+            return Ok(git.to_owned());
+        }
+        let (path, roots) = (git.to_owned(), self.0.bounds.roots.clone());
+        let open = move || Workplace::open(&path, Within::of(&roots));
+        let opened = tokio::task::spawn_blocking(open).await.map_err(io::Error::other);
+        match opened.map_err(OutOfBounds::Unusable).and_then(|opened| opened) {
+            Ok(place) => Ok(place.path().to_owned()),
+            Err(source) => Err(WorkspaceError::OutOfBounds { git: git.to_owned(), source }),
+        }
     }
 
     /// Makes the worktree at `tree`, of the newest that there is to begin at.

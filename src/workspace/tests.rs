@@ -55,7 +55,7 @@ pub(crate) fn repository(dir: &Path) {
 
 /// Workspaces in `root`.
 pub(crate) fn opened(root: &Path, max_disk: Option<u64>, declared: &[&str]) -> Workspaces {
-    let bounds = Bounds { max_disk, git_timeout: Duration::from_secs(60) };
+    let bounds = Bounds { max_disk, git_timeout: Duration::from_secs(60), roots: Vec::new() };
     let globs = declared.iter().map(|glob| glob.parse().unwrap()).collect();
     let log = Logger::root(slog::Discard, slog::o!());
     Workspaces::open(root.to_owned(), bounds, Box::new(Declared(globs)), log)

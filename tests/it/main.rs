@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails; helpers are tests, too")]
 
 mod adoption;
+mod api;
 mod chaos;
 mod embedded;
 mod examples;

@@ -33,6 +33,7 @@ fn terms(agent: &str, fleet: &str, generation: u64, heartbeat: u64) -> Terms {
         heartbeat: Duration::from_millis(heartbeat),
         max_output: 1024,
         prefetch: 1,
+        attempts: None,
     }
 }
 

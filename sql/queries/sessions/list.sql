@@ -4,7 +4,8 @@
 -- State: none.
 -- Locks: none.
 -- Index: sessions_id_key, or sessions_by_state, once per state from its newest end; what is counted, by
---     session_no. Participants and words are looked for in what these give.
+--     session_no; memories_newest, where a type is a range of one: were it an equation, all of a session might
+--     be read by their ids. Participants and words are looked for in what these give.
 WITH shown AS MATERIALIZED (
     SELECT * FROM hostler.sessions WHERE id = $1
     UNION ALL
@@ -38,7 +39,8 @@ SELECT shown.no, shown.id, shown.title, shown.context, shown.participants, shown
             ]) AS kind (type)
             CROSS JOIN LATERAL (
                 SELECT changed_at FROM hostler.memories
-                WHERE session_no = shown.no AND memories.type = kind.type ORDER BY id DESC LIMIT 1
+                WHERE session_no = shown.no AND memories.type <= kind.type AND memories.type >= kind.type
+                ORDER BY memories.type DESC, id DESC LIMIT 1
             ) AS newest
         ),
         (

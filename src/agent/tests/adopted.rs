@@ -18,6 +18,7 @@ async fn left(world: &mut World, protocol: Protocol) -> (Spawned, Fake) {
         argv: Vec::new(),
         env: BTreeMap::new(),
         cwd: "/".into(),
+        pinned: false,
         user: None,
         limits: Limits::default(),
         stdin: pipe.clone(),

@@ -8,15 +8,20 @@ mod schema;
 mod vacuum;
 
 use clap::Subcommand;
+use deadpool_postgres::Transaction;
+use jiff::Timestamp;
+use nix::unistd::{User, geteuid};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     exit::{Exit, Outcome},
     global::Global,
 };
 use crate::{
+    domain::audit::{Deed, Surface},
     settings::Settings,
-    store::{StoreError, migrate, roles},
+    store::{StoreError, audit, migrate, roles},
 };
 use open::{Database, Need, failed};
 
@@ -85,7 +90,12 @@ impl Db {
         }
         let settings = global.settings(&[])?;
         let database = Database::open(&settings, self.need()).await?;
-        let told = self.work(&database, &settings, global).await;
+        let operation = self.changes();
+        let mut told = self.work(&database, &settings, global).await;
+        if let (Some(operation), Ok(_)) = (operation, &told) {
+            let noted = note(&database, &settings, operation).await;
+            told = noted.map_err(|error| failed(&error)).and(told);
+        }
         database.close().await?;
         let (exit, json, text) = told?;
         global.output().show(&json, |_| text)?;
@@ -98,6 +108,17 @@ impl Db {
             Self::Status | Self::Verify(_) | Self::Archive(_) => Need::Alone,
             Self::Roles { .. } => Need::Superuser,
             Self::Backup(_) | Self::Prune(_) | Self::VacuumReport => Need::Beside,
+        }
+    }
+
+    /// By which name this is in the audit record; nothing where it only looks.
+    const fn changes(&self) -> Option<&'static str> {
+        match self {
+            Self::Migrate => Some("db.migrate"),
+            Self::Roles { apply: true } => Some("db.roles"),
+            Self::Restore(_) => Some("db.restore"),
+            Self::Prune(prune) if prune.deletes() => Some("db.prune"),
+            _ => None,
         }
     }
 
@@ -123,6 +144,19 @@ impl Db {
         };
         told.map_err(|error: StoreError| failed(&error))
     }
+}
+
+/// Records that somebody did something to the database itself.
+async fn note(database: &Database, settings: &Settings, operation: &str) -> Result<(), StoreError> {
+    let user = User::from_uid(geteuid()).ok().flatten();
+    let user = user.map_or_else(|| geteuid().to_string(), |user| user.name);
+    let deed = Deed {
+        who: format!("user:{user}"),
+        ..Deed::of_host(Uuid::now_v7(), Timestamp::now(), Surface::Cli, operation)
+    };
+    let host = &settings.host.name;
+    let insert = async |db: &Transaction<'_>| audit::insert(db, host, &[deed]).await;
+    database.store.transact(insert).await
 }
 
 fn granted() -> Told {

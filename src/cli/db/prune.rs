@@ -27,6 +27,11 @@ pub(in crate::cli) struct Prune {
 }
 
 impl Prune {
+    /// Whether something is deleted, and not only counted.
+    pub(super) const fn deletes(&self) -> bool {
+        !self.dry_run
+    }
+
     pub(super) async fn run(self, store: &Store, history: &settings::History) -> Outcome<Told> {
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} tasks {msg} {per_sec}") {

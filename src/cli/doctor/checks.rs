@@ -252,7 +252,7 @@ fn program_at(program: &str, cwd: &Path, path: &str) -> Option<PathBuf> {
 
 /// Whether a host runs on the data directory, and is ready.
 pub(super) async fn host(socket: &Path) -> Check {
-    let client = Client::new(Address::Socket(socket.to_owned()), None);
+    let client = Client::new(Address::Socket(socket.to_owned()), None, None);
     let record = match client.get::<HostRecord>("/api/v1/host").await {
         Ok(record) => record,
         Err(error) if error.exit == Exit::NotReachable => {

@@ -13,7 +13,7 @@ use super::Trouble;
 use crate::domain::session::{
     ArtifactRecord, ChunkFormat, ChunkRecord, Export, Extracted, FORM, ItemName, MAX_TAG, MAX_TAGS,
     MemoryRecord, MemoryType, SessionId, SessionRecord, SessionState, SessionStats,
-    SessionTaskRecord,
+    SessionTaskRecord, is_tag,
 };
 
 /// The largest file that is read, in bytes.
@@ -230,12 +230,13 @@ fn memory(
     made: Timestamp,
 ) -> Result<MemoryRecord, String> {
     let mut tags = read.tags;
-    if tags.len() > MAX_TAGS || tags.iter().any(|tag| tag.chars().count() > MAX_TAG) {
+    tags.retain(|tag| !tag.is_empty());
+    if tags.len() > MAX_TAGS || !tags.iter().all(|tag| is_tag(tag)) {
         return Err(format!(
-            "it has more than {MAX_TAGS} tags, or one of more than {MAX_TAG} characters"
+            "it has more than {MAX_TAGS} tags, or one of more than {MAX_TAG} characters or with a \
+             control character"
         ));
     }
-    tags.retain(|tag| !tag.is_empty());
     let created = time_or(read.timestamp.as_deref(), made)?;
     Ok(MemoryRecord {
         session_id: id.clone(),

@@ -21,6 +21,7 @@ use crate::{
     domain::{
         BatchId, GroupName, QueueName, TaskId,
         admission::{Access, Label, LockUse, Mode, PathUse},
+        delivery::target::Target,
         glob::Glob,
         graph::DependencyPolicy,
         record::{SubmitOutcome, Submitted},
@@ -117,6 +118,9 @@ pub(in crate::cli) struct Submit {
     /// Add it to this open batch
     #[arg(long, value_name = "BATCH", conflicts_with = "jsonl")]
     batch: Option<BatchId>,
+    /// Tell this address of its end, by a signed webhook
+    #[arg(long, value_name = "URL", conflicts_with = "jsonl")]
+    callback_url: Option<Target>,
     /// Wait until the task is final, or for so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           value_parser = parse_duration)]
@@ -215,6 +219,7 @@ impl Submit {
             group: self.group.clone(),
             batch: self.batch,
             workspace: self.workspace.body()?,
+            callback_url: self.callback_url.clone(),
         };
         match serde_json::to_value(body).map_err(io::Error::from)? {
             Value::Object(object) => Ok(object),

@@ -21,8 +21,11 @@ fn is_hex(text: &str, digits: usize) -> bool {
 }
 
 /// What a key goes by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[0-9a-f]{12}$")]
 pub struct KeyId(String);
 
 /// The text is no key, or no id of one.

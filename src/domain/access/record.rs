@@ -7,7 +7,7 @@ use super::{KeyId, Scope};
 use crate::domain::{FleetName, QueueName, record::RateRecord};
 
 /// An API key. The key itself is not kept, and never told again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApiKeyRecord {
     /// What it goes by: the part of the key between its underscores.
     pub id: KeyId,
@@ -41,7 +41,7 @@ impl ApiKeyRecord {
 }
 
 /// The answer to a key that was made: the only time that the key is told.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NewApiKeyRecord {
     /// The key. Keep it: it can't be shown again.
     pub key: String,

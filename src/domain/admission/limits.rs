@@ -70,8 +70,11 @@ impl Default for QueueRules {
 }
 
 /// A key, or all that begin like this: `account:alice`, `account:*`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 pub struct KeyPattern(Label);
 
 impl KeyPattern {

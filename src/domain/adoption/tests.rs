@@ -27,6 +27,8 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         cwd: PathBuf::from("/"),
         env: BTreeMap::new(),
         env_pass: Vec::new(),
+        submit_to: Vec::new(),
+        shell: crate::domain::webhook::ShellRule::Off,
         secrets: BTreeMap::new(),
         user: None,
         limits: Limits::default(),

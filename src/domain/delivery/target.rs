@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::domain::text_schema::text_schema;
+
 /// The longest address, in bytes.
 const MAX_LENGTH: usize = 2000;
 
@@ -17,6 +19,12 @@ pub struct Target {
     port: u16,
     path: String,
 }
+
+text_schema!(
+    Target,
+    "^https?://[a-zA-Z0-9.-]+(:[1-9][0-9]{0,3})?(/[a-zA-Z0-9/._~-]*)?$",
+    "https://ops.example/hooks"
+);
 
 /// A text that is no such address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

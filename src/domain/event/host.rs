@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::NoType;
-use crate::domain::{AgentName, FleetName, HostId};
+use crate::domain::{AgentName, FleetName, HostId, text_schema::text_schema};
 
 /// The word of such an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub enum HostWord {
     /// An operator has it run, or rest, again.
     AgentReleased,
 }
+
+text_schema!(HostWord, "^(host|fleet|agent)[.][a-z]+$", "agent.held");
 
 impl HostWord {
     /// Every word.
@@ -123,7 +125,7 @@ impl News {
 }
 
 /// An event of a host, as it is told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HostEvent {
     /// What happened.
     #[serde(rename = "type")]

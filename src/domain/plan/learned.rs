@@ -14,7 +14,7 @@ pub const NEWEST: u32 = 20;
 const ENOUGH: u64 = 3;
 
 /// How long tasks of one name took.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Learned {
     /// The name in the plan.
     pub id: PlanTaskId,

@@ -110,7 +110,7 @@ pub struct NewRun {
 }
 
 /// What was planned of a run, in the time of the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunFigures {
     /// One task after the other.
     pub sequential_ms: Millis,
@@ -172,7 +172,7 @@ pub struct NewMerge {
 }
 
 /// What a schedule says of a task, in the time of the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Planned {
     /// How long it takes.
     #[serde(rename = "planned_ms")]
@@ -186,7 +186,7 @@ pub struct Planned {
 }
 
 /// How a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// It goes on.
@@ -246,7 +246,7 @@ impl fmt::Display for RunState {
 }
 
 /// One run, as it is now. Planned times are those of the plan; `hour_ms` makes them those of the clock.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRecord {
     /// Its id, and the name of its group.
     pub id: PlanRunId,
@@ -305,7 +305,7 @@ impl RunRecord {
 }
 
 /// One task of a run, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunTaskRecord {
     /// Its name in the plan.
     pub id: PlanTaskId,

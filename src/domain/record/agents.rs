@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// One fleet, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FleetRecord {
     /// Its name.
     pub name: FleetName,
@@ -38,7 +38,7 @@ pub struct FleetRecord {
 }
 
 /// One agent, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AgentRecord {
     /// Its name.
     pub name: AgentName,
@@ -77,7 +77,19 @@ pub struct AgentRecord {
 }
 
 /// Why a process was replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RestartCause {
     /// It ended by itself.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::domain::{FleetName, Generation};
 
 /// What reading the settings again changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReloadRecord {
     /// The fleets that are not as they were.
     pub fleets: Vec<FleetChangeRecord>,
@@ -25,7 +25,7 @@ impl ReloadRecord {
 }
 
 /// What became of one fleet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FleetChangeRecord {
     /// The fleet.
     pub name: FleetName,
@@ -36,7 +36,7 @@ pub struct FleetChangeRecord {
 }
 
 /// What a change makes of a fleet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetChange {
     /// It is new: its agents are started.
@@ -62,7 +62,7 @@ impl FleetChange {
 }
 
 /// The bounds within which a fleet is scaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ScaleRecord {
     /// The fewest agents.
     pub min: u16,
@@ -71,7 +71,7 @@ pub struct ScaleRecord {
 }
 
 /// That a program took the place of another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UpgradeRecord {
     /// The version before this one.
     pub from: String,
@@ -80,7 +80,7 @@ pub struct UpgradeRecord {
 }
 
 /// What became of the processes that the host before this one left.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AdoptionRecord {
     /// How many there were.
     pub found: usize,
@@ -98,7 +98,7 @@ pub struct AdoptionRecord {
 }
 
 /// A process that was not taken over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EndedRecord {
     /// Whose it was; its note where that can't be read.
     pub agent: String,
@@ -109,7 +109,7 @@ pub struct EndedRecord {
 }
 
 /// That an agent goes on with a process of the host before this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AdoptedRecord {
     /// The generation that was taken back.
     pub generation: Generation,

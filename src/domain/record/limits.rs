@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// What kind of thing a task waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
     /// A task that it depends on.
@@ -41,7 +41,7 @@ impl WaitKind {
 }
 
 /// One thing that a task waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WaitRecord {
     /// What kind of thing.
     pub kind: WaitKind,
@@ -73,7 +73,7 @@ impl WaitRecord {
 }
 
 /// One thing that a running task holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LockRecord {
     /// How: `exclusive`, `shared`, `write`, `read` or `key`.
     pub kind: NeedKind,
@@ -94,7 +94,7 @@ pub struct LockRecord {
 }
 
 /// How many attempts may begin within a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RateRecord {
     /// So many.
     pub count: u32,
@@ -111,7 +111,7 @@ impl RateRecord {
 }
 
 /// What is limited of a queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueLimits {
     /// How many of its tasks may run at once, on all hosts.
     pub concurrency: Option<u32>,
@@ -128,7 +128,7 @@ pub struct QueueLimits {
 }
 
 /// Whose a limit is that is no queue's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitedKind {
     /// That of all tasks.
@@ -151,7 +151,7 @@ impl LimitedKind {
 }
 
 /// A limit that is no queue's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LimitRecord {
     /// Whose it is.
     pub of: LimitedKind,
@@ -164,7 +164,7 @@ pub struct LimitRecord {
 }
 
 /// Keys whose tasks are held back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeyPauseRecord {
     /// Which.
     pub key: KeyPattern,
@@ -177,7 +177,7 @@ pub struct KeyPauseRecord {
 }
 
 /// What is limited or held back, but for the queues.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LimitsRecord {
     /// The limits.
     pub limits: Vec<LimitRecord>,

@@ -10,7 +10,7 @@ use super::{Cadence, CatchUp, Origin, Overlap, Schedule};
 use crate::domain::{QueueName, ScheduleName, TaskId, task::TaskState};
 
 /// One schedule, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ScheduleRecord {
     /// Its name.
     pub name: ScheduleName,
@@ -106,7 +106,7 @@ impl ScheduleRecord {
 }
 
 /// What became of a due time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FiringOutcome {
     /// A task was submitted.
@@ -139,7 +139,7 @@ impl FiringOutcome {
 }
 
 /// What became of one due time of a schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FiringRecord {
     /// The due time.
     pub scheduled_for: Timestamp,
@@ -156,7 +156,7 @@ pub struct FiringRecord {
 }
 
 /// A due time to come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Upcoming {
     /// When.
     pub at: Timestamp,

@@ -14,10 +14,11 @@ pub struct NotAName {
 }
 
 macro_rules! free_name {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $but:literal, $refused:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $but:literal, $pattern:literal, $refused:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String, pattern = $pattern)]
         pub struct $name(String);
 
         impl $name {
@@ -71,12 +72,13 @@ macro_rules! free_name {
 
 free_name!(
     /// What a caller calls a session. It may stand in a path and be the name of a directory.
-    SessionId, "the id of a session", 200, ", and no `/` or `\\`", |c| matches!(c, '/' | '\\')
+    SessionId, "the id of a session", 200, ", and no `/` or `\\`",
+    r"^[^/\\\x00-\x1f\x7f-\x9f]{1,200}$", |c| matches!(c, '/' | '\\')
 );
 free_name!(
     /// What a caller calls something in a session: the key of a memory, the id of a chunk, an artifact
     /// or a task.
-    ItemName, "a key or an id", 255, "", |_| false
+    ItemName, "a key or an id", 255, "", r"^[^\x00-\x1f\x7f-\x9f]{1,255}$", |_| false
 );
 
 impl ItemName {

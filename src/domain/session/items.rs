@@ -14,6 +14,12 @@ pub const MAX_TAGS: usize = 50;
 /// The longest tag, in characters.
 pub const MAX_TAG: usize = 100;
 
+/// Whether a text can be a tag: in the column that is searched, what begins with a control character is
+/// none.
+pub fn is_tag(text: &str) -> bool {
+    (1..=MAX_TAG).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 /// A word that is not one of those that there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {0}")]
@@ -41,6 +47,16 @@ macro_rules! words {
         pub enum $name {
             $($(#[$of])* #[serde(rename = $word)] $variant,)*
         }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                use utoipa::openapi::{ObjectBuilder, schema::Type};
+                let text = ObjectBuilder::new().schema_type(Type::String);
+                text.enum_values(Some([$($word,)*])).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl $name {
             /// Every one.
@@ -183,7 +199,7 @@ pub struct NewChunk {
 }
 
 /// What came out of a conversation. Each item is any JSON.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Extracted {
     /// Ideas.
     #[serde(default)]

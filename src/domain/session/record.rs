@@ -8,7 +8,7 @@ use super::{ChunkFormat, Extracted, ItemName, MemoryType, SearchKind, SessionId,
 use crate::domain::TaskId;
 
 /// One session, and how much is in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SessionRecord {
     /// Its id.
     pub session_id: SessionId,
@@ -42,7 +42,7 @@ impl SessionRecord {
 }
 
 /// How much is in a session. Counted when it is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SessionStats {
     /// Chunks of its conversation.
     pub conversation_chunks: u64,
@@ -57,7 +57,7 @@ pub struct SessionStats {
 }
 
 /// One memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MemoryRecord {
     /// The session that it is in.
     pub session_id: SessionId,
@@ -83,7 +83,7 @@ pub struct MemoryRecord {
 }
 
 /// One chunk of a conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ChunkRecord {
     /// The session that it is in.
     pub session_id: SessionId,
@@ -113,7 +113,7 @@ pub struct ChunkRecord {
 }
 
 /// One artifact.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ArtifactRecord {
     /// The session that it is in.
     pub session_id: SessionId,
@@ -142,7 +142,7 @@ pub struct ArtifactRecord {
 }
 
 /// One task that was given away in a session, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SessionTaskRecord {
     /// The session that it is for.
     pub session_id: SessionId,
@@ -175,7 +175,7 @@ pub struct SessionTaskRecord {
 }
 
 /// What is known of a task that was brought along from elsewhere.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PastTask {
     /// How it stood there.
     pub status: String,
@@ -190,7 +190,7 @@ pub struct PastTask {
 }
 
 /// Something that a search found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SearchHit {
     /// What it is.
     pub kind: SearchKind,
@@ -214,7 +214,7 @@ pub struct SearchHit {
 }
 
 /// How much went with a session that was deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Deleted {
     /// Chunks of its conversation.
     pub conversation_chunks: u64,
@@ -227,7 +227,7 @@ pub struct Deleted {
 }
 
 /// A session with all that is in it, as it is written to a file and read from one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Export {
     /// The number of this form; 1.
     pub hostler_session: u32,
@@ -248,7 +248,7 @@ pub struct Export {
 }
 
 /// How many of a kind an import made, and how many were there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tally {
     /// So many were made.
     pub created: u64,
@@ -268,7 +268,7 @@ impl Tally {
 }
 
 /// What an import did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Imported {
     /// The session.
     pub session_id: SessionId,

@@ -8,7 +8,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ArtifactRecord, ChunkRecord, Export, MemoryRecord, SessionRecord, SessionTaskRecord};
+use super::{
+    ArtifactRecord, ChunkRecord, Export, MAX_TAG, MAX_TAGS, MemoryRecord, SessionRecord,
+    SessionState, SessionTaskRecord, is_tag,
+};
 
 /// The number of the form.
 pub const FORM: u32 = 1;
@@ -164,6 +167,45 @@ fn one_line(text: &str) -> String {
 fn fence(word: &str, value: &impl Serialize) -> String {
     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
     format!("```json {word}\n{pretty}\n```\n")
+}
+
+/// Something in a written session that no host would have written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {what}")]
+pub struct Flaw {
+    /// Where.
+    pub field: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl Export {
+    /// Looks whether it can be read in.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Flaw`].
+    pub fn check(&self) -> Result<(), Flaw> {
+        let flaw = |field: &str, what: String| Err(Flaw { field: field.to_owned(), what });
+        if self.hostler_session != FORM {
+            let what = format!("is form {}; this host knows form {FORM}", self.hostler_session);
+            return flaw("hostler_session", what);
+        }
+        let session = &self.session;
+        if session.status != SessionState::Completed && session.completed_at.is_some() {
+            return flaw("session.completed_at", "is only for a completed session".to_owned());
+        }
+        for (nth, memory) in self.memories.iter().enumerate() {
+            if memory.tags.len() > MAX_TAGS || !memory.tags.iter().all(|tag| is_tag(tag)) {
+                let what = format!(
+                    "must be at most {MAX_TAGS} tags of 1 to {MAX_TAG} characters, none of them a \
+                     control character"
+                );
+                return flaw(&format!("memories[{nth}].tags"), what);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A Markdown that is no written session.

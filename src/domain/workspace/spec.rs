@@ -8,7 +8,7 @@ use super::Conflict;
 use crate::domain::{TaskId, fleet::Fleet, glob::Glob, plan::Merge, task::Assignment};
 
 /// Who resolves what could not be merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolver {
     /// An agent, which gets the conflict as its input.
@@ -57,9 +57,10 @@ impl FromStr for Resolver {
 }
 
 /// What a workspace is made of: said by a fleet, by a task or by a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WorkspaceSpec {
     /// A directory of the repository.
+    #[schema(value_type = String)]
     pub git: PathBuf,
     /// What the branch begins at, as git names it.
     pub base: String,

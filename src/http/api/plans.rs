@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Line;
 use crate::domain::{
     PlanTaskId, QueueName,
     admission::Needs,
@@ -11,7 +12,7 @@ use crate::domain::{
 };
 
 /// A plan that is to be carried out, as a client writes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunBody {
     /// The plan: an object with the fields of a plan file, or the text of one.
     pub plan: Value,
@@ -20,12 +21,14 @@ pub struct RunBody {
     pub format: Option<String>,
     /// How many agents.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10000)]
     pub agents: Option<u32>,
     /// The queue of all that agents do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueName>,
     /// A rehearsal at this speed: `1h=1s`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^1h=[1-9][0-9]{0,2}(ms|s|m)$")]
     pub speed: Option<String>,
     /// Whether phases are barriers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -38,23 +41,26 @@ pub struct RunBody {
     pub from_history: bool,
     /// The absolute path of a repository: agents work in workspaces of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^/.*$")]
     pub git: Option<String>,
     /// What the work begins at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
     /// The absolute path of the directory that relative paths in the plan begin at.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^/.*$")]
     pub dir: Option<String>,
     /// Only say what would be submitted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
     /// A second submit with the same key is the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Line>)]
     pub idempotency_key: Option<String>,
 }
 
 /// The answer to a plan that is carried out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunSubmitted {
     /// The run.
     #[serde(flatten)]
@@ -64,7 +70,7 @@ pub struct RunSubmitted {
 }
 
 /// What would be submitted of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunPreview {
     /// Always true: a run looks otherwise.
     pub dry_run: bool,
@@ -84,7 +90,7 @@ pub struct RunPreview {
 }
 
 /// What would be submitted of one task of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskPreview {
     /// Its name in the plan.
     pub id: PlanTaskId,

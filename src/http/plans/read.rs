@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::{
     api::FieldError,
-    fields::{Errors, Fields, kind_of},
-    submit::MAX_KEY,
+    fields::{Errors, Fields, MAX_KEY, kind_of},
     workspaces::{self, MAX_PATH},
 };
 use crate::{
@@ -69,12 +68,7 @@ pub(super) fn read(
         fields.wrong("dir", "must be the absolute path of a directory");
     }
     let dry_run = fields.flag("dry_run");
-    let key = fields.text("idempotency_key", MAX_KEY);
-    if let (Some(key), Some(header)) = (&key, header_key)
-        && key != header
-    {
-        fields.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
-    }
+    let idempotency_key = fields.idempotency_key(header_key);
     let text = match plan {
         Some(Value::String(text)) => Some((text, format.unwrap_or(Format::Toml))),
         Some(plan @ Value::Object(_)) => Some((plan.to_string(), Format::Json)),
@@ -113,7 +107,7 @@ pub(super) fn read(
         from_history,
         git,
         dry_run,
-        idempotency_key: key.or_else(|| header_key.map(str::to_owned)),
+        idempotency_key,
     })
 }
 

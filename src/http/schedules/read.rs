@@ -87,10 +87,10 @@ fn number<T: TryFrom<i64>>(
 
 /// The cadence; where there is none to return, a mistake is noted.
 fn cadence(fields: &mut Fields<'_>) -> Option<Cadence> {
-    let said = ["cron", "every"].map(|name| fields.has(name));
+    let said = ["cron", "every"].map(|name| fields.gives(name));
     let cron = fields.parsed("cron");
     let every = fields.duration("every", false, MAX_EVERY);
-    let has_zone = fields.has("zone");
+    let has_zone = fields.gives("zone");
     let zone: Option<Zone> = fields.parsed("zone");
     match said {
         [true, true] => fields.wrong("every", "give either `cron` or `every`"),

@@ -6,7 +6,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::{id, item, made, place};
+use super::{id, item, made, noted, place, read::MAX_TITLE};
 use crate::{
     domain::session::{ChunkFormat, Extracted, Form, NewArtifact, NewChunk},
     http::{
@@ -39,14 +39,18 @@ fn streamed(
 
 pub(in crate::http) async fn chunk_content(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    let content = state.sessions.chunk_content(&id(&request)?, &item(&request)?).await?;
-    Ok(streamed(&state, TEXT, content))
+    let (session, name) = (id(&request)?, item(&request)?);
+    let content = state.sessions.chunk_content(&session, &name).await;
+    let answer = content.map(|content| streamed(&state, TEXT, content)).map_err(ApiError::from);
+    noted(&state, &request, "get_chunk", Some(&session), answer)
 }
 
 pub(in crate::http) async fn artifact_content(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    let content = state.sessions.artifact_content(&id(&request)?, &item(&request)?).await?;
-    Ok(streamed(&state, TEXT, content))
+    let (session, name) = (id(&request)?, item(&request)?);
+    let content = state.sessions.artifact_content(&session, &name).await;
+    let answer = content.map(|content| streamed(&state, TEXT, content)).map_err(ApiError::from);
+    noted(&state, &request, "get_artifact", Some(&session), answer)
 }
 
 pub(in crate::http) async fn export(state: Data<State>, request: HttpRequest) -> Answer {
@@ -58,8 +62,10 @@ pub(in crate::http) async fn export(state: Data<State>, request: HttpRequest) ->
             return Err(ApiError::new(Kind::BadQuery, "`form`: must be `json` or `markdown`"));
         }
     };
-    let content = state.sessions.export(&id(&request)?, form).await?;
-    Ok(streamed(&state, media, content))
+    let session = id(&request)?;
+    let content = state.sessions.export(&session, form).await;
+    let answer = content.map(|content| streamed(&state, media, content)).map_err(ApiError::from);
+    noted(&state, &request, "export_session", Some(&session), answer)
 }
 
 /// The body of a request as it arrives, as long as it is text that is not too much.
@@ -103,9 +109,12 @@ pub(in crate::http) async fn put_chunk_content(
     };
     let content = arriving(&request, payload)?;
     let upload = Upload::Chunk(Box::new(chunk));
-    let (size, created) = state.sessions.upload(&session, upload, content).await?;
-    let shown = json!({ "chunk_id": name, "content_size": size, "created": created });
-    Ok(made(created, &place(&session, "chunks", name.as_str()), &shown))
+    let kept = state.sessions.upload(&session, upload, content).await;
+    let answer = kept.map(|(size, created)| {
+        let shown = json!({ "chunk_id": name, "content_size": size, "created": created });
+        made(created, &place(&session, "chunks", name.as_str()), &shown)
+    });
+    noted(&state, &request, "append_conversation", Some(&session), answer)
 }
 
 pub(in crate::http) async fn put_artifact_content(
@@ -115,12 +124,15 @@ pub(in crate::http) async fn put_artifact_content(
 ) -> Answer {
     let (session, name) = (id(&request)?, item(&request)?);
     let query = Query::read(request.query_string(), &["type", "name", "format", "task_id"])?;
-    let given = |field: &str, default: &str| query.get(field).unwrap_or(default).to_owned();
+    let given = |field: &str, default: &str| {
+        let text = query.text(field, MAX_TITLE)?;
+        Ok::<_, ApiError>(text.unwrap_or_else(|| default.to_owned()))
+    };
     let artifact = NewArtifact {
-        kind: given("type", "document"),
-        title: given("name", name.as_str()),
+        kind: given("type", "document")?,
+        title: given("name", name.as_str())?,
         content: String::new(),
-        format: given("format", "text"),
+        format: given("format", "text")?,
         metadata: Map::new(),
         task: query.parsed("task_id")?,
         name: name.clone(),
@@ -128,7 +140,10 @@ pub(in crate::http) async fn put_artifact_content(
     };
     let content = arriving(&request, payload)?;
     let upload = Upload::Artifact(Box::new(artifact));
-    let (size, created) = state.sessions.upload(&session, upload, content).await?;
-    let shown = json!({ "artifact_id": name, "content_size": size, "created": created });
-    Ok(made(created, &place(&session, "artifacts", name.as_str()), &shown))
+    let kept = state.sessions.upload(&session, upload, content).await;
+    let answer = kept.map(|(size, created)| {
+        let shown = json!({ "artifact_id": name, "content_size": size, "created": created });
+        made(created, &place(&session, "artifacts", name.as_str()), &shown)
+    });
+    noted(&state, &request, "add_artifact", Some(&session), answer)
 }

@@ -6,7 +6,7 @@ pub(super) mod read;
 use std::{fmt::Display, str::FromStr};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage as _, HttpRequest, HttpResponse,
     http::header::LOCATION,
     web::{Data, Payload},
 };
@@ -15,26 +15,28 @@ use serde_json::json;
 
 use super::{
     Answer, State, body,
+    caller::Caller,
     error::{ApiError, Kind},
-    fields::{self, Errors, Fields},
+    fields::Fields,
+    journal::{self, Entry, Via},
     ok,
     query::{self, Query},
 };
 use crate::{
     domain::session::{
-        ArtifactFilter, Export, ItemName, MemoryFilter, MemoryType, SearchFilter, SearchKind,
-        SessionEvent, SessionFilter, SessionId, SessionState, read_markdown,
+        ArtifactFilter, Export, ItemName, MAX_TAG, MAX_TAGS, MemoryFilter, MemoryType,
+        SearchFilter, SearchKind, SessionEvent, SessionFilter, SessionId, read_markdown,
     },
     sessions::{Command, Done},
 };
-use read::{ITEMS, MAX_LIMIT, Names};
+use read::{ITEMS, MAX_LIMIT, MAX_TITLE, Names};
 
 pub(super) use contents::{
     artifact_content, chunk_content, export, put_artifact_content, put_chunk_content,
 };
 
 /// How many sessions a page has where the caller does not say.
-const SESSIONS: u32 = 20;
+pub(super) const SESSIONS: u32 = 20;
 
 fn id(request: &HttpRequest) -> Result<SessionId, ApiError> {
     named(request, "id")
@@ -69,8 +71,41 @@ fn decoded(text: &str) -> String {
 }
 
 /// Carries out a command on the session of the path, and answers what came of it.
-async fn run(state: &State, session: &SessionId, command: Command) -> Answer {
+async fn run(
+    state: &State,
+    request: &HttpRequest,
+    session: &SessionId,
+    command: Command,
+) -> Answer {
+    let (word, is_of_one) = (command.word(), !matches!(command, Command::List(_)));
+    let answer = carry_out(state, session, command).await;
+    noted(state, request, word, Some(session).filter(|_| is_of_one), answer)
+}
+
+/// Writes down what came of a command.
+fn noted(
+    state: &State,
+    request: &HttpRequest,
+    word: &'static str,
+    session: Option<&SessionId>,
+    answer: Answer,
+) -> Answer {
+    if let Some(caller) = request.extensions().get::<Caller>() {
+        // What went wrong behind a failure stands beside the line of the request.
+        let status = journal::status(&answer);
+        let entry = Entry { via: Via::Api, word, session, status, cause: None };
+        journal::enter(state, caller, &entry);
+    }
+    answer
+}
+
+async fn carry_out(state: &State, session: &SessionId, command: Command) -> Answer {
+    let is_new = matches!(command, Command::Create(_));
     Ok(match state.sessions.run(session, command).await? {
+        Done::Session(session) if is_new => {
+            let place = format!("/api/v1/sessions/{}", encoded(session.session_id.as_str()));
+            made(true, &place, &session)
+        }
         Done::Session(session) => ok(&session),
         Done::Deleted(deleted) => ok(&json!({ "deleted": deleted })),
         Done::Sessions(page) => ok(&page),
@@ -121,7 +156,7 @@ fn place(session: &SessionId, what: &str, name: &str) -> String {
 }
 
 /// A text as a part of a path.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut path = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
@@ -140,22 +175,10 @@ async fn fields_of<T>(
     payload: Payload,
     read: impl FnOnce(&mut Fields<'_>, &mut Names) -> Option<T>,
 ) -> Result<T, ApiError> {
-    query::none(request)?;
     let key = query::idempotency_key(request.headers())?;
-    let object = body::object(request, payload, state.settings.max_body).await?;
-    let mut errors = Errors::default();
-    let mut fields = Fields::new(String::new(), object, &mut errors);
-    let read = read(&mut fields, &mut Names::of(key));
-    fields.finish();
-    let read = errors.or(read).map_err(ApiError::invalid)?;
+    let take = |fields: &mut Fields<'_>| read(fields, &mut Names::of(key));
+    let read = body::fields(state, request, payload, take).await?;
     read.ok_or_else(|| ApiError::fault("a body without mistakes could not be read"))
-}
-
-/// Nothing may be said beside the path.
-async fn bare(state: &State, request: &HttpRequest, payload: Payload) -> Result<(), ApiError> {
-    query::none(request)?;
-    let body = body::object(request, payload, state.settings.max_body).await?;
-    fields::nothing(body).map_err(ApiError::invalid)
 }
 
 pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
@@ -163,18 +186,18 @@ pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
     let query = Query::read(request.query_string(), &known)?;
     let filter = SessionFilter {
         states: query.words("state")?,
-        participant: query.get("participant").map(str::to_owned),
-        text: query.get("text").map(str::to_owned),
+        participant: query.text("participant", MAX_TITLE)?,
+        text: query.text("text", MAX_TITLE)?,
         since: query.time("since")?,
         limit: query.number("limit", SESSIONS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
     let any = anybody()?;
-    run(&state, &any, Command::List(Box::new(filter))).await
+    run(&state, &request, &any, Command::List(Box::new(filter))).await
 }
 
 /// Stands for the session where none is meant.
-fn anybody() -> Result<SessionId, ApiError> {
+pub(super) fn anybody() -> Result<SessionId, ApiError> {
     "any".parse().map_err(|_| ApiError::fault("a word is no id of a session"))
 }
 
@@ -186,30 +209,25 @@ pub(super) async fn create(state: Data<State>, request: HttpRequest, payload: Pa
     })
     .await?;
     let id = new.id.clone();
-    let Done::Session(session) = state.sessions.run(&id, Command::Create(Box::new(new))).await?
-    else {
-        return Err(ApiError::fault("a session was made and is not there"));
-    };
-    let place = format!("/api/v1/sessions/{}", encoded(id.as_str()));
-    Ok(made(true, &place, &session))
+    run(&state, &request, &id, Command::Create(Box::new(new))).await
 }
 
 pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    run(&state, &id(&request)?, Command::Show).await
+    run(&state, &request, &id(&request)?, Command::Show).await
 }
 
 pub(super) async fn change(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = id(&request)?;
     let change = fields_of(&state, &request, payload, |fields, _| Some(read::change(fields)));
-    run(&state, &id, Command::Change(Box::new(change.await?))).await
+    run(&state, &request, &id, Command::Change(Box::new(change.await?))).await
 }
 
 pub(super) async fn remove(state: Data<State>, request: HttpRequest) -> Answer {
     let id = id(&request)?;
     let query = Query::read(request.query_string(), &["cascade"])?;
     let cascade = query.get("cascade").is_none() || query.flag("cascade")?;
-    run(&state, &id, Command::Delete { cascade }).await
+    run(&state, &request, &id, Command::Delete { cascade }).await
 }
 
 async fn step(
@@ -219,8 +237,8 @@ async fn step(
     event: SessionEvent,
 ) -> Answer {
     let id = id(&request)?;
-    bare(&state, &request, payload).await?;
-    run(&state, &id, Command::Step(event)).await
+    body::nothing(&state, &request, payload).await?;
+    run(&state, &request, &id, Command::Step(event)).await
 }
 
 pub(super) async fn pause(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
@@ -238,19 +256,19 @@ pub(super) async fn complete(state: Data<State>, request: HttpRequest, payload: 
 pub(super) async fn chunks(state: Data<State>, request: HttpRequest) -> Answer {
     let id = id(&request)?;
     let (limit, after) = query::page(request.query_string(), (ITEMS, MAX_LIMIT))?;
-    run(&state, &id, Command::ListChunks { limit, after }).await
+    run(&state, &request, &id, Command::ListChunks { limit, after }).await
 }
 
 pub(super) async fn append(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = id(&request)?;
     let chunk =
         fields_of(&state, &request, payload, |fields, names| read::chunk(fields, None, names));
-    run(&state, &id, Command::Append(vec![chunk.await?])).await
+    run(&state, &request, &id, Command::Append(vec![chunk.await?])).await
 }
 
 pub(super) async fn chunk(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    run(&state, &id(&request)?, Command::GetChunk(item(&request)?)).await
+    run(&state, &request, &id(&request)?, Command::GetChunk(item(&request)?)).await
 }
 
 pub(super) async fn memories(state: Data<State>, request: HttpRequest) -> Answer {
@@ -258,24 +276,30 @@ pub(super) async fn memories(state: Data<State>, request: HttpRequest) -> Answer
     let query = Query::read(request.query_string(), &["type", "tag", "text", "limit", "cursor"])?;
     let filter = MemoryFilter {
         kinds: query.words("type")?,
-        tags: query.words("tag")?,
-        text: query.get("text").map(str::to_owned),
+        tags: tags(&query)?,
+        text: query.text("text", MAX_TITLE)?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
-    run(&state, &id, Command::Query(Box::new(filter))).await
+    run(&state, &request, &id, Command::Query(Box::new(filter))).await
+}
+
+/// The tags that a query names.
+fn tags(query: &Query) -> Result<Vec<String>, ApiError> {
+    let named = query.text("tag", MAX_TAG * MAX_TAGS)?.unwrap_or_default();
+    Ok(named.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
 }
 
 pub(super) async fn store(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = id(&request)?;
     let memory =
         fields_of(&state, &request, payload, |fields, names| read::memory(fields, None, names));
-    run(&state, &id, Command::Store(memory.await?)).await
+    run(&state, &request, &id, Command::Store(memory.await?)).await
 }
 
 pub(super) async fn memory(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    run(&state, &id(&request)?, Command::Retrieve(item(&request)?)).await
+    run(&state, &request, &id(&request)?, Command::Retrieve(item(&request)?)).await
 }
 
 pub(super) async fn put_memory(
@@ -287,41 +311,41 @@ pub(super) async fn put_memory(
     let memory = fields_of(&state, &request, payload, |fields, names| {
         read::memory(fields, Some(key), names)
     });
-    run(&state, &id, Command::Store(memory.await?)).await
+    run(&state, &request, &id, Command::Store(memory.await?)).await
 }
 
 pub(super) async fn tasks(state: Data<State>, request: HttpRequest) -> Answer {
     let id = id(&request)?;
     let (limit, after) = query::page(request.query_string(), (ITEMS, MAX_LIMIT))?;
-    run(&state, &id, Command::ListTasks { limit, after }).await
+    run(&state, &request, &id, Command::ListTasks { limit, after }).await
 }
 
 pub(super) async fn delegate(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let id = id(&request)?;
     let delegation = fields_of(&state, &request, payload, read::delegation);
-    run(&state, &id, Command::Delegate(Box::new(delegation.await?))).await
+    run(&state, &request, &id, Command::Delegate(Box::new(delegation.await?))).await
 }
 
 pub(super) async fn task(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    run(&state, &id(&request)?, Command::GetTask(item(&request)?)).await
+    run(&state, &request, &id(&request)?, Command::GetTask(item(&request)?)).await
 }
 
 pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let (id, task) = (id(&request)?, item(&request)?);
-    bare(&state, &request, payload).await?;
-    run(&state, &id, Command::CancelTask(task)).await
+    body::nothing(&state, &request, payload).await?;
+    run(&state, &request, &id, Command::CancelTask(task)).await
 }
 
 pub(super) async fn artifacts(state: Data<State>, request: HttpRequest) -> Answer {
     let id = id(&request)?;
     let query = Query::read(request.query_string(), &["type", "limit", "cursor"])?;
     let filter = ArtifactFilter {
-        kind: query.get("type").map(str::to_owned),
+        kind: query.text("type", MAX_TITLE)?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
-    run(&state, &id, Command::ListArtifacts(Box::new(filter))).await
+    run(&state, &request, &id, Command::ListArtifacts(Box::new(filter))).await
 }
 
 pub(super) async fn add_artifact(
@@ -332,32 +356,35 @@ pub(super) async fn add_artifact(
     let id = id(&request)?;
     let artifact =
         fields_of(&state, &request, payload, |fields, names| read::artifact(fields, None, names));
-    run(&state, &id, Command::AddArtifact(Box::new(artifact.await?))).await
+    run(&state, &request, &id, Command::AddArtifact(Box::new(artifact.await?))).await
 }
 
 pub(super) async fn artifact(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    run(&state, &id(&request)?, Command::GetArtifact(item(&request)?)).await
+    run(&state, &request, &id(&request)?, Command::GetArtifact(item(&request)?)).await
 }
 
 /// Searches all sessions, or one.
 pub(super) async fn search(state: Data<State>, request: HttpRequest) -> Answer {
     let known = ["text", "kind", "session", "tag", "type", "since", "until", "limit", "cursor"];
     let query = Query::read(request.query_string(), &known)?;
-    let text = query.get("text").filter(|text| !text.trim().is_empty());
+    let text = query.text("text", MAX_TITLE)?.filter(|text| !text.trim().is_empty());
     let missing = || ApiError::new(Kind::BadQuery, "`text`: must be there: what is searched for");
     let filter = SearchFilter {
-        text: text.ok_or_else(missing)?.to_owned(),
+        text: text.ok_or_else(missing)?,
         kinds: query.words::<SearchKind>("kind")?,
         session: query.parsed("session")?,
-        tags: query.words("tag")?,
+        tags: tags(&query)?,
         types: query.words::<MemoryType>("type")?,
         since: query.time("since")?,
         until: query.time("until")?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };
-    Ok(ok(&state.sessions.search(filter).await?))
+    let session = filter.session.clone();
+    let found = state.sessions.search(filter).await;
+    let answer = found.map(|found| ok(&found)).map_err(ApiError::from);
+    noted(&state, &request, "search", session.as_ref(), answer)
 }
 
 /// Makes a session of a file that was exported: JSON, or Markdown by its media type.
@@ -375,19 +402,12 @@ pub(super) async fn import(state: Data<State>, request: HttpRequest, payload: Pa
         serde_json::from_slice(&bytes)
             .map_err(|error| bad(format!("the body is no exported session: {error}")))?
     };
-    if export.hostler_session != crate::domain::session::FORM {
-        let detail = format!("is form {}; this host knows form 1", export.hostler_session);
-        return Err(ApiError::of_field(Kind::Invalid, "hostler_session".to_owned(), detail));
-    }
-    let ends_well =
-        export.session.status == SessionState::Completed || export.session.completed_at.is_none();
-    if !ends_well {
-        let detail = "is only for a completed session".to_owned();
-        return Err(ApiError::of_field(Kind::Invalid, "session.completed_at".to_owned(), detail));
-    }
-    let imported = state.sessions.import(export, merge).await?;
-    let place = format!("/api/v1/sessions/{}", encoded(imported.session_id.as_str()));
-    Ok(made(imported.created, &place, &imported))
+    export.check().map_err(|flaw| ApiError::of_field(Kind::Invalid, flaw.field, flaw.what))?;
+    let id = export.session.session_id.clone();
+    let imported = state.sessions.import(export, merge).await;
+    let place = format!("/api/v1/sessions/{}", encoded(id.as_str()));
+    let answer = imported.map(|imported| made(imported.created, &place, &imported));
+    noted(&state, &request, "import_session", Some(&id), answer.map_err(ApiError::from))
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use crate::{
         MemoryType, NewArtifact, NewChunk, NewMemory, NewSession, SessionChange, SessionFilter,
         SessionId, SessionState,
     },
-    http::fields::{Fields, MAX_DEPTH, kind_of},
+    http::fields::{Fields, kind_of},
 };
 
 /// The longest title, and the longest name of somebody, in characters.
-const MAX_TITLE: usize = 1000;
+pub(in crate::http) const MAX_TITLE: usize = 1000;
 
 /// The longest context and the longest description, in characters.
 const MAX_PROSE: usize = 1_000_000;
@@ -149,7 +149,8 @@ fn participants(fields: &mut Fields<'_>) -> Vec<String> {
     texts
 }
 
-fn tags(fields: &mut Fields<'_>) -> Vec<String> {
+/// Takes the tags of a memory, each once.
+pub(in crate::http) fn tags(fields: &mut Fields<'_>) -> Vec<String> {
     let mut tags = fields.texts("tags", MAX_TAG);
     if tags.len() > MAX_TAGS {
         fields.wrong("tags", format!("has {} items; at most {MAX_TAGS} are taken", tags.len()));
@@ -221,37 +222,23 @@ pub(in crate::http) fn chunk(
 
 fn extracted(fields: &mut Fields<'_>) -> Extracted {
     let Some(mut inside) = fields.object("extracted_items") else { return Extracted::default() };
-    let mut list = |name: &'static str| match inside.take(name) {
-        None => Vec::new(),
-        Some(Value::Array(items)) if items.len() <= MAX_EXTRACTED => items,
-        Some(Value::Array(_)) => {
+    let mut list = |name: &'static str| match inside.json(name, u64::MAX) {
+        Value::Null => Vec::new(),
+        Value::Array(items) if items.len() <= MAX_EXTRACTED => items,
+        Value::Array(_) => {
             inside.wrong(name, format!("has more than {MAX_EXTRACTED} items"));
             Vec::new()
         }
-        Some(other) => {
+        other => {
             inside.wrong(name, format!("must be an array, not {}", kind_of(&other)));
             Vec::new()
         }
     };
-    let extracted = Extracted {
+    Extracted {
         ideas: list("ideas"),
         decisions: list("decisions"),
         questions: list("questions"),
         action_items: list("action_items"),
-    };
-    let lists =
-        [&extracted.ideas, &extracted.decisions, &extracted.questions, &extracted.action_items];
-    if lists.into_iter().flatten().any(|item| depth(item) > MAX_DEPTH) {
-        fields.wrong("extracted_items", format!("is nested deeper than {MAX_DEPTH} levels"));
-    }
-    extracted
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
-        _ => 0,
     }
 }
 
@@ -286,14 +273,12 @@ pub(in crate::http) fn delegation(
     if agent.is_none() {
         fields.wrong("agent_name", "must be there: the fleet whose work it is");
     }
-    Some(Delegation {
-        name,
-        agent: agent?,
-        kind: fields.text("task_type", 255).unwrap_or_else(|| "task".to_owned()),
-        description: prose(fields, "description").unwrap_or_default(),
-        priority: priority(fields),
-        input: anything(fields, "input_data").unwrap_or_default(),
-    })
+    // All of it is looked at before anything is given up: every mistake is named at once.
+    let kind = fields.text("task_type", 255).unwrap_or_else(|| "task".to_owned());
+    let description = prose(fields, "description").unwrap_or_default();
+    let priority = priority(fields);
+    let input = anything(fields, "input_data").unwrap_or_default();
+    Some(Delegation { name, agent: agent?, kind, description, priority, input })
 }
 
 /// Takes `priority`: a word, or a number.

@@ -121,7 +121,8 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn data(word: &str, done: Done) -> Value {
+/// What the contract says of what came of a command.
+pub(in crate::http) fn data(word: &str, done: Done) -> Value {
     match done {
         Done::Session(session) => json!(session),
         Done::Deleted(deleted) => json!({ "deleted": deleted }),

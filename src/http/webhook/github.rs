@@ -1,6 +1,6 @@
 //! Deliveries of GitHub: their signature, and what becomes of them.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap, web::Payload};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -47,8 +47,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 pub(super) async fn receive(
     state: &State,
     request: &HttpRequest,
-    body: &[u8],
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
+    let body = &*super::whole(state, request, payload).await?;
     let word = |name: &str| {
         let text = request.headers().get(name).and_then(|value| value.to_str().ok());
         text.filter(|text| (1..=MAX_WORD).contains(&text.len())).map(str::to_owned)
@@ -94,6 +95,20 @@ pub(super) async fn receive(
     slog::info!(state.log, "delivery of GitHub taken"; "event" => event.as_str(), "count" => tasks.len());
     state.relay.tell(&Heard { sync: false, event: &event, delivery: &delivery, payload: &payload });
     Ok(HttpResponse::Accepted().json(answer))
+}
+
+/// Only the right signature of a body is one.
+#[cfg(fuzzing)]
+pub(in crate::http) fn fuzzed(signature: &str, body: &[u8]) {
+    let secret = Secret::new("a secret that nobody guesses".to_owned());
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("a key");
+    mac.update(body);
+    let right = mac.finalize().into_bytes();
+    let right: String = right.iter().map(|byte| format!("{byte:02x}")).collect();
+    let is_right =
+        signature.strip_prefix("sha256=").map(str::to_ascii_lowercase) == Some(right.clone());
+    assert_eq!(is_signed(&secret, signature, body), is_right);
+    assert!(is_signed(&secret, &format!("sha256={right}"), body));
 }
 
 #[cfg(test)]

@@ -9,25 +9,27 @@
 //!   on.
 //! - What was taken is told to the clients of the [`relay`].
 
-mod answer;
+pub(super) mod answer;
+mod changes;
 pub(super) mod github;
 pub(super) mod instructions;
-mod read;
+pub(super) mod read;
 pub(super) mod relay;
 mod task;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{Data, Payload},
+    web::{Bytes, Data, Payload},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Answer, State, body,
+    Answer, State, audit, body,
     caller::Caller,
     error::{ApiError, Kind},
+    journal::{self, Entry, Via},
     query,
     sessions::read::Names,
 };
@@ -36,11 +38,22 @@ use crate::{
     sessions::{Command, Done},
 };
 use answer::{Told, has_ended};
-use read::{Asked, BATCH, Wrong};
+use read::{Asked, BATCH, TASK, Wrong};
 use relay::Heard;
+
+/// What is written down of a request that never became a command.
+const NONE: &str = "unreadable";
 
 /// A status and a body, as they are kept for a request that comes again.
 type Spoken = (StatusCode, Value);
+
+/// A webhook that can be carried out.
+struct Taken {
+    asked: Asked,
+    body: Value,
+    bytes: Bytes,
+    key: Option<String>,
+}
 
 /// Answers a webhook.
 pub(super) async fn receive(
@@ -49,42 +62,75 @@ pub(super) async fn receive(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    query::none(&request)?;
-    let bytes = body::bytes(&request, payload, state.settings.max_body).await?;
-    body::is_json(&request)?;
     if github::is_delivery(request.headers()) {
-        return github::receive(&state, &request, &bytes).await;
+        let answer = github::receive(&state, &request, payload).await;
+        journal::count(&state, "github", &answer);
+        return answer;
     }
-    let key = query::idempotency_key(request.headers())?;
-    let value = body::parse(&bytes)?;
-    let Value::Object(object) = value.clone() else {
-        return Err(ApiError::new(Kind::BadJson, "the body must be an object"));
+    let taken = match take(&state, &caller, &request, payload).await {
+        Ok(taken) => taken,
+        Err(refused) => {
+            let status = refused.problem().status;
+            let entry = Entry { via: Via::Webhook, word: NONE, session: None, status, cause: None };
+            journal::enter(&state, &caller, &entry);
+            return Err(refused);
+        }
     };
-    let mut names = Names::of(key);
-    let asked = read::read(object, &mut names).map_err(wrong)?;
-    for scope in asked.scopes() {
-        caller.may(scope, About::Host)?;
-    }
+    let Taken { asked, body: value, bytes, key } = taken;
     let Some(key) = key else {
-        let (status, body) = carry_out(&state, &request, asked, &value).await;
+        let changes = changes::of(&asked);
+        let (status, body) = carry_out(&state, &caller, &request, asked, &value).await;
+        audit::tell(&request, changes::told(changes, status, &body));
         return Ok(HttpResponse::build(status).json(body));
     };
-    let receipt = match state.sessions.take("webhook", key, &Sha256::digest(&bytes)).await? {
+    let receipt = match state.sessions.take("webhook", &key, &Sha256::digest(&bytes)).await? {
         Ok(receipt) => receipt,
         Err((status, body)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            audit::told(&request);
             let mut again = HttpResponse::build(status);
             again.insert_header(("Idempotent-Replayed", "true"));
             return Ok(again.json(body));
         }
     };
-    let (status, body) = carry_out(&state, &request, asked, &value).await;
+    let changes = changes::of(&asked);
+    let (status, body) = carry_out(&state, &caller, &request, asked, &value).await;
+    audit::tell(&request, changes::told(changes, status, &body));
     if status.is_server_error() {
         state.sessions.release(&receipt).await?;
     } else {
         state.sessions.answered(&receipt, status.as_u16(), &body).await?;
     }
     Ok(HttpResponse::build(status).json(body))
+}
+
+/// Reads a webhook, and looks whether its caller may ask that.
+async fn take(
+    state: &State,
+    caller: &Caller,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Taken, ApiError> {
+    let bytes = whole(state, request, payload).await?;
+    let key = query::idempotency_key(request.headers())?;
+    let body = body::parse(&bytes)?;
+    let Value::Object(object) = body.clone() else {
+        return Err(ApiError::new(Kind::BadJson, "the body must be an object"));
+    };
+    let asked = read::read(object, &mut Names::of(key)).map_err(wrong)?;
+    for scope in asked.scopes() {
+        caller.may(scope, About::Host)?;
+    }
+    let key = key.map(str::to_owned);
+    Ok(Taken { asked, body, bytes, key })
+}
+
+/// The body of a webhook, which says that it is JSON.
+async fn whole(state: &State, request: &HttpRequest, payload: Payload) -> Result<Bytes, ApiError> {
+    query::none(request)?;
+    let bytes = body::bytes(request, payload, state.settings.max_body).await?;
+    body::is_json(request)?;
+    Ok(bytes.freeze())
 }
 
 fn wrong(wrong: Wrong) -> ApiError {
@@ -98,21 +144,30 @@ fn wrong(wrong: Wrong) -> ApiError {
 }
 
 /// Carries out what was asked for, tells the log, the metrics and the relay.
-async fn carry_out(state: &State, request: &HttpRequest, asked: Asked, body: &Value) -> Spoken {
+async fn carry_out(
+    state: &State,
+    caller: &Caller,
+    request: &HttpRequest,
+    asked: Asked,
+    body: &Value,
+) -> Spoken {
     let delivery = request
         .headers()
         .get(super::api::REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .map_or_else(|| Names::of(None).make("delivery"), str::to_owned);
     let event = body["type"].as_str().unwrap_or_default();
+    let note = |word, session: Option<&SessionId>, status: StatusCode, cause: Option<&str>| {
+        let status = status.as_u16();
+        journal::enter(state, caller, &Entry { via: Via::Webhook, word, session, status, cause });
+    };
     let tell = |sync| state.relay.tell(&Heard { sync, event, delivery: &delivery, payload: body });
     match asked {
         Asked::One { word, session, command, sync } => {
             tell(sync);
             let told = one(state, word, &session, command, sync).await;
-            let status = told.status;
-            log(state, word, Some(&session), status, told.cause.as_deref());
-            (status, told.body(word, &session))
+            note(word, Some(&session), told.status, told.cause.as_deref());
+            (told.status, told.body(word, &session))
         }
         Asked::Batch { session, commands, atomic } => {
             tell(false);
@@ -121,45 +176,15 @@ async fn carry_out(state: &State, request: &HttpRequest, asked: Asked, body: &Va
             } else {
                 each(state, &session, commands).await
             };
-            log(state, BATCH, Some(&session), told.status, told.cause.as_deref());
+            note(BATCH, Some(&session), told.status, told.cause.as_deref());
             (told.status, told.body(BATCH, &session))
-        }
-        Asked::Insight { session, command } => {
-            tell(false);
-            let word = "llm_conversation_insight";
-            let told = one(state, word, &session, command, false).await;
-            log(state, word, Some(&session), told.status, told.cause.as_deref());
-            (told.status, told.body(word, &session))
         }
         Asked::Task { command, sync } => {
             let (status, body, cause) = task::carry_out(state, command, sync, &tell).await;
-            log(state, "task_command", None, status, cause.as_deref());
+            note(TASK, None, status, cause.as_deref());
             (status, body)
         }
     }
-}
-
-/// One line for each command, and one count; never what it held.
-fn log(
-    state: &State,
-    word: &'static str,
-    session: Option<&SessionId>,
-    status: StatusCode,
-    cause: Option<&str>,
-) {
-    let outcome = match status.as_u16() {
-        504 => "timeout",
-        500.. => "failed",
-        400.. => "refused",
-        _ => "done",
-    };
-    state.sessions.commanded(word, outcome);
-    let session = session.map(SessionId::as_str).unwrap_or_default();
-    if let Some(cause) = cause {
-        slog::error!(state.log, "command failed"; "command" => word, "error" => cause);
-    }
-    slog::info!(state.log, "command of a webhook";
-        "command" => word, "session" => session, "status" => status.as_u16());
 }
 
 /// Carries out one command.
@@ -168,15 +193,18 @@ async fn one(state: &State, word: &str, session: &SessionId, command: Command, s
         Ok(done) => done,
         Err(error) => return Told::failed(error),
     };
-    let name = match &done {
-        Done::Delegated { task, .. } if sync => task.task_id.clone(),
+    let given = match &done {
+        Done::Delegated { task, .. } if sync => task,
         _ => return Told::done(word, done),
     };
-    match state.sessions.task_ended(session, &name).await {
+    match state.sessions.task_ended(given).await {
         Ok(task) if has_ended(&task.status) => Told::done(word, Done::Task(Box::new(task))),
         Ok(task) => Told {
             status: StatusCode::GATEWAY_TIMEOUT,
-            message: format!("task {name} has not ended yet; it goes on, ask with get_task"),
+            message: format!(
+                "task {} has not ended yet; it goes on, ask with get_task",
+                task.task_id
+            ),
             data: Ok(json!(task)),
             cause: None,
         },

@@ -43,8 +43,13 @@ pub(super) const COMMANDS: [&str; 20] = [
 ];
 
 /// The families of commands.
-pub(super) const TYPES: [&str; 3] =
-    ["collaborative_session_command", "task_command", "llm_conversation_insight"];
+pub(super) const TYPES: [&str; 3] = ["collaborative_session_command", TASK, INSIGHT];
+
+/// The family, and the word, of a task.
+pub(super) const TASK: &str = "task_command";
+
+/// The family of what an assistant noticed, and the word of its one command.
+const INSIGHT: &str = "llm_conversation_insight";
 
 /// The command of several.
 pub(super) const BATCH: &str = "batch";
@@ -102,20 +107,13 @@ pub(super) enum Asked {
         /// Whether to wait for its end.
         sync: bool,
     },
-    /// An insight.
-    Insight {
-        /// The session that it is for.
-        session: SessionId,
-        /// To make that if it is not there, and to keep it.
-        command: Command,
-    },
 }
 
 impl Asked {
     /// The scopes that a key needs for it.
     pub(super) fn scopes(&self) -> BTreeSet<Scope> {
         match self {
-            Self::One { command, .. } | Self::Insight { command, .. } => [command.scope()].into(),
+            Self::One { command, .. } => [command.scope()].into(),
             Self::Batch { commands, .. } => {
                 commands.iter().map(|(_, command)| command.scope()).collect()
             }
@@ -134,8 +132,8 @@ pub(super) fn read(body: Map<String, Value>, names: &mut Names) -> Result<Asked,
     };
     let asked = match &*kind {
         "collaborative_session_command" => session_command(fields, names)?,
-        "task_command" => task_command(fields),
-        "llm_conversation_insight" => insight(fields),
+        TASK => task_command(fields),
+        INSIGHT => insight(fields),
         _ => return Err(unknown("type".to_owned(), &kind, TYPES.to_vec())),
     };
     match errors.or(asked) {
@@ -162,7 +160,7 @@ fn session_command(mut fields: Fields<'_>, names: &mut Names) -> Result<Option<A
     };
     let given: Option<SessionId> = fields.parsed("session_id");
     let is_free = matches!(&*word, "list_sessions" | "create_session");
-    if given.is_none() && !is_free && !fields.has("session_id") {
+    if given.is_none() && !is_free && !fields.gives("session_id") {
         fields.wrong("session_id", "must be there: the session that it is about");
     }
     let made_up = || names.clone().make("session").parse().ok();
@@ -261,7 +259,7 @@ fn batch(
 }
 
 /// Reads the data of one command.
-fn command(
+pub(in crate::http) fn command(
     word: &str,
     data: &mut Fields<'_>,
     session: &SessionId,
@@ -402,7 +400,7 @@ fn insight(mut fields: Fields<'_>) -> Option<Asked> {
                 priority: inside.word("priority", &priorities).unwrap_or("medium").to_owned(),
                 title: title.unwrap_or_default(),
                 content: inside.json("content", u64::MAX),
-                tags: inside.texts("tags", crate::domain::session::MAX_TAG),
+                tags: read::tags(&mut inside),
                 followup: read::prose(&mut inside, "suggested_followup"),
             }
         }
@@ -426,7 +424,7 @@ fn insight(mut fields: Fields<'_>) -> Option<Asked> {
         metadata: Map::new(),
     };
     let command = Command::Notice(Box::new(new), insight.memory());
-    Some(Asked::Insight { session, command })
+    Some(Asked::One { word: INSIGHT, session, command, sync: false })
 }
 
 #[cfg(test)]

@@ -21,10 +21,14 @@ use tokio::{
     sync::{broadcast, oneshot},
     time::{Instant, interval, timeout},
 };
+use uuid::Uuid;
 
 use crate::{
-    domain::TaskId,
-    http::{Answer, State, error::ApiError, query},
+    domain::{
+        TaskId,
+        audit::{Deed, Outcome, Surface},
+    },
+    http::{Answer, State, audit, caller::Caller, error::ApiError, query},
     sessions::CommandEnd,
 };
 
@@ -60,6 +64,31 @@ struct Waiting {
     tell: oneshot::Sender<CommandEnd>,
 }
 
+/// The answer of a client that somebody waits for, until this is dropped: then nobody does any more.
+pub(super) struct Awaited {
+    relay: Relay,
+    name: String,
+    told: oneshot::Receiver<CommandEnd>,
+}
+
+impl Awaited {
+    /// The answer, or nothing if somebody else waits for the task now.
+    pub(super) async fn answer(&mut self) -> Option<CommandEnd> {
+        (&mut self.told).await.ok()
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.told.close();
+        let mut waiting = self.relay.waiting();
+        // Whoever asked later for the same task waits still.
+        if waiting.get(&self.name).is_some_and(|waiting| waiting.tell.is_closed()) {
+            waiting.remove(&self.name);
+        }
+    }
+}
+
 /// Tells clients, and hears their answers. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::http) struct Relay {
@@ -88,15 +117,10 @@ impl Relay {
     }
 
     /// Waits for the answer of a client to the task `name`; the newest who waits for it hears it.
-    pub(super) fn wait(&self, name: &str, task: TaskId) -> oneshot::Receiver<CommandEnd> {
+    pub(super) fn wait(&self, name: &str, task: TaskId) -> Awaited {
         let (tell, told) = oneshot::channel();
         self.waiting().insert(name.to_owned(), Waiting { task, tell });
-        told
-    }
-
-    /// Nobody waits for the task `name` any more.
-    pub(super) fn forget(&self, name: &str) {
-        self.waiting().remove(name);
+        Awaited { relay: self.clone(), name: name.to_owned(), told }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, Waiting>> {
@@ -126,10 +150,16 @@ impl Relay {
 /// Answers the request for the relay.
 pub(in crate::http) async fn join(
     state: Data<State>,
+    caller: Caller,
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
     query::none(&request)?;
+    let deed = Deed {
+        surface: Surface::Webhook,
+        operation: "task_result".to_owned(),
+        ..audit::deed_of(&caller, &request)
+    };
     let opened = actix_ws::handle(&request, payload).map_err(|error| {
         let detail = format!("this is for WebSockets: {error}");
         ApiError::new(crate::http::error::Kind::BadHeader, detail)
@@ -139,9 +169,9 @@ pub(in crate::http) async fn join(
     let messages = messages.max_continuation_size(MAX_MESSAGE);
     let told = state.relay.tell.subscribe();
     actix_web::rt::spawn(async move {
-        state.sessions.relay_joined();
-        let left = serve(&state, session, messages, told).await;
-        state.sessions.relay_left(matches!(left, Left::TooSlow));
+        state.counters.relay_joined();
+        let left = serve(&state, &deed, session, messages, told).await;
+        state.counters.relay_left(matches!(left, Left::TooSlow));
     });
     Ok(response)
 }
@@ -159,6 +189,7 @@ enum Left {
 
 async fn serve(
     state: &State,
+    deed: &Deed,
     mut session: Session,
     mut messages: actix_ws::AggregatedMessageStream,
     mut told: broadcast::Receiver<Arc<str>>,
@@ -183,7 +214,7 @@ async fn serve(
                 heard_at = Instant::now();
                 match message {
                     Some(Ok(AggregatedMessage::Text(text))) => {
-                        if let Some(answer) = hear(state, &text).await
+                        if let Some(answer) = hear(state, deed, &text).await
                             && !say(&mut session, &answer.to_string()).await
                         {
                             break Left::TooSlow;
@@ -227,8 +258,8 @@ async fn say(session: &mut Session, text: &str) -> bool {
     matches!(timeout(TAKES_WITHIN, session.text(text)).await, Ok(Ok(())))
 }
 
-/// Hears a client; what it is answered, if anything.
-async fn hear(state: &State, text: &str) -> Option<Value> {
+/// Hears a client; what it is answered, if anything. `deed` is what is recorded of an answer to a task.
+async fn hear(state: &State, deed: &Deed, text: &str) -> Option<Value> {
     let now = Timestamp::now();
     let Ok(message) = serde_json::from_str::<Value>(text) else {
         return Some(json!({ "type": "error", "message": "that is not JSON", "timestamp": now }));
@@ -238,6 +269,9 @@ async fn hear(state: &State, text: &str) -> Option<Value> {
         Some("task_result") => match state.relay.answer(&message) {
             Some((task, end)) => {
                 let settled = state.sessions.answered_by_relay(task, &end).await;
+                let outcome = if settled.is_ok() { Outcome::Done } else { Outcome::Failed };
+                let (id, object) = (Uuid::now_v7(), task.to_string());
+                state.audit.note(Deed { id, at: now, object, outcome, ..deed.clone() });
                 let error = settled.err().map(|error| error.to_string())?;
                 Some(json!({ "type": "error", "message": error, "timestamp": now }))
             }
@@ -265,11 +299,23 @@ mod tests {
         let second = json!({"task_id": "t", "status": "failed", "error": "no"});
         assert_eq!(relay.answer(&first).map(|(task, _)| task), Some(task));
         assert_eq!(relay.answer(&second), None);
-        assert_eq!(told.try_recv().map(|end| end.status).as_deref(), Ok("completed"));
-        relay.wait("t", task);
-        relay.forget("t");
-        assert_eq!(relay.answer(&first), None);
+        assert_eq!(told.told.try_recv().map(|end| end.status).as_deref(), Ok("completed"));
+        drop(relay.wait("t", task));
+        assert_eq!(relay.answer(&first), None, "nobody waits any more");
         assert_eq!(relay.answer(&json!(7)), None);
+    }
+
+    #[test]
+    fn whoever_gives_up_takes_nobody_elses_place() {
+        let relay = Relay::default();
+        let task = TaskId::from_uuid(uuid::Uuid::from_u128(7));
+        let (earlier, mut later) = (relay.wait("t", task), relay.wait("t", task));
+        drop(earlier);
+        let end = json!({"task_id": "t", "status": "completed"});
+        assert!(relay.answer(&end).is_some());
+        assert!(later.told.try_recv().is_ok());
+        drop(later);
+        assert!(relay.waiting().is_empty());
     }
 
     #[test]

@@ -52,10 +52,10 @@ async fn attempt(
     tell(true);
     let end = tokio::select! {
         end = state.sessions.command_ended(commanded.task) => end,
-        Ok(end) = &mut answered => Ok(end),
+        Some(end) = answered.answer() => Ok(end),
         () = state.closing.closed() => state.sessions.command_stands(commanded.task).await,
     };
-    state.relay.forget(name);
+    drop(answered);
     let end = end?;
     if end.ended {
         return Ok((StatusCode::OK, body_of(&commanded, &end)));

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 /// A run, planned against real. All times are milliseconds of the clock, from its begin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunReport {
     /// The run.
     pub run: RunRecord,
@@ -36,7 +36,7 @@ pub struct RunReport {
 }
 
 /// One task, planned against real.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskReport {
     /// Its name in the plan.
     pub id: PlanTaskId,
@@ -59,7 +59,7 @@ pub struct TaskReport {
 }
 
 /// What a task waited for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Waited {
     /// How long.
     pub ms: u64,

@@ -43,7 +43,9 @@ fn file(stdio: &Stdio) -> Option<&Path> {
 
 /// A spec as the keeper takes it.
 pub(super) fn order(id: ProcessId, spec: Spec) -> Order {
-    let Spec { argv, env, cwd, user, limits, stdin, stdout, stderr, note, keep_pipes, .. } = spec;
+    let Spec {
+        argv, env, cwd, pinned, user, limits, stdin, stdout, stderr, note, keep_pipes, ..
+    } = spec;
     // A part of a second counts as one, for the kernel counts whole ones.
     let cpu = limits.cpu.map(|cpu| (cpu.as_secs() + u64::from(cpu.subsec_nanos() > 0)).max(1));
     let limits = Limits {
@@ -56,5 +58,18 @@ pub(super) fn order(id: ProcessId, spec: Spec) -> Order {
         group_processes: limits.group_processes,
         cpu_weight: limits.cpu_weight,
     };
-    Order { id: id.0, argv, env, cwd, user, limits, stdin, stdout, stderr, note, keep_pipes }
+    Order {
+        id: id.0,
+        argv,
+        env,
+        cwd,
+        pinned,
+        user,
+        limits,
+        stdin,
+        stdout,
+        stderr,
+        note,
+        keep_pipes,
+    }
 }

@@ -17,8 +17,8 @@ use nix::{
         signal::{SigSet, Signal},
     },
     unistd::{
-        Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, getppid, setgid, setgroups,
-        setsid, setuid, write,
+        Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, getcwd, getppid, setgid,
+        setgroups, setsid, setuid, write,
     },
 };
 
@@ -96,6 +96,8 @@ pub(super) struct Child {
     pub(super) limits: Vec<(Resource, rlim_t, rlim_t)>,
     pub(super) identity: Option<Identity>,
     pub(super) cwd: CString,
+    /// Whether that must be where it is: no link in it.
+    pub(super) pinned: bool,
     pub(super) keeper: Pid,
     pub(super) program: Program,
 }
@@ -139,6 +141,14 @@ impl Child {
         if getppid() != self.keeper {
             return Err((Step::Tie, Errno::ESRCH));
         }
-        chdir(self.cwd.as_c_str()).map_err(at(Step::Cwd))
+        chdir(self.cwd.as_c_str()).map_err(at(Step::Cwd))?;
+        if self.pinned {
+            // Only now: where this is can't change any more.
+            let here = getcwd().map_err(at(Step::Cwd))?;
+            if here.as_os_str().as_encoded_bytes() != self.cwd.as_bytes() {
+                return Err((Step::Cwd, Errno::ELOOP));
+            }
+        }
+        Ok(())
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn start(
         identity,
         cwd: CString::new(order.cwd.as_os_str().as_encoded_bytes())
             .map_err(|_| bad_order("its working directory has a NUL byte in its path"))?,
+        pinned: order.pinned,
         keeper: getpid(),
     };
     let pid = match sys::fork_into(group.and_then(Group::directory)) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::domain::{AgentName, Attempt, Generation, TaskId, fleet::Fleet};
+use crate::domain::{AgentName, Attempt, Generation, TaskId, access::AttemptKey, fleet::Fleet};
 
 /// What every agent gets of the host's own environment; `LC_*` too.
 ///
@@ -27,10 +27,23 @@ pub struct Process<'a> {
     pub generation: Generation,
     /// The attempt it is for; `None` for a process that stays.
     pub attempt: Option<(TaskId, Attempt)>,
+    /// Where the API is, and the token by which an agent at work may call it.
+    pub api: Api<'a>,
     /// The abstract name of the socket on which it may tell of itself, if it has one.
     pub notify: Option<&'a str>,
     /// How long it may be silent.
     pub stale_after: Option<Duration>,
+}
+
+/// Where the API is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Api<'a> {
+    /// Its address over TCP, if it is served there.
+    pub url: Option<&'a str>,
+    /// Its unix socket.
+    pub socket: Option<&'a str>,
+    /// The key by which tokens of attempts are made.
+    pub attempts: Option<&'a AttemptKey>,
 }
 
 /// The whole environment of a process of `fleet`, later ones win: [`INHERITED`] from `host`; what
@@ -63,12 +76,16 @@ pub fn environment(
         Some((name.clone(), secret.value.as_ref()?.reveal().to_owned()))
     });
     variables.extend(secrets);
+    let token = process.attempt.zip(process.api.attempts);
     let told = [
         ("HOSTLER_AGENT", Some(process.agent.to_string())),
         ("HOSTLER_FLEET", Some(fleet.name.to_string())),
         ("HOSTLER_GENERATION", Some(process.generation.to_string())),
         ("HOSTLER_TASK_ID", process.attempt.map(|(task, _)| task.to_string())),
         ("HOSTLER_ATTEMPT", process.attempt.map(|(_, attempt)| attempt.to_string())),
+        ("HOSTLER_URL", process.api.url.map(str::to_owned)),
+        ("HOSTLER_SOCKET", process.api.socket.map(str::to_owned)),
+        ("HOSTLER_TOKEN", token.map(|((task, attempt), key)| key.token(task, attempt))),
     ];
     if let Some(name) = process.notify {
         variables.insert("NOTIFY_SOCKET".to_owned(), format!("@{name}"));
@@ -109,6 +126,8 @@ mod tests {
             cwd: ".".into(),
             env: BTreeMap::new(),
             env_pass: vec![],
+            submit_to: Vec::new(),
+            shell: crate::domain::webhook::ShellRule::Off,
             secrets: BTreeMap::new(),
             user: None,
             limits: Limits::default(),
@@ -151,9 +170,9 @@ mod tests {
     fn made(host: &[(&str, &str)], fleet: &Fleet, with_task: bool) -> BTreeMap<String, String> {
         let attempt = with_task.then_some((TaskId::from_uuid(Uuid::from_u128(7)), Attempt(2)));
         let agent = "claude-3".parse().unwrap();
-        let generation = Generation(4);
+        let (generation, api) = (Generation(4), Api::default());
         let process =
-            Process { agent: &agent, generation, attempt, notify: None, stale_after: None };
+            Process { agent: &agent, generation, attempt, api, notify: None, stale_after: None };
         environment(&map(host), fleet, &process)
     }
 
@@ -209,8 +228,8 @@ mod tests {
         let agent = "claude-3".parse().unwrap();
         let notify = Some("hostler/1/claude-3");
         let stale_after = Some(Duration::from_secs(2));
-        let (generation, attempt) = (Generation(4), None);
-        let process = Process { agent: &agent, generation, attempt, notify, stale_after };
+        let (generation, attempt, api) = (Generation(4), None, Api::default());
+        let process = Process { agent: &agent, generation, attempt, api, notify, stale_after };
         let made = environment(&map(&[("NOTIFY_SOCKET", "/of/the/host")]), &fleet(), &process);
         assert_eq!(made["NOTIFY_SOCKET"], "@hostler/1/claude-3");
         assert_eq!(made["WATCHDOG_USEC"], "2000000");

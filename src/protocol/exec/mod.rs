@@ -6,7 +6,7 @@ mod template;
 
 use std::time::Duration;
 
-pub use environment::{INHERITED, Process, environment};
+pub use environment::{Api, INHERITED, Process, environment};
 pub use exit::{Exit, MAX_TAIL, NOT_NOW, outcome};
 pub use template::{MAX_WORD, Template, TemplateError};
 

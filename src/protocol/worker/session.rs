@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         AgentName, Attempt, FleetName, Generation, TaskId,
+        access::AttemptKey,
         adoption::{Hold, Open},
         restart::millis,
         snooze,
@@ -53,6 +54,8 @@ pub struct Terms {
     /// The most tasks that the agent has at a time: it works on the first, and the others wait in
     /// its stdin.
     pub prefetch: usize,
+    /// The key by which tokens of attempts are made, where agents get any.
+    pub attempts: Option<AttemptKey>,
 }
 
 /// What a line of the agent means.
@@ -239,7 +242,9 @@ impl WorkerSession {
         {
             return Err(RunError::Busy(first.task));
         }
-        let params = TaskParams::of(assignment, timeout);
+        let key = self.terms.attempts.as_ref();
+        let token = key.map(|key| key.token(assignment.task, assignment.attempt));
+        let params = TaskParams::of(assignment, timeout).with_token(token);
         let run = Run { jsonrpc: "2.0", id: self.newest_id + 1, method: "task/run", params };
         let mut bytes = serde_json::to_vec(&run).map_err(RunError::Unwritable)?;
         bytes.push(b'\n');

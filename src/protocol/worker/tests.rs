@@ -26,6 +26,7 @@ fn terms() -> Terms {
         heartbeat: Duration::from_secs(5),
         max_output: 100,
         prefetch: 1,
+        attempts: None,
     }
 }
 

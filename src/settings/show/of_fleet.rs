@@ -32,6 +32,8 @@ pub(super) fn fleet(fleet: &Fleet) -> Value {
         "cwd": path(&fleet.cwd),
         "env": env.collect::<Map<_, _>>(),
         "env_pass": fleet.env_pass,
+        "submit_to": fleet.submit_to,
+        "shell": fleet.shell.as_str(),
         "secrets": fleet.secrets.iter().map(|(name, one)| (name.clone(), source(&one.source))).collect::<Map<_, _>>(),
         "user": fleet.user.as_deref().unwrap_or_default(),
         "stop_signal": word(&fleets::SIGNALS, &fleet.stop_signal),

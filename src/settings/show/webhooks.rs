@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Endpoint, Webhook, mask, units::format_duration, webhook::EVERY},
-    path,
+    masked, path,
 };
 use crate::domain::webhook::{GithubRule, Reach};
 
@@ -20,7 +20,6 @@ pub(super) fn webhook(webhook: &Webhook) -> Value {
         "fleets": fleets,
         "command_fleet": webhook.command_fleet.as_ref().map_or("", |fleet| fleet.as_str()),
         "git": webhook.git,
-        "shell": webhook.shell.as_str(),
         "roots": webhook.roots.iter().map(|root| path(root)).collect::<Vec<_>>(),
         "github_secret": if webhook.github_secret.is_some() { mask::MASK } else { "" },
     })
@@ -36,7 +35,7 @@ pub(super) fn of_rule(rule: &GithubRule) -> (String, Value) {
         "queue": rule.queue,
         "kind": rule.kind,
         "priority": rule.priority,
-        "input": rule.input,
+        "input": masked(&rule.input),
     });
     (rule.name.to_string(), shown)
 }

@@ -2,6 +2,7 @@
 
 mod broken;
 mod defaults;
+mod guards;
 mod layered;
 mod life;
 mod shown;

@@ -20,6 +20,15 @@ DATABASE_URL = "postgres://u:hunter2@h/db"
 [fleets."b.c"]
 protocol = "service"
 command = ["agent"]
+[webhook]
+github_secret = "hunter2-of-github-hunter2"
+[webhooks.ci]
+url = "https://ci.example/hook"
+secret = "whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg==" # hunter2
+[github.review]
+event = "push"
+queue = "default"
+input = { clone = "https://u:hunter2@git.example/r" }
 [schedules.nightly]
 cron = "0 2 * * *"
 zone = "Europe/Berlin"
@@ -42,11 +51,20 @@ retry = { kind = "linear", jitter = 0.25, never_on = ["task:17"] }
 fn secrets_are_masked_in_every_form() {
     let settings = World::with(TOML).settings();
     for shown in [show(&settings), to_json(&settings).to_string()] {
-        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("whsec_"), "{shown}");
     }
     let mut secrets = settings.secrets();
     secrets.sort_unstable();
-    assert_eq!(secrets, ["hunter2", "hunter2-hunter2-hunter2", "postgres://u:hunter2@h/db"]);
+    assert_eq!(
+        secrets,
+        [
+            "hunter2",
+            "hunter2-hunter2-hunter2",
+            "hunter2-of-github-hunter2",
+            "postgres://u:hunter2@h/db",
+            "whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg==",
+        ]
+    );
     let toml = show(&settings);
     for line in [
         "url = \"postgres://u:***@h/db\" # hostler.toml:5",

@@ -122,9 +122,10 @@ pub async fn gate(
 }
 
 /// Chooses and hands out tasks for the agents of `order`: those that need something, those of
-/// what is limited, and plain ones between them, in their common order. It is a transaction of its
-/// own on `db`, where none is open: two round trips, and one more each where plain tasks are to be
-/// found, a limit counts what runs, or a rate what began.
+/// what is limited, and plain ones between them, in their common order.
+///
+/// It is a transaction of its own on `db`, where none is open: two round trips, and one more each
+/// where plain tasks are to be found, a limit counts what runs, or a rate what began.
 ///
 /// Waits for whoever chooses just now. `limited` are the queues whose plain tasks are to be found:
 /// those that the gate named.

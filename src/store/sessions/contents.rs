@@ -1,7 +1,7 @@
 //! Chunks and artifacts, and their contents in pieces.
 
 use deadpool_postgres::GenericClient;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::types::Json;
 
 use super::{SessionNo, object};
@@ -47,7 +47,7 @@ pub async fn put_chunk(
     session: SessionNo,
     chunk: &NewChunk,
 ) -> Result<(Item, bool), StoreError> {
-    let (extracted, metadata) = (Json(&chunk.extracted), Value::Object(chunk.metadata.clone()));
+    let (extracted, metadata) = (json!(chunk.extracted), Value::Object(chunk.metadata.clone()));
     let row = PUT_CHUNK
         .query_opt(
             db,
@@ -58,7 +58,7 @@ pub async fn put_chunk(
                 &chunk.started_at,
                 &chunk.ended_at,
                 &chunk.participants,
-                &extracted,
+                &Document(&extracted),
                 &Document(&metadata),
                 &size(&chunk.content),
                 &chunk.at,

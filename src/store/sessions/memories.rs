@@ -4,6 +4,7 @@ use deadpool_postgres::GenericClient;
 use serde_json::Value;
 use tokio_postgres::{Row, types::Json};
 
+use super::contents::listed;
 use crate::{
     domain::session::{
         ItemName, MemoryFilter, MemoryRecord, MemoryType, NewMemory, SearchTerms, SessionId,
@@ -154,28 +155,18 @@ fn page(
     rows: &[Row],
     session: &SessionId,
 ) -> Result<Option<Vec<(i64, MemoryRecord)>>, StoreError> {
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let mut page = Vec::with_capacity(rows.len());
-    for row in rows {
-        let fields = statement.fields(row);
-        let Some(number) = fields.get::<Option<i64>>("id")? else { continue };
+    listed(statement, rows, |fields| {
         let content: Json<Value> = fields.get("content")?;
-        page.push((
-            number,
-            MemoryRecord {
-                session_id: session.clone(),
-                key: fields.get("key")?,
-                kind: fields.parsed("type")?,
-                content: content.0,
-                tags: fields.get("tags")?,
-                created: fields.get("created_at")?,
-                updated: fields.get("changed_at")?,
-                rank: fields.get("rank")?,
-                highlight: fields.get("highlight")?,
-            },
-        ));
-    }
-    Ok(Some(page))
+        Ok(MemoryRecord {
+            session_id: session.clone(),
+            key: fields.get("key")?,
+            kind: fields.parsed("type")?,
+            content: content.0,
+            tags: fields.get("tags")?,
+            created: fields.get("created_at")?,
+            updated: fields.get("changed_at")?,
+            rank: fields.get("rank")?,
+            highlight: fields.get("highlight")?,
+        })
+    })
 }

@@ -26,6 +26,7 @@ use crate::domain::session::{
 use serde_json::Value;
 
 const CREATE: Sql = sql!("sessions/create");
+const NUMBER: Sql = sql!("sessions/number");
 const HOLD: Sql = sql!("sessions/hold");
 const LOCK: Sql = sql!("sessions/lock");
 const MOVE: Sql = sql!("sessions/move");
@@ -73,6 +74,15 @@ pub async fn create(
         &past.and_then(|past| past.completed),
     ];
     Ok(CREATE.query_opt(db, &parameters).await?.is_some())
+}
+
+/// The number of a session; none if it is unknown.
+pub async fn number(
+    db: &impl GenericClient,
+    session: &SessionId,
+) -> Result<Option<SessionNo>, StoreError> {
+    let row = NUMBER.query_opt(db, &[session]).await?;
+    row.map(|row| NUMBER.fields(&row).get("no").map(SessionNo)).transpose()
 }
 
 /// Holds a session so that it is neither deleted nor changes its state until the end of the

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 
-use super::{hold, memories::After};
+use super::{memories::After, number};
 use crate::{
     domain::session::{SearchFilter, SearchHit, SearchKind, SearchTerms},
     store::{
@@ -22,7 +22,7 @@ pub async fn search(
 ) -> Result<Option<Vec<(i64, SearchHit)>>, StoreError> {
     let mut place = SearchTerms::any();
     if let Some(session) = &filter.session {
-        let Some((no, _)) = hold(db, session).await? else { return Ok(None) };
+        let Some(no) = number(db, session).await? else { return Ok(None) };
         place = place.of_session(no.get());
     }
     let memories = place.clone().of_types(&filter.types).with_tags(&filter.tags);

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::types::Json;
 
 use super::{SessionNo, contents::listed};
@@ -21,6 +21,7 @@ use crate::{
 
 const PUT: Sql = sql!("session_tasks/put");
 const LIST: Sql = sql!("session_tasks/list");
+const GAVE_AWAY: Sql = sql!("session_tasks/gave_away");
 
 /// A task as a session knows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +49,7 @@ pub async fn put(
     link: &Link,
 ) -> Result<bool, StoreError> {
     let (past, at) = match &link.past {
-        Some((past, at)) => (Some(Json(past)), Some(*at)),
+        Some((past, at)) => (Some(json!(past)), Some(*at)),
         None => (None, None),
     };
     let row = PUT
@@ -62,7 +63,7 @@ pub async fn put(
                 &plain_text(&link.kind),
                 &plain_text(&link.description),
                 &Document(&link.input),
-                &past,
+                &past.as_ref().map(Document),
                 &at,
             ],
         )
@@ -115,4 +116,17 @@ fn record(fields: &Fields<'_>, session: &SessionId) -> Result<SessionTaskRecord,
         record.completed = past.completed;
     }
     Ok(record)
+}
+
+/// Whether the task was given away in the session.
+///
+/// # Errors
+///
+/// Those of the statement.
+pub async fn gave_away(
+    db: &impl GenericClient,
+    session: &SessionId,
+    task: TaskId,
+) -> Result<bool, StoreError> {
+    Ok(GAVE_AWAY.query_opt(db, &[&session.as_str(), &task]).await?.is_some())
 }

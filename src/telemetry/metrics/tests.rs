@@ -15,6 +15,8 @@ fn the_text_has_every_family_and_one_end() {
     metrics.events_read(5);
     metrics.delivered(DeliveryOutcome::Delivered, Duration::from_millis(3));
     metrics.delivered(DeliveryOutcome::Gone, Duration::ZERO);
+    metrics.commanded("store_memory", "done");
+    metrics.called("wait_task", "refused");
     metrics.subscribers(4);
     metrics.subscribers_dropped(1);
     let text = metrics.render(&Scrape { dropped_lines: 7, ..Scrape::default() });
@@ -32,6 +34,8 @@ fn the_text_has_every_family_and_one_end() {
         "hostler_events_read_total 5",
         "hostler_webhook_deliveries_total{outcome=\"gone\"} 1",
         "hostler_webhook_delivery_lag_seconds_count 1",
+        "hostler_webhook_commands_total{kind=\"store_memory\",outcome=\"done\"} 1",
+        "hostler_mcp_calls_total{kind=\"wait_task\",outcome=\"refused\"} 1",
         "hostler_event_subscribers 4",
         "hostler_event_subscribers_dropped_total 1",
     ] {

@@ -96,6 +96,7 @@ impl Worker {
             heartbeat: Duration::from_millis(100),
             max_output: LIMIT as u64,
             prefetch: 1,
+            attempts: None,
         });
         let stdin = child.stdin.take();
         Some(Self { child, stdin, heard, session })

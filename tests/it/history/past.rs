@@ -77,7 +77,12 @@ impl Past {
     pub(super) fn retention(&self, archive: Option<PathBuf>) -> Retention {
         Retention::new(
             self.store.clone(),
-            &settings::History { terms: TERMS, archive, archive_keep: Keep::Forever },
+            &settings::History {
+                terms: TERMS,
+                archive,
+                archive_keep: Keep::Forever,
+                audit: Keep::Forever,
+            },
         )
     }
 

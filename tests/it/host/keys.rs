@@ -231,7 +231,7 @@ fn with_a_key_of_the_database_a_host_listens_for_all() {
     let mut host = Host::new(WORKER).up();
     let (key, _) = made(&host, &["--scope", "read"]);
     host.stop();
-    let mut host = host.set("http.bind", "0.0.0.0:0");
+    let mut host = host.set("http.bind", "0.0.0.0:0").set("http.allow_plain", "true");
     host.restart();
     let at = SocketAddr::from(([127, 0, 0, 1], address(&host).port()));
     get("/livez").over_tcp(at).unwrap().expect(401);
@@ -239,4 +239,29 @@ fn with_a_key_of_the_database_a_host_listens_for_all() {
     // Nor does a page of another site get through with the key.
     let page = get("/livez").header("Origin", "http://evil.example");
     assert_eq!(with(&key, at, page).expect(403)["type"], "urn:hostler:problem:cross-site");
+}
+
+#[test]
+fn a_key_that_was_taken_back_stays_so_whoever_reads_the_keys_meanwhile() {
+    let host = Host::new(WORKER).set("http.bind", "127.0.0.1:0").up();
+    let at = address(&host);
+    let another = json!({"scopes": ["read"]});
+    for _ in 0..10 {
+        let (key, id) = made(&host, &["--scope", "read"]);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                // Each has the keys read.
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        host.ask(&post("/api/v1/api-keys", &another)).expect(201);
+                    }
+                });
+            }
+            host.ask(&post(&format!("/api/v1/api-keys/{id}/revoke"), &json!({}))).expect(200);
+            for _ in 0..10 {
+                assert_eq!(with(&key, at, get("/livez")).status, 401);
+            }
+        });
+        assert_eq!(with(&key, at, get("/livez")).status, 401);
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{access::address, all_kinds};
+use super::{access::address, all_kinds, webhook};
 use crate::support::{
     host::{HOSTLER, Host},
     tools,
@@ -198,6 +198,11 @@ fn a_key_does_by_a_tool_what_it_may_do_by_the_api_and_no_more() {
     };
     refused(reader("delegate_task", echo.clone()), "submit");
     refused(reader("restart_agent", json!({"agent": "quick-1"})), "control");
+    refused(reader("create_session", json!({})), "submit");
+    refused(reader("delete_session", json!({"session_id": "s"})), "control");
+    assert_eq!(reader("list_sessions", json!({}))["isError"], false);
+    refused(limited("list_sessions", json!({})), "limited to");
+    refused(limited("create_session", json!({})), "limited to");
     refused(limited("delegate_task", echo.clone()), "limited to");
     let task = host.submit(&echo);
     assert_eq!(reader("wait_task", json!({"task": task}))["isError"], false);
@@ -213,6 +218,126 @@ fn a_key_does_by_a_tool_what_it_may_do_by_the_api_and_no_more() {
     );
     let own = limited("delegate_task", json!({"queue": "text", "input": {"say": "x"}, "wait": 20}));
     assert_eq!(own["structuredContent"]["state"], "completed", "{own}");
+}
+
+#[test]
+fn a_session_is_kept_by_tools_and_is_the_one_of_the_webhook() {
+    let host = Host::new(&webhook::fleets()).up();
+    let done = |name: &str, arguments: Value| {
+        let answer = tool(&host, name, &arguments);
+        assert_eq!(answer["isError"], false, "{name}: {answer}");
+        answer["structuredContent"].clone()
+    };
+    let refused = |name: &str, arguments: Value| {
+        let answer = tool(&host, name, &arguments);
+        assert_eq!(answer["isError"], true, "{name}: {answer}");
+        answer["structuredContent"]["detail"].to_string()
+            + &answer["structuredContent"]["errors"].to_string()
+    };
+    let made = done("create_session", json!({"session_id": "a walk", "title": "Plans"}));
+    assert_eq!((&made["status"], &made["title"]), (&json!("active"), &json!("Plans")));
+    assert!(
+        done("create_session", json!({}))["session_id"].as_str().unwrap().starts_with("session-")
+    );
+    let memory = json!({"session_id": "a walk", "type": "decision", "key": "db", "content": {"say": "Postgres, said-of-it"}, "tags": ["store"]});
+    assert_eq!(done("store_memory", memory.clone())["replaced"], false);
+    assert_eq!(done("store_memory", memory)["replaced"], true);
+    let spoken = json!({"session_id": "a walk", "content": "we talked", "extracted_items": {"ideas": ["cache it"]}});
+    assert_eq!(done("append_conversation", spoken)["extracted_items_processed"], 1);
+    let of = |more: Value| {
+        let mut arguments = json!({"session_id": "a walk"});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        arguments
+    };
+    assert_eq!(done("query_memories", of(json!({"tags": ["store"]})))["memories"][0]["key"], "db");
+    assert_eq!(done("query_memories", of(json!({"text": "postgres"})))["count"], 1);
+    let by_webhook = webhook::done(&host, "retrieve_memory", "a walk", json!({"key": "db"}));
+    assert_eq!(done("retrieve_memory", of(json!({"key": "db"}))), by_webhook);
+    let hits = done("search_sessions", json!({"text": "talked", "kinds": ["chunk"]}));
+    assert_eq!(hits["items"][0]["session_id"], "a walk", "{hits}");
+    done(
+        "add_artifact",
+        of(json!({"artifact_id": "a/b", "content": "# Hi", "format": "markdown"})),
+    );
+    assert_eq!(done("get_artifact", of(json!({"artifact_id": "a/b"})))["content"], "# Hi");
+    assert_eq!(done("list_artifacts", of(json!({})))["count"], 1);
+
+    let given = json!({"agent_name": "quick", "task_id": "t", "input_data": {"op": "echo", "value": 1}, "wait": 20});
+    let ended = done("delegate_in_session", of(given.clone()));
+    assert_eq!(
+        (&ended["status"], &ended["created"]),
+        (&json!("completed"), &json!(true)),
+        "{ended}"
+    );
+    assert_eq!(done("delegate_in_session", of(given.clone()))["created"], false, "the same task");
+    let seen = done("task_status", json!({"task": ended["task"]}));
+    assert_eq!(seen["state"], "completed");
+    let params = json!({"name": "delegate_in_session", "arguments": of(given.clone()), "task": {}});
+    let task = old(&host, "tools/call", &params)["result"]["task"].clone();
+    assert_eq!(task["taskId"], ended["task"], "the task of MCP is that of the queue");
+    let params = json!({"name": "delegate_in_session", "arguments": of(given)});
+    let task =
+        new(&host, "tools/call", params, &json!({"io.modelcontextprotocol/tasks": {}})).expect(200);
+    assert_eq!(
+        (&task["result"]["resultType"], &task["result"]["taskId"]),
+        (&json!("task"), &ended["task"])
+    );
+    assert_eq!(done("list_session_tasks", of(json!({})))["tasks"][0]["task_id"], "t");
+
+    let read = |uri: &str| old(&host, "resources/read", &json!({"uri": uri}));
+    let text = |uri: &str| read(uri)["result"]["contents"][0].clone();
+    let artifact = text("hostler://sessions/a%20walk/artifacts/a%2Fb");
+    assert_eq!(
+        (&artifact["text"], &artifact["mimeType"]),
+        (&json!("# Hi"), &json!("text/markdown"))
+    );
+    for part in ["", "/memories", "/artifacts", "/tasks"] {
+        let found = text(&format!("hostler://sessions/a%20walk{part}"));
+        assert!(
+            found["text"].as_str().is_some_and(|text| text.contains("a walk")),
+            "{part}: {found}"
+        );
+    }
+    for none in
+        ["hostler://sessions/none", "hostler://sessions/a%20walk/none", "hostler://sessions/%zz"]
+    {
+        assert_eq!(read(none)["error"]["code"], -32002, "{none}");
+    }
+    let listed = old(&host, "resources/list", &json!({}))["result"]["resources"].to_string();
+    assert!(listed.contains("hostler://sessions/a%20walk"), "{listed}");
+
+    assert!(refused("store_memory", of(json!({"content": 1, "contnet": 2}))).contains("contnet"));
+    assert!(refused("store_memory", json!({"content": 1})).contains("session_id"));
+    assert!(refused("retrieve_memory", of(json!({"key": "none"}))).contains("none"));
+    assert!(
+        refused("delegate_in_session", of(json!({"agent_name": "nobody"}))).contains("agent_name")
+    );
+    done("pause_session", of(json!({})));
+    done("resume_session", of(json!({})));
+    done("complete_session", of(json!({})));
+    assert!(refused("store_memory", of(json!({"content": 1}))).contains("completed"));
+    assert_eq!(done("delete_session", of(json!({})))["deleted"]["memories"], 2);
+    assert!(refused("get_session_summary", of(json!({}))).contains("a walk"));
+
+    let metrics = host.ask(&Ask::new("GET", "/metrics")).text();
+    for line in [
+        "hostler_mcp_calls_total{kind=\"store_memory\",outcome=\"done\"} 2",
+        "hostler_mcp_calls_total{kind=\"store_memory\",outcome=\"refused\"} 3",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    let log = || std::fs::read_to_string(host.path("stderr")).unwrap();
+    // The last of them; lines are written by a thread of their own.
+    crate::support::processes::eventually("all lines", || {
+        log().matches("\"command\":\"get_session_summary\"").count() == 1
+    });
+    let log = log();
+    let line = log.lines().find(|line| line.contains("\"command\":\"store_memory\"")).unwrap();
+    assert!(
+        line.contains("\"session\":\"a walk\"") && line.contains("\"caller\":\"owner\""),
+        "{line}"
+    );
+    assert!(!log.contains("said-of-it"));
 }
 
 #[test]
@@ -236,12 +361,27 @@ fn plans_and_fleets_are_tools() {
     let id = run["structuredContent"]["id"].as_str().unwrap_or_else(|| panic!("{run}")).to_owned();
     let seen = tool(&host, "plan_status", &json!({"run": id}));
     assert_eq!(seen["structuredContent"]["tasks"].as_array().unwrap().len(), 2, "{seen}");
+    let runs = tool(&host, "list_plans", &json!({"limit": 1}));
+    assert_eq!(runs["structuredContent"]["runs"][0]["id"], id, "{runs}");
+    let paused = tool(&host, "pause_plan", &json!({"run": id, "reason": "lunch"}));
+    assert!(paused["isError"] == false && paused.to_string().contains("lunch"), "{paused}");
+    let resumed = tool(&host, "resume_plan", &json!({"run": id}));
+    assert!(resumed["isError"] == false && !resumed.to_string().contains("lunch"), "{resumed}");
     tool(&host, "cancel_plan", &json!({"run": id}));
+    let retried = tool(&host, "retry_plan", &json!({"run": id, "task": "none"}));
+    assert!(retried["isError"] == true && retried.to_string().contains("none"), "{retried}");
     let fleets = tool(&host, "list_fleets", &json!({}));
     assert!(fleets.to_string().contains("quick"), "{fleets}");
     let before = host.agent("quick-1")["generation"].as_u64().unwrap();
     assert_eq!(tool(&host, "restart_agent", &json!({"agent": "quick-1"}))["isError"], false);
     crate::support::processes::eventually("another process", || {
+        host.agent("quick-1")["generation"].as_u64().unwrap() > before
+    });
+    let before = host.agent("quick-1")["generation"].as_u64().unwrap();
+    let rolled =
+        tool(&host, "restart_fleet", &json!({"fleet": "quick", "max_unavailable": "100%"}));
+    assert_eq!(rolled["isError"], false, "{rolled}");
+    crate::support::processes::eventually("a process of the whole fleet", || {
         host.agent("quick-1")["generation"].as_u64().unwrap() > before
     });
 }
@@ -291,7 +431,18 @@ async def use(server, mode):
         assert json.loads(done.content[0].text)["output"] == 5, done
         bad = await client.call_tool("cancel_task", {"task": "tsk_00000000000000000000000000000001"})
         assert bad.is_error, bad
-        assert len((await client.list_prompts()).prompts) == 3
+        assert len((await client.list_prompts()).prompts) == 5
+        taught = await client.get_prompt("work_in_a_session", {"topic": "queues"})
+        assert "queues" in taught.messages[0].content.text
+        session = "by-" + mode + "-" + ("pipe" if server is not url else "http")
+        await client.call_tool("create_session", {"session_id": session, "title": "T"})
+        kept = await client.call_tool("store_memory", {"session_id": session, "key": "k", "content": "plans", "tags": ["t"]})
+        assert not kept.is_error, kept
+        found = await client.call_tool("query_memories", {"session_id": session, "text": "planning"})
+        assert json.loads(found.content[0].text)["memories"][0]["key"] == "k", found
+        of_session = await client.read_resource("hostler://sessions/" + session + "/memories")
+        assert "plans" in of_session.contents[0].text
+        assert any(session in str(r.uri) for r in (await client.list_resources()).resources)
         read = await client.read_resource("hostler://fleets")
         assert "quick" in read.contents[0].text
 async def main():
@@ -340,4 +491,17 @@ fn the_inspector_lists_the_tools_and_calls_one() {
     assert!(tools["tools"].as_array().unwrap().iter().any(|tool| tool["name"] == "wait_task"));
     let called = inspect(&["--method", "tools/call", "--tool-name", "list_queues"]);
     assert!(called["content"][0]["text"].as_str().unwrap().contains("default"), "{called}");
+    let made = inspect(&[
+        "--method",
+        "tools/call",
+        "--tool-name",
+        "create_session",
+        "--tool-arg",
+        "session_id=s",
+    ]);
+    assert_eq!(made["isError"], false, "{made}");
+    let listed = inspect(&["--method", "resources/list"]);
+    assert!(listed.to_string().contains("hostler://sessions/s"), "{listed}");
+    let prompts = inspect(&["--method", "prompts/list"]);
+    assert_eq!(prompts["prompts"].as_array().map(Vec::len), Some(5));
 }

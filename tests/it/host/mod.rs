@@ -1,11 +1,14 @@
 //! What a host does for those who use it: the real program, by its command line and its API.
 
-mod access;
+pub(crate) mod access;
 mod admission;
 mod agents;
+mod attempts;
+mod audit;
 mod batches;
 mod bulk;
 mod configs;
+mod doors;
 pub(crate) mod embedded;
 mod events;
 mod graphs;
@@ -16,9 +19,11 @@ mod keys;
 mod logs;
 mod mcp;
 mod mock;
+mod openapi;
 mod order;
 mod readiness;
 mod reload;
+mod roots;
 mod schedules;
 mod secrets;
 mod session_cli;
@@ -29,6 +34,7 @@ mod stories;
 mod systemd;
 mod tasks;
 mod time;
+mod tls;
 mod unique;
 mod webhook;
 mod webhooks;
@@ -37,7 +43,7 @@ pub(crate) mod workspaces;
 use crate::support::host::WORKER;
 
 /// Workers, one-process-per-task agents and a service, each with a queue of its own.
-fn all_kinds() -> String {
+pub(crate) fn all_kinds() -> String {
     format!(
         r#"{WORKER}
 count = 2

@@ -191,6 +191,10 @@ fn a_session_is_written_to_a_file_and_comes_back_the_same() {
     let export =
         |form: &str| host.ask(&Ask::new("GET", &format!("/api/v1/sessions/s/export?form={form}")));
     let whole = export("json").expect(200);
+    let mut forged = whole.clone();
+    forged["memories"][7]["tags"] = json!(["\u{1}1"]);
+    let refused = host.ask(&Ask::new("POST", "/api/v1/session-imports").json(&forged)).expect(422);
+    assert!(refused.to_string().contains("memories[7].tags"), "{refused}");
     assert_eq!(whole["memories"].as_array().unwrap().len(), 120);
     assert_eq!(whole["chunks"][1]["content"], odd);
     let markdown = export("markdown").text();

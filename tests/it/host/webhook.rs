@@ -354,8 +354,10 @@ fn commands_run_below_the_roots_and_nowhere_else() {
 
 #[test]
 fn a_shell_is_run_where_the_operator_turned_it_on_and_ends_in_time() {
-    let host =
-        Host::new(&fleets()).set("webhook.shell", "argv").set("webhook.sync_wait", "20s").up();
+    let host = Host::new(&fleets())
+        .set("fleets.commands.shell", "argv")
+        .set("webhook.sync_wait", "20s")
+        .up();
     let echo = json!({"command": ["printf", "%s", "$HOME; id"]});
     let ran = task_command(&host, "s1", "shell", echo, true).expect(200);
     assert_eq!(ran["output"]["stdout"], "$HOME; id");
@@ -369,7 +371,7 @@ fn a_shell_is_run_where_the_operator_turned_it_on_and_ends_in_time() {
         task_command(&host, "s4", "shell", json!({"command": ["echo", "hi"]}), true).expect(200);
     assert_eq!(next["output"]["stdout"], "hi\n");
     drop(host);
-    let lines = Host::new(&fleets()).set("webhook.shell", "line").up();
+    let lines = Host::new(&fleets()).set("fleets.commands.shell", "line").up();
     let line = task_command(&lines, "l", "shell", json!({"command": "echo a | tr a b"}), true);
     assert_eq!(line.expect(200)["output"]["stdout"], "b\n");
 }
@@ -496,21 +498,60 @@ fn what_is_said_is_counted_and_never_logged() {
     done(&host, "store_memory", "quiet", json!({"key": "key-of-it", "content": "content-of-it"}));
     done(&host, "conversation_chunk", "quiet", json!({"content": "content-of-it"}));
     command(&host, "retrieve_memory", "quiet", json!({"key": "key-of-it-2"})).expect(404);
+    command(&host, "query_memories", "quiet", json!({"text": "content-of-it"})).expect(200);
+    webhook(&host, &json!({"type": "content-of-it"})).expect(422);
+    let by_path = json!({"key": "key-of-it", "content": "content-of-it"});
+    host.ask(&Ask::new("POST", "/api/v1/sessions/quiet/memories").json(&by_path)).expect(200);
     let metrics = host.ask(&Ask::new("GET", "/metrics")).text();
     for line in [
         "hostler_webhook_commands_total{kind=\"store_memory\",outcome=\"done\"} 1",
         "hostler_webhook_commands_total{kind=\"retrieve_memory\",outcome=\"refused\"} 1",
+        "hostler_webhook_commands_total{kind=\"unreadable\",outcome=\"refused\"} 1",
+        "hostler_session_search_seconds_count 1",
+        "hostler_event_subscribers 0",
+        "hostler_webhook_delivery_lag_seconds_count 0",
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
-    let log = fs::read_to_string(host.path("stderr")).unwrap();
+    let log = || fs::read_to_string(host.path("stderr")).unwrap();
+    // The last of them; lines are written by a thread of their own.
+    eventually("all lines", || log().contains("command of the API"));
+    let log = log();
     assert!(
         log.contains("\"command\":\"store_memory\"") && log.contains("\"session\":\"quiet\""),
         "{log}"
     );
+    for way in ["command of a webhook", "command of the API"] {
+        let line = log.lines().find(|line| line.contains(way) && line.contains("store_memory"));
+        let line = line.unwrap_or_else(|| panic!("{way} in {log}"));
+        assert!(
+            line.contains("\"session\":\"quiet\"") && line.contains("\"caller\":\"owner\""),
+            "{line}"
+        );
+    }
     for secret in ["content-of-it", "title-of-it", "context-of-it", "key-of-it"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+#[test]
+fn a_command_is_logged_with_the_id_of_the_key_and_not_with_the_key() {
+    let host = Host::new(&fleets()).set("http.bind", "127.0.0.1:0").up();
+    let made = host.cli_json(&["key", "create", "--name", "phone", "--scope", "submit"]);
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let body = json!({
+        "type": "collaborative_session_command", "command": "create_session", "session_id": "s", "data": {},
+    });
+    let bearer = format!("Bearer {key}");
+    let ask = Ask::new("POST", "/webhook").header("Authorization", &bearer).json(&body);
+    ask.over_tcp(super::access::address(&host)).unwrap().expect(201);
+    // Lines are written by a thread of their own.
+    let log = || fs::read_to_string(host.path("stderr")).unwrap();
+    eventually("a line", || log().lines().any(|line| line.contains("command of a webhook")));
+    let log = log();
+    let line = log.lines().find(|line| line.contains("command of a webhook")).unwrap();
+    assert!(line.contains(&format!("\"caller\":\"key:{id}\"")), "{line}");
+    assert!(!log.contains(key));
 }
 
 #[test]

@@ -160,6 +160,7 @@ pub(super) fn spec(argv: &[&str]) -> Spec {
         stdout: Stdio::Null,
         stderr: Stdio::Null,
         note: "a note".to_owned(),
+        pinned: false,
         keep_pipes: false,
     }
 }

@@ -1,5 +1,6 @@
 //! `hostler plan`, as a person runs it.
 
+mod http;
 mod run;
 mod workspaces;
 

@@ -152,6 +152,11 @@ async fn what_is_kept_is_found_by_type_tags_and_words() {
     assert_eq!(keys(&world, &one, words("planning")).await, ["b", "a"], "the better first");
     let both = MemoryFilter { tags: vec!["it's".to_owned()], ..words("plan") };
     assert_eq!(keys(&world, &one, both).await, ["b"]);
+    // Neither does a tag that somebody wrote past all that looks at tags.
+    let (no, _) = sessions::lock(&world.db, &one).await.unwrap().unwrap();
+    let forged = format!("\u{1}{}", no.get());
+    keep(&world, &two, &memory("forged", json!("a plan"), &[&forged])).await;
+    assert_eq!(keys(&world, &one, words("plan")).await, ["b", "a"], "not that of another session");
     for odd in ["", "&|!()", "' OR 1", "the", "\u{1}1", "a\0b"] {
         assert!(keys(&world, &one, words(odd)).await.is_empty(), "{odd:?}");
     }
@@ -191,9 +196,51 @@ async fn where_more_fit_than_are_ranked_the_newest_are_answered_with() {
         keys(&world, &session, words.clone()).await.into_iter().collect::<BTreeSet<_>>(),
         newest
     );
+    let nothing = MemoryFilter { text: Some("the of &".to_owned()), ..MemoryFilter::default() };
+    assert!(keys(&world, &session, nothing).await.is_empty(), "such words say nothing");
     let few = MemoryFilter { tags: vec!["t1".to_owned()], ..words };
     let found = keys(&world, &session, few).await;
     assert_eq!(found.len(), 100, "few enough to be ranked, and a page of them");
+}
+
+/// A session that has nearly all memories must not be read by their ids: a type that it lacks would be looked
+/// for in all of them.
+#[tokio::test]
+async fn the_newest_of_a_type_are_found_by_its_index_however_large_a_session_is() {
+    let world = World::new().await;
+    sessions::create(&world.db, &new("large"), None).await.unwrap();
+    let fill = "INSERT INTO hostler.memories (session_no, key, type, content, tags)
+        SELECT no, 'k' || n, 'idea', to_jsonb('w' || n % 7), '{}'
+        FROM hostler.sessions, generate_series(1, 20000) AS n";
+    world.db.batch_execute(fill).await.unwrap();
+    world.db.batch_execute("ANALYZE hostler.memories; ANALYZE hostler.sessions").await.unwrap();
+    // As the connections of a host are.
+    world.db.batch_execute("SET enable_seqscan = off; SET jit = off").await.unwrap();
+    let types = "'{idea,risk,note}'";
+    for (name, text, values) in [
+        (
+            "newest",
+            include_str!("../../../sql/queries/memories/newest.sql"),
+            format!("'large', {types}, NULL, 10"),
+        ),
+        (
+            "matching",
+            include_str!("../../../sql/queries/memories/matching.sql"),
+            format!("'large', 'w1', NULL, {types}, NULL, NULL, 10, ''"),
+        ),
+        (
+            "shown",
+            include_str!("../../../sql/queries/sessions/list.sql"),
+            "'large', NULL, NULL, NULL, NULL, NULL, 1".to_owned(),
+        ),
+    ] {
+        world.db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
+        let explain = format!("EXPLAIN EXECUTE {name}({values})");
+        let rows = world.db.query(&explain, &[]).await.unwrap();
+        let plan: String = rows.iter().map(|row| row.get::<_, String>(0) + "\n").collect();
+        assert!(plan.contains("Backward using memories_newest"), "{name}:\n{plan}");
+        assert!(!plan.contains("Backward using memories_pkey"), "{name}:\n{plan}");
+    }
 }
 
 #[tokio::test]

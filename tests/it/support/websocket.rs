@@ -1,7 +1,8 @@
-//! The smallest WebSocket client: texts both ways, over a unix socket.
+//! The smallest WebSocket client: texts both ways.
 
 use std::{
     io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -9,13 +10,31 @@ use std::{
 
 use serde_json::Value;
 
-pub(crate) struct WebSocket(UnixStream);
+/// Far longer than any message takes that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+pub(crate) struct WebSocket(Box<dyn Stream>);
 
 impl WebSocket {
     #[track_caller]
     pub(crate) fn connect(socket: &Path, path: &str) -> Self {
-        let mut stream = UnixStream::connect(socket).expect("a host");
-        stream.set_read_timeout(Some(Duration::from_secs(90))).expect("a timeout");
+        let stream = UnixStream::connect(socket).expect("a host");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self::over(Box::new(stream), path)
+    }
+
+    #[track_caller]
+    pub(crate) fn over_tcp(address: SocketAddr, path: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self::over(Box::new(stream), path)
+    }
+
+    #[track_caller]
+    fn over(mut stream: Box<dyn Stream>, path: &str) -> Self {
         let head = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

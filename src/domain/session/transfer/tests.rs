@@ -110,6 +110,28 @@ fn what_is_no_session_is_refused_with_its_line() {
     assert!(odd.what.contains("poem"), "{odd}");
 }
 
+#[test]
+fn what_no_host_would_have_written_is_refused_with_its_field() {
+    let good = export(&["a".to_owned()]);
+    assert_eq!(good.check(), Ok(()));
+    let tagged = |tags: &[&str]| {
+        let mut export = good.clone();
+        export.memories[0].tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        export
+    };
+    let paused = SessionRecord { completed_at: Some(Timestamp::UNIX_EPOCH), ..session() };
+    for (bad, field) in [
+        (Export { hostler_session: 2, ..good.clone() }, "hostler_session"),
+        (Export { session: paused, ..good.clone() }, "session.completed_at"),
+        (tagged(&["\u{1}7"]), "memories[0].tags"),
+        (tagged(&["a", ""]), "memories[0].tags"),
+        (tagged(&[&"a".repeat(MAX_TAG + 1)]), "memories[0].tags"),
+        (tagged(&["a"; MAX_TAGS + 1]), "memories[0].tags"),
+    ] {
+        assert_eq!(bad.check().map_err(|flaw| flaw.field), Err(field.to_owned()));
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_reads_back(

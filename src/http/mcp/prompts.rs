@@ -1,90 +1,11 @@
-//! Resources that can be read, and prompts that teach how work is delegated.
-
-use std::time::Duration;
+//! Prompts that teach how work is done with a host.
 
 use serde_json::{Value, json};
 
 use super::{
-    State,
     message::{Call, RpcError},
-    object, tools,
+    object,
 };
-use crate::{
-    domain::{
-        PlanRunId, TaskId,
-        access::{About, Scope},
-    },
-    http::{caller::Caller, error::ApiError, gate, plans, tasks::settled},
-};
-
-const JSON: &str = "application/json";
-
-/// The resources that are always there.
-pub(super) fn resources() -> Value {
-    let one = |uri: &str, name: &str, what: &str| json!({ "uri": uri, "name": name, "description": what, "mimeType": JSON });
-    json!({ "resources": [
-        one("hostler://fleets", "fleets", "The fleets of this host and the queues they serve"),
-        one("hostler://agents", "agents", "The agents of this host and what they are at"),
-        one("hostler://queues", "queues", "The queues and how full they are"),
-    ] })
-}
-
-/// The resources that have an id in them.
-pub(super) fn templates() -> Value {
-    let one = |uri: &str, name: &str, what: &str| json!({ "uriTemplate": uri, "name": name, "description": what, "mimeType": JSON });
-    json!({ "resourceTemplates": [
-        one("hostler://tasks/{id}", "task", "A task with its output"),
-        one("hostler://tasks/{id}/attempts", "attempts", "The attempts of a task, and how each ended"),
-        one("hostler://plan-runs/{id}/report", "report", "What came of a run of a plan"),
-    ] })
-}
-
-/// Reads a resource.
-pub(super) async fn read(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
-    let uri = call.text("uri")?;
-    let unknown = || {
-        let shown: String = uri.chars().filter(|c| !c.is_control()).take(128).collect();
-        RpcError::no_resource(format!("there is no resource `{shown}`"))
-    };
-    let path = uri.strip_prefix("hostler://").ok_or_else(unknown)?;
-    let parts: Vec<_> = path.split('/').collect();
-    let found = match parts[..] {
-        ["fleets"] => tools::fleets(state, caller).await,
-        ["agents"] => tools::agents(state, caller).await,
-        ["queues"] => tools::queues(state, caller).await,
-        ["tasks", id] => {
-            let id: TaskId = id.parse().map_err(|_| unknown())?;
-            gate::may_task(state, caller, Scope::Read, id).await.map_err(failed)?;
-            told(settled(state, id, Duration::ZERO).await)
-        }
-        ["tasks", id, "attempts"] => {
-            let id: TaskId = id.parse().map_err(|_| unknown())?;
-            gate::may_task(state, caller, Scope::Read, id).await.map_err(failed)?;
-            told(state.queue.attempts(id).await)
-        }
-        ["plan-runs", id, "report"] => {
-            let id: PlanRunId = id.parse().map_err(|_| unknown())?;
-            caller.may(Scope::Read, About::Host).map_err(failed)?;
-            super::value_of(plans::report_of(state, id).await).await
-        }
-        _ => return Err(unknown()),
-    };
-    let value = found.map_err(failed)?;
-    Ok(json!({ "contents": [{ "uri": uri, "mimeType": JSON, "text": value.to_string() }] }))
-}
-
-fn failed(error: ApiError) -> RpcError {
-    let problem = error.problem();
-    match problem.status {
-        404 => RpcError::no_resource(problem.detail),
-        403 => RpcError::params(problem.detail),
-        _ => RpcError::internal(problem.detail),
-    }
-}
-
-fn told<T: serde::Serialize, E: Into<ApiError>>(found: Result<T, E>) -> Result<Value, ApiError> {
-    super::value(&found.map_err(Into::into)?)
-}
 
 /// One prompt: its name, what it is for, its arguments, and the text with their places.
 struct Prompt {
@@ -95,6 +16,31 @@ struct Prompt {
 }
 
 const PROMPTS: &[Prompt] = &[
+    Prompt {
+        name: "work_in_a_session",
+        what: "Think about something together, keep what matters, and give work to agents on the way",
+        arguments: &[("topic", "What it is about")],
+        text: "Let us work on this: {topic}\n\nCall `create_session` with a telling `session_id`, a title and \
+            what it is about as `context`, and tell me its id. While we talk, keep what matters with \
+            `store_memory` as soon as it is said: `idea`, `decision` (with its reason), `question`, \
+            `action_item`, `risk`; one thing each, under a short key, with tags that you use again. If I \
+            change my mind, store the same key again. When something can be done by an agent, say so; once \
+            I agree, call `list_fleets`, then `delegate_in_session` with a `task_id` of your own and a \
+            description that says everything, for the agent knows nothing of this conversation. Look with \
+            `task_status` when I ask, and tell me in a few words what came of it; keep what was made with \
+            `add_artifact`. When we stop, call `append_conversation` with a summary, and name what is open.",
+    },
+    Prompt {
+        name: "pick_up_a_session",
+        what: "Go on where an earlier conversation stopped",
+        arguments: &[("session", "Its id, or words that are in it")],
+        text: "Let us go on with this session: {session}\n\nCall `get_session_summary` with it; if there is \
+            none of that id, look with `search_sessions` and `list_sessions`, and ask me which one I mean. \
+            If it is paused, call `resume_session`. Then read `query_memories` (decisions and action items \
+            first) and `list_session_tasks`. Tell me in a few sentences what was decided, what is open, and \
+            what the agents have done since. Read artifacts only if I ask for them. From then on keep what \
+            matters with `store_memory`, as before.",
+    },
     Prompt {
         name: "delegate_and_follow",
         what: "Give work to an agent, and report when it is done",
@@ -128,7 +74,7 @@ const PROMPTS: &[Prompt] = &[
 ];
 
 /// All prompts.
-pub(super) fn prompts() -> Value {
+pub(super) fn all() -> Value {
     let told = |prompt: &Prompt| {
         let argument = |(name, what): &(&str, &str)| json!({ "name": name, "description": what, "required": true });
         let arguments: Vec<_> = prompt.arguments.iter().map(argument).collect();
@@ -138,7 +84,7 @@ pub(super) fn prompts() -> Value {
 }
 
 /// One prompt with its arguments filled in.
-pub(super) fn prompt(call: &Call) -> Result<Value, RpcError> {
+pub(super) fn get(call: &Call) -> Result<Value, RpcError> {
     let name = call.text("name")?;
     let prompt = PROMPTS.iter().find(|prompt| prompt.name == name);
     let prompt = prompt.ok_or_else(|| RpcError::params("there is no such prompt"))?;
@@ -166,15 +112,15 @@ mod tests {
 
     use super::{super::message::Era, *};
 
-    fn get(params: Value) -> Result<Value, RpcError> {
+    fn filled(params: Value) -> Result<Value, RpcError> {
         let Value::Object(params) = params else { return Ok(json!(Map::new())) };
-        prompt(&Call { id: json!(1), method: "prompts/get".to_owned(), params, era: Era::Session })
+        get(&Call { id: json!(1), method: "prompts/get".to_owned(), params, era: Era::Session })
     }
 
     #[test]
     fn prompts_are_filled_in_once() {
         let arguments = json!({ "work": "say {queue}", "queue": "review" });
-        let got = get(json!({ "name": "delegate_and_follow", "arguments": arguments })).unwrap();
+        let got = filled(json!({ "name": "delegate_and_follow", "arguments": arguments })).unwrap();
         let text = got["messages"][0]["content"]["text"].as_str().unwrap();
         assert!(text.contains("my host: say {queue}") && text.contains("queue `review`"), "{text}");
         for bad in [
@@ -183,8 +129,8 @@ mod tests {
             json!({ "name": "plan_and_run" }),
             json!({ "name": "plan_and_run", "arguments": { "goal": 7 } }),
         ] {
-            assert!(get(bad.clone()).is_err(), "{bad}");
+            assert!(filled(bad.clone()).is_err(), "{bad}");
         }
-        assert!(get(json!({ "name": "look_after_agents" })).is_ok());
+        assert!(filled(json!({ "name": "look_after_agents" })).is_ok());
     }
 }
