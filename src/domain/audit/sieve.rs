@@ -26,7 +26,7 @@ struct Likeness {
 /// Lets deeds through that were done, and of each kind of the others the first in a window.
 ///
 /// The rest is counted, and told when the window is over. So no flood writes more than about twice
-/// [`MOST`] records in a window.
+/// `MOST` records in a window.
 #[derive(Debug, Default)]
 pub struct Sieve {
     /// Each with the newest of it, and how many have not been told.
