@@ -6,7 +6,7 @@ use slog::{Logger, info, warn};
 
 use super::{Done, Duty, Leading, OnEnd};
 use crate::{
-    domain::{retry::AllQueueTerms, schedule::FiringOutcome, task::TaskState},
+    domain::{leadership::Matter, retry::AllQueueTerms, schedule::FiringOutcome, task::TaskState},
     store::{
         StoreError,
         schedules::{self, Fired},
@@ -14,8 +14,8 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// How often schedules are looked for that were made or resumed since the last look.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often schedules are looked for though the database did not say that it is time.
+const LOOK: Duration = Duration::from_secs(60);
 /// How long a look may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The wait before another look at what could not be fired just now: another host holds it.
@@ -29,10 +29,11 @@ pub type TermsNow = Rc<dyn Fn() -> Arc<AllQueueTerms>>;
 /// `terms` tells what they are given that the schedules do not say.
 pub fn fire_schedules(log: Logger, terms: TermsNow, ended: OnEnd, metrics: Arc<Metrics>) -> Duty {
     let firing = Rc::new(Firing { log, terms, ended, metrics });
-    Duty::new("schedules", LOOK, move |leading| {
+    let duty = Duty::new("schedules", LOOK, move |leading| {
         let firing = firing.clone();
         async move { firing.look(&leading).await }
-    })
+    });
+    duty.on(Matter::Schedules)
 }
 
 /// What a look needs.

@@ -42,6 +42,7 @@ mod pass;
 mod sweep;
 mod sys;
 mod tree;
+mod vfork;
 mod wire;
 
 use std::{collections::BTreeMap, fmt, os::fd::OwnedFd, path::PathBuf};

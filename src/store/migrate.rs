@@ -171,6 +171,10 @@ const FILES: &[File] = &[
             "/sql/migrations/0028_attempt_tokens.sql"
         )),
     },
+    File {
+        name: "V29__silence",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0029_silence.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

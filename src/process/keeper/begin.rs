@@ -2,7 +2,12 @@
 
 use slog::warn;
 
-use super::{Keeper, children::Kept, peer::Peer, spawn};
+use super::{
+    Keeper,
+    children::{Kept, Pipes},
+    peer::Peer,
+    spawn::{self, Started},
+};
 use crate::process::{
     cgroup::Group,
     mark::Mark,
@@ -10,15 +15,19 @@ use crate::process::{
 };
 
 impl Keeper {
-    /// Forks a process; whether its command runs is told later.
+    /// Starts a process.
     pub(super) fn spawn(&mut self, peer: &mut Peer, order: Order) {
         let id = order.id;
-        if let Err(failure) = self.fork(order) {
-            peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new());
+        match self.start(order) {
+            Ok((pid, pipes)) => {
+                let (pipes, fds) = pipes.into_iter().unzip();
+                peer.tell(&Notice::Spawned { id, pid: pid.unsigned_abs(), pipes }, fds);
+            }
+            Err(failure) => peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new()),
         }
     }
 
-    fn fork(&mut self, order: Order) -> Result<(), Failure> {
+    fn start(&mut self, order: Order) -> Result<(i32, Pipes), Failure> {
         let id = order.id;
         if self.is_ending() || id <= self.last_id {
             let subject =
@@ -28,10 +37,11 @@ impl Keeper {
         self.last_id = id;
         let group = self.group(&order);
         let mark = Mark { instance: self.instance, id };
-        let started = spawn::start(&order, mark, self.files, group.as_ref())?;
-        let pipes = if order.keep_pipes { started.launch.pipes.clone() } else { Vec::new() };
-        self.children.add(id, started, Kept { note: order.note, pipes }, group);
-        Ok(())
+        let started = spawn::start(&order, mark, self.files, group.as_ref(), &mut self.cradle)?;
+        let Started { pid, pipes } = started;
+        let kept = if order.keep_pipes { pipes.clone() } else { Vec::new() };
+        self.children.add(id, pid, Kept { note: order.note, pipes: kept }, group);
+        Ok((pid, pipes))
     }
 
     /// The control group of a process, where there are any.

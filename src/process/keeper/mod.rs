@@ -17,8 +17,8 @@
 mod begin;
 mod child;
 mod children;
+mod ending;
 mod identity;
-mod launch;
 mod orphans;
 mod peer;
 mod setup;
@@ -50,14 +50,13 @@ use self::{
 use super::{
     cgroup::Cgroups,
     sys,
+    vfork::Cradle,
     wire::{Notice, Request, VERSION},
 };
+use crate::memory;
 
 /// How long a keeper waits for its host's hello before it ends.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long the end of all processes may take before the keeper ends without them.
-const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// The wait before writing again where the kernel had too many descriptors under way.
 const STALL: Duration = Duration::from_millis(5);
@@ -111,6 +110,14 @@ impl Stage {
     }
 }
 
+/// What there is to do something about.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    signals: bool,
+    listener: bool,
+    peer: bool,
+}
+
 struct Keeper {
     log: Logger,
     instance: Uuid,
@@ -130,6 +137,7 @@ struct Keeper {
     frozen_at: Option<Instant>,
     /// The limits of open files, soft and hard, that processes get.
     files: (rlim_t, rlim_t),
+    cradle: Cradle,
     /// Set once a connection could not be taken.
     is_deaf: bool,
 }
@@ -137,6 +145,7 @@ struct Keeper {
 impl Keeper {
     fn new(log: Logger, instance: Uuid, groups: Option<PathBuf>) -> io::Result<Self> {
         sys::close_from(3)?;
+        let cradle = Cradle::new()?;
         // Fails where the keeper leads a group already, which is as good.
         if let Err(errno) = setsid() {
             warn!(log, "no own session"; "error" => %errno);
@@ -148,8 +157,10 @@ impl Keeper {
         let listener = UnixListener::from(setup::take_stdin()?);
         listener.set_nonblocking(true)?;
         info!(log, "keeper started");
+        // What only a start needs is most of what is there so far.
+        memory::give_back();
         Ok(Self {
-            children: Children::new(log.clone(), instance)?,
+            children: Children::new(log.clone(), instance),
             groups: groups.and_then(|directory| {
                 let made = Cgroups::make(directory.clone());
                 made.inspect_err(|error| {
@@ -169,18 +180,25 @@ impl Keeper {
             keep_until: None,
             frozen_at: None,
             files: spawn::raise_file_limit()?,
+            cradle,
             is_deaf: false,
         })
     }
 
     fn run(&mut self) -> io::Result<()> {
         loop {
-            self.wait()?;
-            let signalled = self.take_signals()?;
-            self.serve();
-            self.launched()?;
+            let ready = self.wait()?;
+            let signalled = ready.signals && self.take_signals()?;
+            if ready.peer
+                || self.peer.as_ref().is_some_and(|peer| peer.is_due() || peer.is_stalled())
+            {
+                self.serve();
+            }
             self.end_of_frozen();
-            self.tend()?;
+            // Whatever is killed above ends later, and is told by a signal.
+            if ready.signals || self.children.is_due(Instant::now()) {
+                self.tend()?;
+            }
             if let Some(peer) = &mut self.peer {
                 peer.flush();
             }
@@ -192,7 +210,9 @@ impl Keeper {
             if signalled {
                 self.end();
             }
-            self.accept()?;
+            if ready.listener {
+                self.accept()?;
+            }
             if self.is_over()? {
                 info!(self.log, "keeper ended");
                 return Ok(());
@@ -212,7 +232,7 @@ impl Keeper {
     }
 
     /// Waits until there is something to do.
-    fn wait(&self) -> io::Result<()> {
+    fn wait(&self) -> io::Result<Ready> {
         let now = Instant::now();
         let peer = self.peer.as_ref();
         let stalled = peer.is_some_and(Peer::is_stalled).then(|| now + STALL);
@@ -229,15 +249,17 @@ impl Keeper {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), listen),
-            PollFd::new(self.children.launches.as_fd(), PollFlags::POLLIN),
         ];
         if let Some(peer) = &self.peer {
             fds.push(PollFd::new(peer.as_fd(), peer.interest()));
         }
         match poll(&mut fds, timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => return Ok(Ready::default()),
+            Err(errno) => return Err(errno.into()),
         }
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
+        Ok(Ready { signals: is_ready(0), listener: is_ready(1), peer: is_ready(2) })
     }
 
     /// Empties the queue of signals. Tells whether one asks the keeper to end.
@@ -358,13 +380,6 @@ impl Keeper {
         }
     }
 
-    /// Tells of those whose command runs by now.
-    fn launched(&mut self) -> io::Result<()> {
-        let told = self.children.launched()?;
-        self.tell(told);
-        Ok(())
-    }
-
     /// Tells the host, if there is one.
     fn tell(&mut self, told: impl IntoIterator<Item = Told>) {
         if let Some(peer) = self.peer.as_mut().filter(|peer| peer.is_host) {
@@ -387,58 +402,5 @@ impl Keeper {
             warn!(self.log, "the host is frozen"; "count" => self.children.count());
             self.children.kill_for_silence();
         }
-    }
-
-    /// Begins to end: at once, or after everything was asked to leave. Nobody gets more time than the last
-    /// host gave: after it the attempts may be others'.
-    fn leave(&mut self, grace_ms: Option<u64>) {
-        let now = Instant::now();
-        let grace = grace_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-        match grace {
-            Some(until) if !self.is_ending() => {
-                let until = self.keep_until.map_or(until, |kept| until.min(kept));
-                info!(self.log, "processes are asked to leave"; "count" => self.children.count());
-                self.stage = Stage::Parting(until);
-                self.children.ask_all();
-            }
-            Some(_) => {}
-            None => self.end(),
-        }
-    }
-
-    /// Begins to end: everything is killed.
-    fn end(&mut self) {
-        if !matches!(self.stage, Stage::Ending(_)) {
-            self.stage = Stage::Ending(Instant::now() + END_LIMIT);
-            self.children.kill_all();
-        }
-    }
-
-    const fn is_ending(&self) -> bool {
-        matches!(self.stage, Stage::Parting(_) | Stage::Ending(_))
-    }
-
-    /// Whether the keeper may exit: nothing is left of any process, and the host knows.
-    fn is_over(&mut self) -> io::Result<bool> {
-        let now = Instant::now();
-        if self.stage.limit().is_some_and(|limit| limit <= now) {
-            let late = match self.stage {
-                Stage::Orphaned(_) => Some("no host came in time"),
-                Stage::Parting(_) => Some("processes did not leave in time"),
-                Stage::New(_) | Stage::Served | Stage::Ending(_) => None,
-            };
-            if let Some(late) = late {
-                warn!(self.log, "processes are killed"; "count" => self.children.count(),
-                    "reason" => late);
-                self.end();
-                return Ok(false);
-            }
-            warn!(self.log, "keeper gives up waiting");
-            return Ok(true);
-        }
-        Ok(self.is_ending()
-            && self.children.is_empty()
-            && self.children.end_orphans(now)?
-            && !self.peer.as_ref().is_some_and(Peer::has_waiting))
     }
 }

@@ -1,6 +1,7 @@
-//! Starting one process: what the keeper opens for it, and the fork.
+//! Starting one process: what the keeper opens for it, and its beginning.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     ffi::CString,
     fs::{File, OpenOptions},
@@ -25,21 +26,22 @@ use super::{
         Stdio,
         cgroup::Group,
         mark::{Mark, VARIABLE},
-        sys::{self, Forked},
+        sys,
+        vfork::Cradle,
         wire::{Failure, Limits, Order, Step, Stream},
     },
     child::{Child, Program},
     children::Pipes,
     identity::Identity,
-    launch::{Launch, Subjects},
 };
 use crate::domain::fleet::StopSignal;
 
-/// A process that was forked, on the way to its command.
+/// A process whose command runs.
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) pid: i32,
-    pub(super) launch: Launch,
+    /// The ends of its pipes that the host gets.
+    pub(super) pipes: Pipes,
 }
 
 pub(super) fn failed(step: Step, subject: impl Into<String>) -> impl FnOnce(Errno) -> Failure {
@@ -54,7 +56,7 @@ fn bad_order(subject: &str) -> Failure {
     Failure { step: Step::Order, errno: 0, subject: subject.into() }
 }
 
-/// Forks the process of `order`, in a session of its own and in `group`.
+/// Starts the process of `order`, in a session of its own and in `group`.
 ///
 /// `files` are the limits of open files, soft and hard, that it has where the order sets none.
 pub(super) fn start(
@@ -62,18 +64,16 @@ pub(super) fn start(
     mark: Mark,
     files: (rlim_t, rlim_t),
     group: Option<&Group>,
+    cradle: &mut Cradle,
 ) -> Result<Started, Failure> {
     let command = order.argv.first().ok_or_else(|| bad_order("its command is empty"))?;
     let mut pipes = Vec::new();
     let stdin = open(&order.stdin, Stream::Stdin, &mut pipes)?;
     let stdout = open(&order.stdout, Stream::Stdout, &mut pipes)?;
     let stderr = open(&order.stderr, Stream::Stderr, &mut pipes)?;
-    let (told, tell) = pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Stdio, "step pipe"))?;
-    fcntl(&told, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed(Step::Stdio, "step pipe"))?;
     let identity = order.user.as_deref().map(Identity::find).transpose()?.flatten();
     let child = Child {
-        streams: [stdin, stdout, stderr],
-        tell,
+        failed: Cell::new(None),
         limits: limits(&order.limits, files),
         program: program(order, mark, identity.as_ref())?,
         identity,
@@ -82,20 +82,29 @@ pub(super) fn start(
         pinned: order.pinned,
         keeper: getpid(),
     };
-    let pid = match sys::fork_into(group.and_then(Group::directory)) {
-        Ok(Forked::Child) => child.run(),
-        Ok(Forked::Parent(pid)) => pid,
-        Err(errno) => return Err(failed(Step::Fork, command)(errno)),
-    };
-    let subjects = Subjects {
-        command: command.clone(),
-        cwd: order.cwd.display().to_string(),
-        user: order.user.clone().unwrap_or_default(),
-        limits: describe(&order.limits),
-    };
-    // The child has its own copies; the last of `tell` here is closed, so that reading `told` ends.
-    drop(child);
-    Ok(Started { pid, launch: Launch { told: File::from(told), pipes, subjects, word: None } })
+    let group = group.and_then(Group::directory);
+    let pid = cradle
+        .begin(group, [&stdin, &stdout, &stderr], Child::run, &child)
+        .map_err(failed(Step::Fork, command))?;
+    match child.failed.get() {
+        // A kill that came before its command is told as its end.
+        None => Ok(Started { pid, pipes }),
+        Some((step, errno)) => {
+            // It ends in this moment: nothing of it is left then.
+            sys::await_end(pid).ok();
+            Err(failed(step, subject(order, step))(errno))
+        }
+    }
+}
+
+/// What a step of a start is about, for people.
+fn subject(order: &Order, step: Step) -> String {
+    match step {
+        Step::Cwd => order.cwd.display().to_string(),
+        Step::User => order.user.clone().unwrap_or_default(),
+        Step::Limits => describe(&order.limits),
+        _ => order.argv.first().cloned().unwrap_or_default(),
+    }
 }
 
 fn program(order: &Order, mark: Mark, identity: Option<&Identity>) -> Result<Program, Failure> {
