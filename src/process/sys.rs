@@ -10,6 +10,7 @@ use std::{
 use nix::{
     errno::Errno,
     sys::signal::{SigHandler, Signal},
+    unistd::{Gid, Uid},
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -137,6 +138,18 @@ pub(crate) fn heed_signals() {
 pub(crate) fn exit_at_once(status: i32) -> ! {
     // SAFETY: it does not come back.
     unsafe { libc::_exit(status) }
+}
+
+/// Becomes a user, this process alone and not the others that share its memory.
+#[expect(unsafe_code, reason = "the C library's setuid changes all threads that it knows of")]
+pub(crate) fn assume(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<(), Errno> {
+    let done = |result: libc::c_long| Errno::result(result).map(drop);
+    // SAFETY: plain system calls; `Gid` is laid out as what it wraps.
+    unsafe {
+        done(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;
+        done(libc::syscall(libc::SYS_setgid, gid.as_raw()))?;
+        done(libc::syscall(libc::SYS_setuid, uid.as_raw()))
+    }
 }
 
 /// Hears SIGPIPE again, which `std` has this program ignore.

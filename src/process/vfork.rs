@@ -1,4 +1,5 @@
-//! A child that begins in the memory of its parent, which waits until it runs a program or has ended.
+//! A child that begins in the memory of its parent. The thread that starts it waits until it runs a program or has
+//! ended.
 //!
 //! A fork would copy the page tables and the descriptors of the parent, and those of a keeper with a
 //! thousand agents are three thousand, only for the program to do without them.
@@ -9,6 +10,10 @@ use std::{
     io, mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 use nix::{
@@ -21,13 +26,25 @@ use nix::{
 /// The stack of a child, until it runs its program.
 const STACK: usize = 256 * 1024;
 
-/// What a parent has at hand for its children.
+/// The process that a thread starts, known to the others before it can end.
+#[derive(Debug, Default)]
+pub(crate) struct Born(AtomicI32);
+
+impl Born {
+    /// Its pid, or 0.
+    pub(crate) fn pid(&self) -> i32 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What a thread has at hand for the children that it starts.
 #[derive(Debug)]
 pub(crate) struct Cradle {
     stack: Vec<u128>,
     null: OwnedFd,
-    /// Low numbers for what children get as their streams: they have nothing above them.
+    /// Low numbers for what children get as their streams.
     places: [OwnedFd; 3],
+    born: Arc<Born>,
 }
 
 impl Cradle {
@@ -36,21 +53,39 @@ impl Cradle {
         let null = || open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
         Ok(Self {
             stack: vec![0; STACK / mem::size_of::<u128>()],
-            null: null()?,
             places: [null()?, null()?, null()?],
+            null: null()?,
+            born: Arc::default(),
         })
     }
 
+    /// The first number above those of its places.
+    pub(crate) fn above(&self) -> u32 {
+        let highest = self.places.iter().map(AsRawFd::as_raw_fd).max().unwrap_or_default();
+        highest.unsigned_abs() + 1
+    }
+
+    /// The process that is started here.
+    pub(crate) fn born(&self) -> Arc<Born> {
+        self.born.clone()
+    }
+
+    /// Whoever must know of the process does.
+    pub(crate) fn leave(&self) {
+        self.born.0.store(0, Ordering::Release);
+    }
+
     /// Has a child begin in `group` with `streams`, at `main`, which runs a program or ends the child. Gives
-    /// its pid once it has. Must be called by a process with one thread.
+    /// its pid once it has. It has no descriptors from the number `above` on.
     ///
-    /// What `main` is given is the parent's: what it leaves there is there afterwards.
+    /// What `main` is given is the parent's: what it leaves there is there afterwards. Other threads go on
+    /// meanwhile, as if it were one of them: it may wait for no lock that this thread has.
     ///
     /// A kernel before Linux 5.7 (or a filter of system calls) can't begin in a group: then the child is
     /// in that of its parent.
     pub(crate) fn begin<T>(
         &mut self,
-        group: Option<BorrowedFd<'_>>,
+        (group, above): (Option<BorrowedFd<'_>>, u32),
         streams: [&OwnedFd; 3],
         main: fn(&T, [BorrowedFd<'_>; 3]) -> !,
         with: &T,
@@ -60,9 +95,13 @@ impl Cradle {
         }
         let [stdin, stdout, stderr] = &self.places;
         let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        let above = streams.iter().map(AsRawFd::as_raw_fd).max().unwrap_or_default() + 1;
-        let birth = Birth { main, with, streams, above: above.unsigned_abs() };
-        let born = clone(group, &mut self.stack, first::<T>, ptr::from_ref(&birth).cast());
+        let birth = Birth { main, with, streams, above };
+        let at = Start {
+            first: first::<T>,
+            birth: ptr::from_ref(&birth).cast(),
+            pid: self.born.0.as_ptr(),
+        };
+        let born = clone(group, &mut self.stack, &at);
         for place in &mut self.places {
             // No end of a pipe may stay: whoever reads the other would wait for ever.
             dup3(&self.null, place, OFlag::O_CLOEXEC)?;
@@ -105,21 +144,22 @@ fn own_descriptors(above: u32) {
     }
 }
 
-/// What a child has of its parent: the memory, until it runs a program, and the descriptors.
-const SHARED: i32 = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
+/// What a child has of its parent: the memory, until it runs a program, and the descriptors. Its pid is written
+/// down before it begins.
+const SHARED: i32 =
+    libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_PARENT_SETTID;
 
-/// Where a child begins.
-type First = extern "C" fn(*const c_void) -> !;
+/// Where a child begins, with what, and where its pid goes.
+struct Start {
+    first: extern "C" fn(*const c_void) -> !,
+    birth: *const c_void,
+    pid: *mut i32,
+}
 
 #[expect(unsafe_code, reason = "nothing wraps a start in a control group and in shared memory")]
-fn clone(
-    group: Option<BorrowedFd<'_>>,
-    stack: &mut [u128],
-    first: First,
-    birth: *const c_void,
-) -> Result<i32, Errno> {
+fn clone(group: Option<BorrowedFd<'_>>, stack: &mut [u128], start: &Start) -> Result<i32, Errno> {
     if let Some(group) = group
-        && let Some(born) = clone_into(group, stack, first, birth)
+        && let Some(born) = clone_into(group, stack, start)
     {
         return born;
     }
@@ -127,8 +167,8 @@ fn clone(
     // SAFETY: `first` has the form that is asked for but for coming back, which it does not. The stack is
     // the child's alone: its parent waits until it is not needed any more.
     let pid = unsafe {
-        let first: extern "C" fn(*mut c_void) -> i32 = mem::transmute(first);
-        libc::clone(first, top, SHARED | libc::SIGCHLD, birth.cast_mut())
+        let first: extern "C" fn(*mut c_void) -> i32 = mem::transmute(start.first);
+        libc::clone(first, top, SHARED | libc::SIGCHLD, start.birth.cast_mut(), start.pid)
     };
     Errno::result(pid)
 }
@@ -139,8 +179,7 @@ fn clone(
 fn clone_into(
     group: BorrowedFd<'_>,
     stack: &mut [u128],
-    first: First,
-    birth: *const c_void,
+    &Start { first, birth, pid }: &Start,
 ) -> Option<Result<i32, Errno>> {
     /// `CLONE_INTO_CGROUP`, which is wider than the type that `libc` has for it.
     const INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -155,6 +194,7 @@ fn clone_into(
         arguments.cgroup = group.as_raw_fd().unsigned_abs().into();
         arguments.stack = stack.as_mut_ptr() as u64;
         arguments.stack_size = mem::size_of_val(stack) as u64;
+        arguments.parent_tid = pid as u64;
         #[cfg(target_arch = "x86_64")]
         std::arch::asm!(
             "syscall",
@@ -201,12 +241,7 @@ fn clone_into(
 
 /// As [`clone`]; `None` where it can't be done in a group.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn clone_into(
-    _: BorrowedFd<'_>,
-    _: &mut [u128],
-    _: First,
-    _: *const c_void,
-) -> Option<Result<i32, Errno>> {
+fn clone_into(_: BorrowedFd<'_>, _: &mut [u128], _: &Start) -> Option<Result<i32, Errno>> {
     None
 }
 

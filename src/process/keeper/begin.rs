@@ -2,12 +2,7 @@
 
 use slog::warn;
 
-use super::{
-    Keeper,
-    children::{Kept, Pipes},
-    peer::Peer,
-    spawn::{self, Started},
-};
+use super::{Keeper, nursery::Birth, peer::Peer};
 use crate::process::{
     cgroup::Group,
     mark::Mark,
@@ -15,33 +10,20 @@ use crate::process::{
 };
 
 impl Keeper {
-    /// Starts a process.
+    /// Has a process started; how that went is told later.
     pub(super) fn spawn(&mut self, peer: &mut Peer, order: Order) {
-        let id = order.id;
-        match self.start(order) {
-            Ok((pid, pipes)) => {
-                let (pipes, fds) = pipes.into_iter().unzip();
-                peer.tell(&Notice::Spawned { id, pid: pid.unsigned_abs(), pipes }, fds);
-            }
-            Err(failure) => peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new()),
-        }
-    }
-
-    fn start(&mut self, order: Order) -> Result<(i32, Pipes), Failure> {
         let id = order.id;
         if self.is_ending() || id <= self.last_id {
             let subject =
                 if self.is_ending() { "its keeper is ending" } else { "its id is not new" };
-            return Err(Failure { step: Step::Order, errno: 0, subject: subject.to_owned() });
+            let failure = Failure { step: Step::Order, errno: 0, subject: subject.to_owned() };
+            peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new());
+            return;
         }
         self.last_id = id;
         let group = self.group(&order);
         let mark = Mark { instance: self.instance, id };
-        let started = spawn::start(&order, mark, self.files, group.as_ref(), &mut self.cradle)?;
-        let Started { pid, pipes } = started;
-        let kept = if order.keep_pipes { pipes.clone() } else { Vec::new() };
-        self.children.add(id, pid, Kept { note: order.note, pipes: kept }, group);
-        Ok((pid, pipes))
+        self.children.begin(Birth { order, mark, files: self.files, group: None }, group);
     }
 
     /// The control group of a process, where there are any.

@@ -1,7 +1,7 @@
 //! What a child does between its beginning and its command.
 //!
-//! It does that in the memory of the keeper, which waits: all that can be made before is, and nothing is
-//! allocated that would stay.
+//! It does that in the memory of the keeper, as one of its threads would: all that can be made before is, and
+//! nothing is allocated that would stay.
 
 use std::{
     cell::Cell,
@@ -17,10 +17,7 @@ use nix::{
         resource::{Resource, rlim_t, setrlimit},
         signal::{SigSet, Signal},
     },
-    unistd::{
-        Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getcwd, getppid, setgid, setgroups,
-        setsid, setuid,
-    },
+    unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getcwd, getppid, setsid},
 };
 
 use super::{
@@ -130,13 +127,10 @@ impl Child {
             setrlimit(resource, soft, hard).map_err(at(Step::Limits))?;
         }
         if let Some(identity) = &self.identity {
-            setgroups(&identity.groups)
-                .and_then(|()| setgid(identity.gid))
-                .and_then(|()| setuid(identity.uid))
-                .map_err(at(Step::User))?;
+            identity.assume().map_err(at(Step::User))?;
         }
-        // After the change of user, which clears it. It is sound because the keeper has one thread;
-        // a keeper that died before this line is seen by the parent's pid.
+        // After the change of user, which clears it. It is sound because the thread that starts children
+        // lives as long as the keeper; one that died before this line is seen by the parent's pid.
         set_pdeathsig(Signal::SIGKILL).map_err(at(Step::Tie))?;
         if getppid() != self.keeper {
             return Err((Step::Tie, Errno::ESRCH));

@@ -27,6 +27,7 @@ use super::super::{
     sys::{self, Look},
     wire::{Notice, Stream},
 };
+use super::{births::Unborn, nursery::Nursery};
 
 /// How long killed descendants may take to end before the process is reported without them.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
@@ -45,12 +46,12 @@ pub(super) type Told = (Notice, Vec<Rc<OwnedFd>>);
 pub(super) type Pipes = Vec<(Stream, Rc<OwnedFd>)>;
 
 #[derive(Debug)]
-struct Leader {
-    pid: i32,
-    kept: Kept,
+pub(super) struct Leader {
+    pub(super) pid: i32,
+    pub(super) kept: Kept,
     /// It was killed because the host had fallen silent.
-    for_silence: bool,
-    group: Option<Group>,
+    pub(super) for_silence: bool,
+    pub(super) group: Option<Group>,
 }
 
 /// What is kept with a process for the next host.
@@ -93,7 +94,12 @@ struct Over {
 pub(super) struct Children {
     pub(super) log: Logger,
     pub(super) instance: Uuid,
-    leaders: BTreeMap<u64, Leader>,
+    pub(super) nursery: Nursery,
+    /// Those whose start is not told yet.
+    pub(super) unborn: BTreeMap<u64, Unborn>,
+    /// How those went that the host is told of next.
+    pub(super) arrived: Vec<Told>,
+    pub(super) leaders: BTreeMap<u64, Leader>,
     pub(super) by_pid: HashMap<i32, u64>,
     pub(super) dying: Vec<Dying>,
     /// As many as had a process and no host: nothing is started without one.
@@ -105,8 +111,11 @@ pub(super) struct Children {
 }
 
 impl Children {
-    pub(super) fn new(log: Logger, instance: Uuid) -> Self {
+    pub(super) fn new(log: Logger, instance: Uuid, nursery: Nursery) -> Self {
         Self {
+            nursery,
+            unborn: BTreeMap::new(),
+            arrived: Vec::new(),
             log,
             instance,
             leaders: BTreeMap::new(),
@@ -118,18 +127,13 @@ impl Children {
         }
     }
 
-    /// Takes a process in that was just started.
-    pub(super) fn add(&mut self, id: u64, pid: i32, kept: Kept, group: Option<Group>) {
-        self.leaders.insert(id, Leader { pid, kept, for_silence: false, group });
-        self.by_pid.insert(pid, id);
-    }
-
     pub(super) fn contains(&self, id: u64) -> bool {
-        self.leaders.contains_key(&id)
+        self.leaders.contains_key(&id) || self.unborn.contains_key(&id)
     }
 
     /// All that a host has not said to forget, for one that connects, in the order of their starts.
-    pub(super) fn kept(&self) -> Vec<Told> {
+    pub(super) fn kept(&mut self) -> Vec<Told> {
+        self.settle_births();
         let leaders = self.leaders.iter().map(|(id, one)| (*id, (one.pid, &one.kept, None)));
         let dying = self.dying.iter().map(|one| (one.id, (one.pid, &one.kept, None)));
         let over = self.over.iter().map(|(id, one)| (*id, (one.pid, &one.kept, Some(one.ended))));
@@ -144,6 +148,9 @@ impl Children {
 
     /// Closes the kept copy of the write end of a process's stdin.
     pub(super) fn close_stdin(&mut self, id: u64) {
+        if let Some(unborn) = self.unborn.get_mut(&id) {
+            unborn.close_stdin();
+        }
         if let Some(leader) = self.leaders.get_mut(&id) {
             leader.kept.pipes.retain(|(stream, _)| *stream != Stream::Stdin);
         }
@@ -155,7 +162,10 @@ impl Children {
     }
 
     /// Signals the group of a process; SIGKILL goes to all of its control group.
-    pub(super) fn signal(&self, id: u64, signal: Signal) {
+    pub(super) fn signal(&mut self, id: u64, signal: Signal) {
+        if let Some(unborn) = self.unborn.get_mut(&id) {
+            unborn.signal(signal);
+        }
         let Some(leader) = self.leaders.get(&id) else { return };
         self.signal_group(leader, signal);
         if signal == Signal::SIGKILL {
@@ -178,35 +188,41 @@ impl Children {
         }
     }
 
+    /// Those that live, and those that are to.
+    fn all(&self) -> Vec<u64> {
+        self.leaders.keys().chain(self.unborn.keys()).copied().collect()
+    }
+
     /// Asks all processes to leave; one that is stopped, too.
-    pub(super) fn ask_all(&self) {
-        for id in self.leaders.keys() {
-            self.signal(*id, Signal::SIGTERM);
-            self.signal(*id, Signal::SIGCONT);
+    pub(super) fn ask_all(&mut self) {
+        for id in self.all() {
+            self.signal(id, Signal::SIGTERM);
+            self.signal(id, Signal::SIGCONT);
         }
     }
 
     /// Kills the groups of all processes.
-    pub(super) fn kill_all(&self) {
-        for id in self.leaders.keys() {
-            self.signal(*id, Signal::SIGKILL);
+    pub(super) fn kill_all(&mut self) {
+        for id in self.all() {
+            self.signal(id, Signal::SIGKILL);
         }
     }
 
     /// Kills the groups of all processes because the host has fallen silent: their ends say so.
     pub(super) fn kill_for_silence(&mut self) {
         self.leaders.values_mut().for_each(|leader| leader.for_silence = true);
+        self.unborn.values_mut().for_each(Unborn::end_for_silence);
         self.kill_all();
     }
 
     /// How many processes live.
     pub(super) fn count(&self) -> usize {
-        self.leaders.len()
+        self.leaders.len() + self.unborn.len()
     }
 
     /// Whether all processes are over and reported.
     pub(super) fn is_empty(&self) -> bool {
-        self.leaders.is_empty() && self.dying.is_empty()
+        self.leaders.is_empty() && self.unborn.is_empty() && self.dying.is_empty()
     }
 
     /// When [`Children::tend`] wants to run again though no child died.
@@ -224,11 +240,12 @@ impl Children {
         self.deadline(now).is_some_and(|due| due <= now) || self.dying.iter().any(Dying::has_group)
     }
 
-    /// Reaps the dead, sweeps what they left, and tells who is over.
+    /// Takes in who has started, reaps the dead, sweeps what they left, and tells of all that.
     ///
     /// Of one whose control group is empty nothing is left, so that nothing is looked for. But a process
     /// that is allowed to may have left the group: those are looked for a moment later.
     pub(super) fn tend(&mut self, now: Instant) -> io::Result<Vec<Told>> {
+        self.arrive();
         let others = self.reap_all(now)?;
         self.again = false;
         self.empty_groups();
@@ -248,7 +265,10 @@ impl Children {
         if over.iter().any(|dying| dying.is_clean) {
             self.late_look.get_or_insert(now + LATE_LOOK);
         }
-        Ok(over.into_iter().map(|dying| (self.report(dying), Vec::new())).collect())
+        // Nobody's end is told before its start.
+        let mut told = std::mem::take(&mut self.arrived);
+        told.extend(over.into_iter().map(|dying| (self.report(dying), Vec::new())));
+        Ok(told)
     }
 
     /// Kills what lives in the control groups of the dying, and removes those that are empty.
@@ -283,6 +303,13 @@ impl Children {
                 Look::NoneDead => return Ok(true),
                 Look::Dead(pid) => pid,
             };
+            if !self.by_pid.contains_key(&pid) {
+                if self.nursery.bears(pid) {
+                    // Whose it is will be told in a moment, and then this is called again.
+                    return Ok(true);
+                }
+                self.arrive();
+            }
             let id = self.by_pid.remove(&pid);
             let leader = id.and_then(|id| Some((id, self.leaders.remove(&id)?)));
             if let Some((_, leader)) = &leader {

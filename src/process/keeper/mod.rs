@@ -1,7 +1,7 @@
 //! The keeper program: `hostler keeper`. Started by a host, never by a person.
 //!
-//! It has one thread, one loop, and no policy: it forks, signals and reaps on request, and tells what
-//! happened. The listening socket comes as stdin and the instance's id as the only argument. Log
+//! It has one loop and no policy: it starts, signals and reaps on request, and tells what happened. Its other
+//! threads do nothing but start processes ([`nursery`]). The listening socket comes as stdin and the instance's id as the only argument. Log
 //! lines go to stderr, which the host points at a file.
 //!
 //! When the host's connection ends it keeps its processes for the next host for as long as the host
@@ -15,10 +15,12 @@
 //! is full, and a copy of a write end keeps a reader from EOF (`Request::CloseStdin` ends that).
 
 mod begin;
+mod births;
 mod child;
 mod children;
 mod ending;
 mod identity;
+mod nursery;
 mod orphans;
 mod peer;
 mod setup;
@@ -45,12 +47,12 @@ use uuid::Uuid;
 
 use self::{
     children::{Children, Told},
+    nursery::Nursery,
     peer::Peer,
 };
 use super::{
     cgroup::Cgroups,
     sys,
-    vfork::Cradle,
     wire::{Notice, Request, VERSION},
 };
 use crate::memory;
@@ -115,6 +117,7 @@ impl Stage {
 struct Ready {
     signals: bool,
     listener: bool,
+    births: bool,
     peer: bool,
 }
 
@@ -137,7 +140,6 @@ struct Keeper {
     frozen_at: Option<Instant>,
     /// The limits of open files, soft and hard, that processes get.
     files: (rlim_t, rlim_t),
-    cradle: Cradle,
     /// Set once a connection could not be taken.
     is_deaf: bool,
 }
@@ -145,7 +147,6 @@ struct Keeper {
 impl Keeper {
     fn new(log: Logger, instance: Uuid, groups: Option<PathBuf>) -> io::Result<Self> {
         sys::close_from(3)?;
-        let cradle = Cradle::new()?;
         // Fails where the keeper leads a group already, which is as good.
         if let Err(errno) = setsid() {
             warn!(log, "no own session"; "error" => %errno);
@@ -154,13 +155,15 @@ impl Keeper {
         prctl::set_name(c"hostler-keeper")?;
         prctl::set_child_subreaper(true)?;
         let signals = setup::take_signals()?;
+        let files = spawn::raise_file_limit()?;
+        let nursery = Nursery::open()?;
         let listener = UnixListener::from(setup::take_stdin()?);
         listener.set_nonblocking(true)?;
         info!(log, "keeper started");
         // What only a start needs is most of what is there so far.
         memory::give_back();
         Ok(Self {
-            children: Children::new(log.clone(), instance),
+            children: Children::new(log.clone(), instance, nursery),
             groups: groups.and_then(|directory| {
                 let made = Cgroups::make(directory.clone());
                 made.inspect_err(|error| {
@@ -179,8 +182,7 @@ impl Keeper {
             stage: Stage::New(Instant::now() + HELLO_LIMIT),
             keep_until: None,
             frozen_at: None,
-            files: spawn::raise_file_limit()?,
-            cradle,
+            files,
             is_deaf: false,
         })
     }
@@ -196,7 +198,7 @@ impl Keeper {
             }
             self.end_of_frozen();
             // Whatever is killed above ends later, and is told by a signal.
-            if ready.signals || self.children.is_due(Instant::now()) {
+            if ready.signals || ready.births || self.children.is_due(Instant::now()) {
                 self.tend()?;
             }
             if let Some(peer) = &mut self.peer {
@@ -249,6 +251,7 @@ impl Keeper {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), listen),
+            PollFd::new(self.children.nursery.as_fd(), PollFlags::POLLIN),
         ];
         if let Some(peer) = &self.peer {
             fds.push(PollFd::new(peer.as_fd(), peer.interest()));
@@ -259,7 +262,12 @@ impl Keeper {
             Err(errno) => return Err(errno.into()),
         }
         let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
-        Ok(Ready { signals: is_ready(0), listener: is_ready(1), peer: is_ready(2) })
+        Ok(Ready {
+            signals: is_ready(0),
+            listener: is_ready(1),
+            births: is_ready(2),
+            peer: is_ready(3),
+        })
     }
 
     /// Empties the queue of signals. Tells whether one asks the keeper to end.

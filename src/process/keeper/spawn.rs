@@ -6,9 +6,11 @@ use std::{
     ffi::CString,
     fs::{File, OpenOptions},
     io,
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::Path,
-    rc::Rc,
 };
 
 use nix::{
@@ -24,15 +26,14 @@ use nix::{
 use super::{
     super::{
         Stdio,
-        cgroup::Group,
         mark::{Mark, VARIABLE},
         sys,
         vfork::Cradle,
         wire::{Failure, Limits, Order, Step, Stream},
     },
     child::{Child, Program},
-    children::Pipes,
     identity::Identity,
+    nursery::Birth,
 };
 use crate::domain::fleet::StopSignal;
 
@@ -41,8 +42,11 @@ use crate::domain::fleet::StopSignal;
 pub(super) struct Started {
     pub(super) pid: i32,
     /// The ends of its pipes that the host gets.
-    pub(super) pipes: Pipes,
+    pub(super) pipes: Ends,
 }
+
+/// The host's ends of pipes.
+pub(super) type Ends = Vec<(Stream, OwnedFd)>;
 
 pub(super) fn failed(step: Step, subject: impl Into<String>) -> impl FnOnce(Errno) -> Failure {
     move |errno| Failure { step, errno: errno as i32, subject: subject.into() }
@@ -56,16 +60,10 @@ fn bad_order(subject: &str) -> Failure {
     Failure { step: Step::Order, errno: 0, subject: subject.into() }
 }
 
-/// Starts the process of `order`, in a session of its own and in `group`.
-///
-/// `files` are the limits of open files, soft and hard, that it has where the order sets none.
-pub(super) fn start(
-    order: &Order,
-    mark: Mark,
-    files: (rlim_t, rlim_t),
-    group: Option<&Group>,
-    cradle: &mut Cradle,
-) -> Result<Started, Failure> {
+/// Starts a process, in a session of its own and in its control group. It has no descriptors from the number
+/// `above` on.
+pub(super) fn start(birth: &Birth, above: u32, cradle: &mut Cradle) -> Result<Started, Failure> {
+    let Birth { order, mark, files, group } = birth;
     let command = order.argv.first().ok_or_else(|| bad_order("its command is empty"))?;
     let mut pipes = Vec::new();
     let stdin = open(&order.stdin, Stream::Stdin, &mut pipes)?;
@@ -74,17 +72,17 @@ pub(super) fn start(
     let identity = order.user.as_deref().map(Identity::find).transpose()?.flatten();
     let child = Child {
         failed: Cell::new(None),
-        limits: limits(&order.limits, files),
-        program: program(order, mark, identity.as_ref())?,
+        limits: limits(&order.limits, *files),
+        program: program(order, *mark, identity.as_ref())?,
         identity,
         cwd: CString::new(order.cwd.as_os_str().as_encoded_bytes())
             .map_err(|_| bad_order("its working directory has a NUL byte in its path"))?,
         pinned: order.pinned,
         keeper: getpid(),
     };
-    let group = group.and_then(Group::directory);
+    let group = group.as_ref().map(|group| group.as_fd());
     let pid = cradle
-        .begin(group, [&stdin, &stdout, &stderr], Child::run, &child)
+        .begin((group, above), [&stdin, &stdout, &stderr], Child::run, &child)
         .map_err(failed(Step::Fork, command))?;
     match child.failed.get() {
         // A kill that came before its command is told as its end.
@@ -119,7 +117,7 @@ fn program(order: &Order, mark: Mark, identity: Option<&Identity>) -> Result<Pro
 }
 
 /// The child's end of a stream; the other end, where there is one, goes to `pipes`.
-fn open(stdio: &Stdio, stream: Stream, pipes: &mut Pipes) -> Result<OwnedFd, Failure> {
+fn open(stdio: &Stdio, stream: Stream, pipes: &mut Ends) -> Result<OwnedFd, Failure> {
     let named = |what: &str| format!("{} {what}", format!("{stream:?}").to_lowercase());
     let file = match stdio {
         Stdio::Null => OpenOptions::new().read(true).write(true).open("/dev/null"),
@@ -128,7 +126,7 @@ fn open(stdio: &Stdio, stream: Stream, pipes: &mut Pipes) -> Result<OwnedFd, Fai
                 pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Stdio, named("pipe")))?;
             let (theirs, ours) =
                 if stream == Stream::Stdin { (read, write) } else { (write, read) };
-            pipes.push((stream, Rc::new(ours)));
+            pipes.push((stream, ours));
             return Ok(theirs);
         }
         Stdio::File(path) => open_file(path, stream),
