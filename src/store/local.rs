@@ -83,6 +83,6 @@ mod tests {
         assert_eq!(of("postgres://u@/x?host=/run/pg"), path("/run/pg/.s.PGSQL.5432"));
         assert_eq!(of("postgres://u@/x?host=/run/pg&port=7"), path("/run/pg/.s.PGSQL.7"));
         assert_eq!(of("postgres://u@db/x"), None);
-        assert_eq!(of("postgres://u@/x?host=/run/pg,/run/other"), None);
+        assert_eq!(socket_of(Config::new().host_path("/run/pg").host_path("/run/other")), None);
     }
 }
