@@ -10,7 +10,7 @@ use crate::process::{
 };
 
 impl Keeper {
-    /// Has a process started; how that went is told later.
+    /// Has a process started; how that went is told now, or later.
     pub(super) fn spawn(&mut self, peer: &mut Peer, order: Order) {
         let id = order.id;
         if self.is_ending() || id <= self.last_id {
@@ -23,7 +23,11 @@ impl Keeper {
         self.last_id = id;
         let group = self.group(&order);
         let mark = Mark { instance: self.instance, id };
-        self.children.begin(Birth { order, mark, files: self.files, group: None }, group);
+        let birth = Birth { order, mark, files: self.files, group: None };
+        self.children.begin(birth, group, peer.is_drained());
+        for (notice, fds) in self.children.arrived.drain(..) {
+            peer.tell(&notice, fds);
+        }
     }
 
     /// The control group of a process, where there are any.

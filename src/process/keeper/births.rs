@@ -12,7 +12,7 @@ use super::{
 };
 use crate::process::{
     cgroup::Group,
-    wire::{Notice, Stream},
+    wire::{Failure, Notice, Stream},
 };
 
 /// How long a host that comes waits for those that an earlier one had started.
@@ -49,8 +49,10 @@ impl Unborn {
 }
 
 impl Children {
-    /// Has a process started in `group`. [`Children::tend`] tells how that went.
-    pub(super) fn begin(&mut self, mut birth: Birth, group: Option<Group>) {
+    /// Has a process started in `group`, at once if it is `alone`. How that went is among the arrived, then or
+    /// later.
+    pub(super) fn begin(&mut self, mut birth: Birth, group: Option<Group>, alone: bool) {
+        let (id, alone) = (birth.order.id, alone && self.unborn.is_empty());
         birth.group = group.as_ref().and_then(Group::directory);
         let unborn = Unborn {
             note: std::mem::take(&mut birth.order.note),
@@ -60,20 +62,29 @@ impl Children {
             closes_stdin: false,
             for_silence: false,
         };
-        self.unborn.insert(birth.order.id, unborn);
-        self.nursery.ask(birth);
+        self.unborn.insert(id, unborn);
+        if alone {
+            let started = self.nursery.start(&birth);
+            self.started(id, started);
+        } else {
+            self.nursery.ask(birth);
+        }
     }
 
     /// Takes in those that have started.
     pub(super) fn arrive(&mut self) {
         while let Some((id, started)) = self.nursery.next() {
-            let Some(unborn) = self.unborn.remove(&id) else { continue };
-            let told = match started {
-                Ok(Started { pid, pipes }) => self.take_in(id, pid, pipes, unborn),
-                Err(failure) => (Notice::SpawnFailed { id, failure }, Vec::new()),
-            };
-            self.arrived.push(told);
+            self.started(id, started);
         }
+    }
+
+    fn started(&mut self, id: u64, started: Result<Started, Failure>) {
+        let Some(unborn) = self.unborn.remove(&id) else { return };
+        let told = match started {
+            Ok(Started { pid, pipes }) => self.take_in(id, pid, pipes, unborn),
+            Err(failure) => (Notice::SpawnFailed { id, failure }, Vec::new()),
+        };
+        self.arrived.push(told);
     }
 
     fn take_in(&mut self, id: u64, pid: i32, pipes: Ends, unborn: Unborn) -> Told {

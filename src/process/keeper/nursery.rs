@@ -1,5 +1,5 @@
-//! Where processes begin: on threads of their own, for a child holds up whoever starts it until its command
-//! runs, and a directory that does not answer must not hold up the keeper.
+//! Where processes begin. A child holds up whoever starts it until its command runs: so where there are several,
+//! threads start them beside one another. One alone is started at once, by the loop itself.
 //!
 //! The threads live as long as the keeper: a child is tied to the life of the thread that started it.
 
@@ -41,6 +41,9 @@ pub(super) struct Birth {
     pub(super) group: Option<Arc<File>>,
 }
 
+/// The most threads.
+const MOST: usize = 16;
+
 /// What came of it: its id, and how it started.
 pub(super) type Arrival = (u64, Result<Started, Failure>);
 
@@ -53,15 +56,21 @@ pub(super) struct Nursery {
     bell: Arc<EventFd>,
     /// What each thread is about to start.
     born: Vec<Arc<Born>>,
+    /// That of the loop itself.
+    own: Cradle,
+    /// Children have no descriptors from this number on.
+    above: u32,
 }
 
 impl Nursery {
     /// Starts the threads. To be called before much else is open: their children have what is open by then
     /// until their commands run.
     pub(super) fn open() -> io::Result<Self> {
-        let count = thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+        // Twice as many as can run at once: most of the time each waits for its child.
+        let count = (2 * thread::available_parallelism().map_or(2, usize::from)).min(MOST);
+        let own = Cradle::new()?;
         let cradles: Vec<_> = (0..count).map(|_| Cradle::new()).collect::<io::Result<_>>()?;
-        let above = cradles.iter().map(Cradle::above).max().unwrap_or_default();
+        let above = cradles.iter().map(Cradle::above).max().unwrap_or_else(|| own.above());
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let (asked, births) = channel();
         let births = Arc::new(Mutex::new(births));
@@ -73,7 +82,12 @@ impl Nursery {
             let work = move || attend(cradle, above, &births, &answer, &bell);
             thread::Builder::new().name("start".to_owned()).spawn(work)?;
         }
-        Ok(Self { asked, arrived, bell, born })
+        Ok(Self { asked, arrived, bell, born, own, above })
+    }
+
+    /// Starts a process here and now.
+    pub(super) fn start(&mut self, birth: &Birth) -> Result<Started, Failure> {
+        spawn::start(birth, self.above, &mut self.own)
     }
 
     /// Has a process started.
