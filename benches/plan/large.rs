@@ -12,23 +12,32 @@ pub(crate) struct Large {
     pub(crate) megabytes: f64,
 }
 
+/// How far back in the plan a task depends on others: long chains, hardly more of them side by side
+/// than there are agents.
+const NEAR: usize = 500;
+
 /// A plan with files that meet, and dependencies.
 fn plan() -> String {
-    text(true)
+    text(true, NEAR)
 }
 
-/// The same plan, in which nobody uses files.
-pub(crate) fn without_files() -> String {
-    text(false)
+/// The same plan, in which nobody uses files: 150 tasks stand in its longest chain.
+pub(crate) fn long() -> String {
+    text(false, NEAR)
 }
 
-fn text(with_files: bool) -> String {
+/// As many tasks and dependencies, on any tasks before: 50 tasks stand in the longest chain.
+pub(crate) fn wide() -> String {
+    text(false, TASKS)
+}
+
+fn text(with_files: bool, reach: usize) -> String {
     let mut chance = fastrand::Rng::with_seed(11);
     let mut before: Vec<Vec<usize>> = vec![Vec::new(); TASKS];
     let mut edges = 0;
     while edges < EDGES {
         let later = chance.usize(1..TASKS);
-        let earlier = chance.usize(later.saturating_sub(500)..later);
+        let earlier = chance.usize(later.saturating_sub(reach)..later);
         if !before[later].contains(&earlier) {
             before[later].push(earlier);
             edges += 1;
