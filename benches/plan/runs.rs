@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How many agents carry a large plan out, and how many tasks each of them is given at a time: what
 /// takes less time than its way to the agent wants to be there before it is its turn.
 const MANY: usize = 50;
-const AHEAD: usize = 4;
+const AHEAD: usize = 16;
 
 /// A host with mock agents; stopped when dropped.
 struct Host {

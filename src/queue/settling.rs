@@ -136,7 +136,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{AgentName, Attempt};
+    use crate::domain::{AgentName, Attempt, ClaimId, Entry, Lane};
 
     fn settlement(task: u128) -> Settlement {
         Settlement {
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn tasks_on_which_others_may_wait_are_not_held_up_by_very_many() {
         let mut settling = Settling::default();
-        let plain = Entry { claim: ClaimId::from_uuid(Uuid::from_u128(9)), lane: 1, number: 1 };
+        let plain = Entry { lane: Lane(1), number: 1, claim: ClaimId(Uuid::nil()) };
         for task in 0..700 {
             let entry = (task % 4 > 0).then_some(plain);
             settling.push(Settlement { entry, ..settlement(task) }, Instant::now());
