@@ -1,3 +1,4 @@
+-- breaking: no
 -- What settles tasks on which others wait runs some hundred times a second. A function in SQL is planned
 -- anew each time that it is called by one in PL/pgSQL; one in PL/pgSQL keeps its plans.
 
