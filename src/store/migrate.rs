@@ -172,8 +172,15 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V29__silence",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0029_silence.sql")),
+        name: "V29__cached_plans",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0029_cached_plans.sql"
+        )),
+    },
+    File {
+        name: "V30__silence",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0030_silence.sql")),
     },
 ];
 
