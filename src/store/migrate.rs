@@ -171,6 +171,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0028_attempt_tokens.sql"
         )),
     },
+    File {
+        name: "V29__memory_tags",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0029_memory_tags.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.
