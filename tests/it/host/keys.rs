@@ -245,9 +245,9 @@ fn rest(stream: &mut TcpStream) -> String {
 fn what_goes_on_ends_with_the_key_that_it_was_opened_with() {
     let host = Host::new(WORKER).set("http.bind", "127.0.0.1:0").up();
     let at = address(&host);
-    let log = "/api/v1/agents/quick-1/logs?follow";
+    let log = "/api/v1/agents/quick-1/logs?follow=true";
     let mut anybody = stream(at, "/api/v1/events", None);
-    let (key, id) = made(&host, &["--scope", "read"]);
+    let (key, id) = made(&host, &["--scope", "read", "--scope", "submit"]);
     let text = rest(&mut anybody);
     assert!(text.contains("event: dropped") && text.contains("one is needed now"), "{text}");
 

@@ -365,7 +365,7 @@ fn commands_run_below_the_roots_and_nowhere_else() {
     task_command(&host, "no", "commands", json!({"command": {"argv": ["id"]}}), true).expect(422);
     task_command(&host, "no", "nobody", json!({}), true).expect(422);
     let none = host.get("/api/v1/tasks?queue=commands");
-    assert_eq!(none["items"].as_array().unwrap().len(), 2, "{none}");
+    assert_eq!(none["items"].as_array().unwrap().len(), 4, "those that were allowed: {none}");
 
     let fleet =
         task_command(&host, "f", "quick", json!({"op": "echo", "value": [1]}), true).expect(200);
