@@ -1259,10 +1259,13 @@ $function$;
 
 CREATE OR REPLACE FUNCTION hostler.close_dependencies(ended uuid[], became task_state[])
  RETURNS uuid[]
- LANGUAGE sql
+ LANGUAGE plpgsql
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
 AS $function$
+DECLARE
+    ready uuid[];
+BEGIN
     WITH done AS (
         UPDATE hostler.dependents
         SET open = dependents.open - closed.count
@@ -1276,7 +1279,9 @@ AS $function$
         WHERE dependents.task_id = closed.blocked_task
         RETURNING dependents.task_id, dependents.open
     )
-    SELECT array_agg(task_id) FROM done WHERE open = 0
+    SELECT array_agg(task_id) INTO ready FROM done WHERE open = 0;
+    RETURN ready;
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.close_done_batch()
@@ -2900,12 +2905,14 @@ $function$;
 
 CREATE OR REPLACE FUNCTION hostler.unblock(ready uuid[])
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
+BEGIN
     UPDATE hostler.tasks
     SET state = CASE WHEN run_at > now() THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
         run_at = greatest(run_at, now()), version = version + 1
-    WHERE id = ANY (ready) AND state IS NOT DISTINCT FROM 'blocked'
+    WHERE id = ANY (ready) AND state IS NOT DISTINCT FROM 'blocked';
+END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.untag_memories()

@@ -12,23 +12,41 @@ pub(crate) struct Large {
     pub(crate) megabytes: f64,
 }
 
+/// How many places before a task the tasks are on which it depends.
+struct Reach {
+    nearest: usize,
+    farthest: usize,
+}
+
+/// Long chains, and hardly more of them side by side than there are agents.
+const NEAR: Reach = Reach { nearest: 1, farthest: 500 };
+
+/// Short chains: 400 tasks can always be done side by side.
+const FAR: Reach = Reach { nearest: 400, farthest: 5_000 };
+
 /// A plan with files that meet, and dependencies.
 fn plan() -> String {
-    text(true)
+    text(true, &NEAR)
 }
 
-/// The same plan, in which nobody uses files.
-pub(crate) fn without_files() -> String {
-    text(false)
+/// The same plan, in which nobody uses files: 150 tasks stand in its longest chain.
+pub(crate) fn long() -> String {
+    text(false, &NEAR)
 }
 
-fn text(with_files: bool) -> String {
+/// As many tasks and dependencies: 15 tasks stand in the longest chain.
+pub(crate) fn wide() -> String {
+    text(false, &FAR)
+}
+
+fn text(with_files: bool, reach: &Reach) -> String {
     let mut chance = fastrand::Rng::with_seed(11);
     let mut before: Vec<Vec<usize>> = vec![Vec::new(); TASKS];
     let mut edges = 0;
     while edges < EDGES {
-        let later = chance.usize(1..TASKS);
-        let earlier = chance.usize(later.saturating_sub(500)..later);
+        let later = chance.usize(reach.nearest..TASKS);
+        let first = later.saturating_sub(reach.farthest);
+        let earlier = chance.usize(first..=later - reach.nearest);
         if !before[later].contains(&earlier) {
             before[later].push(earlier);
             edges += 1;

@@ -1,6 +1,7 @@
 //! Plans carried out: a real host with its private Postgres, and mock agents.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -16,16 +17,16 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::large;
-
 /// The tested program.
 const HOSTLER: &str = env!("CARGO_BIN_EXE_hostler");
 
 /// How long a start, a run and a stop may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How many agents carry the large plan out.
+/// How many agents carry a large plan out, and how many tasks each of them is given at a time: what
+/// takes less time than its way to the agent wants to be there before it is its turn.
 const MANY: usize = 50;
+const AHEAD: usize = 16;
 
 /// A host with mock agents; stopped when dropped.
 struct Host {
@@ -34,14 +35,16 @@ struct Host {
 }
 
 impl Host {
-    /// Starts a host with so many mock agents, and waits until all of them are idle.
-    fn start(agents: usize) -> Self {
+    /// Starts a host with so many mock agents, each of which is given so many tasks at a time, and
+    /// waits until all of them are idle.
+    fn start(agents: usize, prefetch: usize) -> Self {
         let dir = tempfile::Builder::new().prefix("hostler-bench-").tempdir().unwrap();
         // The private Postgres of a root host runs as another user, who must get through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let config = format!(
             "[http]\nbind = \"off\"\nmax_body = \"64MiB\"\n[fleets.mock]\nprotocol = \"worker\"\n\
-             command = [\"{HOSTLER}\", \"mock-agent\"]\ncount = {agents}\n"
+             command = [\"{HOSTLER}\", \"mock-agent\"]\ncount = {agents}\n\
+             prefetch = {prefetch}\n"
         );
         fs::write(dir.path().join("bench.toml"), config).unwrap();
         let process = Command::new(HOSTLER)
@@ -113,7 +116,7 @@ pub(crate) struct Rehearsal {
 
 /// Rehearses the seed's plan: an hour is a second, three mock agents.
 pub(crate) fn rehearse() -> Rehearsal {
-    let host = Host::start(3);
+    let host = Host::start(3, 1);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plans/seed.toml");
     let file = file.to_str().unwrap();
     let report = host.told(&["plan", "run", file, "--agents", "3", "--speed", "1h=1s"]);
@@ -132,20 +135,23 @@ pub(crate) fn rehearse() -> Rehearsal {
     rehearsal
 }
 
-/// What the large plan came to.
+/// What a large plan came to.
 pub(crate) struct Crowd {
-    /// The share of the agents' time in which they had a task, in percent, for as long as there was
-    /// always one to have.
+    /// The share of the agents' time in which they had a task, in percent, until nothing waited for
+    /// an agent any more.
     pub(crate) busy_percent: f64,
+    /// The same, where an agent counts as idle only while a task waited for it: what the dependencies
+    /// of the plan leave to do is no fault of dispatch.
+    pub(crate) served_percent: f64,
     /// Tasks in a second, over the whole run.
     pub(crate) tasks_per_s: f64,
 }
 
-/// Carries a plan of 10,000 tasks out that are done at once, with 50 mock agents.
-pub(crate) fn crowd() -> Crowd {
-    let host = Host::start(MANY);
+/// Carries a plan of tasks out that are done at once, with 50 mock agents.
+pub(crate) fn crowd(name: &str, plan: &str) -> Crowd {
+    let host = Host::start(MANY, AHEAD);
     let file = host.dir.path().join("large.toml");
-    fs::write(&file, large::without_files()).unwrap();
+    fs::write(&file, plan).unwrap();
     let file = file.to_str().unwrap();
     let agents = MANY.to_string();
     let run = host.told(&["plan", "run", file, "--agents", &agents, "--detach"]);
@@ -156,35 +162,56 @@ pub(crate) fn crowd() -> Crowd {
     });
     let shown = host.told(&["plan", "show", &id]);
     let crowd = busy(shown["tasks"].as_array().unwrap());
-    println!("large run: busy {:.1} %, {:.0} tasks/s", crowd.busy_percent, crowd.tasks_per_s);
+    println!(
+        "{name}: busy {:.1} %, {:.1} % while tasks waited, {:.0} tasks/s",
+        crowd.busy_percent, crowd.served_percent, crowd.tasks_per_s
+    );
     crowd
 }
 
-/// How busy the agents were while a task waited for one of them.
+/// What happens at a moment: a task comes to wait or waits no more, an agent has one more or one
+/// less.
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Waits(i64),
+    Has(&'a str, i64),
+}
+
+/// How busy the agents were until the last task that waited for one of them began.
 fn busy(tasks: &[Value]) -> Crowd {
-    let ms = |task: &Value, name: &str| -> i64 {
-        task[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    let us = |task: &Value, name: &str| -> i64 {
+        task[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_microsecond()
     };
-    // A task that is ready waits until it begins.
-    let mut steps: Vec<(i64, i64)> = Vec::new();
+    let (mut steps, mut last) = (Vec::new(), i64::MIN);
     for task in tasks {
-        let (ready, began) = (ms(task, "ready_at"), ms(task, "began_at"));
+        let (ready, began) = (us(task, "ready_at"), us(task, "began_at"));
+        let (agent, ended) = (task["agent"].as_str().unwrap(), us(task, "ended_at"));
         if began > ready {
-            steps.extend([(ready, 1), (began, -1)]);
+            steps.extend([(ready, Step::Waits(1)), (began, Step::Waits(-1))]);
+            last = last.max(began);
+        }
+        steps.extend([(began, Step::Has(agent, 1)), (ended, Step::Has(agent, -1))]);
+    }
+    steps.sort_by_key(|(at, _)| *at);
+    let first = tasks.iter().map(|task| us(task, "began_at")).min().unwrap();
+    let end = tasks.iter().map(|task| us(task, "ended_at")).max().unwrap();
+    let (mut has, mut waiting, mut at) = (BTreeMap::new(), 0, first);
+    let (mut work, mut missed) = (0, 0);
+    for (until, step) in steps {
+        let span = until.min(last).max(first) - at;
+        let at_work = has.values().filter(|tasks| **tasks > 0).count();
+        work += span * i64::try_from(at_work).unwrap();
+        missed += span * waiting.min(i64::try_from(MANY - at_work).unwrap());
+        at += span;
+        match step {
+            Step::Waits(change) => waiting += change,
+            Step::Has(agent, change) => *has.entry(agent).or_insert(0) += change,
         }
     }
-    steps.sort_unstable();
-    // What waited last began then: from there on agents wait for the longest chain.
-    let last_wait = steps.last().map_or(0, |(at, _)| *at);
-    let first = tasks.iter().map(|task| ms(task, "began_at")).min().unwrap();
-    let end = tasks.iter().map(|task| ms(task, "ended_at")).max().unwrap();
-    let work: i64 = tasks
-        .iter()
-        .map(|task| ms(task, "ended_at").min(last_wait) - ms(task, "began_at").min(last_wait))
-        .sum();
-    let window = (last_wait - first).max(1) * i64::try_from(MANY).unwrap();
+    let percent = |of: i64| 100.0 * work as f64 / of.max(1) as f64;
     Crowd {
-        busy_percent: 100.0 * work as f64 / window as f64,
-        tasks_per_s: 1_000.0 * tasks.len() as f64 / (end - first).max(1) as f64,
+        busy_percent: percent((last - first) * i64::try_from(MANY).unwrap()),
+        served_percent: percent(work + missed),
+        tasks_per_s: 1e6 * tasks.len() as f64 / (end - first).max(1) as f64,
     }
 }

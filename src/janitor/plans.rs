@@ -43,6 +43,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The wait before the next look is so many times as long as the look was: large runs are looked at
 /// less often.
 const REST: u32 = 10;
+/// How many priorities are changed at once: as long as that takes none of these tasks begins, and no
+/// task ends on which one of them waits.
+const PRIORITIES: usize = 200;
 /// The shortest wait for a person of a rehearsal.
 const SOON: Duration = Duration::from_millis(10);
 
@@ -189,17 +192,24 @@ impl Conductor {
             warn!(self.log, "plan could not be judged"; "plan_run" => %run.id);
             return Ok(());
         };
-        if !priorities.is_empty() {
+        let reordered = !priorities.is_empty();
+        if reordered {
             info!(self.log, "plan goes on in another order"; "plan_run" => %run.id,
                 "count" => priorities.len());
         }
-        let is_new_order = !priorities.is_empty();
-        let look = Look { at: now, left_ms, priorities, ended: has_ended };
+        for some in priorities.chunks(PRIORITIES) {
+            let work =
+                async |db: &deadpool_postgres::Transaction<'_>| plans::prioritise(db, some).await;
+            if leading.fenced(LIMIT, work).await?.is_none() {
+                return Ok(());
+            }
+        }
+        let look = Look { at: now, left_ms, reordered, ended: has_ended };
         let work =
             async |db: &deadpool_postgres::Transaction<'_>| plans::looked(db, run.id, &look).await;
         // Without an answer another host leads by now.
         let written = leading.fenced(LIMIT, work).await?;
-        if written.is_some() && is_new_order {
+        if written.is_some() && reordered {
             self.record(run.id, "reorder", run.id.to_string());
         }
         if written == Some(true) {

@@ -15,6 +15,10 @@ use crate::domain::{
 /// The most outcomes in one statement.
 const BATCH: usize = 500;
 
+/// The most of them of tracked tasks, on which others may wait: these go on only once all of the
+/// batch is written.
+const TRACKED: usize = 100;
+
 /// How often the time that a batch may take is doubled.
 const DOUBLINGS: u32 = 6;
 
@@ -54,14 +58,13 @@ impl Settling {
         }
         let most = if self.singly > 0 { 1 } else { BATCH };
         self.singly = self.singly.saturating_sub(1);
-        // One row can't be written twice by one statement.
-        let mut tasks = HashSet::new();
-        let take = self
-            .waiting
-            .iter()
-            .take(most)
-            .take_while(|next| tasks.insert(next.settlement.task))
-            .count();
+        let (mut tasks, mut tracked) = (HashSet::new(), 0);
+        let fits = |next: &&Waiting| {
+            tracked += usize::from(next.settlement.entry.is_none());
+            // One row can't be written twice by one statement.
+            tasks.insert(next.settlement.task) && tracked <= TRACKED
+        };
+        let take = self.waiting.iter().take(most).take_while(fits).count();
         self.under_way = self.waiting.drain(..take).collect();
         let dated = |one: &Waiting| Settlement {
             began_ago: now.saturating_duration_since(one.since),
@@ -133,7 +136,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{AgentName, Attempt};
+    use crate::domain::{AgentName, Attempt, ClaimId, Entry, Lane};
 
     fn settlement(task: u128) -> Settlement {
         Settlement {
@@ -163,6 +166,23 @@ mod tests {
         settling.written();
         assert_eq!(tasks(&settling.next(Instant::now()).unwrap()), [2, 3]);
         assert_eq!(settling.len(), 2);
+    }
+
+    #[test]
+    fn tasks_on_which_others_may_wait_are_not_held_up_by_very_many() {
+        let mut settling = Settling::default();
+        let plain = Entry { lane: Lane(1), number: 1, claim: ClaimId(Uuid::nil()) };
+        for task in 0..700 {
+            let entry = (task % 4 > 0).then_some(plain);
+            settling.push(Settlement { entry, ..settlement(task) }, Instant::now());
+        }
+        let mut sizes = Vec::new();
+        while let Some(batch) = settling.next(Instant::now()) {
+            sizes.push(batch.len());
+            settling.written();
+        }
+        // 100 tracked ones and the plain ones between them; then all that are left.
+        assert_eq!(sizes, [400, 300]);
     }
 
     #[test]

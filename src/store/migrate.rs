@@ -172,10 +172,17 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V29__memory_tags",
+        name: "V29__cached_plans",
         text: include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0029_memory_tags.sql"
+            "/sql/migrations/0029_cached_plans.sql"
+        )),
+    },
+    File {
+        name: "V30__memory_tags",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0030_memory_tags.sql"
         )),
     },
 ];

@@ -29,7 +29,7 @@ use crate::domain::{
 
 pub use going_on::{
     ByHand, Look, OpenRun, Undecided, cancel, decide, end_by_hand, looked, now, open, pause,
-    reopen, skip, undecided,
+    prioritise, reopen, skip, undecided,
 };
 pub use merges::{Turn, conflict, turns};
 

@@ -84,8 +84,8 @@ pub struct Look {
     pub at: Timestamp,
     /// How long what is left takes, in milliseconds of the clock.
     pub left_ms: u64,
-    /// The new priorities of tasks, in the order of their ids.
-    pub priorities: Vec<(TaskId, i16)>,
+    /// Whether tasks were given other priorities for it.
+    pub reordered: bool,
     /// Whether it has ended.
     pub ended: bool,
 }
@@ -102,18 +102,23 @@ pub async fn looked(
     LOCK.query(db, &[&run]).await?;
     RECORD.query(db, &[&run]).await?;
     RECORD_MERGES.query(db, &[&run]).await?;
-    let (ids, priorities): (Vec<TaskId>, Vec<i16>) = look.priorities.iter().copied().unzip();
-    if !ids.is_empty() {
-        PRIORITISE.query(db, &[&ids, &priorities]).await?;
-    }
     let left = int8(look.left_ms);
-    let given: [&(dyn ToSql + Sync); 5] = [&run, &look.at, &left, &!ids.is_empty(), &look.ended];
+    let given: [&(dyn ToSql + Sync); 5] = [&run, &look.at, &left, &look.reordered, &look.ended];
     let row = LOOKED.query_opt(db, &given).await?;
     let ended = row.map(|row| LOOKED.fields(&row).get("ended")).transpose()?.unwrap_or(false);
     if ended {
         forget_key(db, run).await?;
     }
     Ok(ended)
+}
+
+/// Gives tasks that have not begun these priorities; in the order of their ids.
+pub async fn prioritise(
+    db: &impl GenericClient,
+    priorities: &[(TaskId, i16)],
+) -> Result<(), StoreError> {
+    let (ids, priorities): (Vec<TaskId>, Vec<i16>) = priorities.iter().copied().unzip();
+    PRIORITISE.query(db, &[&ids, &priorities]).await.map(drop)
 }
 
 /// Nothing is limited or held back of a run any more.

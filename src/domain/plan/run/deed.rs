@@ -20,7 +20,8 @@ pub enum Deed {
     Skip,
 }
 
-/// What is wrong with a deed, as the task stands; nothing if it can be done.
+/// What is wrong with a deed, as the task stands; nothing if it can be done by writing it down. That a
+/// conflict is resolved can't: it has to be merged.
 pub fn refusal(deed: &Deed, task: &RunTaskRecord) -> Option<&'static str> {
     let is_waiting =
         matches!(task.state, TaskState::Blocked | TaskState::Scheduled | TaskState::Pending);
@@ -28,7 +29,10 @@ pub fn refusal(deed: &Deed, task: &RunTaskRecord) -> Option<&'static str> {
     let is_merging = task.state == TaskState::Completed
         && matches!(task.merge_state, Some(TaskState::Pending | TaskState::Failed));
     match deed {
-        Deed::Done(_) | Deed::Fail(_) if task.is_to_be_resolved() => None,
+        Deed::Done(_) if task.is_to_be_resolved() => {
+            Some("it has come into conflict since it was looked at: look at it again")
+        }
+        Deed::Fail(_) if task.is_to_be_resolved() => None,
         Deed::Done(_) | Deed::Fail(_) if !task.human => {
             Some("an agent does it; `skip` leaves it out, `cancel` calls the run off")
         }
