@@ -186,8 +186,10 @@ CREATE TABLE hostler.batch_callbacks (
     max_attempts integer NOT NULL,
     timeout_ms bigint,
     task_id uuid,
+    stale_after_ms bigint,
     CONSTRAINT batch_callbacks_pkey PRIMARY KEY (batch_id, on_end),
-    CONSTRAINT callback_makes_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0) AND (length(kind) <= 255) AND (jsonb_typeof(input) = 'object'::text)))
+    CONSTRAINT callback_makes_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0) AND (length(kind) <= 255) AND (jsonb_typeof(input) = 'object'::text))),
+    CONSTRAINT callback_stale_after_makes_sense CHECK ((stale_after_ms > 0))
 );
 
 CREATE TABLE hostler.batches (
@@ -552,12 +554,14 @@ CREATE TABLE hostler.schedules (
     created_at timestamp with time zone NOT NULL DEFAULT now(),
     changed_at timestamp with time zone NOT NULL DEFAULT now(),
     deadline_ms bigint,
+    stale_after_ms bigint,
     CONSTRAINT schedule_deadline_makes_sense CHECK ((deadline_ms > 0)),
     CONSTRAINT schedule_has_one_cadence CHECK ((num_nonnulls(cron, every_ms) = 1)),
     CONSTRAINT schedule_is_due_unless_paused CHECK ((paused = (next_at IS NULL))),
     CONSTRAINT schedule_name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
     CONSTRAINT schedule_numbers_make_sense CHECK (((every_ms > 0) AND (max_attempts >= 1) AND (timeout_ms > 0) AND (catch_up_max >= 1))),
     CONSTRAINT schedule_reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL))),
+    CONSTRAINT schedule_stale_after_makes_sense CHECK ((stale_after_ms > 0)),
     CONSTRAINT schedules_pkey PRIMARY KEY (name)
 );
 
@@ -1085,9 +1089,11 @@ BEGIN
         ORDER BY on_end
     LOOP
         made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
-        INSERT INTO hostler.tasks (id, queue, kind, state, priority, max_attempts, timeout_ms)
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, priority, max_attempts, timeout_ms, stale_after_ms
+        )
         VALUES (made, callback.queue, callback.kind, 'pending', callback.priority,
-            callback.max_attempts, callback.timeout_ms);
+            callback.max_attempts, callback.timeout_ms, callback.stale_after_ms);
         INSERT INTO hostler.task_inputs (task_id, input)
         VALUES (made, callback.input || jsonb_build_object('batch', hostler.batch_summary(NEW)));
         UPDATE hostler.batch_callbacks SET task_id = made
@@ -2584,26 +2590,37 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION hostler.tag_memories()
+CREATE OR REPLACE FUNCTION hostler.tag_changed_memories()
  RETURNS trigger
  LANGUAGE plpgsql
- SET enable_seqscan TO 'off'
 AS $function$
+DECLARE
+    former record;
 BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        DELETE FROM hostler.memory_tags AS gone
-        USING (
-            SELECT DISTINCT was.session_no, tag, was.id
-            FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
-        ) AS former
-        WHERE gone.session_no = former.session_no AND gone.tag = former.tag
-            AND gone.memory_id = former.id;
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
+    FOR former IN
+        SELECT DISTINCT was.session_no, tag, was.id
+        FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
+    LOOP
+        DELETE FROM hostler.memory_tags
+        WHERE session_no = former.session_no AND tag = former.tag AND memory_id = former.id;
+    END LOOP;
+    IF EXISTS (SELECT FROM new_rows) THEN
         INSERT INTO hostler.memory_tags (session_no, tag, memory_id)
         SELECT DISTINCT now.session_no, tag, now.id
         FROM new_rows AS now CROSS JOIN unnest(now.tags) AS tag;
     END IF;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.tag_new_memories()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO hostler.memory_tags (session_no, tag, memory_id)
+    SELECT DISTINCT now.session_no, tag, now.id
+    FROM new_rows AS now CROSS JOIN unnest(now.tags) AS tag;
     RETURN NULL;
 END
 $function$;
@@ -2904,6 +2921,23 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.untag_memories()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    DELETE FROM hostler.memory_tags AS gone
+    USING (
+        SELECT DISTINCT was.session_no, tag, was.id
+        FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
+    ) AS former
+    WHERE gone.session_no = former.session_no AND gone.tag = former.tag
+        AND gone.memory_id = former.id;
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.waits_for(wanted uuid, most integer)
  RETURNS uuid[]
  LANGUAGE sql
@@ -3008,11 +3042,11 @@ CREATE TRIGGER batches_call_back AFTER UPDATE ON batches FOR EACH ROW WHEN (old.
 
 CREATE TRIGGER batches_done BEFORE UPDATE ON batches FOR EACH ROW EXECUTE FUNCTION close_done_batch();
 
-CREATE TRIGGER memories_tag_changed AFTER UPDATE ON memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+CREATE TRIGGER memories_tag_changed AFTER UPDATE ON memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_changed_memories();
 
-CREATE TRIGGER memories_tag_gone AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+CREATE TRIGGER memories_tag_gone AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION untag_memories();
 
-CREATE TRIGGER memories_tag_new AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+CREATE TRIGGER memories_tag_new AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_new_memories();
 
 CREATE TRIGGER sessions_step BEFORE UPDATE OF state ON sessions FOR EACH ROW EXECUTE FUNCTION check_session_step();
 

@@ -8,6 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::{
     domain::{
         QueueName, TaskId,
+        audit::Outcome,
         leadership::{Matter, Term},
         task::TaskState,
     },
@@ -25,6 +26,10 @@ pub struct Done {
 
 /// Hears which tasks have ended, and how, without an attempt of this host.
 pub type OnEnd = Rc<dyn Fn(Vec<(TaskId, TaskState)>)>;
+
+/// Hears what a schedule or a plan did by itself: who it was, what it did, about what, and whether that
+/// was done.
+pub type OnDeed = Rc<dyn Fn(String, &str, String, Outcome)>;
 
 type Work = dyn Fn(Leading) -> LocalBoxFuture<'static, Result<Done, StoreError>>;
 

@@ -179,8 +179,15 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V30__silence",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0030_silence.sql")),
+        name: "V30__memory_tags",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0030_memory_tags.sql"
+        )),
+    },
+    File {
+        name: "V31__silence",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0031_silence.sql")),
     },
 ];
 
