@@ -3,6 +3,8 @@
 import re
 
 import schemathesis
+from schemathesis.core import NotSet
+from schemathesis.core.parameters import ParameterLocation
 
 # Fields with an address that the host would call. Port 9 of this machine: the host refuses to call itself.
 ADDRESSES = {"url", "callback_url"}
@@ -29,3 +31,14 @@ def before_call(ctx, case, kwargs):
     case.body = at_home(case.body)
     if case.query and SUMMED.fullmatch(str(case.query.get("cursor", ""))):
         del case.query["cursor"]
+
+
+@schemathesis.hook
+def filter_case(ctx, case):
+    """Not what is taken for wrong and is right: the body was to be wrong, was left out, and may be absent."""
+    meta = case.meta
+    if meta is None or not meta.generation.mode.is_negative or not isinstance(case.body, NotSet):
+        return True
+    others = [part.mode for at, part in meta.components.items() if at != ParameterLocation.BODY]
+    body = case.operation.definition.raw.get("requestBody", {})
+    return body.get("required", False) or any(mode.is_negative for mode in others)
