@@ -2584,26 +2584,37 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION hostler.tag_memories()
+CREATE OR REPLACE FUNCTION hostler.tag_changed_memories()
  RETURNS trigger
  LANGUAGE plpgsql
- SET enable_seqscan TO 'off'
 AS $function$
+DECLARE
+    former record;
 BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        DELETE FROM hostler.memory_tags AS gone
-        USING (
-            SELECT DISTINCT was.session_no, tag, was.id
-            FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
-        ) AS former
-        WHERE gone.session_no = former.session_no AND gone.tag = former.tag
-            AND gone.memory_id = former.id;
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
+    FOR former IN
+        SELECT DISTINCT was.session_no, tag, was.id
+        FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
+    LOOP
+        DELETE FROM hostler.memory_tags
+        WHERE session_no = former.session_no AND tag = former.tag AND memory_id = former.id;
+    END LOOP;
+    IF EXISTS (SELECT FROM new_rows) THEN
         INSERT INTO hostler.memory_tags (session_no, tag, memory_id)
         SELECT DISTINCT now.session_no, tag, now.id
         FROM new_rows AS now CROSS JOIN unnest(now.tags) AS tag;
     END IF;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.tag_new_memories()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO hostler.memory_tags (session_no, tag, memory_id)
+    SELECT DISTINCT now.session_no, tag, now.id
+    FROM new_rows AS now CROSS JOIN unnest(now.tags) AS tag;
     RETURN NULL;
 END
 $function$;
@@ -2904,6 +2915,23 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.untag_memories()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    DELETE FROM hostler.memory_tags AS gone
+    USING (
+        SELECT DISTINCT was.session_no, tag, was.id
+        FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
+    ) AS former
+    WHERE gone.session_no = former.session_no AND gone.tag = former.tag
+        AND gone.memory_id = former.id;
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.waits_for(wanted uuid, most integer)
  RETURNS uuid[]
  LANGUAGE sql
@@ -3008,11 +3036,11 @@ CREATE TRIGGER batches_call_back AFTER UPDATE ON batches FOR EACH ROW WHEN (old.
 
 CREATE TRIGGER batches_done BEFORE UPDATE ON batches FOR EACH ROW EXECUTE FUNCTION close_done_batch();
 
-CREATE TRIGGER memories_tag_changed AFTER UPDATE ON memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+CREATE TRIGGER memories_tag_changed AFTER UPDATE ON memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_changed_memories();
 
-CREATE TRIGGER memories_tag_gone AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+CREATE TRIGGER memories_tag_gone AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION untag_memories();
 
-CREATE TRIGGER memories_tag_new AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_memories();
+CREATE TRIGGER memories_tag_new AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_new_memories();
 
 CREATE TRIGGER sessions_step BEFORE UPDATE OF state ON sessions FOR EACH ROW EXECUTE FUNCTION check_session_step();
 

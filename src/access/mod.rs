@@ -6,6 +6,7 @@
 //!   one changed, on whichever host. A key that was revoked is refused as soon as that is heard.
 //! - What a caller sends is compared with what is kept in a time that does not depend on where they
 //!   differ.
+//! - Whoever waits for the end of a key ([`Access::ended`]) hears of it at once, too.
 //! - When a key was last used is written every few seconds, for all keys in one statement.
 //!
 //! # Failures
@@ -20,14 +21,18 @@ pub mod outbound;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use slog::{Logger, debug, warn};
-use tokio::{sync::Notify, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 use crate::{
     domain::{
@@ -48,6 +53,9 @@ const TELL_USES_EVERY: Duration = Duration::from_secs(5);
 
 /// After which wait the keys are read again, where that failed.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// How long whoever waits for the end of a key trusts the clock that tells it: a clock can be set.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(30);
 
 /// What a key that was sent lets its caller do.
 #[derive(Debug, Clone)]
@@ -87,7 +95,7 @@ struct Inner {
     /// The key of the config file.
     of_host: Option<Secret>,
     grants_of_host: Arc<Grants>,
-    keys: RwLock<Arc<Keys>>,
+    keys: watch::Sender<Arc<Keys>>,
     /// Held while they are read: what was read first must not take the place of what was read later.
     reading: tokio::sync::Mutex<()>,
     began: Instant,
@@ -119,7 +127,7 @@ impl Access {
             log,
             of_host,
             grants_of_host: Arc::new(Grants::all()),
-            keys: RwLock::default(),
+            keys: watch::Sender::default(),
             reading: tokio::sync::Mutex::default(),
             began: Instant::now(),
             tending: Mutex::default(),
@@ -162,6 +170,35 @@ impl Access {
         }
         held.take(now, self.0.began.elapsed()).map_err(Refused::TooOften)?;
         Ok(Pass { key: Some(held.kept.record.id.clone()), grants: held.grants.clone() })
+    }
+
+    /// Returns once a key is of no use any more: it has expired, or somebody took it back.
+    pub async fn ended(&self, key: &KeyId) {
+        let mut keys = self.0.keys.subscribe();
+        loop {
+            let left = {
+                let now = Timestamp::now();
+                let keys = keys.borrow_and_update();
+                match keys.get(key).map(|held| &held.kept.record) {
+                    Some(record) if record.is_live(now) => {
+                        record.expires_at.map(|at| now.duration_until(at))
+                    }
+                    _ => return,
+                }
+            };
+            let left = left.and_then(|left| Duration::try_from(left).ok());
+            let most = left.map_or(LOOK_AT_CLOCK_EVERY, |left| left.min(LOOK_AT_CLOCK_EVERY));
+            // Either way it is looked again.
+            drop(timeout(most, keys.changed()).await);
+        }
+    }
+
+    /// Returns once callers over TCP must send a key ([`Access::is_locked`]).
+    pub async fn locked(&self) {
+        if self.0.of_host.is_none() {
+            // An error would mean that these keys are gone, and they are held here.
+            drop(self.0.keys.subscribe().wait_for(|keys| !keys.is_empty()).await);
+        }
     }
 
     /// Makes a key; `deed` says who wants it, and is recorded with it. The key is told here, and never
@@ -229,7 +266,7 @@ impl Access {
     }
 
     fn keys(&self) -> Arc<Keys> {
-        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.keys.borrow().clone()
     }
 
     fn tending(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
@@ -249,7 +286,7 @@ impl Access {
             })
             .collect();
         debug!(self.0.log, "keys read"; "count" => now.len());
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        self.0.keys.send_replace(Arc::new(now));
         Ok(())
     }
 

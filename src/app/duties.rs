@@ -6,6 +6,7 @@ use slog::Logger;
 use uuid::Uuid;
 
 use crate::{
+    audit::Audit,
     domain::leadership::Pace,
     history::retention,
     janitor::{self, JanitorHandle},
@@ -22,20 +23,24 @@ pub(super) fn start_janitor(
     store: &Store,
     slot: Uuid,
     (pace, history): (Pace, &settings::History),
-    queue: &QueueHandle,
+    (queue, audit): (&QueueHandle, &Audit),
     metrics: &Arc<Metrics>,
 ) -> JanitorHandle {
     let log = component(log, Component::Janitor);
     let for_ends = queue.clone();
     let ended: janitor::OnEnd = Rc::new(move |ended| for_ends.publish(ended));
+    let for_deeds = audit.clone();
+    let did: janitor::OnDeed = Rc::new(move |who, operation, object, outcome| {
+        for_deeds.note_of_part(who, operation, object, outcome);
+    });
     let for_terms = queue.clone();
     let terms: janitor::TermsNow = Rc::new(move || for_terms.terms());
     let duties = vec![
         janitor::lost_hosts(log.clone()),
         janitor::ended_pauses(log.clone()),
-        janitor::fire_schedules(log.clone(), terms, ended.clone(), metrics.clone()),
+        janitor::fire_schedules(log.clone(), terms, (ended.clone(), did.clone()), metrics.clone()),
         janitor::expire_tasks(log.clone(), ended.clone(), metrics.clone()),
-        janitor::carry_out_plans(log.clone(), ended),
+        janitor::carry_out_plans(log.clone(), ended, did),
         janitor::forget_receipts(KEPT),
         janitor::forget_audit(history.audit),
         retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),

@@ -258,7 +258,8 @@ pub(super) async fn start(
     queue.report_to(supervisor.for_queue());
     merges::start(workspaces.clone(), queue.clone(), component(&log, Component::Agent));
     housekeeping::start(&settings.host, supervisor.clone(), log.clone());
-    let janitor = start_janitor(&log, &store, slot, (pace, &settings.history), &queue, &metrics);
+    let janitor =
+        start_janitor(&log, &store, slot, (pace, &settings.history), (&queue, &audit), &metrics);
     let sessions = Sessions::start(store.clone(), queue.clone(), metrics.clone(), &settings);
     let certificate = settings.http.tls.as_ref().map(http::Certificate::new);
     let reloader = Reloader::new(

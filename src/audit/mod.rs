@@ -116,6 +116,12 @@ impl Audit {
         self.note(Deed { object: object.to_owned(), outcome, ..deed });
     }
 
+    /// Records what `who`, which is a part of the host, did by itself.
+    pub fn note_of_part(&self, who: String, operation: &str, object: String, outcome: Outcome) {
+        let deed = Deed::of_host(Uuid::now_v7(), Timestamp::now(), Surface::Host, operation);
+        self.note(Deed { who, object, outcome, ..deed });
+    }
+
     /// The records that are wanted.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::{
     caller::Caller,
     logs::{self, Follower},
     ok, query,
+    server::Until,
 };
 use crate::{
     domain::{AgentName, access::About},
@@ -65,10 +66,10 @@ async fn command(
     Ok(ok(&state.supervisor.command(name, command).await?))
 }
 
-pub(super) async fn logs(state: Data<State>, request: HttpRequest) -> Answer {
+pub(super) async fn logs(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
     let tail = query::tail(request.query_string())?;
     let name: AgentName = query::path(&request, "name")?;
     let agent = state.supervisor.agent(name).await?;
     let path = state.supervisor.log_path(&agent.name);
-    Ok(logs::answer(&request, Follower::new(path, tail, state.closing.clone())))
+    Ok(logs::answer(&request, Follower::new(path, tail, Until::of(&state, caller))))
 }

@@ -10,9 +10,12 @@ use std::{
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
 
 use super::error::ApiError;
-use crate::domain::{
-    Attempt, TaskId,
-    access::{About, Grants, KeyId, Scope},
+use crate::{
+    access::Access,
+    domain::{
+        Attempt, TaskId,
+        access::{About, Grants, KeyId, Scope},
+    },
 };
 
 /// Who a caller is.
@@ -64,6 +67,18 @@ impl Caller {
     /// scope of its route.
     pub(super) fn may(&self, scope: Scope, about: About<'_>) -> Result<(), ApiError> {
         Ok(self.grants.allow(scope, about)?)
+    }
+
+    /// Returns once the caller would not be let in any more as the one he is: his key has ended, or he had
+    /// none and now needs one. (The token of an attempt opens nothing that lasts.)
+    pub(super) async fn ended(&self, access: &Access) {
+        match &self.who {
+            Who::Key(key) => access.ended(key).await,
+            Who::Anybody => access.locked().await,
+            Who::Owner | Who::HostKey | Who::Signer | Who::Attempt(..) | Who::Nobody => {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Whether the caller may look at this.

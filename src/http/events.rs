@@ -12,16 +12,21 @@ use futures_util::{Stream, stream};
 use super::{
     Answer, State,
     api::FeedAnswer,
+    caller::Caller,
     ok,
     query::{self, After},
-    server::Closing,
+    server::{KEY_ENDED, Over, Until},
 };
-use crate::{events::feed::Subscription, protocol::sse::EVENT_STREAM, queue::QueueError};
+use crate::{
+    events::feed::Subscription,
+    protocol::sse::{self, EVENT_STREAM},
+    queue::QueueError,
+};
 
 /// Pages, or a stream for those who ask for one.
-pub(super) async fn feed(state: Data<State>, request: HttpRequest) -> Answer {
+pub(super) async fn feed(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
     if wants_stream(request.headers()) {
-        return told(&state, &request).await;
+        return told(&state, caller, &request).await;
     }
     let asked = query::feed(request.query_string(), state.settings.max_wait)?;
     let cursor = match asked.after {
@@ -37,7 +42,7 @@ pub(super) async fn feed(state: Data<State>, request: HttpRequest) -> Answer {
     Ok(ok(&FeedAnswer { items: page.items, next: page.next.to_string() }))
 }
 
-async fn told(state: &State, request: &HttpRequest) -> Answer {
+async fn told(state: &State, caller: Caller, request: &HttpRequest) -> Answer {
     let (filter, after) = query::wanted(request.query_string(), request.headers())?;
     let after = match after {
         After::Cursor(cursor) => Some(cursor),
@@ -48,20 +53,25 @@ async fn told(state: &State, request: &HttpRequest) -> Answer {
     answer.content_type(EVENT_STREAM);
     // A proxy in between must not collect events until it has many.
     answer.insert_header(("X-Accel-Buffering", "no"));
-    Ok(answer.streaming(pieces(subscription, state.closing.clone())))
+    Ok(answer.streaming(pieces(subscription, Until::of(state, caller))))
 }
 
-/// What a subscriber is told, until the host stops.
+/// What a subscriber is told, until the host stops or may tell him no more.
 fn pieces(
     subscription: Subscription,
-    closing: Closing,
+    until: Until,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold((subscription, closing), |(mut subscription, closing)| async move {
-        let piece = tokio::select! {
-            piece = subscription.next() => piece?,
-            () = closing.closed() => return None,
-        };
-        Some((Ok(piece), (subscription, closing)))
+    stream::unfold(Some((subscription, until)), |told| async move {
+        let (mut subscription, until) = told?;
+        tokio::select! {
+            // What comes in the same moment is for somebody else.
+            biased;
+            over = until.over() => match over {
+                Over::Closing => None,
+                Over::Caller => Some((Ok(sse::farewell(KEY_ENDED)), None)),
+            },
+            piece = subscription.next() => Some((Ok(piece?), Some((subscription, until)))),
+        }
     })
 }
 

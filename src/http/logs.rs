@@ -22,7 +22,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{query::Tail, server::Closing};
+use super::{query::Tail, server::Until};
 
 /// How much is read at once.
 const BLOCK: usize = 64 * 1024;
@@ -89,7 +89,7 @@ fn event(bytes: &[u8]) -> Bytes {
 pub(super) struct Follower {
     path: PathBuf,
     tail: Tail,
-    closing: Closing,
+    until: Until,
     /// Asked now and then by one that follows; without it there may always be more.
     is_over: Option<IsOver>,
     /// How many looks in a row found nothing, since the question.
@@ -103,10 +103,10 @@ pub(super) struct Follower {
 
 impl Follower {
     /// The log at `path`. One that is not there yet is empty, or waited for if it is followed. A stream
-    /// that follows ends when the server does, or once nothing more can come.
-    pub(super) fn new(path: PathBuf, tail: Tail, closing: Closing) -> Self {
+    /// that follows ends as `until` says, or once nothing more can come.
+    pub(super) fn new(path: PathBuf, tail: Tail, until: Until) -> Self {
         let (is_over, looks, last) = (None, 0, false);
-        Self { path, tail, closing, is_over, looks, last, log: None, begun: false }
+        Self { path, tail, until, is_over, looks, last, log: None, begun: false }
     }
 
     /// One that can end by itself.
@@ -160,7 +160,7 @@ impl Follower {
             }
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
-                () = self.closing.closed() => return Ok(None),
+                _ = self.until.over() => return Ok(None),
             }
         }
     }
@@ -259,6 +259,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
+    use crate::http::server::Closing;
 
     #[actix_web::test]
     async fn the_last_lines_are_found() {
@@ -283,11 +284,12 @@ mod tests {
 
     async fn all(path: &Path, lines: u32) -> String {
         let tail = Tail { lines, follow: false };
-        let blocks: Vec<_> = Follower::new(path.to_owned(), tail, Closing::default())
-            .stream()
-            .try_collect()
-            .await
-            .unwrap();
+        let blocks: Vec<_> =
+            Follower::new(path.to_owned(), tail, Until::of_server(Closing::default()))
+                .stream()
+                .try_collect()
+                .await
+                .unwrap();
         String::from_utf8(blocks.concat()).unwrap()
     }
 
@@ -309,7 +311,8 @@ mod tests {
         let path = dir.path().join("a.log");
         let (closing, closed) = watch::channel(false);
         let tail = Tail { lines: 1, follow: true };
-        let stream = Follower::new(path.clone(), tail, Closing::of(closed)).stream();
+        let stream =
+            Follower::new(path.clone(), tail, Until::of_server(Closing::of(closed))).stream();
         let mut stream = std::pin::pin!(stream);
         std::fs::write(&path, "old\nlast\n").unwrap();
         assert_eq!(stream.try_next().await.unwrap().unwrap(), "last\n");
@@ -341,7 +344,7 @@ mod tests {
             Box::pin(std::future::ready(true))
         });
         let tail = Tail { lines: 9, follow: true };
-        let log = Follower::new(path, tail, Closing::default()).until(is_over);
+        let log = Follower::new(path, tail, Until::of_server(Closing::default())).until(is_over);
         let blocks: Vec<_> = log.stream().try_collect().await.unwrap();
         assert_eq!(blocks.concat(), b"first\nlast\n");
     }

@@ -17,7 +17,9 @@ use actix_web::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    State, configure, layers, no_route,
+    State,
+    caller::Caller,
+    configure, layers, no_route,
     socket::{self, SocketFile},
     tls::{self, Certificate},
 };
@@ -256,6 +258,53 @@ impl Closing {
             // An error means that the server is gone: it has stopped just as well.
             Some(closed) => drop(closed.clone().wait_for(|stops| *stops).await),
             None => std::future::pending().await,
+        }
+    }
+}
+
+/// The last word to a caller who is let in no more.
+pub(super) const KEY_ENDED: &str =
+    "the key that this was opened with has ended, or one is needed now";
+
+/// How long something that goes on may do so: until the server stops, or its caller is let in no more.
+#[derive(Debug, Clone)]
+pub(super) struct Until {
+    closing: Closing,
+    caller: Option<(Caller, Access)>,
+}
+
+/// Why it goes on no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The server stops.
+    Closing,
+    /// The caller would not be let in any more.
+    Caller,
+}
+
+impl Until {
+    /// What this caller began.
+    pub(super) fn of(state: &State, caller: Caller) -> Self {
+        Self { closing: state.closing.clone(), caller: Some((caller, state.access.clone())) }
+    }
+
+    /// What ends with the server alone.
+    #[cfg(test)]
+    pub(super) const fn of_server(closing: Closing) -> Self {
+        Self { closing, caller: None }
+    }
+
+    /// Returns once it is over.
+    pub(super) async fn over(&self) -> Over {
+        let caller = async {
+            match &self.caller {
+                Some((caller, access)) => caller.ended(access).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.closing.closed() => Over::Closing,
+            () = caller => Over::Caller,
         }
     }
 }

@@ -6,16 +6,18 @@ use actix_web::{HttpRequest, web::Data};
 
 use super::{
     Answer, State,
+    caller::Caller,
     error::{ApiError, Kind},
     logs::{self, Follower},
     query::{self, Stream},
+    server::Until,
 };
 use crate::{
     domain::{Attempt, TaskId, record::TaskRecord, task::TaskState},
     queue::QueueError,
 };
 
-pub(super) async fn logs(state: Data<State>, request: HttpRequest) -> Answer {
+pub(super) async fn logs(state: Data<State>, caller: Caller, request: HttpRequest) -> Answer {
     let (tail, wanted) = query::attempt_log(request.query_string())?;
     let id: TaskId = query::path(&request, "id")?;
     let task = state.queue.get(id).await?.ok_or(QueueError::UnknownTask { task: id })?;
@@ -39,7 +41,7 @@ pub(super) async fn logs(state: Data<State>, request: HttpRequest) -> Answer {
             queue.get(id).await.is_ok_and(|task| !task.is_some_and(goes_on))
         }) as _
     });
-    let log = Follower::new(path, tail, state.closing.clone()).until(is_over);
+    let log = Follower::new(path, tail, Until::of(&state, caller)).until(is_over);
     Ok(logs::answer(&request, log))
 }
 

@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    domain::{QueueName, TaskId, leadership::Term, task::TaskState},
+    domain::{QueueName, TaskId, audit::Outcome, leadership::Term, task::TaskState},
     store::{Store, StoreError, leader},
 };
 
@@ -21,6 +21,10 @@ pub struct Done {
 
 /// Hears which tasks have ended, and how, without an attempt of this host.
 pub type OnEnd = Rc<dyn Fn(Vec<(TaskId, TaskState)>)>;
+
+/// Hears what a schedule or a plan did by itself: who it was, what it did, about what, and whether that
+/// was done.
+pub type OnDeed = Rc<dyn Fn(String, &str, String, Outcome)>;
 
 type Work = dyn Fn(Leading) -> LocalBoxFuture<'static, Result<Done, StoreError>>;
 

@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use serde_json::json;
 use slog::{Logger, info, warn};
 
-use super::{Done, Duty, Leading, OnEnd};
+use super::{Done, Duty, Leading, OnDeed, OnEnd};
 use crate::{
     domain::{
         PlanRunId, QueueName, TaskId,
+        audit::Outcome,
         graph::holds,
         plan::{
             Plan,
@@ -51,8 +52,8 @@ const SOON: Duration = Duration::from_millis(10);
 /// Looks at the runs of plans that go on.
 ///
 /// What it writes is fenced. What it ends by hand is harmless whoever does it: a task is ended once.
-pub fn carry_out_plans(log: Logger, ended: OnEnd) -> Duty {
-    let conductor = Rc::new(Conductor { log, ended, plans: RefCell::default() });
+pub fn carry_out_plans(log: Logger, ended: OnEnd, did: OnDeed) -> Duty {
+    let conductor = Rc::new(Conductor { log, ended, did, plans: RefCell::default() });
     Duty::new("plans", LOOK, move |leading| {
         let conductor = conductor.clone();
         async move { conductor.look(&leading).await }
@@ -62,6 +63,7 @@ pub fn carry_out_plans(log: Logger, ended: OnEnd) -> Duty {
 struct Conductor {
     log: Logger,
     ended: OnEnd,
+    did: OnDeed,
     /// The plans of the runs that go on; nothing of one that can't be read.
     plans: RefCell<HashMap<PlanRunId, Option<Arc<Plan>>>>,
 }
@@ -92,12 +94,13 @@ impl Conductor {
         let (now, found) = leading.store().within(LIMIT, read).await?;
         let due = DueNow::of(run, &found, now);
         let mut woken = Vec::new();
-        for (tasks, output) in [
-            (&due.skipped, json!({ "skipped": true })),
-            (&due.played, json!({ "rehearsed": true })),
+        for (tasks, deed, output) in [
+            (&due.skipped, "skip", json!({ "skipped": true })),
+            (&due.played, "done", json!({ "rehearsed": true })),
         ] {
             if !tasks.is_empty() {
-                woken.extend(self.end(leading, tasks, ByHand::Completed(output)).await?);
+                let how = ByHand::Completed(output);
+                woken.extend(self.end(leading, run.id, tasks, (deed, how)).await?);
             }
         }
         if found.iter().any(RunTaskRecord::is_undecided) {
@@ -125,23 +128,35 @@ impl Conductor {
             };
             woken.extend(leading.store().transact_within(LIMIT, work).await?);
             let how = match verdict {
-                Ok(true) => continue,
-                Ok(false) => {
-                    ByHand::Completed(json!({ "skipped": true, "condition": one.condition }))
+                Ok(true) => {
+                    self.record(run.id, "tasks.begin", one.task.to_string());
+                    continue;
                 }
-                Err(why) => ByHand::Failed(format!("the condition can't be decided: {why}")),
+                Ok(false) => {
+                    let output = json!({ "skipped": true, "condition": one.condition });
+                    ("skip", ByHand::Completed(output))
+                }
+                Err(why) => {
+                    ("fail", ByHand::Failed(format!("the condition can't be decided: {why}")))
+                }
             };
-            woken.extend(self.end(leading, &[one.task], how).await?);
+            woken.extend(self.end(leading, run.id, &[one.task], how).await?);
         }
         Ok(woken)
     }
 
-    /// Ends tasks that nobody is to do.
+    /// Records what a run did by itself, under the name that it has where a person does it.
+    fn record(&self, run: PlanRunId, deed: &str, object: String) {
+        (self.did)(format!("plan:{run}"), &format!("plans.runs.{deed}"), object, Outcome::Done);
+    }
+
+    /// Ends tasks of a run that nobody is to do.
     async fn end(
         &self,
         leading: &Leading,
+        run: PlanRunId,
         due: &[TaskId],
-        how: ByHand,
+        (deed, how): (&str, ByHand),
     ) -> Result<Vec<QueueName>, StoreError> {
         let work = async |db: &deadpool_postgres::Transaction<'_>| {
             plans::end_by_hand(db, due, PERSON, &how).await
@@ -149,6 +164,9 @@ impl Conductor {
         let ended = leading.store().transact_within(LIMIT, work).await?;
         let woken =
             leading.store().within(LIMIT, async |db| tasks::woken_queues(db, &ended).await).await?;
+        for task in &ended {
+            self.record(run, &format!("tasks.{deed}"), task.to_string());
+        }
         let state = how.state();
         (self.ended)(ended.into_iter().map(|task| (task, state)).collect());
         Ok(woken)
@@ -190,8 +208,13 @@ impl Conductor {
         let work =
             async |db: &deadpool_postgres::Transaction<'_>| plans::looked(db, run.id, &look).await;
         // Without an answer another host leads by now.
-        if leading.fenced(LIMIT, work).await? == Some(true) {
+        let written = leading.fenced(LIMIT, work).await?;
+        if written.is_some() && reordered {
+            self.record(run.id, "reorder", run.id.to_string());
+        }
+        if written == Some(true) {
             info!(self.log, "plan has ended"; "plan_run" => %run.id);
+            self.record(run.id, "end", run.id.to_string());
         }
         Ok(())
     }

@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
 
 use slog::{Logger, info, warn};
 
-use super::{Done, Duty, Leading, OnEnd};
+use super::{Done, Duty, Leading, OnDeed, OnEnd};
 use crate::{
-    domain::{retry::AllQueueTerms, schedule::FiringOutcome, task::TaskState},
+    domain::{audit::Outcome, retry::AllQueueTerms, schedule::FiringOutcome, task::TaskState},
     store::{
         StoreError,
-        schedules::{self, Fired},
+        schedules::{self, DueTime, Fired},
     },
     telemetry::metrics::Metrics,
 };
@@ -27,8 +27,13 @@ pub type TermsNow = Rc<dyn Fn() -> Arc<AllQueueTerms>>;
 /// Submits the tasks of the schedules whose time has come, in the moment in which it comes.
 ///
 /// `terms` tells what they are given that the schedules do not say.
-pub fn fire_schedules(log: Logger, terms: TermsNow, ended: OnEnd, metrics: Arc<Metrics>) -> Duty {
-    let firing = Rc::new(Firing { log, terms, ended, metrics });
+pub fn fire_schedules(
+    log: Logger,
+    terms: TermsNow,
+    (ended, did): (OnEnd, OnDeed),
+    metrics: Arc<Metrics>,
+) -> Duty {
+    let firing = Rc::new(Firing { log, terms, ended, did, metrics });
     Duty::new("schedules", LOOK, move |leading| {
         let firing = firing.clone();
         async move { firing.look(&leading).await }
@@ -40,6 +45,7 @@ struct Firing {
     log: Logger,
     terms: TermsNow,
     ended: OnEnd,
+    did: OnDeed,
     metrics: Arc<Metrics>,
 }
 
@@ -56,6 +62,7 @@ impl Firing {
         // Another host leads by now.
         let Some(fired) = fired else { return Ok(Done::default()) };
         self.tell(&fired);
+        self.record(&fired);
         let wait = match fired.more {
             true => Some(Duration::ZERO),
             false => leading.store().within(LIMIT, look).await?,
@@ -64,9 +71,30 @@ impl Firing {
         Ok(Done { woken: woken.into_iter().collect(), again_in: wait.map(|wait| wait.max(SOON)) })
     }
 
+    /// Records what schedules changed; one that passed a due time over changed nothing.
+    fn record(&self, fired: &Fired) {
+        for one in &fired.outcomes {
+            let who = format!("schedule:{}", one.schedule);
+            let task = one.task.map(|task| task.to_string()).unwrap_or_default();
+            match one.outcome {
+                FiringOutcome::Fired => (self.did)(who, "schedules.fire", task, Outcome::Done),
+                FiringOutcome::Failed => (self.did)(who, "schedules.fire", task, Outcome::Failed),
+                FiringOutcome::Missed | FiringOutcome::Skipped | FiringOutcome::ByHand => {}
+            }
+        }
+        for (schedule, task) in &fired.replaced {
+            let who = format!("schedule:{schedule}");
+            (self.did)(who, "tasks.cancel", task.to_string(), Outcome::Done);
+        }
+        for (schedule, _) in &fired.unreadable {
+            let who = format!("schedule:{schedule}");
+            (self.did)(who, "schedules.pause", schedule.to_string(), Outcome::Done);
+        }
+    }
+
     fn tell(&self, fired: &Fired) {
         self.metrics.submitted(fired.submitted.len());
-        for (schedule, outcome) in &fired.outcomes {
+        for DueTime { schedule, outcome, .. } in &fired.outcomes {
             self.metrics.schedule_fired(*outcome);
             match outcome {
                 FiringOutcome::Failed | FiringOutcome::Missed => {

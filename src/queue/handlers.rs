@@ -110,7 +110,12 @@ impl Handler<Wake> for QueueActor {
 
     fn handle(&mut self, Wake { queues, reason }: Wake, ctx: &mut Self::Context) {
         for queue in &queues {
-            self.dispatch.wake(Some(queue));
+            // What comes in this way was written into the table of tracked tasks. That no plain ones wait
+            // spares the claims that would look for them first.
+            match reason {
+                Reason::Plain | Reason::Needing => self.dispatch.wake_tracked(queue),
+                Reason::Changed => self.dispatch.wake(Some(queue)),
+            }
             self.chooser.plain(Some(queue));
             if reason == Reason::Needing {
                 self.chooser.wake(Some(queue));

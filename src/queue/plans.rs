@@ -16,7 +16,7 @@ use crate::{
         task::TaskState,
     },
     store::{
-        limits,
+        limits, log,
         plans::{self, ByHand, RunAnswer},
     },
 };
@@ -307,7 +307,8 @@ impl QueueHandle {
         self.run_task(run, name).await
     }
 
-    /// Ends a task by hand, and tells who waits for it. False if it is not pending any more.
+    /// Ends a task by hand, and tells who waits for it. False if it is not pending any more. A plain task
+    /// leaves the log for that.
     pub(crate) async fn by_hand(&self, task: TaskId, how: ByHand) -> Result<bool, QueueError> {
         self.ended_by(PERSON, task, how).await
     }
@@ -321,7 +322,13 @@ impl QueueHandle {
     ) -> Result<bool, QueueError> {
         let ended = self
             .store
-            .transact(async |db| plans::end_by_hand(db, &[task], who, &how).await)
+            .transact(async |db| {
+                let ended = plans::end_by_hand(db, &[task], who, &how).await?;
+                if !ended.is_empty() || log::track(db, &[(task, None)]).await? == 0 {
+                    return Ok(ended);
+                }
+                plans::end_by_hand(db, &[task], who, &how).await
+            })
             .await?;
         let state = how.state();
         self.events.publish(ended.iter().map(|task| (*task, state)).collect());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{SessionError, Sessions, plain_task};
 use crate::{
     domain::{
-        TaskId,
+        QueueName, TaskId,
         record::TaskRecord,
         session::ItemName,
         task::{NewTask, TaskState},
@@ -95,6 +95,7 @@ impl Sessions {
     ///
     /// [`SessionError::Invalid`] and [`SessionError::NotAllowed`] name the field.
     pub async fn task_command(&self, command: TaskCommand) -> Result<Commanded, SessionError> {
+        let is_program = !matches!(command.action, Action::Fleet { .. });
         let task = match command.action {
             Action::Git { command, dir, timeout } => {
                 let argv = git(&command, &self.rules.webhook.git).map_err(refused)?;
@@ -109,20 +110,41 @@ impl Sessions {
                 plain_task(queue, fleet, params, &self.queue.terms())
             }
         };
-        let own_name = |task: &NewTask| {
-            task.id.to_string().parse().map_err(|_| SessionError::Fault("an id is no name"))
-        };
+        let by_own_name = command.name.is_none();
         let name = match command.name {
             Some(name) if name.as_str().chars().count() > MAX_TASK_ID => {
                 let detail = format!("must have at most {MAX_TASK_ID} characters");
                 return Err(SessionError::Invalid { field: "data.task_id".to_owned(), detail });
             }
             Some(name) => name,
-            None => own_name(&task)?,
+            None => {
+                let name = task.id.to_string().parse();
+                name.map_err(|_| SessionError::Fault("an id is no name"))?
+            }
         };
-        let key = format!("task_command:{name}");
-        let submitted = self.submit(NewTask { idempotency_key: Some(key), ..task }).await?;
+        if is_program
+            && !by_own_name
+            && let Some(task) = self.by_id(&name, &task.queue).await?
+        {
+            return Ok(Commanded { name, task, created: false });
+        }
+        // A program without a name goes by its id, which is new and finds it again. Without a key it is
+        // a plain task, which an idle agent gets in the moment in which it is submitted.
+        let is_plain = is_program && by_own_name;
+        let idempotency_key = (!is_plain).then(|| format!("task_command:{name}"));
+        let submitted = self.submit(NewTask { idempotency_key, ..task }).await?;
         Ok(Commanded { name, task: submitted.id, created: submitted.created })
+    }
+
+    /// The task that is meant by its id, if there is one in the queue of programs.
+    async fn by_id(
+        &self,
+        name: &ItemName,
+        queue: &QueueName,
+    ) -> Result<Option<TaskId>, SessionError> {
+        let Ok(id) = name.as_str().parse::<TaskId>() else { return Ok(None) };
+        let found = self.queue.get(id).await?;
+        Ok(found.filter(|task| task.queue == *queue).map(|task| task.id))
     }
 
     /// The task that runs a program.

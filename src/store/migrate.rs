@@ -178,6 +178,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0029_cached_plans.sql"
         )),
     },
+    File {
+        name: "V30__memory_tags",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0030_memory_tags.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -11,7 +11,7 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-pub use fire::{Fired, fire_due, run_now};
+pub use fire::{DueTime, Fired, fire_due, run_now};
 
 use super::{
     StoreError,

@@ -94,6 +94,11 @@ impl Dispatch {
         self.serving(queue).for_each(Serving::wake);
     }
 
+    /// Tracked tasks came in `queue`: of plain ones it is known as much as before.
+    pub fn wake_tracked(&mut self, queue: &QueueName) {
+        self.serving(Some(queue)).for_each(Serving::wake_tracked);
+    }
+
     /// As [`Self::wake`] for all queues, where nobody has said so: a fleet that finds no plain task
     /// needs a single claim for the tracked ones then.
     pub fn look(&mut self) {

@@ -53,11 +53,16 @@ impl Serving {
 
     /// There may be work.
     pub(super) fn wake(&mut self) {
+        self.wake_tracked();
+        self.supply.wake();
+    }
+
+    /// There are tracked tasks, and plain ones as before.
+    pub(super) fn wake_tracked(&mut self) {
         (self.dry_from, self.looking) = (None, false);
         if let Some(claiming) = &mut self.claiming {
             claiming.woken = true;
         }
-        self.supply.wake();
     }
 
     /// From which priority on tracked tasks are claimed now: where there may be plain ones, not those

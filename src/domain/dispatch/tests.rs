@@ -97,6 +97,25 @@ fn a_dry_queue_is_asked_again_only_when_woken() {
 }
 
 #[test]
+fn tracked_tasks_are_claimed_at_once_where_no_plain_ones_wait() {
+    let mut dispatch = dispatch();
+    dispatch.offer(&fleet(), agent(1), 1);
+    let asked = dispatch.range_claims(10)[0].most;
+    dispatch.range_claimed(&fleet(), asked, 0, Vec::new());
+    dispatch.claims(10);
+    dispatch.claimed(&fleet(), vec![]);
+    dispatch.wake_tracked(&name("other"));
+    assert!(dispatch.claims(10).is_empty());
+    dispatch.wake_tracked(&name("q"));
+    assert_eq!(dispatch.claims(10)[0].floor, i16::MIN);
+    assert!(dispatch.range_claims(10).is_empty());
+    dispatch.claimed(&fleet(), vec![]);
+    // Where there may be plain ones, those come first that would go before them.
+    dispatch.wake(Some(&name("q")));
+    assert!(dispatch.claims(10)[0].floor > i16::MIN);
+}
+
+#[test]
 fn a_wake_during_a_claim_is_not_missed() {
     let mut dispatch = dispatch();
     dispatch.offer(&fleet(), agent(1), 1);

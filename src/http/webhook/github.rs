@@ -93,7 +93,7 @@ pub(super) async fn receive(
     });
     state.sessions.answered(&receipt, 202, &answer).await?;
     slog::info!(state.log, "delivery of GitHub taken"; "event" => event.as_str(), "count" => tasks.len());
-    state.relay.tell(&Heard { sync: false, event: &event, delivery: &delivery, payload: &payload });
+    state.relay.tell(&Heard { sync: false, event: &event, delivery: &delivery, payload: body });
     Ok(HttpResponse::Accepted().json(answer))
 }
 

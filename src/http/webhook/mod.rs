@@ -50,7 +50,8 @@ type Spoken = (StatusCode, Value);
 /// A webhook that can be carried out.
 struct Taken {
     asked: Asked,
-    body: Value,
+    /// Its type.
+    event: String,
     bytes: Bytes,
     key: Option<String>,
 }
@@ -76,10 +77,11 @@ pub(super) async fn receive(
             return Err(refused);
         }
     };
-    let Taken { asked, body: value, bytes, key } = taken;
+    let Taken { asked, event, bytes, key } = taken;
+    let heard = (&*event, &*bytes);
     let Some(key) = key else {
         let changes = changes::of(&asked);
-        let (status, body) = carry_out(&state, &caller, &request, asked, &value).await;
+        let (status, body) = carry_out(&state, &caller, &request, asked, heard).await;
         audit::tell(&request, changes::told(changes, status, &body));
         return Ok(HttpResponse::build(status).json(body));
     };
@@ -94,7 +96,7 @@ pub(super) async fn receive(
         }
     };
     let changes = changes::of(&asked);
-    let (status, body) = carry_out(&state, &caller, &request, asked, &value).await;
+    let (status, body) = carry_out(&state, &caller, &request, asked, heard).await;
     audit::tell(&request, changes::told(changes, status, &body));
     if status.is_server_error() {
         state.sessions.release(&receipt).await?;
@@ -113,16 +115,16 @@ async fn take(
 ) -> Result<Taken, ApiError> {
     let bytes = whole(state, request, payload).await?;
     let key = query::idempotency_key(request.headers())?;
-    let body = body::parse(&bytes)?;
-    let Value::Object(object) = body.clone() else {
+    let Value::Object(object) = body::parse(&bytes)? else {
         return Err(ApiError::new(Kind::BadJson, "the body must be an object"));
     };
+    let event = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let asked = read::read(object, &mut Names::of(key)).map_err(wrong)?;
     for scope in asked.scopes() {
         caller.may(scope, About::Host)?;
     }
     let key = key.map(str::to_owned);
-    Ok(Taken { asked, body, bytes, key })
+    Ok(Taken { asked, event, bytes, key })
 }
 
 /// The body of a webhook, which says that it is JSON.
@@ -149,14 +151,13 @@ async fn carry_out(
     caller: &Caller,
     request: &HttpRequest,
     asked: Asked,
-    body: &Value,
+    (event, body): (&str, &[u8]),
 ) -> Spoken {
     let delivery = request
         .headers()
         .get(super::api::REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .map_or_else(|| Names::of(None).make("delivery"), str::to_owned);
-    let event = body["type"].as_str().unwrap_or_default();
     let note = |word, session: Option<&SessionId>, status: StatusCode, cause: Option<&str>| {
         let status = status.as_u16();
         journal::enter(state, caller, &Entry { via: Via::Webhook, word, session, status, cause });

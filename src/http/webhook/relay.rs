@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use actix_web::{
     HttpRequest,
     web::{Data, Payload},
 };
-use actix_ws::{AggregatedMessage, CloseCode, CloseReason, Session};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Session};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -28,7 +29,13 @@ use crate::{
         TaskId,
         audit::{Deed, Outcome, Surface},
     },
-    http::{Answer, State, audit, caller::Caller, error::ApiError, query},
+    http::{
+        Answer, State, audit,
+        caller::Caller,
+        error::ApiError,
+        query,
+        server::{KEY_ENDED, Over, Until},
+    },
     sessions::CommandEnd,
 };
 
@@ -54,8 +61,8 @@ pub(in crate::http) struct Heard<'a> {
     pub(super) event: &'a str,
     /// Which one it is.
     pub(super) delivery: &'a str,
-    /// Its body.
-    pub(super) payload: &'a Value,
+    /// Its body, which is JSON.
+    pub(super) payload: &'a [u8],
 }
 
 /// Who waits for the end of a task that a client may answer.
@@ -108,9 +115,11 @@ impl Relay {
         if self.tell.receiver_count() == 0 {
             return;
         }
+        // It has been read once already: this is for listeners alone.
+        let Ok(payload) = serde_json::from_slice::<Value>(heard.payload) else { return };
         let text = json!({
             "type": "webhook", "sync": heard.sync, "event": heard.event,
-            "delivery_id": heard.delivery, "timestamp": Timestamp::now(), "payload": heard.payload,
+            "delivery_id": heard.delivery, "timestamp": Timestamp::now(), "payload": payload,
         });
         // The last client may just have gone.
         self.tell.send(text.to_string().into()).unwrap_or_default();
@@ -168,9 +177,10 @@ pub(in crate::http) async fn join(
     let messages = messages.max_frame_size(MAX_MESSAGE).aggregate_continuations();
     let messages = messages.max_continuation_size(MAX_MESSAGE);
     let told = state.relay.tell.subscribe();
+    let until = Until::of(&state, caller);
     actix_web::rt::spawn(async move {
         state.counters.relay_joined();
-        let left = serve(&state, &deed, session, messages, told).await;
+        let left = serve(&state, &deed, session, (messages, told), &until).await;
         state.counters.relay_left(matches!(left, Left::TooSlow));
     });
     Ok(response)
@@ -185,14 +195,16 @@ enum Left {
     TooSlow,
     /// The host stops.
     Closing,
+    /// It would not be let in any more.
+    NoKey,
 }
 
 async fn serve(
     state: &State,
     deed: &Deed,
     mut session: Session,
-    mut messages: actix_ws::AggregatedMessageStream,
-    mut told: broadcast::Receiver<Arc<str>>,
+    (mut messages, mut told): (AggregatedMessageStream, broadcast::Receiver<Arc<str>>),
+    until: &Until,
 ) -> Left {
     let hello = json!({
         "type": "connection", "message": "connected to the relay of Hostler",
@@ -203,8 +215,15 @@ async fn serve(
     }
     let mut ask = interval(ASK);
     let mut heard_at = Instant::now();
+    let mut over = pin!(until.over());
     let left = loop {
         tokio::select! {
+            // Nothing more is said to one who may not hear it.
+            biased;
+            over = &mut over => break match over {
+                Over::Closing => Left::Closing,
+                Over::Caller => Left::NoKey,
+            },
             one = told.recv() => match one {
                 Ok(text) if say(&mut session, &text).await => {}
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => break Left::TooSlow,
@@ -238,19 +257,27 @@ async fn serve(
                     break Left::TooSlow;
                 }
             }
-            () = state.closing.closed() => break Left::Closing,
         }
     };
+    part(session, left).await;
+    left
+}
+
+/// Closes the connection, and says why.
+async fn part(session: Session, left: Left) {
     let why = match left {
         Left::Gone => CloseCode::Normal,
-        Left::TooSlow => CloseCode::Policy,
+        Left::TooSlow | Left::NoKey => CloseCode::Policy,
         Left::Closing => CloseCode::Away,
     };
-    let reason = (left == Left::TooSlow).then(|| "too slow".to_owned());
+    let reason = match left {
+        Left::TooSlow => Some("too slow".to_owned()),
+        Left::NoKey => Some(KEY_ENDED.to_owned()),
+        Left::Gone | Left::Closing => None,
+    };
     let close = session.close(Some(CloseReason { code: why, description: reason }));
     // A client that takes nothing does not take this either.
     drop(timeout(TAKES_WITHIN, close).await);
-    left
 }
 
 /// Sends a text; false if the client does not take it.
@@ -323,7 +350,7 @@ mod tests {
         let relay = Relay::default();
         let mut told = relay.tell.subscribe();
         for _ in 0..=BEHIND {
-            let heard = Heard { sync: false, event: "e", delivery: "d", payload: &Value::Null };
+            let heard = Heard { sync: false, event: "e", delivery: "d", payload: b"null" };
             relay.tell(&heard);
         }
         assert!(matches!(told.try_recv(), Err(broadcast::error::TryRecvError::Lagged(_))));

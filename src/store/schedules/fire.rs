@@ -32,14 +32,27 @@ const BATCH: i64 = 100;
 /// Of how many due times of one schedule it is kept what became of them.
 const KEPT: i64 = 200;
 
+/// What became of a due time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueTime {
+    /// Whose it was.
+    pub schedule: ScheduleName,
+    /// What became of it.
+    pub outcome: FiringOutcome,
+    /// The task that was submitted for it.
+    pub task: Option<TaskId>,
+}
+
 /// What came of firing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fired {
     /// What became of each due time, in the order of the schedules.
-    pub outcomes: Vec<(ScheduleName, FiringOutcome)>,
+    pub outcomes: Vec<DueTime>,
     /// The tasks that were submitted.
     pub submitted: Vec<(QueueName, TaskId)>,
-    /// The tasks that were called off to make room, and were not running.
+    /// The tasks that were called off to make room, each with the schedule that did it.
+    pub replaced: Vec<(ScheduleName, TaskId)>,
+    /// Those of them that were not running.
     pub cancelled: Vec<TaskId>,
     /// The schedules that were paused because they can't be read, and why.
     pub unreadable: Vec<(ScheduleName, String)>,
@@ -154,8 +167,14 @@ async fn fire(
     let replaced = rows.iter().find_map(|row| row.replaced);
     if let Some(task) = replaced {
         match tasks::cancel(db, task).await? {
-            CancelAnswer::Requested { .. } => notify::cancel(db, &[task]).await?,
-            CancelAnswer::Cancelled => fired.cancelled.push(task),
+            CancelAnswer::Requested { .. } => {
+                notify::cancel(db, &[task]).await?;
+                fired.replaced.push((schedule.name.clone(), task));
+            }
+            CancelAnswer::Cancelled => {
+                fired.cancelled.push(task);
+                fired.replaced.push((schedule.name.clone(), task));
+            }
             // It has ended in this moment.
             CancelAnswer::AlreadyFinal(_) | CancelAnswer::Unknown => {}
         }
@@ -168,7 +187,11 @@ async fn fire(
     let last_due = rows.last().map(|row| row.due);
     let last_task = made.last().map(|task| task.id);
     ADVANCE.query(db, &[&schedule.name, &plan.next, &last_due, &last_task, &KEPT]).await?;
-    fired.outcomes.extend(rows.iter().map(|row| (schedule.name.clone(), row.outcome)));
+    fired.outcomes.extend(rows.iter().map(|row| DueTime {
+        schedule: schedule.name.clone(),
+        outcome: row.outcome,
+        task: row.task,
+    }));
     fired.submitted.extend(made.into_iter().map(|task| (task.queue, task.id)));
     Ok(())
 }

@@ -82,6 +82,23 @@ fn every_change_is_recorded_with_who_and_from_where_and_never_what_it_held() {
 }
 
 #[test]
+fn what_a_schedule_does_by_itself_is_recorded() {
+    let ticking = "[schedules.tick]\nevery = \"1s\"\noverlap = \"queue\"\n\
+        input = { op = \"echo\", value = 1 }\n";
+    let host = Host::new(&format!("{WORKER}\n{ticking}")).up();
+    let fired = "operation=schedules.fire&who=schedule:tick&surface=host&outcome=done";
+    eventually("two are recorded", || records(&host, fired).len() >= 2);
+    host.cli_json(&["schedule", "pause", "tick"]);
+    for record in records(&host, fired) {
+        let task = host.task(record["object"].as_str().unwrap());
+        assert_eq!(task["input"]["op"], "echo", "{record}");
+    }
+    let firings = host.get("/api/v1/schedules/tick/firings?limit=200");
+    let due = firings["items"].as_array().unwrap().len();
+    eventually("each is recorded once", || records(&host, fired).len() == due);
+}
+
+#[test]
 fn commands_of_webhooks_and_tools_of_mcp_are_recorded_by_their_names() {
     let host = Host::new(WORKER).up();
     let command = |word: &str, data: Value| {

@@ -1,6 +1,10 @@
 //! API keys: what they allow, what they are limited to, and that they can be taken back.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -9,6 +13,7 @@ use super::{access::address, all_kinds};
 use crate::support::{
     host::{Host, WORKER},
     processes::{PATIENCE, eventually, within},
+    websocket::WebSocket,
     wire::{Answer, Ask},
 };
 
@@ -205,6 +210,79 @@ fn all_hosts_refuse_a_key_that_one_of_them_took_back() {
     assert_eq!(get("/livez").over_tcp(at).unwrap().status, 401);
     // A second is what is promised; a loaded machine gets more.
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+/// Opens a stream, with a key or without; returns once it has begun.
+#[track_caller]
+fn stream(at: SocketAddr, path: &str, key: Option<&str>) -> TcpStream {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let key = key.map(|key| format!("X-API-Key: {key}\r\n")).unwrap_or_default();
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{key}\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    stream
+}
+
+/// What comes until the stream is over.
+#[track_caller]
+fn rest(stream: &mut TcpStream) -> String {
+    let mut rest = Vec::new();
+    let mut block = [0; 4096];
+    // The connection stays for another request: what ends is the answer.
+    while !rest.ends_with(b"\r\n0\r\n\r\n") {
+        let count = stream.read(&mut block).unwrap();
+        assert!(count > 0, "cut off: {}", String::from_utf8_lossy(&rest));
+        rest.extend_from_slice(&block[..count]);
+    }
+    String::from_utf8(rest).unwrap()
+}
+
+#[test]
+fn what_goes_on_ends_with_the_key_that_it_was_opened_with() {
+    let host = Host::new(WORKER).set("http.bind", "127.0.0.1:0").up();
+    let at = address(&host);
+    let log = "/api/v1/agents/quick-1/logs?follow=true";
+    let mut anybody = stream(at, "/api/v1/events", None);
+    let (key, id) = made(&host, &["--scope", "read", "--scope", "submit"]);
+    let text = rest(&mut anybody);
+    assert!(text.contains("event: dropped") && text.contains("one is needed now"), "{text}");
+
+    let (other, _) = made(&host, &["--scope", "read"]);
+    let mut events = stream(at, "/api/v1/events", Some(&key));
+    let mut from_start = stream(at, "/api/v1/events?after=beginning", Some(&key));
+    let mut follower = stream(at, log, Some(&key));
+    let header = format!("Authorization: Bearer {key}\r\n");
+    let mut relay = WebSocket::over_tcp_with(at, "/ws", &header);
+    assert_eq!(relay.json()["type"], "connection");
+    let mut stays = stream(at, "/api/v1/events?type=task.*", Some(&other));
+    host.cli_json(&["key", "revoke", &id]);
+    for ended in [&mut events, &mut from_start] {
+        let text = rest(ended);
+        assert!(text.contains("event: dropped") && text.contains("has ended"), "{text}");
+    }
+    rest(&mut follower);
+    let (code, words) = relay.closed();
+    assert_eq!(code, 1008, "a policy");
+    assert!(words.contains("has ended"), "{words}");
+    // Somebody else's goes on.
+    let task = host.submit(&json!({"input": {"op": "echo", "value": 1}}));
+    let mut told = String::new();
+    while !told.contains(&task) {
+        let mut block = [0; 4096];
+        let count = stays.read(&mut block).unwrap();
+        assert!(count > 0, "{told}");
+        told.push_str(&String::from_utf8_lossy(&block[..count]));
+    }
+
+    // One that ends by itself, while nothing changes.
+    let (brief, _) = made(&host, &["--scope", "read", "--expires", "2s"]);
+    let text = rest(&mut stream(at, "/api/v1/events", Some(&brief)));
+    assert!(text.contains("has ended"), "{text}");
+    with(&brief, at, get("/livez")).expect(401);
 }
 
 #[test]

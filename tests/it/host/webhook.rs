@@ -322,6 +322,28 @@ fn commands_run_below_the_roots_and_nowhere_else() {
         (&again["output"]["stdout"], &again["created"]),
         (&json!("?? new\n"), &json!(false))
     );
+    // Without a name it goes by the id of its task, and is found by that: not run twice either.
+    let nameless = |id: Option<&str>, sync: bool| {
+        let mut data = json!({"action_type": "git",
+            "params": {"command": ["git", "status", "--short"], "working_dir": "repo"}});
+        if let Some(id) = id {
+            data["task_id"] = json!(id);
+        }
+        webhook(&host, &json!({"type": "task_command", "sync": sync, "data": data}))
+    };
+    let ran = nameless(None, true).expect(200);
+    assert_eq!(ran["output"]["stdout"], "?? new\n?? newer\n", "{ran}");
+    assert_eq!((&ran["created"], &ran["task_id"]), (&json!(true), &ran["task"]));
+    fs::remove_file(repo.join("newer")).unwrap();
+    let again = nameless(ran["task_id"].as_str(), true).expect(200);
+    assert_eq!(
+        (&again["output"]["stdout"], &again["created"]),
+        (&json!("?? new\n?? newer\n"), &json!(false))
+    );
+    let received = nameless(None, false).expect(202);
+    host.wait(received["task"].as_str().unwrap());
+    let ended = nameless(received["task_id"].as_str(), false).expect(200);
+    assert_eq!((&ended["status"], &ended["created"]), (&json!("completed"), &json!(false)));
     let failed = json!({"command": ["git", "show", "nothing"], "working_dir": "repo"});
     let failed = task_command(&host, "g2", "git", failed, true).expect(200);
     assert_eq!(
@@ -343,7 +365,7 @@ fn commands_run_below_the_roots_and_nowhere_else() {
     task_command(&host, "no", "commands", json!({"command": {"argv": ["id"]}}), true).expect(422);
     task_command(&host, "no", "nobody", json!({}), true).expect(422);
     let none = host.get("/api/v1/tasks?queue=commands");
-    assert_eq!(none["items"].as_array().unwrap().len(), 2, "{none}");
+    assert_eq!(none["items"].as_array().unwrap().len(), 4, "those that were allowed: {none}");
 
     let fleet =
         task_command(&host, "f", "quick", json!({"op": "echo", "value": [1]}), true).expect(200);

@@ -238,6 +238,18 @@ fn a_condition_decides_by_earlier_results() {
     assert_eq!(output, json!({"skipped": true, "condition": "deps.look.output.found == 0"}));
     let why = host.task(task(&host, &id, "odd")["task"].as_str().unwrap())["error"].clone();
     assert!(why["message"].as_str().unwrap().contains("can't be decided"), "{why}");
+    // Who did that is recorded: nobody asked for it.
+    let did = |operation: &str| {
+        let query = format!("/api/v1/audit?who=plan:{id}&operation=plans.runs.{operation}");
+        let page = host.get(&query);
+        let of = |record: &Value| record["object"].as_str().unwrap().to_owned();
+        page["items"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let tasks = |name: &str| vec![task(&host, &id, name)["task"].as_str().unwrap().to_owned()];
+    eventually("the end is recorded", || did("end") == [id.clone()]);
+    assert_eq!(did("tasks.begin"), tasks("mend"));
+    assert_eq!(did("tasks.skip"), tasks("praise"));
+    assert_eq!(did("tasks.fail"), tasks("odd"));
 }
 
 #[test]

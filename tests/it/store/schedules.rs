@@ -15,7 +15,7 @@ use hostler::{
     },
     store::{
         StoreError,
-        schedules::{self, Fired},
+        schedules::{self, DueTime, Fired},
         tasks,
     },
 };
@@ -175,8 +175,9 @@ async fn a_due_time_becomes_one_task_and_the_next_is_planned() {
     let due = world.make_due("hourly", 5).await;
     assert_eq!(schedules::next(&world.db).await.unwrap(), Some(Duration::ZERO));
     let fired = world.fire().await;
-    assert_eq!(fired.outcomes, [("hourly".parse().unwrap(), FiringOutcome::Fired)]);
     let id = fired.submitted[0].1;
+    let (schedule, outcome) = ("hourly".parse().unwrap(), FiringOutcome::Fired);
+    assert_eq!(fired.outcomes, [DueTime { schedule, outcome, task: Some(id) }]);
     let task = tasks::get(&world.db, id).await.unwrap().unwrap();
     assert_eq!((task.kind.as_str(), task.priority, task.max_attempts), ("tick", 7, 5));
     assert_eq!(task.input, json!({"at": Zone::UTC.show(due), "by": "hourly"}));
@@ -220,7 +221,7 @@ async fn two_leaders_in_the_same_moment_fire_each_due_time_once() {
             [a, b, c].into_iter().flat_map(|fired| fired.unwrap().outcomes).collect();
         // One may have gone past a row that another held and that is still due.
         let rest = world.fire().await.outcomes;
-        let fired: Vec<_> = fired.into_iter().chain(rest).map(|(name, _)| name).collect();
+        let fired: Vec<_> = fired.into_iter().chain(rest).map(|due| due.schedule).collect();
         let distinct: BTreeSet<_> = fired.iter().collect();
         assert_eq!((fired.len(), distinct.len()), (20, 20), "{fired:?}");
     }
@@ -243,7 +244,7 @@ async fn the_overlap_policy_looks_at_what_has_become_of_the_last_task() {
     let fire = async |name: &str, seconds| {
         world.make_due(name, seconds).await;
         let fired = world.fire().await;
-        let outcomes: Vec<_> = fired.outcomes.iter().map(|(_, outcome)| *outcome).collect();
+        let outcomes: Vec<_> = fired.outcomes.iter().map(|due| due.outcome).collect();
         (outcomes, fired.submitted.first().map(|(_, task)| *task), fired.cancelled)
     };
     assert_eq!(world.fire().await.submitted.len(), 3);

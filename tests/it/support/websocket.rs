@@ -23,21 +23,27 @@ impl WebSocket {
     pub(crate) fn connect(socket: &Path, path: &str) -> Self {
         let stream = UnixStream::connect(socket).expect("a host");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self::over(Box::new(stream), path)
+        Self::over(Box::new(stream), path, "")
     }
 
     #[track_caller]
     pub(crate) fn over_tcp(address: SocketAddr, path: &str) -> Self {
+        Self::over_tcp_with(address, path, "")
+    }
+
+    /// The same with more headers, each with its line end.
+    #[track_caller]
+    pub(crate) fn over_tcp_with(address: SocketAddr, path: &str, headers: &str) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self::over(Box::new(stream), path)
+        Self::over(Box::new(stream), path, headers)
     }
 
     #[track_caller]
-    fn over(mut stream: Box<dyn Stream>, path: &str) -> Self {
+    fn over(mut stream: Box<dyn Stream>, path: &str, headers: &str) -> Self {
         let head = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
         stream.write_all(head.as_bytes()).expect("it listens");
         let mut answer = Vec::new();
@@ -77,6 +83,19 @@ impl WebSocket {
                 1 => return serde_json::from_slice(&payload).expect("JSON"),
                 9 | 10 => {}
                 other => panic!("opcode {other}: {:?}", String::from_utf8_lossy(&payload)),
+            }
+        }
+    }
+
+    /// The code and the words with which the other side closes; what comes before is passed over.
+    #[track_caller]
+    pub(crate) fn closed(&mut self) -> (u16, String) {
+        loop {
+            let (opcode, payload) = self.frame();
+            if opcode == 8 {
+                let (code, words) = payload.split_at(2);
+                let code = u16::from_be_bytes(code.try_into().expect("two"));
+                return (code, String::from_utf8_lossy(words).into_owned());
             }
         }
     }
