@@ -32,7 +32,11 @@ mod report;
 mod requests;
 mod streams;
 
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use cluster::Cluster;
 use host::Host;
@@ -144,6 +148,8 @@ fn bench() -> Outcome<()> {
     for repeat in 0..sizes.repeats {
         for part in &parts {
             eprintln!("repeat {} of {}: {part}", repeat + 1, sizes.repeats);
+            // What others left to be written would be written at the cost of whoever comes first.
+            Command::new("sync").status()?;
             part_of(&mut run, part, repeat == 0).map_err(|error| format!("{part}: {error}"))?;
         }
     }

@@ -270,6 +270,9 @@ pub(super) fn deliveries(query: &str) -> Result<DeliveryFilter, ApiError> {
     })
 }
 
+/// The longest text that a field of the audit record is compared with, in characters: none has more.
+const MAX_LINE: usize = 255;
+
 /// Reads which part of the audit record is asked for.
 pub(super) fn audit(query: &str) -> Result<AuditFilter, ApiError> {
     let known = [
@@ -285,15 +288,15 @@ pub(super) fn audit(query: &str) -> Result<AuditFilter, ApiError> {
         "cursor",
     ];
     let query = Query::read(query, &known)?;
-    let text = |name| query.get(name).map(str::to_owned);
+    let line = |name| query.text(name, MAX_LINE);
     let cursor = query.get("cursor").map(|text| {
         let detail = "is no cursor; send the `next_cursor` of the page before";
         text.parse().map_err(|_| bad("cursor", &detail))
     });
     Ok(AuditFilter {
-        who: text("who"),
-        operation: text("operation"),
-        object: text("object"),
+        who: line("who")?,
+        operation: line("operation")?,
+        object: line("object")?,
         outcome: query.parsed("outcome")?,
         surface: query.parsed("surface")?,
         since: query.time("since")?,
