@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use slog::{info, warn};
+use slog::{Logger, info, warn};
 
 use super::start::Running;
-use crate::domain::audit::{Outcome, Surface};
+use crate::{
+    domain::audit::{Outcome, Surface},
+    embedded::Postgres,
+};
 
 /// How long outcomes may take to be written once no agent runs.
 pub(super) const FINISH: Duration = Duration::from_secs(20);
 
 /// How long webhooks that are on their way may take; the rest is given back.
 const SENDS_WITHIN: Duration = Duration::from_secs(2);
+
+const UNWRITTEN: &str = "outcomes could not be written; their tasks will run again";
 
 /// How a host is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,7 @@ impl Running {
         self.janitor.stop().await;
         let written = self.queue.finish(FINISH).await;
         if !written {
-            warn!(self.log, "outcomes could not be written; their tasks will run again");
+            warn!(self.log, "{UNWRITTEN}");
         }
         self.webhooks.stop(SENDS_WITHIN).await;
         self.http.stop(true).await;
@@ -53,20 +58,12 @@ impl Running {
         self.keeper.shutdown().await;
         drop(self.listener);
         self.store.close();
-        let mut clean = written;
-        if let Some(postgres) = self.postgres
-            && let Err(error) = postgres.stop().await
-        {
-            warn!(self.log, "the private Postgres did not stop cleanly"; "error" => %error);
-            clean = false;
-        }
+        let clean = stop_postgres(self.postgres, &self.log).await;
         drop(self.lock);
         info!(self.log, "host stopped");
-        clean
+        written && clean
     }
-}
 
-impl Running {
     /// Brings the host to where another program can go on with it: nothing is claimed, every outcome
     /// that was heard is written, the agents go on with the keeper. Where `drained`, they end their
     /// attempts first, and leave; `hurry` resolves when somebody asks for more haste. Returns whether
@@ -82,21 +79,29 @@ impl Running {
         self.supervisor.hand_over().await;
         let written = self.queue.hand_over(FINISH).await;
         if !written {
-            warn!(self.log, "outcomes could not be written; their tasks will run again");
+            warn!(self.log, "{UNWRITTEN}");
         }
         self.janitor.stop().await;
+        self.webhooks.stop(SENDS_WITHIN).await;
         self.http.stop(true).await;
+        self.access.finish().await;
         self.audit.finish().await;
         drop(self.listener);
         self.store.close();
-        if let Some(postgres) = self.postgres
-            && let Err(error) = postgres.stop().await
-        {
-            warn!(self.log, "the private Postgres did not stop cleanly"; "error" => %error);
-        }
+        stop_postgres(self.postgres, &self.log).await;
         info!(self.log, "host handed over");
         // When the last of these is dropped, the agents end.
         std::mem::forget((self.keeper, self.supervisor, self.queue, self.reloader, self.lock));
         written
     }
+}
+
+/// Stops the private Postgres, if there is one. Returns whether it came to rest.
+async fn stop_postgres(postgres: Option<Postgres>, log: &Logger) -> bool {
+    let Some(postgres) = postgres else { return true };
+    let stopped = postgres.stop().await;
+    if let Err(error) = &stopped {
+        warn!(log, "the private Postgres did not stop cleanly"; "error" => %error);
+    }
+    stopped.is_ok()
 }

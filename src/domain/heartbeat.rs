@@ -112,6 +112,8 @@ pub struct Signs {
     pub extended: Option<Millis>,
     /// When its processes were last looked at.
     pub looked_at: Option<Millis>,
+    /// Whether that look found them.
+    pub found: bool,
 }
 
 /// Why a verdict was given.
@@ -249,8 +251,11 @@ pub fn judge(limits: &Limits, signs: &Signs, moved: Option<Moved>, now: Millis) 
     if now <= end {
         return if now >= due { Verdict::Look } else { Verdict::Alive { until: due } };
     }
-    if looked_at.is_none_or(|at| at <= end) {
-        return Verdict::Look;
+    let Some(at) = looked_at.filter(|at| *at > end) else { return Verdict::Look };
+    // Where the first look came late, there is nothing to compare it with: one more comes soon after.
+    let again = at.saturating_add(millis(look_every(limit) / 2));
+    if signs.found && moved.is_none() {
+        return if now >= again { Verdict::Look } else { Verdict::Alive { until: again } };
     }
     let silent = Duration::from_millis(now.saturating_sub(signs.heard));
     Verdict::Stale(Silence { silent, limit, ground, last: signs.last, moved })

@@ -144,7 +144,8 @@ impl Watched {
             return Verdict::Unlimited;
         }
         let looked_at = self.looked.map(|(at, _)| at);
-        let signs = heartbeat::Signs { looked_at, ..self.vitals.signs() };
+        let found = self.looked.is_some_and(|(_, tree)| tree.is_some());
+        let signs = heartbeat::Signs { looked_at, found, ..self.vitals.signs() };
         heartbeat::judge(limits, &signs, self.moved, now)
     }
 

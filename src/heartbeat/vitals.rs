@@ -265,6 +265,7 @@ impl Vitals {
             tool: more.tools.values().max_by_key(|tool| tool.until).copied(),
             extended: more.extended,
             looked_at: None,
+            found: false,
         }
     }
 

@@ -183,16 +183,8 @@ impl Store {
         work: impl AsyncFnOnce(&Client) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let client = self.client().await?;
-        if let Ok(result) = tokio::time::timeout(limit, work(&client)).await {
-            if result.is_err() && client.is_closed() {
-                self.sessions.give_up(&client);
-            }
-            return result;
-        }
-        self.sessions.give_up(&client);
-        // Back in the pool, it would make the next one wait behind what hangs.
-        drop(Client::take(client));
-        Err(StoreError::Silent { limit })
+        let heard = tokio::time::timeout(limit, work(&client)).await.ok();
+        self.put_back(client, heard, limit)
     }
 
     /// Does `work` in one transaction on a connection of the pool: all of it is written, or nothing.
@@ -244,16 +236,28 @@ impl Store {
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut client = self.client().await?;
-        if let Ok(result) = tokio::time::timeout(limit, transact(&mut client, work)).await {
-            if result.is_err() && client.is_closed() {
-                self.sessions.give_up(&client);
-            }
-            return result;
+        let heard = tokio::time::timeout(limit, transact(&mut client, work)).await.ok();
+        self.put_back(client, heard, limit)
+    }
+
+    /// Puts a connection back from which this was heard; one that said nothing, or is broken, is given
+    /// up.
+    fn put_back<T>(
+        &self,
+        client: Client,
+        heard: Option<Result<T, StoreError>>,
+        limit: Duration,
+    ) -> Result<T, StoreError> {
+        let Some(result) = heard else {
+            self.sessions.give_up(&client);
+            // Back in the pool, it would make the next one wait behind what hangs.
+            drop(Client::take(client));
+            return Err(StoreError::Silent { limit });
+        };
+        if result.is_err() && client.is_closed() {
+            self.sessions.give_up(&client);
         }
-        self.sessions.give_up(&client);
-        // Back in the pool, it would make the next one wait behind what hangs.
-        drop(Client::take(client));
-        Err(StoreError::Silent { limit })
+        result
     }
 
     /// Does `work`, which begins a transaction and commits it by statements of its own, so that these

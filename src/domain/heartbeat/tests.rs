@@ -141,6 +141,20 @@ fn a_first_look_is_early_enough_for_every_limit() {
     assert_eq!(first_look(&Limits { stale_after: None, ..limits() }, None), None);
 }
 
+#[test]
+fn a_look_that_came_too_late_is_compared_with_another_one() {
+    let late = Signs { heard: 1000, looked_at: Some(7000), found: true, ..signs() };
+    let (first, again) = (judge(&limits(), &late, None, 7000), 7156);
+    assert_eq!(first, Verdict::Alive { until: again });
+    assert_eq!(judge(&limits(), &late, None, again), Verdict::Look);
+    let second = Signs { looked_at: Some(again), ..late };
+    let moved = Moved::between(&Tree::default(), &Tree::default(), Duration::from_millis(156));
+    assert!(matches!(judge(&limits(), &second, Some(moved), again), Verdict::Stale(_)));
+    // Where there is nothing to see, the silence is all that there is.
+    let unseen = Signs { found: false, ..late };
+    assert!(matches!(judge(&limits(), &unseen, None, 7000), Verdict::Stale(_)));
+}
+
 proptest! {
     /// Whoever judges at the times that it is told to, and looks when it is asked to, comes to a verdict on
     /// an agent that shows nothing, within a tenth of the limit, and never before the limit has passed.

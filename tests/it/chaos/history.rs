@@ -53,6 +53,8 @@ pub(super) struct Recorded {
 pub(super) struct Tried {
     pub(super) number: u64,
     pub(super) outcome: String,
+    /// Of which host, and who.
+    pub(super) agent: String,
     pub(super) from: i64,
     pub(super) to: i64,
 }

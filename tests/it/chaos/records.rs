@@ -53,6 +53,7 @@ fn tried(record: &AttemptRecord) -> Tried {
     Tried {
         number: record.attempt.0.into(),
         outcome: record.outcome.clone(),
+        agent: format!("{:?} {:?}", record.host, record.agent),
         from: record.started_at.as_microsecond(),
         to: record.ended_at.as_microsecond(),
     }

@@ -171,7 +171,7 @@ fn exec(name: &str, script: &str, heartbeat: &str) -> String {
     format!(
         "[fleets.{name}]\nprotocol = \"exec\"\nqueues = [\"{name}\"]\nstdin = \"null\"\n\
          command = [\"sh\", \"-c\", {script:?}]\n\
-         heartbeat = {{ every = \"100ms\", stale_after = \"1s\"{heartbeat} }}\n"
+         heartbeat = {{ every = \"100ms\", stale_after = \"2s\"{heartbeat} }}\n"
     )
 }
 
@@ -184,7 +184,7 @@ fn a_hang_is_found_whatever_it_looks_like_and_work_is_left_alone() {
         exec("sleeps", "sleep 1000 & wait", ""),
         exec("busy", spin, ", evidence = [\"cpu\"], busy_stale_after = \"3s\""),
         exec("quiet", "sleep 1000", ", stale_after = \"1h\", first_sign = \"500ms\"")
-            .replace("stale_after = \"1s\", ", ""),
+            .replace("stale_after = \"2s\", ", ""),
         // Its child works, as long as a build might; then it is done.
         exec(
             "works",

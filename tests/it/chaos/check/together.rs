@@ -1,6 +1,6 @@
 //! What went on at the same time: by what the agents wrote down, and by the record.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use hostler::domain::glob::Glob;
 
@@ -13,6 +13,10 @@ use crate::chaos::{
 /// How much later than it is said a claim may have come: what claims plain tasks says when the
 /// statement came in, and then it still has to look. In microseconds.
 const SLACK: i64 = 100_000;
+
+/// The sides that are looked at.
+const AGENTS: &str = "agents";
+const RECORD: &str = "record";
 
 /// A stretch of time in which an attempt held what its task needs.
 struct Run<'a> {
@@ -33,8 +37,8 @@ impl Run<'_> {
 }
 
 pub(super) fn check(sides: &Sides<'_>, findings: &mut Findings) {
-    sweep("agents", by_effects(sides), findings);
-    sweep("record", by_record(sides), findings);
+    sweep(AGENTS, by_effects(sides), findings);
+    sweep(RECORD, by_record(sides), findings);
     for task in &sides.history.tasks {
         for pair in task.attempts.windows(2) {
             if pair[1].from + SLACK < pair[0].to {
@@ -74,7 +78,7 @@ fn by_record<'a>(sides: &Sides<'a>) -> Vec<Run<'a>> {
         runs.extend(task.attempts.iter().map(|one| {
             // What ends in the moment in which another begins has ended before.
             let (from, to) = (i128::from(one.from), i128::from(one.to) - 1);
-            Run { task, spec, attempt: one.number, agent: "", from, to }
+            Run { task, spec, attempt: one.number, agent: &one.agent, from, to }
         }));
     }
     runs
@@ -127,13 +131,21 @@ fn conflict(one: &Spec, other: &Spec) -> Option<String> {
     None
 }
 
+/// A limit counts agents, not tasks: what one of them has next may be on record before the end of what
+/// it did last. By what it wrote down, it did one after the other.
 fn limits(side: &str, run: &Run<'_>, under_way: &[&Run<'_>], findings: &mut Findings) {
-    let narrow = under_way.iter().filter(|other| other.spec.queue == "narrow").count();
+    let who =
+        |run: &Run<'_>| if side == RECORD { run.agent.to_owned() } else { run.task.id.clone() };
+    let count = |counts: &dyn Fn(&Spec) -> bool| {
+        let counted = under_way.iter().filter(|other| counts(other.spec));
+        counted.map(|other| who(other)).collect::<HashSet<_>>().len()
+    };
+    let narrow = count(&|spec| spec.queue == "narrow");
     if run.spec.queue == "narrow" && narrow > NARROW as usize {
         findings.add(Rule::Limits, format!("by the {side}, {narrow} with {:?}", run.task));
     }
     for key in &run.spec.keys {
-        let count = under_way.iter().filter(|other| other.spec.keys.contains(key)).count();
+        let count = count(&|spec| spec.keys.contains(key));
         if count > PER_ACCOUNT as usize {
             findings.add(Rule::Limits, format!("by the {side}, {count} of {key}: {:?}", run.task));
         }
