@@ -186,8 +186,10 @@ CREATE TABLE hostler.batch_callbacks (
     max_attempts integer NOT NULL,
     timeout_ms bigint,
     task_id uuid,
+    stale_after_ms bigint,
     CONSTRAINT batch_callbacks_pkey PRIMARY KEY (batch_id, on_end),
-    CONSTRAINT callback_makes_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0) AND (length(kind) <= 255) AND (jsonb_typeof(input) = 'object'::text)))
+    CONSTRAINT callback_makes_sense CHECK (((max_attempts >= 1) AND (timeout_ms > 0) AND (length(kind) <= 255) AND (jsonb_typeof(input) = 'object'::text))),
+    CONSTRAINT callback_stale_after_makes_sense CHECK ((stale_after_ms > 0))
 );
 
 CREATE TABLE hostler.batches (
@@ -552,12 +554,14 @@ CREATE TABLE hostler.schedules (
     created_at timestamp with time zone NOT NULL DEFAULT now(),
     changed_at timestamp with time zone NOT NULL DEFAULT now(),
     deadline_ms bigint,
+    stale_after_ms bigint,
     CONSTRAINT schedule_deadline_makes_sense CHECK ((deadline_ms > 0)),
     CONSTRAINT schedule_has_one_cadence CHECK ((num_nonnulls(cron, every_ms) = 1)),
     CONSTRAINT schedule_is_due_unless_paused CHECK ((paused = (next_at IS NULL))),
     CONSTRAINT schedule_name_is_plain CHECK ((name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'::text)),
     CONSTRAINT schedule_numbers_make_sense CHECK (((every_ms > 0) AND (max_attempts >= 1) AND (timeout_ms > 0) AND (catch_up_max >= 1))),
     CONSTRAINT schedule_reason_only_while_paused CHECK ((paused OR (paused_reason IS NULL))),
+    CONSTRAINT schedule_stale_after_makes_sense CHECK ((stale_after_ms > 0)),
     CONSTRAINT schedules_pkey PRIMARY KEY (name)
 );
 
@@ -1085,9 +1089,11 @@ BEGIN
         ORDER BY on_end
     LOOP
         made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
-        INSERT INTO hostler.tasks (id, queue, kind, state, priority, max_attempts, timeout_ms)
+        INSERT INTO hostler.tasks (
+            id, queue, kind, state, priority, max_attempts, timeout_ms, stale_after_ms
+        )
         VALUES (made, callback.queue, callback.kind, 'pending', callback.priority,
-            callback.max_attempts, callback.timeout_ms);
+            callback.max_attempts, callback.timeout_ms, callback.stale_after_ms);
         INSERT INTO hostler.task_inputs (task_id, input)
         VALUES (made, callback.input || jsonb_build_object('batch', hostler.batch_summary(NEW)));
         UPDATE hostler.batch_callbacks SET task_id = made

@@ -5,6 +5,12 @@
 
 pub mod domain;
 
+pub mod links;
+
+pub mod memory;
+
+pub mod rounds;
+
 pub mod settings;
 
 pub mod plan;

@@ -10,21 +10,24 @@ use std::{
 /// Reading order is building order: a row names only rows above it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("links", &[]),
+    ("memory", &[]),
+    ("rounds", &["domain"]),
     ("settings", &["domain"]),
     ("plan", &["domain", "settings"]),
     ("telemetry", &["domain", "settings"]),
     ("protocol", &["domain"]),
-    ("process", &["domain", "settings", "telemetry"]),
+    ("process", &["domain", "links", "memory", "settings", "telemetry"]),
     ("embedded", &["domain", "settings", "telemetry"]),
-    ("store", &["domain", "settings", "telemetry"]),
-    ("access", &["domain", "settings", "telemetry", "store"]),
+    ("store", &["domain", "links", "settings", "telemetry"]),
+    ("access", &["domain", "rounds", "settings", "telemetry", "store"]),
     ("audit", &["domain", "telemetry", "store"]),
-    ("janitor", &["domain", "plan", "telemetry", "store"]),
+    ("janitor", &["domain", "rounds", "plan", "telemetry", "store"]),
     ("history", &["domain", "settings", "telemetry", "store", "janitor"]),
     ("heartbeat", &["domain", "settings", "telemetry"]),
     ("events", &["domain", "settings", "telemetry", "protocol", "store"]),
-    ("queue", &["domain", "settings", "telemetry", "store", "events"]),
-    ("webhooks", &["domain", "settings", "telemetry", "store", "access", "queue"]),
+    ("queue", &["domain", "rounds", "settings", "telemetry", "store", "events"]),
+    ("webhooks", &["domain", "rounds", "settings", "telemetry", "store", "access", "queue"]),
     ("sessions", &["domain", "settings", "telemetry", "store", "queue"]),
     ("workspace", &["domain", "settings", "telemetry"]),
     (
@@ -40,11 +43,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "workspace",
         ],
     ),
-    ("supervisor", &["domain", "settings", "telemetry", "heartbeat", "queue", "agent"]),
+    ("supervisor", &["domain", "rounds", "settings", "telemetry", "heartbeat", "queue", "agent"]),
     (
         "http",
         &[
             "domain",
+            "links",
+            "memory",
+            "rounds",
             "settings",
             "plan",
             "telemetry",
@@ -63,6 +69,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "domain",
+            "rounds",
             "settings",
             "telemetry",
             "protocol",
@@ -112,7 +119,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("include_str!(\"../../sql", &["store"]),
     // So have processes.
     ("pre_exec", &["process", "embedded"]),
-    ("unsafe ", &["process", "embedded"]),
+    ("unsafe ", &["links", "memory", "process", "embedded"]),
     // And `process::exit` skips every drop: nobody calls it.
     ("process::exit(", &[]),
 ];

@@ -39,6 +39,7 @@ use crate::{
         access::{ApiKeyRecord, Grants, KeyId, Wait},
         audit::Deed,
     },
+    rounds,
     settings::Secret,
     store::{Store, StoreError, api_keys, audit},
     telemetry::Chain,
@@ -309,8 +310,6 @@ impl Access {
     }
 
     async fn tend(self, changed: Arc<Notify>) {
-        let mut tell = tokio::time::interval(TELL_USES_EVERY);
-        tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = changed.notified() => {
@@ -319,7 +318,7 @@ impl Access {
                         tokio::time::sleep(READ_AGAIN_AFTER).await;
                     }
                 }
-                _ = tell.tick() => {
+                () = rounds::next(TELL_USES_EVERY) => {
                     if let Err(error) = self.tell_uses().await {
                         debug!(self.0.log, "when keys were last used is written later";
                             "error" => %Chain(&error));

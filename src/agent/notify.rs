@@ -32,6 +32,27 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How much longer a process that is asked to leave may take than it was given, if it says so.
 const MAX_LEAVE: Duration = Duration::from_secs(600);
 
+/// How fast words come.
+#[derive(Debug)]
+struct Flow {
+    /// How many came with less than the pause between them.
+    burst: u32,
+    last: Instant,
+}
+
+impl Flow {
+    /// A word came; how long to wait before the next is heard.
+    fn came(&mut self, now: Instant) -> Option<Duration> {
+        self.burst = if now - self.last < PAUSE { self.burst + 1 } else { 1 };
+        self.last = now;
+        if self.burst < BURST {
+            return None;
+        }
+        self.burst = 0;
+        Some(PAUSE)
+    }
+}
+
 /// The socket is heard for as long as this lives.
 pub(super) struct Listening(JoinHandle<()>);
 
@@ -105,12 +126,11 @@ async fn hear(
     vitals: Arc<Vitals>,
     log: slog::Logger,
 ) {
-    // How many came with less than the pause between them, and when the last one did.
-    let (mut burst, mut last) = (0, Instant::now());
+    let mut flow = Flow { burst: 0, last: Instant::now() };
+    let mut pause = None;
     loop {
-        if burst == BURST {
-            tokio::time::sleep(PAUSE).await;
-            burst = 0;
+        if let Some(pause) = pause.take() {
+            tokio::time::sleep(pause).await;
         }
         // What comes before it is known which process is the agent's waits in the socket.
         let root = vitals.process().await;
@@ -121,8 +141,7 @@ async fn hear(
                 return;
             }
         };
-        burst = if last.elapsed() < PAUSE { burst + 1 } else { 1 };
-        last = Instant::now();
+        pause = flow.came(Instant::now());
         // The process may be another than it was when waiting began.
         let root = vitals.pid().unwrap_or(root);
         if !belongs(from, root) {
@@ -201,5 +220,26 @@ impl AgentActor {
     pub(super) fn note_leaving(&mut self) {
         let now = self.around.clock.now();
         self.leaves_since = self.agent.leaving.map(|_| self.leaves_since.unwrap_or(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_so_many_words_in_a_row_there_is_a_pause() {
+        let mut now = Instant::now();
+        let mut flow = Flow { burst: 0, last: now };
+        let mut said = |apart: Duration, count: u32| -> Vec<u32> {
+            let heard = (1..=count).filter(|_| {
+                now += apart;
+                flow.came(now).is_some()
+            });
+            heard.collect()
+        };
+        assert_eq!(said(Duration::from_millis(1), 3 * BURST), [BURST, 2 * BURST, 3 * BURST]);
+        assert_eq!(said(PAUSE, 1000), [] as [u32; 0], "those that are apart are no burst");
+        assert_eq!(said(PAUSE / 2, BURST - 1), [BURST - 1], "with the last of those");
     }
 }

@@ -15,12 +15,13 @@ use super::{
 use crate::{
     domain::{audit::Surface, record::UpgradeRecord, upgrade::Agents},
     embedded::{DataDirLock, EmbeddedError},
+    rounds,
     settings::Settings,
     telemetry::{self, Chain, Drops, Redactor, TelemetryError, Terminal},
 };
 
 /// How often the host looks whether its own actors are still there.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(2_500);
 
 /// Why a host does not even begin.
 #[derive(Debug, thiserror::Error)]
@@ -232,8 +233,7 @@ impl Asked {
 
 /// Resolves when the queue, the supervisor or the janitor is gone: a panic, because they end with the host.
 async fn lost_actor(running: &Running) {
-    let mut tick = tokio::time::interval(LOOK);
     while running.queue.is_alive() && running.supervisor.is_alive() && running.janitor.is_alive() {
-        tick.tick().await;
+        rounds::next(LOOK).await;
     }
 }

@@ -73,6 +73,8 @@ pub struct Callback {
     pub max_attempts: u32,
     /// How long an attempt may run; the fleet's limit where absent.
     pub timeout: Option<Duration>,
+    /// How long an agent may be silent at it; the fleet's limit where absent.
+    pub stale_after: Option<Duration>,
 }
 
 /// A batch as somebody submits it.

@@ -49,6 +49,7 @@ fn schedule(cadence: Cadence, overlap: Overlap, catch_up: CatchUp) -> Schedule {
         max_attempts: None,
         timeout: None,
         deadline: None,
+        stale_after: None,
         overlap,
         catch_up,
         catch_up_max: 3,

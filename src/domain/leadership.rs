@@ -7,15 +7,16 @@
 //! another lead. Each time somebody begins to lead the [`Term`] grows by one: work that a deposed
 //! leader still has under way names an old term, and is refused.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use super::{
     Millis,
     restart::{backoff, millis},
+    rounds,
 };
 
 /// The longest time between two beats, and between two questions whether this host may lead.
-const BEAT: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_millis(2_500);
 /// The wait after a duty's first failure; it doubles up to the duty's interval.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 
@@ -53,12 +54,16 @@ impl Pace {
         Self { beat, safe: beat * 5 / 2, silence: beat * 3 }
     }
 
+    /// When the next beat is due after one that was sent at `sent`.
+    fn next_beat(self, sent: Millis) -> Millis {
+        round_after(sent, self.beat)
+    }
+
     /// Judges a leadership whose last answered beat was sent at `sent`.
     pub fn judge(self, sent: Millis, now: Millis) -> Standing {
-        let age = now.saturating_sub(sent);
-        if age >= millis(self.safe) {
+        if now.saturating_sub(sent) >= millis(self.safe) {
             Standing::Lost
-        } else if age >= millis(self.beat) {
+        } else if now >= self.next_beat(sent) {
             Standing::Due
         } else {
             Standing::Held
@@ -67,7 +72,44 @@ impl Pace {
 
     /// When to judge again a leadership whose last answered beat was sent at `sent`.
     pub fn next_look(self, sent: Millis, beat_under_way: bool) -> Millis {
-        sent.saturating_add(millis(if beat_under_way { self.safe } else { self.beat }))
+        if beat_under_way { sent.saturating_add(millis(self.safe)) } else { self.next_beat(sent) }
+    }
+}
+
+/// The common look of those who look every `every` that comes next after `now`: see [`rounds`].
+pub fn round_after(now: Millis, every: Duration) -> Millis {
+    let wait = rounds::until(Duration::from_millis(now), every);
+    // Rounded up, as waits are.
+    now.saturating_add(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(Millis::MAX))
+}
+
+/// What leaders look after whenever the database says that it is time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matter {
+    /// Hosts whose lease has ended.
+    LostHosts,
+    /// Pauses of queues and keys that end.
+    Pauses,
+    /// Schedules that are due.
+    Schedules,
+    /// Tasks whose deadline passes.
+    Deadlines,
+    /// Runs of plans.
+    Plans,
+}
+
+impl FromStr for Matter {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "lost_hosts" => Ok(Self::LostHosts),
+            "pauses" => Ok(Self::Pauses),
+            "schedules" => Ok(Self::Schedules),
+            "deadlines" => Ok(Self::Deadlines),
+            "plans" => Ok(Self::Plans),
+            _ => Err(()),
+        }
     }
 }
 
@@ -118,17 +160,25 @@ impl Agenda {
     pub fn ended(&mut self, place: usize, ended: Ended, now: Millis) {
         let Some(entry) = self.entries.get_mut(place) else { return };
         entry.under_way = false;
-        let wait = match ended {
+        entry.due = match ended {
             Ended::Done(sooner) => {
                 entry.failures = 0;
-                sooner.map_or(entry.every, |sooner| sooner.min(entry.every))
+                let round = round_after(now, entry.every);
+                sooner.map_or(round, |wait| now.saturating_add(millis(wait)).min(round))
             }
             Ended::Failed => {
                 entry.failures = entry.failures.saturating_add(1);
-                backoff(RETRY_MIN.min(entry.every), entry.every, entry.failures)
+                let wait = backoff(RETRY_MIN.min(entry.every), entry.every, entry.failures);
+                now.saturating_add(millis(wait))
             }
         };
-        entry.due = now.saturating_add(millis(wait));
+    }
+
+    /// A duty is due at `at`, if it is not before that.
+    pub fn due_by(&mut self, place: usize, at: Millis) {
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.due = entry.due.min(at);
+        }
     }
 
     /// When the next duty is due that is not under way.
@@ -148,14 +198,15 @@ mod tests {
     fn a_leader_stops_before_the_server_ends_its_session() {
         let pace = Pace::of(SECOND * 30);
         let rows = [
-            (0, Standing::Held),
-            (1_999, Standing::Held),
-            (2_000, Standing::Due),
-            (4_999, Standing::Due),
-            (5_000, Standing::Lost),
+            (70, Standing::Held),
+            (2_499, Standing::Held),
+            // With all others, and no later than it wants to.
+            (2_500, Standing::Due),
+            (6_319, Standing::Due),
+            (6_320, Standing::Lost),
         ];
-        for (age, standing) in rows {
-            assert_eq!(pace.judge(70, 70 + age), standing, "{age}");
+        for (now, standing) in rows {
+            assert_eq!(pace.judge(70, now), standing, "{now}");
         }
         for lease in [SECOND, SECOND * 2, SECOND * 16, SECOND * 3600] {
             let pace = Pace::of(lease);
@@ -174,9 +225,13 @@ mod tests {
         assert_eq!(agenda.next_due(), Some(2_000));
         assert_eq!(agenda.take_due(2_000), [1]);
         agenda.ended(1, Ended::Done(Some(SECOND * 600)), 2_000);
-        assert_eq!(agenda.next_due(), Some(11_000));
-        assert_eq!(agenda.take_due(11_000), [0]);
-        assert_eq!(agenda.next_due(), Some(62_000), "no later than the interval");
+        assert_eq!(agenda.next_due(), Some(10_000), "at a common moment");
+        assert_eq!(agenda.take_due(10_000), [0]);
+        assert_eq!(agenda.next_due(), Some(60_000), "no later than the interval");
+        agenda.due_by(1, 30_000);
+        assert_eq!(agenda.next_due(), Some(30_000), "or sooner, if it is told so");
+        agenda.due_by(1, 40_000);
+        assert_eq!(agenda.next_due(), Some(30_000), "but not later");
     }
 
     #[test]
@@ -194,8 +249,9 @@ mod tests {
         assert_eq!(waits, [500, 1_000, 2_000, 3_000, 3_000]);
         agenda.take_due(now);
         agenda.ended(0, Ended::Done(None), now);
-        agenda.take_due(now + 3_000);
-        agenda.ended(0, Ended::Failed, now + 3_000);
-        assert_eq!(agenda.next_due(), Some(now + 3_500), "a success makes it begin anew");
+        let next = agenda.next_due().unwrap();
+        agenda.take_due(next);
+        agenda.ended(0, Ended::Failed, next);
+        assert_eq!(agenda.next_due(), Some(next + 500), "a success makes it begin anew");
     }
 }

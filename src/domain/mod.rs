@@ -58,6 +58,7 @@ pub mod record;
 pub mod restart;
 pub mod retry;
 pub mod rollout;
+pub mod rounds;
 pub mod schedule;
 pub mod secret;
 pub mod session;

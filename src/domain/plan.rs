@@ -98,6 +98,8 @@ pub struct PlanTask {
     pub condition: Option<String>,
     /// Whether a person must allow it before it starts.
     pub approval: bool,
+    /// How long its agent may be silent; its fleet's limit where absent.
+    pub stale_after: Option<Duration>,
     /// The phase that it belongs to.
     pub phase: Option<PhaseName>,
     /// Who does it.

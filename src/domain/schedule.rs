@@ -209,6 +209,8 @@ pub struct Schedule {
     pub timeout: Option<Duration>,
     /// How long after its due time a task must be finished.
     pub deadline: Option<Duration>,
+    /// How long an agent may be silent at one of them; its fleet's limit where absent.
+    pub stale_after: Option<Duration>,
     /// What happens while the last task is not finished.
     pub overlap: Overlap,
     /// What happens to due times that nobody looked at.
@@ -236,6 +238,7 @@ impl Schedule {
             terms: Terms {
                 schedule: Some(self.name.clone()),
                 deadline: self.deadline.and_then(|wait| due.checked_add(wait).ok()),
+                stale_after: self.stale_after,
                 ..Terms::default()
             },
         }

@@ -18,6 +18,7 @@ mod body;
 mod bulk;
 mod caller;
 mod docs;
+mod doze;
 mod error;
 mod events;
 mod fields;

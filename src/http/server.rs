@@ -10,16 +10,21 @@ use std::{
 
 use actix_web::{
     App, HttpServer,
-    dev::ServerHandle,
+    dev::Server as ActixServer,
     middleware::from_fn,
     web::{Data, route},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 use super::{
     State,
     caller::Caller,
-    configure, layers, no_route,
+    configure,
+    doze::{self, Doors, Guests},
+    layers, no_route,
     socket::{self, SocketFile},
     tls::{self, Certificate},
 };
@@ -109,11 +114,11 @@ pub enum HttpError {
 /// ends.
 #[derive(Debug)]
 pub struct Server {
-    handle: ServerHandle,
     addresses: Vec<SocketAddr>,
     socket: SocketFile,
     closing: watch::Sender<bool>,
-    running: JoinHandle<io::Result<()>>,
+    stop: oneshot::Sender<bool>,
+    running: JoinHandle<()>,
 }
 
 impl Server {
@@ -141,8 +146,8 @@ impl Server {
     }
 
     /// Listens on the unix socket `socket`, and answers there and on `tcp`; over TCP by TLS if there is a
-    /// `certificate`. Must be called within a tokio runtime; the requests are answered on threads of
-    /// their own.
+    /// `certificate`. Must be called within an actix system; the requests are answered on threads of
+    /// their own, which are there while somebody is connected.
     ///
     /// # Errors
     ///
@@ -157,41 +162,29 @@ impl Server {
         let addresses: Vec<_> =
             tcp.as_ref().and_then(|listener| listener.local_addr().ok()).into_iter().collect();
         let (unix, file) = socket::listen(socket)?;
+        let failed = |source| HttpError::Socket { path: socket.to_owned(), source };
+        unix.set_nonblocking(true).map_err(failed)?;
         let (closing, closed) = watch::channel(false);
         let state = Data::new(State { closing: Closing::of(closed), ..state });
         let log = state.log.clone();
-        let mut server = HttpServer::new(move || {
-            App::new()
-                .app_data(state.clone())
-                .configure(configure)
-                .default_service(route().to(no_route))
-                .wrap(from_fn(layers::around))
-        })
-        .workers(WORKERS)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_ARRIVES_WITHIN)
-        .tls_handshake_timeout(HEAD_ARRIVES_WITHIN)
-        .client_disconnect_timeout(CLOSES_WITHIN)
-        // A client that hung up ends its request: an idle log that is followed would never notice.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(STOPS_WITHIN_SECS)
-        .disable_signals()
-        .on_connect(layers::mark)
-        .listen_uds(unix)
-        .map_err(|source| HttpError::Socket { path: socket.to_owned(), source })?;
-        if let (Some(listener), Some(address)) = (tcp, addresses.first().copied()) {
-            server = match tls {
-                Some(tls) => server.listen_rustls_0_23(listener, tls),
-                None => server.listen(listener),
+        let doors = Doors { unix, tcp };
+        // Once now, so that what is wrong is told.
+        let guests = Guests::default();
+        let awake = open(&doors, &state, tls.clone(), &guests).map_err(failed)?;
+        let (stop, stopped) = oneshot::channel();
+        let server = doze::serve((doors, guests), awake, stopped, {
+            let log = log.clone();
+            move |doors, guests| {
+                let opened = open(doors, &state, tls.clone(), guests);
+                opened.inspect_err(
+                    |error| slog::error!(log, "api can't be served"; "error" => %error),
+                )
             }
-            .map_err(|source| HttpError::Bind { address, source })?;
-        }
-        let server = server.run();
-        let handle = server.handle();
-        let running = tokio::spawn(server);
+        });
+        let running = actix::spawn(server);
         slog::info!(log, "api listening"; "path" => socket.display().to_string(),
             "address" => addresses.first().map(ToString::to_string));
-        Ok(Self { handle, addresses, socket: file, closing, running })
+        Ok(Self { addresses, socket: file, closing, stop, running })
     }
 
     /// The TCP addresses that are listened on, with their real ports; empty where there are none.
@@ -203,13 +196,52 @@ impl Server {
     /// followed, end at once; if `graceful`, others under way are answered first, for some seconds
     /// at the most.
     pub async fn stop(self, graceful: bool) {
-        let Self { handle, socket, closing, running, .. } = self;
+        let Self { socket, closing, stop, running, .. } = self;
         drop(socket);
         closing.send_replace(true);
-        handle.stop(graceful).await;
-        // It ends by the stop above; how its threads ended is of no consequence any more.
+        // One that has ended needs not be told; how it ended is of no consequence any more.
+        stop.send(graceful).unwrap_or_default();
         drop(running.await);
     }
+}
+
+/// Answers at the doors from now on, on threads of its own.
+fn open(
+    doors: &Doors,
+    state: &Data<State>,
+    tls: Option<rustls::ServerConfig>,
+    guests: &Guests,
+) -> io::Result<ActixServer> {
+    let (state, guests) = (state.clone(), guests.clone());
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .configure(configure)
+            .default_service(route().to(no_route))
+            .wrap(from_fn(layers::around))
+    })
+    .workers(WORKERS)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_ARRIVES_WITHIN)
+    .tls_handshake_timeout(HEAD_ARRIVES_WITHIN)
+    .client_disconnect_timeout(CLOSES_WITHIN)
+    // A client that hung up ends its request: an idle log that is followed would never notice.
+    .h1_allow_half_closed(false)
+    .shutdown_timeout(STOPS_WITHIN_SECS)
+    .disable_signals()
+    .on_connect(move |connection, marks| {
+        layers::mark(connection, marks);
+        marks.insert(guests.enter());
+    })
+    .listen_uds(doors.unix.try_clone()?)?;
+    let server = match &doors.tcp {
+        Some(tcp) => match tls {
+            Some(tls) => server.listen_rustls_0_23(tcp.try_clone()?, tls)?,
+            None => server.listen(tcp.try_clone()?)?,
+        },
+        None => server,
+    };
+    Ok(server.run())
 }
 
 /// An address that other machines can reach needs a key, and TLS to keep it.

@@ -14,9 +14,10 @@ use super::duty::{Done, Duty, Leading};
 use crate::{
     domain::{
         Millis, QueueName,
-        leadership::{Agenda, Ended, Pace, Standing, Term},
+        leadership::{Agenda, Ended, Matter, Pace, Standing, Term, round_after},
         restart,
     },
+    rounds,
     store::{
         Store, StoreError,
         leader::{self, Leadership},
@@ -27,6 +28,10 @@ use crate::{
 /// How long the answer to the question whether this host may lead is waited for. A new term begins
 /// only when the work of the one before has ended.
 const STAND_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a host that has begun leaves its agents alone before it asks whether it may lead: all duties are
+/// due then.
+const BEGINS_AFTER: Duration = Duration::from_millis(500);
 
 /// Hears which queues got work.
 pub type Wake = Box<dyn Fn(Vec<QueueName>)>;
@@ -106,7 +111,7 @@ impl JanitorActor {
             pace: launch.pace,
             duties: launch.duties,
             wake: launch.wake,
-            origin: Instant::now(),
+            origin: rounds::origin(),
             office: Office::Following(0),
             next_look: None,
         }
@@ -152,7 +157,8 @@ impl JanitorActor {
                 tenure.agenda.next_due().map_or(until, |due| due.min(until))
             }
         };
-        let wait = Duration::from_millis(at.saturating_sub(self.now()));
+        let at = self.origin + Duration::from_millis(at);
+        let wait = at.saturating_duration_since(Instant::now());
         self.next_look = Some(ctx.run_later(wait, Self::look));
     }
 
@@ -176,7 +182,7 @@ impl JanitorActor {
     }
 
     fn follow(&mut self) {
-        self.office = Office::Following(self.now() + restart::millis(self.pace.beat));
+        self.office = Office::Following(round_after(self.now(), self.pace.beat));
     }
 
     fn lead(&mut self, right: Leadership) {
@@ -216,8 +222,11 @@ impl JanitorActor {
             let Some(tenure) = this.tenure(term) else { return };
             tenure.beat = None;
             match answer {
-                Ok(true) => tenure.sent = now,
-                Ok(false) => this.resign("another term has begun", ctx),
+                Ok(Some(outlook)) => {
+                    tenure.sent = now;
+                    this.heed(&outlook, ctx);
+                }
+                Ok(None) => this.resign("another term has begun", ctx),
                 Err(error) => {
                     let reason = format!("its connection failed: {}", Chain(&error));
                     this.resign(&reason, ctx);
@@ -228,6 +237,18 @@ impl JanitorActor {
         if let Some(tenure) = self.tenure(term) {
             tenure.beat = Some(beat);
         }
+    }
+
+    /// Runs the duties for which it is time.
+    fn heed(&mut self, outlook: &[(Matter, Duration)], ctx: &mut Context<Self>) {
+        let now = self.now();
+        let Office::Leading(tenure) = &mut self.office else { return };
+        for (place, duty) in self.duties.iter().enumerate() {
+            for (_, wait) in outlook.iter().filter(|(matter, _)| duty.matter == Some(*matter)) {
+                tenure.agenda.due_by(place, now.saturating_add(restart::millis(*wait)));
+            }
+        }
+        self.work(ctx);
     }
 
     /// The tenure of this term, if it lasts.
@@ -292,7 +313,7 @@ impl Actor for JanitorActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.look(ctx);
+        self.next_look = Some(ctx.run_later(BEGINS_AFTER, Self::look));
     }
 }
 

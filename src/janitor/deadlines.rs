@@ -5,10 +5,14 @@ use std::{sync::Arc, time::Duration};
 use slog::{Logger, info};
 
 use super::{Done, Duty, OnEnd};
-use crate::{domain::task::TaskState, store::tasks, telemetry::metrics::Metrics};
+use crate::{
+    domain::{leadership::Matter, task::TaskState},
+    store::tasks,
+    telemetry::metrics::Metrics,
+};
 
-/// How often deadlines are looked for that were set since the last look.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often deadlines are looked for though the database did not say that it is time.
+const LOOK: Duration = Duration::from_secs(60);
 /// How long a look may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The wait before another look at what somebody else holds just now.
@@ -19,7 +23,7 @@ const SOON: Duration = Duration::from_millis(50);
 ///
 /// Harmless whoever does it, so it needs no fence. `ended` hears of those that failed.
 pub fn expire_tasks(log: Logger, ended: OnEnd, metrics: Arc<Metrics>) -> Duty {
-    Duty::new("deadlines", LOOK, move |leading| {
+    let duty = Duty::new("deadlines", LOOK, move |leading| {
         let (log, ended, metrics) = (log.clone(), ended.clone(), metrics.clone());
         async move {
             let next = async |db: &_| tasks::next_deadline(db).await;
@@ -34,5 +38,6 @@ pub fn expire_tasks(log: Logger, ended: OnEnd, metrics: Arc<Metrics>) -> Duty {
             }
             Ok(Done { again_in: wait.map(|wait| wait.max(SOON)), ..Done::default() })
         }
-    })
+    });
+    duty.on(Matter::Deadlines)
 }

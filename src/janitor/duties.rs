@@ -6,16 +6,13 @@ use slog::{Logger, info};
 
 use super::{Done, Duty};
 use crate::{
-    domain::history::Keep,
+    domain::{history::Keep, leadership::Matter},
     store::{audit, hosts, queues, sessions::receipts},
 };
 
-/// How often hosts are looked for whose lease has ended, though none was to end. A lease that is
-/// shorter than this is looked after in time all the same, once its host has been seen.
-const LOOK_FOR_HOSTS: Duration = Duration::from_secs(7);
-/// How often pauses are looked for that were set since the last look. Claims go by the time itself, and
-/// the poll of hosts finds what waited.
-const LOOK_FOR_PAUSES: Duration = Duration::from_secs(10);
+/// How often hosts and pauses are looked at though the database did not say that it is time. Claims go by
+/// the time of a pause itself, and the poll of hosts finds what waited.
+const LOOK: Duration = Duration::from_secs(60);
 /// How often answers to requests with a key are looked for that nobody needs any more.
 const LOOK_FOR_RECEIPTS: Duration = Duration::from_secs(600);
 /// As many as one statement forgets; then there may be more.
@@ -34,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// Harmless whoever does it, so it needs no fence.
 pub fn lost_hosts(log: Logger) -> Duty {
-    Duty::new("lost hosts", LOOK_FOR_HOSTS, move |leading| {
+    let duty = Duty::new("lost hosts", LOOK, move |leading| {
         let log = log.clone();
         async move {
             let look = async |db: &_| hosts::take_over(db).await;
@@ -48,7 +45,8 @@ pub fn lost_hosts(log: Logger) -> Duty {
                 again_in: taken.next.map(|next| next.max(SOON)),
             })
         }
-    })
+    });
+    duty.on(Matter::LostHosts)
 }
 
 /// Takes down the pauses of queues and keys that have ended by themselves, and says so in the log.
@@ -56,7 +54,7 @@ pub fn lost_hosts(log: Logger) -> Duty {
 ///
 /// Harmless whoever does it, so it needs no fence.
 pub fn ended_pauses(log: Logger) -> Duty {
-    Duty::new("ended pauses", LOOK_FOR_PAUSES, move |leading| {
+    let duty = Duty::new("ended pauses", LOOK, move |leading| {
         let log = log.clone();
         async move {
             let look = async |db: &_| queues::end_pauses(db).await;
@@ -69,7 +67,8 @@ pub fn ended_pauses(log: Logger) -> Duty {
             }
             Ok(Done { woken: ended.queues, again_in: ended.next.map(|next| next.max(SOON)) })
         }
-    })
+    });
+    duty.on(Matter::Pauses)
 }
 
 /// Forgets answers to requests with a key that are older than `kept`.

@@ -6,7 +6,12 @@ use deadpool_postgres::Transaction;
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    domain::{QueueName, TaskId, audit::Outcome, leadership::Term, task::TaskState},
+    domain::{
+        QueueName, TaskId,
+        audit::Outcome,
+        leadership::{Matter, Term},
+        task::TaskState,
+    },
     store::{Store, StoreError, leader},
 };
 
@@ -34,6 +39,8 @@ pub struct Duty {
     /// Its name in the log.
     pub(super) name: &'static str,
     pub(super) every: Duration,
+    /// What it is run for whenever the database says that it is time for that.
+    pub(super) matter: Option<Matter>,
     pub(super) work: Rc<Work>,
 }
 
@@ -50,7 +57,14 @@ impl Duty {
     where
         F: Future<Output = Result<Done, StoreError>> + 'static,
     {
-        Self { name, every, work: Rc::new(move |leading| Box::pin(work(leading))) }
+        Self { name, every, matter: None, work: Rc::new(move |leading| Box::pin(work(leading))) }
+    }
+
+    /// Run it for `matter`, too, which is asked for with every beat.
+    #[must_use]
+    pub const fn on(mut self, matter: Matter) -> Self {
+        self.matter = Some(matter);
+        self
     }
 }
 

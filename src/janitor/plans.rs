@@ -19,6 +19,7 @@ use crate::{
         PlanRunId, QueueName, TaskId,
         audit::Outcome,
         graph::holds,
+        leadership::Matter,
         plan::{
             Plan,
             run::{PERSON, RunTaskRecord, by_clock, by_plan},
@@ -36,8 +37,10 @@ use crate::{
     },
 };
 
-/// How often runs are looked at.
+/// How often runs are looked at that go on.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often they are looked for though the database did not say that there is a new one.
+const LOOK_FOR_ANY: Duration = Duration::from_secs(60);
 /// How long one statement, and what is written of one run, may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The wait before the next look is so many times as long as the look was: large runs are looked at
@@ -54,10 +57,11 @@ const SOON: Duration = Duration::from_millis(10);
 /// What it writes is fenced. What it ends by hand is harmless whoever does it: a task is ended once.
 pub fn carry_out_plans(log: Logger, ended: OnEnd, did: OnDeed) -> Duty {
     let conductor = Rc::new(Conductor { log, ended, did, plans: RefCell::default() });
-    Duty::new("plans", LOOK, move |leading| {
+    let duty = Duty::new("plans", LOOK_FOR_ANY, move |leading| {
         let conductor = conductor.clone();
         async move { conductor.look(&leading).await }
-    })
+    });
+    duty.on(Matter::Plans)
 }
 
 struct Conductor {
@@ -80,8 +84,9 @@ impl Conductor {
             soonest = [soonest, next].into_iter().flatten().min();
         }
         let rest = (begin.elapsed() * REST).max(LOOK);
-        let again_in = soonest.map_or(rest, |soon| soon.clamp(SOON, rest));
-        Ok(Done { woken: woken.into_iter().collect(), again_in: Some(again_in) })
+        let next = soonest.map_or(rest, |soon| soon.clamp(SOON, rest));
+        let again_in = (!open.is_empty()).then_some(next);
+        Ok(Done { woken: woken.into_iter().collect(), again_in })
     }
 
     /// Looks at one run. The queues that got work, and when the next person of a rehearsal is done.

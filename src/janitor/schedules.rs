@@ -6,7 +6,10 @@ use slog::{Logger, info, warn};
 
 use super::{Done, Duty, Leading, OnDeed, OnEnd};
 use crate::{
-    domain::{audit::Outcome, retry::AllQueueTerms, schedule::FiringOutcome, task::TaskState},
+    domain::{
+        audit::Outcome, leadership::Matter, retry::AllQueueTerms, schedule::FiringOutcome,
+        task::TaskState,
+    },
     store::{
         StoreError,
         schedules::{self, DueTime, Fired},
@@ -14,8 +17,8 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// How often schedules are looked for that were made or resumed since the last look.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often schedules are looked for though the database did not say that it is time.
+const LOOK: Duration = Duration::from_secs(60);
 /// How long a look may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The wait before another look at what could not be fired just now: another host holds it.
@@ -34,10 +37,11 @@ pub fn fire_schedules(
     metrics: Arc<Metrics>,
 ) -> Duty {
     let firing = Rc::new(Firing { log, terms, ended, did, metrics });
-    Duty::new("schedules", LOOK, move |leading| {
+    let duty = Duty::new("schedules", LOOK, move |leading| {
         let firing = firing.clone();
         async move { firing.look(&leading).await }
-    })
+    });
+    duty.on(Matter::Schedules)
 }
 
 /// What a look needs.

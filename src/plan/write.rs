@@ -64,6 +64,9 @@ fn task(out: &mut String, task: &PlanTask) {
     line(out, "files", list(task.files.iter().map(file)), !task.files.is_empty());
     line(out, "priority", task.priority.to_string(), task.priority != 0);
     line(out, "approval", "true".to_owned(), task.approval);
+    if let Some(limit) = task.stale_after {
+        line(out, "stale_after", text(&format_duration(limit)), true);
+    }
     if let Some(condition) = &task.condition {
         line(out, "condition", text(condition), true);
     }

@@ -11,9 +11,9 @@ use std::{
     cell::{Cell, RefCell},
     fs::{self, File},
     io,
-    os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
     thread::sleep,
     time::Duration,
 };
@@ -130,7 +130,7 @@ impl Drop for Cgroups {
 #[derive(Debug)]
 struct Empty {
     path: PathBuf,
-    directory: File,
+    directory: Arc<File>,
     limits: [Option<u64>; 3],
     /// The names of the limits that it can't keep.
     unkept: Vec<&'static str>,
@@ -156,7 +156,7 @@ impl Empty {
                 write(&path, "memory.oom.group", "1").ok();
             }
         }
-        let directory = File::open(&path)?;
+        let directory = Arc::new(File::open(&path)?);
         Ok(Self { directory, path, limits, unkept, killed_once: Cell::new(false) })
     }
 
@@ -205,8 +205,8 @@ impl Group {
     }
 
     /// Where it is, for a process to begin there.
-    pub(crate) fn directory(&self) -> Option<BorrowedFd<'_>> {
-        self.empty.as_ref().map(|group| group.directory.as_fd())
+    pub(crate) fn directory(&self) -> Option<Arc<File>> {
+        self.empty.as_ref().map(|group| group.directory.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Operating system processes: the keeper, and the host's handle to it.
 //!
-//! Every agent process is a child of the **keeper** ([`keeper`]), a small single-threaded helper
+//! Every agent process is a child of the **keeper** ([`keeper`]), a small helper
 //! (the same program, `hostler keeper`) that the host starts and reaches over a unix socket. It
 //! forks on request, hands the pipes over, reaps, and tells how each process ended. [`Keeper`] is
 //! the host's handle to it; actors know only the trait [`Processes`], so that tests can pass a fake.
@@ -42,6 +42,7 @@ mod pass;
 mod sweep;
 mod sys;
 mod tree;
+mod vfork;
 mod wire;
 
 use std::{collections::BTreeMap, fmt, os::fd::OwnedFd, path::PathBuf};

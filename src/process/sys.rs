@@ -1,5 +1,5 @@
-//! The system calls that neither `std` nor `nix` wraps as they are needed here: forking into a control
-//! group, waiting with resource use, receiving descriptors, pidfds.
+//! The system calls that neither `std` nor `nix` wraps as they are needed here: waiting with resource use,
+//! receiving descriptors, pidfds.
 
 use std::{
     io, mem,
@@ -10,7 +10,7 @@ use std::{
 use nix::{
     errno::Errno,
     sys::signal::{SigHandler, Signal},
-    unistd::ForkResult,
+    unistd::{Gid, Uid},
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -70,13 +70,22 @@ fn peek(kind: libc::idtype_t, id: libc::id_t) -> io::Result<i32> {
 }
 
 /// Reaps a dead child: how it ended, and what it and the children that it waited for used.
-#[expect(unsafe_code, reason = "nix has no wait4, which alone tells the resource use of one child")]
 pub(crate) fn reap(pid: i32) -> io::Result<(Exit, Usage)> {
+    wait(pid, libc::WNOHANG)
+}
+
+/// Waits for the end of a child, and reaps it. Blocks.
+pub(crate) fn await_end(pid: i32) -> io::Result<(Exit, Usage)> {
+    wait(pid, 0)
+}
+
+#[expect(unsafe_code, reason = "nix has no wait4, which alone tells the resource use of one child")]
+fn wait(pid: i32, options: i32) -> io::Result<(Exit, Usage)> {
     // SAFETY: all zeros is a valid rusage, and both out-pointers outlive the call.
     let (result, status, usage) = unsafe {
         let mut status = 0;
         let mut usage: libc::rusage = mem::zeroed();
-        let result = libc::wait4(pid, &mut status, libc::WNOHANG | libc::__WALL, &mut usage);
+        let result = libc::wait4(pid, &mut status, options | libc::__WALL, &mut usage);
         (result, status, usage)
     };
     if result != pid {
@@ -124,55 +133,23 @@ pub(crate) fn heed_signals() {
     }
 }
 
-/// On which side of a fork this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Forked {
-    /// In the new process, which must run a program or [`exit_at_once`].
-    Child,
-    /// In the old one: the pid of the new.
-    Parent(i32),
-}
-
-/// Forks, the child in the control group whose directory `group` is. Must be called by a process with
-/// one thread.
-///
-/// A kernel before Linux 5.7 (or a filter of system calls) can't fork into a group: then the child is
-/// in that of its parent.
-#[expect(unsafe_code, reason = "forking is; and nothing wraps a fork into a control group")]
-pub(crate) fn fork_into(group: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
-    /// `CLONE_INTO_CGROUP`, which is wider than the type that `libc` has for it.
-    const INTO_CGROUP: u64 = 0x2_0000_0000;
-    if let Some(group) = group {
-        // SAFETY: all zeros is a valid clone_args, and the kernel is told its true size. Without a
-        // stack and with no memory shared it is a fork. The process has one thread, so that nothing
-        // that the child needs can be locked by another.
-        let result = unsafe {
-            let mut arguments: libc::clone_args = mem::zeroed();
-            arguments.flags = INTO_CGROUP;
-            arguments.exit_signal = libc::SIGCHLD.unsigned_abs().into();
-            arguments.cgroup = group.as_raw_fd().unsigned_abs().into();
-            let size = mem::size_of_val(&arguments);
-            libc::syscall(libc::SYS_clone3, &mut arguments, size)
-        };
-        match i32::try_from(result) {
-            Ok(0) => return Ok(Forked::Child),
-            Ok(pid) if pid > 0 => return Ok(Forked::Parent(pid)),
-            _ if matches!(Errno::last(), Errno::ENOSYS | Errno::EPERM | Errno::E2BIG) => {}
-            _ => return Err(Errno::last()),
-        }
-    }
-    // SAFETY: the process has one thread.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Child => Ok(Forked::Child),
-        ForkResult::Parent { child } => Ok(Forked::Parent(child.as_raw())),
-    }
-}
-
 /// Ends this process without running anything that its parent would run, too.
 #[expect(unsafe_code, reason = "no wrapper of _exit")]
 pub(crate) fn exit_at_once(status: i32) -> ! {
     // SAFETY: it does not come back.
     unsafe { libc::_exit(status) }
+}
+
+/// Becomes a user, this process alone and not the others that share its memory.
+#[expect(unsafe_code, reason = "the C library's setuid changes all threads that it knows of")]
+pub(crate) fn assume(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<(), Errno> {
+    let done = |result: libc::c_long| Errno::result(result).map(drop);
+    // SAFETY: plain system calls; `Gid` is laid out as what it wraps.
+    unsafe {
+        done(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;
+        done(libc::syscall(libc::SYS_setgid, gid.as_raw()))?;
+        done(libc::syscall(libc::SYS_setuid, uid.as_raw()))
+    }
 }
 
 /// Hears SIGPIPE again, which `std` has this program ignore.

@@ -165,21 +165,6 @@ pub(crate) enum Step {
     Exec,
 }
 
-impl Step {
-    /// All of them; the number of a step is its place here.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Order,
-        Self::Stdio,
-        Self::Fork,
-        Self::Session,
-        Self::Limits,
-        Self::User,
-        Self::Tie,
-        Self::Cwd,
-        Self::Exec,
-    ];
-}
-
 /// Bytes that are no message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
@@ -193,14 +178,31 @@ pub(crate) enum FrameError {
 
 /// One message as a frame.
 pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
-    let mut frame = vec![0; 4];
-    serde_json::to_writer(&mut frame, message)?;
-    let length = frame.len() - 4;
-    match u32::try_from(length) {
-        Ok(prefix) if length <= MAX_FRAME => frame[..4].copy_from_slice(&prefix.to_le_bytes()),
-        _ => return Err(FrameError::Length(length)),
-    }
+    let mut frame = Vec::new();
+    encode_into(&mut frame, message)?;
     Ok(frame)
+}
+
+/// Adds one message as a frame to `bytes`, or nothing.
+pub(crate) fn encode_into<T: Serialize>(
+    bytes: &mut Vec<u8>,
+    message: &T,
+) -> Result<(), FrameError> {
+    let start = bytes.len();
+    bytes.extend([0; 4]);
+    let written = serde_json::to_writer(&mut *bytes, message).map_err(FrameError::from);
+    let length = bytes.len() - start - 4;
+    let prefix = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME);
+    match written.and_then(|()| prefix.ok_or(FrameError::Length(length))) {
+        Ok(prefix) => {
+            bytes[start..start + 4].copy_from_slice(&prefix.to_le_bytes());
+            Ok(())
+        }
+        Err(error) => {
+            bytes.truncate(start);
+            Err(error)
+        }
+    }
 }
 
 /// Turns bytes, as they arrive, into messages.
@@ -217,6 +219,11 @@ impl Decoder {
         self.bytes.drain(..self.at);
         self.at = 0;
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Whether there is nothing that was not taken yet.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.at == self.bytes.len()
     }
 
     /// The next message, where all of it is there. After an error the connection has no meaning.
@@ -288,13 +295,6 @@ mod tests {
             decoder.feed(text.as_bytes());
             let error = decoder.next::<Request>().unwrap_err();
             assert!(matches!(error, FrameError::Message(_)), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_step_has_its_own_number() {
-        for (number, step) in Step::ALL.into_iter().enumerate() {
-            assert_eq!(step as usize, number);
         }
     }
 }

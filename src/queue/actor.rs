@@ -102,6 +102,8 @@ pub(crate) struct QueueActor {
     pub(super) store: Store,
     pub(super) host: hosts::NewHost,
     pub(super) lease: Lease,
+    /// The next look after it.
+    pub(super) lease_look: Option<SpawnHandle>,
     pub(super) dispatch: Dispatch,
     pub(super) agents: HashMap<AgentName, Recipient<ToAgent>>,
     pub(super) running: HashMap<TaskId, Running>,
@@ -161,6 +163,7 @@ impl QueueActor {
             store: launch.store,
             host: launch.host,
             lease,
+            lease_look: None,
             dispatch,
             agents: HashMap::new(),
             running,

@@ -10,21 +10,34 @@ use super::{
         Standing, Submit, TellWhenQuiet, TellWhenSettled, Wake,
     },
 };
-use crate::store::{listen::Notice, notify::News};
+use crate::{
+    rounds,
+    store::{listen::Notice, notify::News},
+};
 
 impl Actor for QueueActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(4096);
-        ctx.run_interval(self.poll, Self::look);
-        ctx.run_interval(self.lease.look_every(), Self::tend_lease);
+        self.look_in_rounds(ctx);
+        self.plan_lease(ctx);
         if let Some(notices) = self.notices.take() {
             ctx.add_stream(futures_util::stream::unfold(notices, |mut notices| async {
                 notices.recv().await.map(|notice| (notice, notices))
             }));
         }
         self.promote(ctx);
+    }
+}
+
+impl QueueActor {
+    /// Polls from now on.
+    fn look_in_rounds(&self, ctx: &mut Context<Self>) {
+        ctx.run_later(rounds::wait(self.poll), |this, ctx| {
+            this.look(ctx);
+            this.look_in_rounds(ctx);
+        });
     }
 }
 

@@ -59,15 +59,25 @@ impl Lease {
         self.host.is_none()
     }
 
-    /// How often to ask [`Lease::due`].
-    pub(super) fn look_every(&self) -> Duration {
-        lease::look_every(self.length)
+    /// How often it is looked after while all is well: as often as it is renewed.
+    pub(super) fn round(&self) -> Duration {
+        lease::renew_every(self.length)
     }
 
-    /// What to do now. A request that it asks for counts as under way until it is answered.
-    pub(super) fn due(&mut self, now: Instant) -> Due {
-        let age = now.saturating_duration_since(self.renewed);
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    /// How long from now it need not be looked after, where `round` is the wait for the next common look.
+    pub(super) fn rest(&self, now: Instant, round: Duration) -> Duration {
+        match self.host {
+            Some(_) if self.asking => self.safe_until().saturating_duration_since(now),
+            Some(_) => round,
+            None => lease::look_every(self.length),
+        }
+    }
+
+    /// What to do now, as the next look comes `rest` later. A request that it asks for counts as under way
+    /// until it is answered.
+    pub(super) fn due(&mut self, now: Instant, rest: Duration) -> Due {
+        let since = now.saturating_duration_since(self.renewed);
+        let age = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         match (self.host, lease::judge(self.length, 0, age)) {
             (Some(_), lease::Standing::Lost) => {
                 self.host = None;
@@ -78,11 +88,11 @@ impl Lease {
                 self.asking = true;
                 Due::Register
             }
-            (Some(host), lease::Standing::Due) => {
+            (Some(_), lease::Standing::Held) if since + rest <= self.round() => Due::Nothing,
+            (Some(host), lease::Standing::Held | lease::Standing::Due) => {
                 self.asking = true;
                 Due::Renew(host)
             }
-            (Some(_), lease::Standing::Held) => Due::Nothing,
         }
     }
 
@@ -131,18 +141,30 @@ mod tests {
         let start = Instant::now();
         let at = |secs| start + Duration::from_secs(secs);
         let mut lease = Lease::new(host(1), LENGTH, start);
-        assert_eq!(lease.due(at(1)), Due::Nothing);
-        assert_eq!(lease.due(at(2)), Due::Renew(host(1)));
-        assert_eq!(lease.due(at(3)), Due::Nothing, "asked already");
+        let due = |lease: &mut Lease, now| lease.due(now, Duration::from_millis(1));
+        assert_eq!(due(&mut lease, at(1)), Due::Nothing);
+        let mut slow = Lease::new(host(1), LENGTH, start);
+        let rest = Duration::from_millis(1_001);
+        assert_eq!(slow.due(at(1), rest), Due::Renew(host(1)), "the next look would be too late");
+        assert_eq!(due(&mut lease, at(2)), Due::Renew(host(1)));
+        assert_eq!(due(&mut lease, at(3)), Due::Nothing, "asked already");
         lease.renewed(host(1), at(2));
-        assert_eq!(lease.due(at(4)), Due::Renew(host(1)));
-        assert_eq!(lease.due(at(9)), Due::GiveUp, "seven seconds after the last renewal was sent");
+        assert_eq!(due(&mut lease, at(4)), Due::Renew(host(1)));
+        assert_eq!(
+            due(&mut lease, at(9)),
+            Due::GiveUp,
+            "seven seconds after the last renewal was sent"
+        );
         assert_eq!(lease.host(), None);
         lease.renewed(host(1), at(4));
         assert_eq!(lease.host(), None, "an answer that comes too late changes nothing");
-        assert_eq!(lease.due(at(10)), Due::Register);
+        assert_eq!(due(&mut lease, at(10)), Due::Register);
         lease.granted(host(2), at(10));
-        assert_eq!((lease.host(), lease.due(at(11))), (Some(host(2)), Due::Nothing));
+        assert_eq!((lease.host(), due(&mut lease, at(11))), (Some(host(2)), Due::Nothing));
+        let round = Duration::from_millis(700);
+        assert_eq!(lease.rest(at(11), round), round, "all is well");
+        due(&mut lease, at(12));
+        assert_eq!(lease.rest(at(12), round), Duration::from_secs(5), "it may be lost by then");
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +176,11 @@ mod tests {
         assert_eq!(lease.host(), None, "though nobody has asked what is due");
         let mut lease = lease;
         lease.renewed(host(1), Instant::now());
-        assert_eq!((lease.host(), lease.due(Instant::now())), (None, Due::GiveUp), "for good");
+        assert_eq!(
+            (lease.host(), lease.due(Instant::now(), LENGTH)),
+            (None, Due::GiveUp),
+            "for good"
+        );
     }
 
     #[tokio::test]

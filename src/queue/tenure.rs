@@ -8,19 +8,29 @@ use uuid::Uuid;
 use super::{actor::QueueActor, lease::Due, messages::QueueReport};
 use crate::{
     domain::{HostId, lease},
+    rounds,
     store::{StoreError, hosts},
     telemetry::Chain,
 };
 
 impl QueueActor {
-    pub(super) fn tend_lease(&mut self, ctx: &mut Context<Self>) {
+    /// Looks after the lease when that is due next.
+    pub(super) fn plan_lease(&mut self, ctx: &mut Context<Self>) {
+        if let Some(look) = self.lease_look.take() {
+            ctx.cancel_future(look);
+        }
+        let rest = self.lease.rest(Instant::now(), rounds::wait(self.lease.round()));
+        self.lease_look = Some(ctx.run_later(rest, Self::tend_lease));
+    }
+
+    fn tend_lease(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         if self.lease.is_lost() && self.running.is_empty() {
             // Agents that are at nothing may wait for a new lease; that this host lives is all they need.
             let length = self.lease.length();
             (self.on_lease)(now + lease::safe(length), now + lease::frozen(length));
         }
-        match self.lease.due(now) {
+        match self.lease.due(now, rounds::wait(self.lease.round())) {
             Due::Nothing => {}
             Due::Renew(host) => self.renew(host, ctx),
             Due::GiveUp => self.lose_lease("it could not be renewed in time", ctx),
@@ -31,6 +41,17 @@ impl QueueActor {
             }
             Due::Register => self.lease.unanswered(),
         }
+        self.plan_lease(ctx);
+    }
+
+    /// The request under way failed: another follows soon.
+    fn unanswered(&mut self, ctx: &mut Context<Self>) {
+        self.lease.unanswered();
+        if let Some(look) = self.lease_look.take() {
+            ctx.cancel_future(look);
+        }
+        let soon = lease::look_every(self.lease.length());
+        self.lease_look = Some(ctx.run_later(soon, Self::tend_lease));
     }
 
     pub(super) fn renew(&mut self, host: HostId, ctx: &mut Context<Self>) {
@@ -42,6 +63,7 @@ impl QueueActor {
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| match result {
             Ok(Some(called_off)) => {
                 this.lease.renewed(host, sent);
+                this.plan_lease(ctx);
                 (this.on_lease)(this.lease.safe_until(), this.lease.frozen_at());
                 for task in called_off {
                     this.cancel_here(task);
@@ -54,7 +76,7 @@ impl QueueActor {
             }
             Err(error) => {
                 warn!(this.log, "renewing the lease failed"; "error" => %Chain(&error));
-                this.lease.unanswered();
+                this.unanswered(ctx);
             }
         }));
     }
@@ -72,6 +94,7 @@ impl QueueActor {
         // It goes back with the lease.
         self.dispatch.unclaim();
         self.flush(ctx);
+        self.plan_lease(ctx);
     }
 
     /// Asks for a new lease under a new id.
@@ -94,6 +117,7 @@ impl QueueActor {
                 info!(this.log, "lease registered anew"; "host" => %host.id,
                     "count" => returned.len());
                 this.lease.granted(host.id, sent);
+                this.plan_lease(ctx);
                 (this.on_lease)(this.lease.safe_until(), this.lease.frozen_at());
                 this.host = host;
                 this.plain.forget_claims();
@@ -102,7 +126,7 @@ impl QueueActor {
             }
             Err(error) => {
                 warn!(this.log, "registering the host failed"; "error" => %Chain(&error));
-                this.lease.unanswered();
+                this.unanswered(ctx);
             }
         }));
     }

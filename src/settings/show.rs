@@ -216,6 +216,7 @@ fn of_schedule(schedule: &Schedule, paused: bool) -> Value {
         "max_attempts": number_or_empty(schedule.max_attempts),
         "timeout": duration_or_empty(schedule.timeout),
         "deadline": duration_or_empty(schedule.deadline),
+        "stale_after": duration_or_empty(schedule.stale_after),
         "overlap": word(&OVERLAPS, &schedule.overlap),
         "catch_up": word(&CATCH_UPS, &schedule.catch_up),
         "catch_up_max": schedule.catch_up_max,

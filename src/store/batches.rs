@@ -79,10 +79,21 @@ async fn add_callbacks(db: &impl GenericClient, batch: &NewBatch) -> Result<(), 
     let priorities: Vec<_> = callbacks.iter().map(|one| one.priority).collect();
     let max_attempts: Vec<_> = callbacks.iter().map(|one| int4(one.max_attempts)).collect();
     let timeouts: Vec<_> = callbacks.iter().map(|one| one.timeout.map(milliseconds)).collect();
+    let silences: Vec<_> = callbacks.iter().map(|one| one.stale_after.map(milliseconds)).collect();
     ADD_CALLBACKS
         .query(
             db,
-            &[&batch.id, &ends, &queues, &kinds, &inputs, &priorities, &max_attempts, &timeouts],
+            &[
+                &batch.id,
+                &ends,
+                &queues,
+                &kinds,
+                &inputs,
+                &priorities,
+                &max_attempts,
+                &timeouts,
+                &silences,
+            ],
         )
         .await?;
     Ok(())

@@ -17,7 +17,7 @@ use super::{
     codec::milliseconds,
     statement::{Sql, sql},
 };
-use crate::domain::leadership::Term;
+use crate::domain::leadership::{Matter, Term};
 
 /// What the advisory lock goes by: any number that nobody else uses ("hostlead" in ASCII).
 pub(super) const LOCK: i64 = 0x686f_7374_6c65_6164;
@@ -29,6 +29,7 @@ const REST: Duration = Duration::from_secs(3);
 const STAND: Sql = sql!("leader/stand");
 const BEGIN_TERM: Sql = sql!("leader/begin_term");
 const BEAT: Sql = sql!("leader/beat");
+const OUTLOOK: Sql = sql!("leader/outlook");
 const FENCE: Sql = sql!("leader/fence");
 const BEGIN: &str = "begin";
 const COMMIT: &str = "commit";
@@ -116,16 +117,32 @@ impl Leadership {
         self.client.is_closed()
     }
 
-    /// Shows the server that the leader lives; false if its term is over.
+    /// Shows the server that the leader lives, and asks what there will be for it to do, and in how long;
+    /// nothing if its term is over.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Statement`] where the connection has ended.
-    pub async fn beat(&self) -> Result<bool, StoreError> {
-        let failed = |source| BEAT.failed(source);
-        let statement = self.client.prepare_cached(BEAT.text).await.map_err(failed)?;
-        let row = self.client.query_opt(&statement, &[&term_number(self.term)]).await;
-        Ok(row.map_err(failed)?.is_some())
+    /// [`StoreError::Statement`] where the connection has ended; [`StoreError::UnknownValue`].
+    pub async fn beat(&self) -> Result<Option<Vec<(Matter, Duration)>>, StoreError> {
+        let failed = |sql: &'static Sql| move |source| sql.failed(source);
+        let beat = self.client.prepare_cached(BEAT.text).await.map_err(failed(&BEAT))?;
+        let outlook = self.client.prepare_cached(OUTLOOK.text).await.map_err(failed(&OUTLOOK))?;
+        // Both in one breath.
+        let term = term_number(self.term);
+        let (row, rows) =
+            tokio::join!(async { self.client.query_opt(&beat, &[&term]).await }, async {
+                self.client.query(&outlook, &[]).await
+            },);
+        if row.map_err(failed(&BEAT))?.is_none() {
+            return Ok(None);
+        }
+        let rows = rows.map_err(failed(&OUTLOOK))?;
+        let matter = |row| {
+            let fields = OUTLOOK.fields(row);
+            let millis = fields.count("ms")?;
+            Ok((fields.parsed("matter")?, Duration::from_millis(millis)))
+        };
+        rows.iter().map(matter).collect::<Result<_, StoreError>>().map(Some)
     }
 }
 

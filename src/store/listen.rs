@@ -6,16 +6,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::StreamExt as _;
 use slog::{Logger, debug, info, warn};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
 };
-use tokio_postgres::{AsyncMessage, Connection, Notification};
+use tokio_postgres::{AsyncMessage, Notification};
 
 use super::{
     Cause, Store, StoreError,
+    local::{self, Message},
     notify::{CANCEL_CHANNEL, FREED, KEYS_CHANNEL, WAKE_CHANNEL},
     statement::{Sql, sql},
 };
@@ -119,10 +120,9 @@ async fn session(
     ears: &Ears,
     failures: &mut u32,
 ) -> Result<std::convert::Infallible, End> {
-    let connected = store.config.connect(store.tls.clone()).await;
-    let (client, connection) = connected
+    let connected = local::connect(&store.config, store.tls.clone()).await;
+    let (client, mut messages) = connected
         .map_err(|source| StoreError::Unavailable { source: Some(Cause::from(source)) })?;
-    let mut messages = std::pin::pin!(messages(connection));
     for statement in LISTEN {
         let listening = client.batch_execute(statement.text);
         tokio::pin!(listening);
@@ -148,18 +148,6 @@ async fn session(
             () = ears.sender.closed() => return Err(End::Unwanted),
         }
     }
-}
-
-type Message = Result<AsyncMessage, tokio_postgres::Error>;
-
-/// What the server sends on its own. Polling this is what drives the connection.
-fn messages<S, T>(mut connection: Connection<S, T>) -> impl Stream<Item = Message>
-where
-    Connection<S, T>: Send,
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    stream::poll_fn(move |context| connection.poll_message(context))
 }
 
 async fn pass_on(message: Option<Message>, log: &Logger, ears: &Ears) -> Result<(), End> {

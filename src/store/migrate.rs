@@ -185,6 +185,10 @@ const FILES: &[File] = &[
             "/sql/migrations/0030_memory_tags.sql"
         )),
     },
+    File {
+        name: "V31__silence",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0031_silence.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

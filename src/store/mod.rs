@@ -42,6 +42,7 @@ pub mod hosts;
 pub mod leader;
 pub mod limits;
 pub mod listen;
+mod local;
 pub mod log;
 pub mod migrate;
 pub mod notify;
@@ -133,7 +134,8 @@ impl Store {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let sessions = Sessions::default();
         let for_hook = sessions.clone();
-        let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
+        let connector = local::Connector(tls.clone());
+        let manager = Manager::from_connect(config.clone(), connector, recycling);
         let pool = Pool::builder(manager)
             .max_size(usize::try_from(settings.pool_size).unwrap_or(usize::MAX).max(1))
             .runtime(Runtime::Tokio1)

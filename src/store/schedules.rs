@@ -203,6 +203,7 @@ async fn write(
                 &since,
                 &next,
                 &schedule.deadline.map(milliseconds),
+                &schedule.stale_after.map(milliseconds),
             ],
         )
         .await?;
@@ -234,6 +235,7 @@ fn record(fields: &Fields<'_>) -> Result<ScheduleRecord, StoreError> {
         max_attempts: fields.count_opt("max_attempts")?,
         timeout_ms: fields.count_opt("timeout_ms")?,
         deadline_ms: fields.count_opt("deadline_ms")?,
+        stale_after_ms: fields.count_opt("stale_after_ms")?,
         overlap: fields.get("overlap")?,
         catch_up: fields.get("catch_up")?,
         catch_up_max: fields.count("catch_up_max")?,

@@ -13,7 +13,7 @@ use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
-pub use outbox::{Decided, add_callbacks, begin, decide};
+pub use outbox::{Decided, add_callbacks, begin, decide, is_quiet};
 pub use sending::{Claimed, Settled, claim, release, settle};
 
 use super::{

@@ -17,6 +17,7 @@ use crate::{
         restart::millis,
         storm::{Answer, Failures},
     },
+    rounds,
     settings::{Host, HostFloors},
 };
 
@@ -81,7 +82,12 @@ impl SupervisorActor {
             return;
         }
         self.machine_is(self.guard.first);
-        ctx.run_interval(self.guard.every, |this, ctx| {
+        self.look_at_machine_in_rounds(ctx);
+    }
+
+    fn look_at_machine_in_rounds(&self, ctx: &mut Context<Self>) {
+        ctx.run_later(rounds::wait(self.guard.every), |this, ctx| {
+            this.look_at_machine_in_rounds(ctx);
             let dir = this.guard.data_dir.clone();
             let look = tokio::task::spawn_blocking(move || machine::look(&dir));
             ctx.spawn(look.into_actor(this).map(|machine, this, _| {

@@ -27,9 +27,6 @@ use crate::{
     },
 };
 
-/// How often steps of other hosts, and what is due, are looked for.
-const LOOK: Duration = Duration::from_millis(500);
-
 /// How long news may wait while nobody was to be told anything a moment ago.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,10 +37,9 @@ const ELSEWHERE: Duration = Duration::from_millis(20);
 const AT_ONCE: usize = 64;
 
 /// How long one statement, or the transaction that decides, may take.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
-/// How often what ended long ago is deleted, and how much of it at once.
-const PRUNE: Duration = Duration::from_secs(60);
+/// How much of what ended long ago is deleted at once.
 const PRUNED: u32 = 5_000;
 
 /// How often settling is tried while Postgres is away. Then the delivery is sent again.
@@ -66,7 +62,7 @@ pub(super) struct Close {
 }
 
 pub(super) struct WebhookActor {
-    store: Store,
+    pub(super) store: Store,
     host: HostId,
     news: Option<watch::Receiver<u64>>,
     settings: settings::Deliveries,
@@ -78,7 +74,9 @@ pub(super) struct WebhookActor {
     deciding: Work,
     claiming: Work,
     /// Nobody was to be told anything when that was looked at last.
-    nobody: bool,
+    pub(super) nobody: bool,
+    /// The next look, and whether it is one of those that are seldom.
+    pub(super) next_look: Option<(SpawnHandle, bool)>,
     on_their_way: HashSet<Uuid>,
     closing: Option<oneshot::Sender<()>>,
     closed: bool,
@@ -121,6 +119,7 @@ impl WebhookActor {
             deciding: Work::default(),
             claiming: Work::default(),
             nobody: false,
+            next_look: None,
             on_their_way: HashSet::new(),
             closing: None,
             closed: false,
@@ -128,7 +127,7 @@ impl WebhookActor {
         }
     }
 
-    fn decide(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn decide(&mut self, ctx: &mut Context<Self>) {
         if self.closed || !self.deciding.begin() {
             return;
         }
@@ -151,6 +150,7 @@ impl WebhookActor {
         self.begun = true;
         self.is_away = false;
         self.nobody = decided == Decided::Nobody;
+        self.plan_look(ctx);
         match decided {
             Decided::Made { deliveries, more } => {
                 if deliveries > 0 {
@@ -171,7 +171,7 @@ impl WebhookActor {
         }
     }
 
-    fn claim(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn claim(&mut self, ctx: &mut Context<Self>) {
         let room = AT_ONCE.saturating_sub(self.on_their_way.len());
         if self.closed || room == 0 || !self.claiming.begin() {
             return;
@@ -247,13 +247,13 @@ impl WebhookActor {
         }
     }
 
-    fn away(&mut self, error: &StoreError) {
+    pub(super) fn away(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.is_away, true) {
             warn!(self.log, "webhooks wait for the database"; "error" => Chain(error).to_string());
         }
     }
 
-    fn prune(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn prune(&mut self, ctx: &mut Context<Self>) {
         let (store, terms) = (self.store.clone(), &self.settings);
         let terms = (terms.keep_delivered, terms.keep_dead);
         let work = async move {
@@ -338,11 +338,7 @@ impl Actor for WebhookActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(1024);
-        ctx.run_interval(LOOK, |this, ctx| {
-            this.decide(ctx);
-            this.claim(ctx);
-        });
-        ctx.run_interval(PRUNE, Self::prune);
+        self.begin_to_look(ctx);
         if let Some(news) = self.news.take() {
             ctx.add_stream(futures_util::stream::unfold(news, |mut news| async {
                 news.changed().await.ok().map(|()| (News, news))

@@ -19,6 +19,7 @@
 //! has started again.
 
 mod actor;
+mod looks;
 mod send;
 
 use std::{sync::Arc, time::Duration};

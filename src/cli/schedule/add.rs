@@ -61,6 +61,9 @@ pub(in crate::cli) struct Add {
     /// How long after its due time a task must be finished, or it fails
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     deadline: Option<Duration>,
+    /// How long an agent may be silent at a task [default: its fleet's]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    stale_after: Option<Duration>,
     /// While the last task is not finished: skip, queue or replace [default: skip]
     #[arg(long, value_name = "POLICY", value_parser = overlap)]
     overlap: Option<Overlap>,
@@ -141,6 +144,7 @@ impl Add {
             ("max_attempts", self.max_attempts.map(|number| json!(number))),
             ("timeout", self.timeout.map(|timeout| json!(millis(timeout)))),
             ("deadline", self.deadline.map(|wait| json!(millis(wait)))),
+            ("stale_after", self.stale_after.map(|wait| json!(millis(wait)))),
             ("overlap", self.overlap.map(|overlap| json!(overlap))),
             ("catch_up", self.catch_up.map(|catch_up| json!(catch_up))),
             ("catch_up_max", self.catch_up_max.map(|number| json!(number))),
@@ -206,6 +210,8 @@ mod tests {
             "2s",
             "--deadline",
             "3s",
+            "--stale-after",
+            "4s",
             "--overlap",
             "replace",
             "--catch-up",
@@ -218,7 +224,8 @@ mod tests {
         ];
         let expected = json!({"cron": "0 9 * * mon", "zone": "Europe/Berlin", "queue": "gpu",
             "kind": "report", "input": [1], "priority": -3, "max_attempts": 4,
-            "timeout": "2000ms", "deadline": "3000ms", "overlap": "replace", "catch_up": "all", "catch_up_max": 3,
+            "timeout": "2000ms", "deadline": "3000ms", "stale_after": "4000ms",
+            "overlap": "replace", "catch_up": "all", "catch_up_max": 3,
             "description": "the week", "paused": true});
         assert_eq!(body(&line).unwrap(), expected);
         assert_eq!(body(&["--every", "1ms"]).unwrap_err().exit, Exit::Usage);

@@ -34,6 +34,7 @@ pub(super) fn sheet(schedule: &ScheduleRecord, firings: &[FiringRecord], now: Ti
     let at = |at: Timestamp| format!("{} ({})", local(at), ago(at, now));
     let next = schedule.next_at.map_or_else(|| paused(schedule), at);
     let limit = schedule.timeout_ms.map_or_else(|| "the queue's".to_owned(), span);
+    let silence = schedule.stale_after_ms.map_or_else(|| "the fleet's".to_owned(), span);
     let attempts =
         schedule.max_attempts.map_or_else(|| "the queue's".to_owned(), |n| n.to_string());
     let task = schedule.last_task.map(|task| {
@@ -58,6 +59,7 @@ pub(super) fn sheet(schedule: &ScheduleRecord, firings: &[FiringRecord], now: Ti
             "deadline",
             or_dash(schedule.deadline_ms.map(|ms| format!("{} after it is due", span(ms)))),
         ),
+        ("silence", silence),
         ("input", brief(&schedule.input)),
         ("made by", schedule.origin.as_str().to_owned()),
     ]);
@@ -138,6 +140,7 @@ mod tests {
             max_attempts: None,
             timeout_ms: Some(90_000),
             deadline_ms: Some(7_200_000),
+            stale_after_ms: Some(120_000),
             overlap: Overlap::Skip,
             catch_up: CatchUp::Last,
             catch_up_max: 10,
@@ -198,6 +201,7 @@ mod tests {
             "timeout    1m",
             "attempts   the queue's",
             "deadline   2h after it is due",
+            "silence    2m",
             "skipped",
             "7 is running",
             "in place of tsk_",

@@ -38,6 +38,8 @@ pub struct ScheduleRecord {
     pub timeout_ms: Option<u64>,
     /// How long after its due time a task must be finished, in milliseconds.
     pub deadline_ms: Option<u64>,
+    /// How long an agent may be silent at one of them, in milliseconds; `null` is as its fleet has it.
+    pub stale_after_ms: Option<u64>,
     /// What happens while the last task is not finished.
     pub overlap: Overlap,
     /// What happens to due times that nobody looked at.
@@ -93,6 +95,7 @@ impl ScheduleRecord {
             max_attempts: self.max_attempts,
             timeout: self.timeout_ms.map(Duration::from_millis),
             deadline: self.deadline_ms.map(Duration::from_millis),
+            stale_after: self.stale_after_ms.map(Duration::from_millis),
             overlap: self.overlap,
             catch_up: self.catch_up,
             catch_up_max: self.catch_up_max,

@@ -25,6 +25,7 @@ fn schedule(cadence: Cadence, overlap: Overlap, catch_up: CatchUp) -> Schedule {
         max_attempts: None,
         timeout: None,
         deadline: None,
+        stale_after: None,
         overlap,
         catch_up,
         catch_up_max: 3,
@@ -154,8 +155,10 @@ fn the_input_has_the_time_and_nothing_else_is_read_as_a_template() {
     assert_eq!((task.max_attempts, task.priority, task.run_at), (5, 3, None));
     assert_eq!((task.terms.schedule, task.terms.deadline), (Some(schedule.name.clone()), None));
     schedule.deadline = Some(Duration::from_secs(600));
+    schedule.stale_after = Some(Duration::from_secs(90));
     let task = schedule.task(id, at(1000), 5);
     assert_eq!(task.terms.deadline, Some(at(1600)), "from the due time on");
+    assert_eq!(task.terms.stale_after, Some(Duration::from_secs(90)));
 }
 
 #[test]

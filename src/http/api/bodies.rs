@@ -88,6 +88,9 @@ pub struct CallbackBody {
     /// How long one attempt may run.
     #[schema(value_type = Option<Length>)]
     pub timeout: Option<String>,
+    /// How long an agent may be silent at it; its fleet's limit where absent.
+    #[schema(value_type = Option<Length>)]
+    pub stale_after: Option<String>,
 }
 
 /// A lock that a task needs: its name, held alone; or its name and how it is held.
@@ -345,6 +348,9 @@ pub struct ScheduleBody {
     /// How long after its due time a task must be finished.
     #[schema(value_type = Option<Length>)]
     pub deadline: Option<String>,
+    /// How long an agent may be silent at a task; its fleet's limit where absent.
+    #[schema(value_type = Option<Length>)]
+    pub stale_after: Option<String>,
     /// What happens at a due time while the last task is not finished.
     pub overlap: Option<Overlap>,
     /// What happens about due times at which no host ran.

@@ -23,7 +23,7 @@ fn batch(body: Value) -> Result<(NewBatch, Vec<NewTask>), Vec<FieldError>> {
 fn a_batch_is_read_with_its_callbacks() {
     let body = json!({"tasks": [{"kind": "a"}, {"group": "g"}], "on_complete": {},
         "on_failure": {"queue": "patient", "kind": "mend", "input": {"a": 1}, "priority": 9,
-            "max_attempts": 2, "timeout": "5s"}});
+            "max_attempts": 2, "timeout": "5s", "stale_after": "3s"}});
     let (batch, tasks) = batch(body).unwrap();
     assert_eq!((batch.open, batch.idempotency_key.as_deref()), (false, Some("header")));
     assert!(tasks.iter().all(|task| task.terms.batch == Some(batch.id)));
@@ -35,6 +35,7 @@ fn a_batch_is_read_with_its_callbacks() {
     let full = &batch.callbacks[&BatchEnd::Failure];
     assert_eq!((full.priority, full.max_attempts), (9, 2));
     assert_eq!((&full.input["a"], full.timeout), (&json!(1), Some(Duration::from_secs(5))));
+    assert_eq!((plain.stale_after, full.stale_after), (None, Some(Duration::from_secs(3))));
 }
 
 #[test]
@@ -64,6 +65,11 @@ fn every_mistake_is_named_by_its_field() {
         (json!({"tasks": [{}], "on_failure": {"input": [1]}}), "on_failure.input", "`batch`"),
         (json!({"tasks": [{}], "on_failure": {"run_at": "x"}}), "on_failure.run_at", "no field"),
         (json!({"tasks": [{}], "on_failure": {"timeout": 5}}), "on_failure.timeout", "string"),
+        (
+            json!({"tasks": [{}], "on_failure": {"stale_after": "0s"}}),
+            "on_failure.stale_after",
+            "at least 1ms",
+        ),
         (json!({"tasks": [{}], "on_done": {}}), "on_done", "no field"),
         (json!({"tasks": [{}], "idempotency_key": "other"}), "idempotency_key", "header"),
     ];

@@ -59,6 +59,7 @@ pub(super) fn read(
         max_attempts: number(&mut fields, "max_attempts", 1, 1000),
         timeout: fields.duration("timeout", false, MAX_TIMEOUT),
         deadline: fields.duration("deadline", false, MAX_TIMEOUT),
+        stale_after: fields.duration("stale_after", false, MAX_TIMEOUT),
         overlap: fields
             .word("overlap", &Overlap::ALL.map(|one| (one.as_str(), one)))
             .unwrap_or(Overlap::Skip),
@@ -133,6 +134,7 @@ mod tests {
             max_attempts: None,
             timeout: None,
             deadline: None,
+            stale_after: None,
             overlap: Overlap::Skip,
             catch_up: CatchUp::Last,
             catch_up_max: 10,
@@ -144,8 +146,8 @@ mod tests {
     fn every_field_is_read() {
         let body = json!({"cron": "0 9 * * mon", "zone": "Europe/Berlin", "queue": "gpu",
             "kind": "report", "input": {"day": "{{ scheduled_for }}"}, "priority": -3,
-            "max_attempts": 9, "timeout": "1m", "deadline": "2h", "overlap": "replace", "catch_up": "all",
-            "catch_up_max": 2, "paused": true, "description": "the week"});
+            "max_attempts": 9, "timeout": "1m", "deadline": "2h", "stale_after": "90s", "overlap": "replace",
+            "catch_up": "all", "catch_up_max": 2, "paused": true, "description": "the week"});
         let Wanted { schedule, paused } = read_body(body).unwrap();
         let zone = "Europe/Berlin".parse().unwrap();
         let expected = Schedule {
@@ -159,6 +161,7 @@ mod tests {
             max_attempts: Some(9),
             timeout: Some(Duration::from_secs(60)),
             deadline: Some(Duration::from_secs(7200)),
+            stale_after: Some(Duration::from_secs(90)),
             overlap: Overlap::Replace,
             catch_up: CatchUp::All,
             catch_up_max: 2,

@@ -117,6 +117,7 @@ impl Builder {
             input,
             condition: None,
             approval: false,
+            stale_after: None,
             phase: draft.phase.and_then(|at| name_of(&self.collected.phases[at])),
             owner,
             split_of,

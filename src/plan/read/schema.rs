@@ -24,7 +24,7 @@ const PLAN: [&str; 9] =
     ["version", "title", "people", "branch", "merge", "workspace", "agents", "phases", "tasks"];
 
 /// The keys of a task.
-const TASK: [&str; 18] = [
+const TASK: [&str; 19] = [
     "id",
     "title",
     "fleet",
@@ -37,6 +37,7 @@ const TASK: [&str; 18] = [
     "input",
     "condition",
     "approval",
+    "stale_after",
     "phase",
     "owner",
     "split_of",
@@ -198,6 +199,7 @@ fn task(table: &Table<'_>, defaults: &Said) -> Option<Written> {
         input: table.get("input").map_or(Value::Null, Node::to_json),
         condition: table.text("condition").map(str::to_owned),
         approval: table.flag("approval").unwrap_or(false),
+        stale_after: stale_after(table, owner.unwrap_or_default()),
         phase: table.parsed("phase"),
         owner: owner.unwrap_or_default(),
         split_of,
@@ -289,6 +291,18 @@ fn estimate(table: &Table<'_>) -> Option<Estimate> {
         }
         Some(_) => duration(table, "duration").map(Estimate::Fixed),
     }
+}
+
+/// How long the agent of a task may be silent.
+fn stale_after(table: &Table<'_>, owner: Owner) -> Option<Duration> {
+    let limit = duration(table, "stale_after")?;
+    if limit < Duration::from_millis(1) {
+        table.problem("stale_after", "must be at least 1ms");
+    }
+    if owner == Owner::Human {
+        table.problem("stale_after", "a person does this task: nobody waits for a sign of life");
+    }
+    Some(limit)
 }
 
 fn duration(table: &Table<'_>, key: &str) -> Option<Duration> {

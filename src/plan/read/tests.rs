@@ -1,6 +1,6 @@
 //! One plan in three formats, and every problem with its line.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use proptest::prelude::*;
 
@@ -35,6 +35,7 @@ depends_on = ["a"]
 capability = "code"
 priority = -3
 approval = true
+stale_after = "20m"
 
 [[tasks]]
 id = "c"
@@ -65,6 +66,7 @@ tasks:
     capability: code
     priority: -3
     approval: true
+    stale_after: 20m
   - {id: c, owner: human, duration: 45m, depends_on: [a, b], condition: b.result.ok}
 "#;
 
@@ -77,7 +79,7 @@ const JSON: &str = r#"{
      "files": ["src/**", {"glob": "docs/*.md", "write": false}],
      "input": {"prompt": "do \"it\"", "depth": 3}},
     {"id": "b", "duration": {"optimistic": "30m", "likely": "1h", "pessimistic": "3h"},
-     "depends_on": ["a"], "capability": "code", "priority": -3, "approval": true},
+     "depends_on": ["a"], "capability": "code", "priority": -3, "approval": true, "stale_after": "20m"},
     {"id": "c", "owner": "human", "duration": "45m", "depends_on": ["a", "b"],
      "condition": "b.result.ok", "queue": null}
   ]
@@ -98,6 +100,7 @@ fn one_plan_reads_the_same_in_three_formats() {
     assert_eq!(plan, parse(JSON, Format::Json, Path::new("plan.json")).unwrap());
     assert_eq!(plan.tasks[0].branch.as_deref(), Some("feature/a"));
     assert_eq!(plan.tasks[1].estimate.expected(), 75 * 60_000);
+    assert_eq!(plan.tasks[1].stale_after, Some(Duration::from_secs(1200)));
     assert_eq!(plan.tasks[2].branch, None, "a person has no branch");
     assert_eq!(plan.tasks[0].input["depth"], 3);
 }
@@ -125,6 +128,13 @@ owner = "humon"
 id = "b"
 priority = 99999
 approval = "yes"
+stale_after = "0s"
+
+[[tasks]]
+id = "c"
+duration = "1h"
+owner = "human"
+stale_after = "1h"
 "#,
     );
     let wanted = [
@@ -141,6 +151,8 @@ approval = "yes"
         "plan.toml:18: tasks.b.id: `b` is the name of the task on line 11 already",
         "plan.toml:19: tasks.b.priority: must be a whole number, -32768 to 32767",
         "plan.toml:20: tasks.b.approval: must be true or false, got a text",
+        "plan.toml:21: tasks.b.stale_after: must be at least 1ms",
+        "plan.toml:27: tasks.c.stale_after: a person does this task",
     ];
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
     for (found, wanted) in found.iter().zip(wanted) {

@@ -261,6 +261,7 @@ impl Compiler<'_> {
                 group: Some(self.asked.id.group()),
                 graph: Node { depends_on, ..named(*id) },
                 workspace,
+                stale_after: task.stale_after,
                 ..Terms::default()
             },
         };

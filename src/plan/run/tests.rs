@@ -179,9 +179,11 @@ fn a_task_goes_to_the_agents_that_may_take_it() {
 fn an_approval_is_a_task_of_its_own() {
     let plan = plan(
         "version: 1\ntasks:\n  - {id: a, duration: 1h}\n  \
-         - {id: b, duration: 1h, depends_on: a, approval: true}\n",
+         - {id: b, duration: 1h, depends_on: a, approval: true, stale_after: 20m}\n",
     );
     let run = compiled(&plan, &asked(), &[]).unwrap();
+    let silences: Vec<_> = run.tasks.iter().map(|task| task.task.terms.stale_after).collect();
+    assert_eq!(silences, [None, Some(std::time::Duration::from_secs(1200))]);
     let gate = run.tasks[1].gate.as_ref().unwrap();
     let on = |task: &crate::domain::task::NewTask| -> Vec<TaskId> {
         task.terms.graph.depends_on.iter().map(|on| on.task).collect()

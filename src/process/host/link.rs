@@ -1,13 +1,17 @@
 //! The connection to a keeper, as the host sees it.
 
-use std::{collections::VecDeque, io, os::fd::AsFd};
-
-use tokio::{io::Interest, net::UnixStream};
+use std::{
+    collections::VecDeque,
+    io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::Path,
+};
 
 use super::super::{
     sys::{self, Batch},
     wire::{self, Decoder, FrameError, Notice, Request},
 };
+use crate::links::QuietStream;
 
 /// The connection is over.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +34,7 @@ pub(super) struct Told {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: UnixStream,
+    stream: QuietStream,
     decoder: Decoder,
     /// Descriptors whose frame was not taken yet: one batch for each frame that has any.
     batches: VecDeque<Batch>,
@@ -39,24 +43,24 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(stream: UnixStream) -> Self {
-        Self {
-            stream,
+    /// Connects to the keeper that listens at `path`.
+    pub(super) async fn connect(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            stream: QuietStream::connect(path).await?,
             decoder: Decoder::default(),
             batches: VecDeque::new(),
             waiting: Vec::new(),
             written: 0,
-        }
+        })
     }
 
-    /// Queues a request; [`Link::next`] sends it.
+    /// Queues a request; [`Link::flush`] sends it, or [`Link::next`].
     ///
     /// # Errors
     ///
     /// It is too long; nothing of it is sent.
     pub(super) fn ask(&mut self, request: &Request) -> Result<(), FrameError> {
-        self.waiting.extend(wire::encode(request)?);
-        Ok(())
+        wire::encode_into(&mut self.waiting, request)
     }
 
     /// Sends what is queued and waits for the next notice. Safe to drop and call again.
@@ -68,52 +72,53 @@ impl Link {
                 let batch = has_fds.then(|| self.batches.pop_front()).flatten();
                 return Ok(Told { notice, batch: batch.unwrap_or_default() });
             }
-            let interest = if self.waiting.is_empty() {
-                Interest::READABLE
+            self.flush()?;
+            let read = read(&self.stream, &mut self.decoder, &mut self.batches);
+            if self.waiting.is_empty() {
+                read.await?;
             } else {
-                Interest::READABLE | Interest::WRITABLE
-            };
-            let ready = self.stream.ready(interest).await?;
-            if ready.is_writable() && !self.waiting.is_empty() {
-                self.write()?;
-            }
-            if ready.is_readable() {
-                self.read()?;
+                tokio::select! {
+                    read = read => read?,
+                    room = self.stream.room() => room?,
+                }
             }
         }
     }
 
-    fn write(&mut self) -> Result<(), Broken> {
-        match self.stream.try_write(&self.waiting[self.written..]) {
-            Ok(length) => self.written += length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // What the keeper said before it closed may still be read; reading finds the end.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.written = self.waiting.len();
+    /// Sends of what is queued as much as there is room for.
+    pub(super) fn flush(&mut self) -> Result<(), Broken> {
+        while self.written < self.waiting.len() {
+            match self.stream.try_write(&self.waiting[self.written..]) {
+                Ok(length) => self.written += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // What the keeper said before it closed may still be read; reading finds the end.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         }
-        if self.written == self.waiting.len() {
-            self.waiting.clear();
-            self.written = 0;
-        }
+        self.waiting.clear();
+        self.written = 0;
         Ok(())
     }
+}
 
-    fn read(&mut self) -> Result<(), Broken> {
+/// Reads once, when there is something.
+async fn read(
+    stream: &QuietStream,
+    decoder: &mut Decoder,
+    batches: &mut VecDeque<Batch>,
+) -> Result<(), Broken> {
+    let take = |stream: &UnixStream| {
         let mut buffer = [0; 1 << 14];
-        let stream = &self.stream;
-        let received =
-            stream.try_io(Interest::READABLE, || sys::receive(stream.as_fd(), &mut buffer));
-        match received {
-            Ok((0, _)) => Err(Broken::End),
-            Ok((length, batch)) => {
-                self.decoder.feed(&buffer[..length]);
-                self.batches.extend(batch);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let (length, batch) = sys::receive(stream.as_fd(), &mut buffer)?;
+        decoder.feed(&buffer[..length]);
+        batches.extend(batch);
+        Ok(length)
+    };
+    match stream.read_by(take).await {
+        Ok(0) => Err(Broken::End),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

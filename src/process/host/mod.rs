@@ -4,6 +4,7 @@ mod link;
 mod order;
 mod program;
 mod start;
+mod stuck;
 mod worker;
 
 use std::{

@@ -17,7 +17,6 @@ use nix::sys::socket::{
 };
 use slog::{Logger, info, warn};
 use tokio::{
-    net::UnixStream,
     process::Command,
     time::{Instant, sleep, timeout},
 };
@@ -149,8 +148,8 @@ pub(super) async fn find(log: &Logger, places: &KeeperPlaces) -> Result<Earlier,
     let in_use = || KeeperError::InUse { path: places.socket.clone() };
     let mut earlier = Earlier::None;
     let deadline = Instant::now() + CLOSING_LIMIT;
-    while let Ok(stream) = UnixStream::connect(&places.socket).await {
-        let answer = timeout(HELLO_LIMIT, greet(Link::new(stream))).await;
+    while let Ok(link) = Link::connect(&places.socket).await {
+        let answer = timeout(HELLO_LIMIT, greet(link)).await;
         match answer.map_err(|_| in_use())? {
             Answer::Welcome(found) => {
                 info!(log, "keeper of an earlier host found"; "pid" => found.pid,
@@ -203,8 +202,7 @@ async fn greet(mut link: Link) -> Answer {
 /// Asks an earlier keeper to end, in words that every version knows, and waits until it has. One that is
 /// too old to know of a grace ends all at once.
 async fn dismiss(places: &KeeperPlaces) {
-    let Ok(stream) = UnixStream::connect(&places.socket).await else { return };
-    let mut link = Link::new(stream);
+    let Ok(mut link) = Link::connect(&places.socket).await else { return };
     if link.ask(&Request::Shutdown { grace_ms: Some(millis(places.grace)) }).is_ok() {
         while link.next().await.is_ok() {}
     }
@@ -256,7 +254,7 @@ pub(super) async fn start(places: &KeeperPlaces) -> Result<Started, KeeperError>
         .map_err(|source| KeeperError::Program { exe: places.exe.clone(), source })?;
     let no_answer = |what: String| KeeperError::NoAnswer { what, log: places.log_file() };
     let hello = async {
-        let mut link = UnixStream::connect(&places.socket).await.map(Link::new)?;
+        let mut link = Link::connect(&places.socket).await?;
         link.ask(&HELLO)?;
         let told = link.next().await?;
         Ok::<_, Broken>((link, told.notice))

@@ -1,7 +1,7 @@
 //! The task that serves one keeper after another.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     io,
     sync::{
         Arc,
@@ -25,6 +25,7 @@ use super::{
     link::{Broken, Link, Told},
     order::order,
     start::{self, KeeperPlaces, Started},
+    stuck,
 };
 use crate::domain::{AgentName, Generation, adoption::Note, fleet::StopSignal};
 
@@ -59,6 +60,7 @@ struct Pending {
     generation: Generation,
     command: String,
     reply: Reply,
+    asked: Instant,
 }
 
 /// A process that has not ended.
@@ -85,6 +87,9 @@ pub(super) struct Worker {
     keep_until: Option<(Instant, Instant)>,
     /// Set once the keeper is to end: those who wait for it.
     leaving: Option<Vec<oneshot::Sender<()>>>,
+    /// What had not come to its command at the last look at starts that hang.
+    hang: BTreeSet<i32>,
+    looked: Option<Instant>,
 }
 
 impl Worker {
@@ -104,6 +109,8 @@ impl Worker {
             held: VecDeque::new(),
             keep_until: None,
             leaving: None,
+            hang: BTreeSet::new(),
+            looked: None,
         }
     }
 
@@ -232,6 +239,7 @@ impl Worker {
 
     /// Passes commands and notices on until the connection is over; `None` where its end took too long.
     async fn talk(&mut self, link: &mut Link) -> Option<Broken> {
+        let born = Instant::now();
         self.say_keep(link);
         while let Some(command) = self.held.pop_front() {
             self.command(link, command);
@@ -240,6 +248,7 @@ impl Worker {
             if self.leaving.is_some() {
                 return timeout(SHUTDOWN_LIMIT, self.take_leave(link)).await.ok();
             }
+            let late = self.next_look();
             tokio::select! {
                 told = link.next() => match told {
                     Ok(told) => self.told(link, told),
@@ -249,7 +258,29 @@ impl Worker {
                     Some(command) => self.command(link, command),
                     None => self.leave(None),
                 },
+                () = sleep_until(late.unwrap_or(born)), if late.is_some() => {
+                    self.look_for_stuck().await;
+                }
             }
+        }
+    }
+
+    /// When it is to be looked whether a start hangs.
+    fn next_look(&self) -> Option<Instant> {
+        let first = self.pending.values().map(|pending| pending.asked).min()? + stuck::LOOK;
+        Some(self.looked.map_or(first, |last| first.max(last + stuck::LOOK)))
+    }
+
+    async fn look_for_stuck(&mut self) {
+        self.looked = Some(Instant::now());
+        let (pid, before) = (self.pid.load(Ordering::Relaxed), std::mem::take(&mut self.hang));
+        let look = tokio::task::spawn_blocking(move || stuck::look(pid, &before)).await;
+        // A look that panicked found nothing.
+        let (hang, ended) = look.unwrap_or_default();
+        self.hang = hang;
+        if ended > 0 {
+            warn!(self.log, "a process that did not come to its command is ended";
+                "reason" => "its directory or its program does not answer", "count" => ended);
         }
     }
 
@@ -316,7 +347,8 @@ impl Worker {
         let command = spec.argv.first().cloned().unwrap_or_default();
         match link.ask(&Request::Spawn(Box::new(order(id, spec)))) {
             Ok(()) => {
-                self.pending.insert(id.0, Pending { agent, generation, command, reply });
+                let asked = Instant::now();
+                self.pending.insert(id.0, Pending { agent, generation, command, reply, asked });
             }
             Err(problem) => {
                 let what = format!("its arguments and environment make {problem}");

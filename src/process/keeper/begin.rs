@@ -2,7 +2,7 @@
 
 use slog::warn;
 
-use super::{Keeper, children::Kept, peer::Peer, spawn};
+use super::{Keeper, nursery::Birth, peer::Peer};
 use crate::process::{
     cgroup::Group,
     mark::Mark,
@@ -10,28 +10,24 @@ use crate::process::{
 };
 
 impl Keeper {
-    /// Forks a process; whether its command runs is told later.
+    /// Has a process started; how that went is told now, or later.
     pub(super) fn spawn(&mut self, peer: &mut Peer, order: Order) {
-        let id = order.id;
-        if let Err(failure) = self.fork(order) {
-            peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new());
-        }
-    }
-
-    fn fork(&mut self, order: Order) -> Result<(), Failure> {
         let id = order.id;
         if self.is_ending() || id <= self.last_id {
             let subject =
                 if self.is_ending() { "its keeper is ending" } else { "its id is not new" };
-            return Err(Failure { step: Step::Order, errno: 0, subject: subject.to_owned() });
+            let failure = Failure { step: Step::Order, errno: 0, subject: subject.to_owned() };
+            peer.tell(&Notice::SpawnFailed { id, failure }, Vec::new());
+            return;
         }
         self.last_id = id;
         let group = self.group(&order);
         let mark = Mark { instance: self.instance, id };
-        let started = spawn::start(&order, mark, self.files, group.as_ref())?;
-        let pipes = if order.keep_pipes { started.launch.pipes.clone() } else { Vec::new() };
-        self.children.add(id, started, Kept { note: order.note, pipes }, group);
-        Ok(())
+        let birth = Birth { order, mark, files: self.files, group: None };
+        self.children.begin(birth, group, peer.is_drained());
+        for (notice, fds) in self.children.arrived.drain(..) {
+            peer.tell(&notice, fds);
+        }
     }
 
     /// The control group of a process, where there are any.

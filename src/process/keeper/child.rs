@@ -1,12 +1,13 @@
-//! What a child does between its fork and its command.
+//! What a child does between its beginning and its command.
 //!
-//! The keeper has one thread, so nothing in the child can be locked for ever; all that can be made
-//! before the fork is.
+//! It does that in the memory of the keeper, as one of its threads would: all that can be made before is, and
+//! nothing is allocated that would stay.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     ffi::{CStr, CString},
-    os::fd::OwnedFd,
+    os::fd::BorrowedFd,
 };
 
 use nix::{
@@ -16,13 +17,16 @@ use nix::{
         resource::{Resource, rlim_t, setrlimit},
         signal::{SigSet, Signal},
     },
-    unistd::{
-        Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, getcwd, getppid, setgid,
-        setgroups, setsid, setuid, write,
-    },
+    unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getcwd, getppid, setsid},
 };
 
-use super::{super::sys, identity::Identity};
+use super::{
+    super::{
+        sys,
+        vfork::{Texts, execute, execute_with},
+    },
+    identity::Identity,
+};
 use crate::process::wire::Step;
 
 /// Where programs are searched when the environment has no PATH.
@@ -35,8 +39,10 @@ const SHELL: &CStr = c"/bin/sh";
 #[derive(Debug)]
 pub(super) struct Program {
     places: Vec<CString>,
-    words: Vec<CString>,
-    environment: Vec<CString>,
+    words: Texts,
+    /// Those of the shell, the second of which is the place of the command.
+    shell: Texts,
+    environment: Texts,
 }
 
 impl Program {
@@ -52,13 +58,14 @@ impl Program {
                 |dir: &str| text(&format!("{}/{command}", if dir.is_empty() { "." } else { dir }));
             path.split(':').map(in_path).collect::<Option<_>>()?
         };
+        let words = argv.iter().map(|word| text(word)).collect::<Option<Vec<_>>>()?;
+        let shell = [SHELL.to_owned()].into_iter().chain(words.iter().cloned()).collect();
+        let environment = env.iter().map(|(name, value)| text(&format!("{name}={value}")));
         Some(Self {
             places,
-            words: argv.iter().map(|word| text(word)).collect::<Option<_>>()?,
-            environment: env
-                .iter()
-                .map(|(name, value)| text(&format!("{name}={value}")))
-                .collect::<Option<_>>()?,
+            words: Texts::new(words),
+            shell: Texts::new(shell),
+            environment: Texts::new(environment.collect::<Option<_>>()?),
         })
     }
 
@@ -66,33 +73,25 @@ impl Program {
     fn run(&self) -> Errno {
         let mut why = Errno::ENOENT;
         for place in &self.places {
-            let Err(errno) = execve(place, &self.words, &self.environment);
-            match errno {
+            match execute(place, &self.words, &self.environment) {
                 Errno::ENOENT | Errno::ENOTDIR => {}
                 // Another of the same name may be allowed.
-                Errno::EACCES => why = errno,
-                Errno::ENOEXEC => return self.run_by_shell(place),
+                Errno::EACCES => why = Errno::EACCES,
+                Errno::ENOEXEC => {
+                    return execute_with(SHELL, place, &self.shell, &self.environment);
+                }
                 errno => return errno,
             }
         }
         why
-    }
-
-    fn run_by_shell(&self, place: &CStr) -> Errno {
-        let shell = [SHELL.to_owned(), place.to_owned()];
-        let words: Vec<_> = shell.iter().chain(self.words.iter().skip(1)).collect();
-        let Err(errno) = execve(SHELL, &words, &self.environment);
-        errno
     }
 }
 
 /// All that the child needs.
 #[derive(Debug)]
 pub(super) struct Child {
-    /// Stdin, stdout and stderr.
-    pub(super) streams: [OwnedFd; 3],
-    /// What it writes to if it fails: the step, and the errno.
-    pub(super) tell: OwnedFd,
+    /// What it leaves to its keeper if it fails: the step, and the errno.
+    pub(super) failed: Cell<Option<(Step, Errno)>>,
     pub(super) limits: Vec<(Resource, rlim_t, rlim_t)>,
     pub(super) identity: Option<Identity>,
     pub(super) cwd: CString,
@@ -103,21 +102,19 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Becomes the program, or tells why it can't and ends.
-    pub(super) fn run(&self) -> ! {
-        let (step, errno) = match self.prepare() {
+    /// Becomes the program with these as its stdin, stdout and stderr, or leaves why it can't and ends.
+    pub(super) fn run(&self, streams: [BorrowedFd<'_>; 3]) -> ! {
+        let failed = match self.prepare(streams) {
             Ok(()) => (Step::Exec, self.program.run()),
             Err(failed) => failed,
         };
-        let [a, b, c, d] = (errno as i32).to_le_bytes();
-        // A keeper that is gone needs no word.
-        write(&self.tell, &[step as u8, a, b, c, d]).ok();
+        self.failed.set(Some(failed));
         sys::exit_at_once(127)
     }
 
-    fn prepare(&self) -> Result<(), (Step, Errno)> {
+    fn prepare(&self, streams: [BorrowedFd<'_>; 3]) -> Result<(), (Step, Errno)> {
         let at = |step| move |errno| (step, errno);
-        let [stdin, stdout, stderr] = &self.streams;
+        let [stdin, stdout, stderr] = streams;
         dup2_stdin(stdin)
             .and_then(|()| dup2_stdout(stdout))
             .and_then(|()| dup2_stderr(stderr))
@@ -130,13 +127,10 @@ impl Child {
             setrlimit(resource, soft, hard).map_err(at(Step::Limits))?;
         }
         if let Some(identity) = &self.identity {
-            setgroups(&identity.groups)
-                .and_then(|()| setgid(identity.gid))
-                .and_then(|()| setuid(identity.uid))
-                .map_err(at(Step::User))?;
+            identity.assume().map_err(at(Step::User))?;
         }
-        // After the change of user, which clears it. It is sound because the keeper has one thread;
-        // a keeper that died before this line is seen by the parent's pid.
+        // After the change of user, which clears it. It is sound because the thread that starts children
+        // lives as long as the keeper; one that died before this line is seen by the parent's pid.
         set_pdeathsig(Signal::SIGKILL).map_err(at(Step::Tie))?;
         if getppid() != self.keeper {
             return Err((Step::Tie, Errno::ESRCH));

@@ -25,10 +25,9 @@ use super::super::{
     Ended, Exit, Usage,
     cgroup::Group,
     sys::{self, Look},
-    wire::{Failure, Notice, Stream},
+    wire::{Notice, Stream},
 };
-use super::launch::{Launch, Launches, Progress};
-use super::spawn::Started;
+use super::{births::Unborn, nursery::Nursery};
 
 /// How long killed descendants may take to end before the process is reported without them.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
@@ -37,6 +36,9 @@ const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 /// nobody's orphan yet.
 const GROUP_LOOK: Duration = Duration::from_millis(5);
 
+/// The wait before that is looked for which left its control group by itself.
+const LATE_LOOK: Duration = Duration::from_millis(100);
+
 /// What the host is told, and the descriptors that go with it.
 pub(super) type Told = (Notice, Vec<Rc<OwnedFd>>);
 
@@ -44,14 +46,12 @@ pub(super) type Told = (Notice, Vec<Rc<OwnedFd>>);
 pub(super) type Pipes = Vec<(Stream, Rc<OwnedFd>)>;
 
 #[derive(Debug)]
-struct Leader {
-    pid: i32,
-    kept: Kept,
+pub(super) struct Leader {
+    pub(super) pid: i32,
+    pub(super) kept: Kept,
     /// It was killed because the host had fallen silent.
-    for_silence: bool,
-    /// Its command may not run yet, and the host was not told of it.
-    launch: Option<Launch>,
-    group: Option<Group>,
+    pub(super) for_silence: bool,
+    pub(super) group: Option<Group>,
 }
 
 /// What is kept with a process for the next host.
@@ -71,10 +71,10 @@ pub(super) struct Dying {
     usage: Usage,
     for_silence: bool,
     out_of_memory: bool,
-    /// Why its command never ran.
-    failure: Option<Failure>,
     /// Its control group, while anything in it may live.
     group: Option<Group>,
+    /// Its control group was seen to be empty, and nothing of it elsewhere.
+    is_clean: bool,
     pub(super) swept: u32,
     /// Killed orphans that are not reaped yet. When empty, another look is due.
     pub(super) waits: HashSet<i32>,
@@ -94,21 +94,28 @@ struct Over {
 pub(super) struct Children {
     pub(super) log: Logger,
     pub(super) instance: Uuid,
-    leaders: BTreeMap<u64, Leader>,
+    pub(super) nursery: Nursery,
+    /// Those whose start is not told yet.
+    pub(super) unborn: BTreeMap<u64, Unborn>,
+    /// How those went that the host is told of next.
+    pub(super) arrived: Vec<Told>,
+    pub(super) leaders: BTreeMap<u64, Leader>,
     pub(super) by_pid: HashMap<i32, u64>,
     pub(super) dying: Vec<Dying>,
-    /// Readable while one of those that were forked has come to its command, or failed.
-    pub(super) launches: Launches,
     /// As many as had a process and no host: nothing is started without one.
     over: BTreeMap<u64, Over>,
     /// Whether another look is due without waiting for a signal.
     pub(super) again: bool,
+    /// When what left its control group by itself is looked for.
+    late_look: Option<Instant>,
 }
 
 impl Children {
-    pub(super) fn new(log: Logger, instance: Uuid) -> io::Result<Self> {
-        Ok(Self {
-            launches: Launches::new()?,
+    pub(super) fn new(log: Logger, instance: Uuid, nursery: Nursery) -> Self {
+        Self {
+            nursery,
+            unborn: BTreeMap::new(),
+            arrived: Vec::new(),
             log,
             instance,
             leaders: BTreeMap::new(),
@@ -116,48 +123,17 @@ impl Children {
             dying: Vec::new(),
             over: BTreeMap::new(),
             again: false,
-        })
-    }
-
-    /// Takes a process in that was just forked. [`Children::launched`] tells how that went on.
-    pub(super) fn add(&mut self, id: u64, started: Started, kept: Kept, group: Option<Group>) {
-        let Started { pid, launch } = started;
-        let watched = self.launches.add(id, &launch);
-        let launch = Some(launch);
-        self.leaders.insert(id, Leader { pid, kept, for_silence: false, launch, group });
-        self.by_pid.insert(pid, id);
-        if let Err(error) = watched {
-            // Nobody would hear of it before its end: then that is now.
-            warn!(self.log, "launch can't be watched"; "error" => %error);
-            self.signal(id, Signal::SIGKILL);
+            late_look: None,
         }
-    }
-
-    /// Tells of those whose command runs by now.
-    pub(super) fn launched(&mut self) -> io::Result<Vec<Told>> {
-        let mut told = Vec::new();
-        for id in self.launches.ready()? {
-            let Some(leader) = self.leaders.get_mut(&id) else { continue };
-            // One that failed is told of when nothing of it is left; it ends by itself.
-            if let Some(launch) = leader.launch.take_if(|one| matches!(one.look(), Progress::Runs))
-            {
-                self.launches.remove(&launch);
-                told.push(spawned(id, leader.pid, launch));
-            }
-        }
-        Ok(told)
     }
 
     pub(super) fn contains(&self, id: u64) -> bool {
-        self.leaders.contains_key(&id)
+        self.leaders.contains_key(&id) || self.unborn.contains_key(&id)
     }
 
     /// All that a host has not said to forget, for one that connects, in the order of their starts.
     pub(super) fn kept(&mut self) -> Vec<Told> {
-        // Whoever waited for these launches is gone: should one fail, it ends with the status of that.
-        for launch in self.leaders.values_mut().filter_map(|leader| leader.launch.take()) {
-            self.launches.remove(&launch);
-        }
+        self.settle_births();
         let leaders = self.leaders.iter().map(|(id, one)| (*id, (one.pid, &one.kept, None)));
         let dying = self.dying.iter().map(|one| (one.id, (one.pid, &one.kept, None)));
         let over = self.over.iter().map(|(id, one)| (*id, (one.pid, &one.kept, Some(one.ended))));
@@ -172,6 +148,9 @@ impl Children {
 
     /// Closes the kept copy of the write end of a process's stdin.
     pub(super) fn close_stdin(&mut self, id: u64) {
+        if let Some(unborn) = self.unborn.get_mut(&id) {
+            unborn.close_stdin();
+        }
         if let Some(leader) = self.leaders.get_mut(&id) {
             leader.kept.pipes.retain(|(stream, _)| *stream != Stream::Stdin);
         }
@@ -183,7 +162,10 @@ impl Children {
     }
 
     /// Signals the group of a process; SIGKILL goes to all of its control group.
-    pub(super) fn signal(&self, id: u64, signal: Signal) {
+    pub(super) fn signal(&mut self, id: u64, signal: Signal) {
+        if let Some(unborn) = self.unborn.get_mut(&id) {
+            unborn.signal(signal);
+        }
         let Some(leader) = self.leaders.get(&id) else { return };
         self.signal_group(leader, signal);
         if signal == Signal::SIGKILL {
@@ -206,35 +188,41 @@ impl Children {
         }
     }
 
+    /// Those that live, and those that are to.
+    fn all(&self) -> Vec<u64> {
+        self.leaders.keys().chain(self.unborn.keys()).copied().collect()
+    }
+
     /// Asks all processes to leave; one that is stopped, too.
-    pub(super) fn ask_all(&self) {
-        for id in self.leaders.keys() {
-            self.signal(*id, Signal::SIGTERM);
-            self.signal(*id, Signal::SIGCONT);
+    pub(super) fn ask_all(&mut self) {
+        for id in self.all() {
+            self.signal(id, Signal::SIGTERM);
+            self.signal(id, Signal::SIGCONT);
         }
     }
 
     /// Kills the groups of all processes.
-    pub(super) fn kill_all(&self) {
-        for id in self.leaders.keys() {
-            self.signal(*id, Signal::SIGKILL);
+    pub(super) fn kill_all(&mut self) {
+        for id in self.all() {
+            self.signal(id, Signal::SIGKILL);
         }
     }
 
     /// Kills the groups of all processes because the host has fallen silent: their ends say so.
     pub(super) fn kill_for_silence(&mut self) {
         self.leaders.values_mut().for_each(|leader| leader.for_silence = true);
+        self.unborn.values_mut().for_each(Unborn::end_for_silence);
         self.kill_all();
     }
 
     /// How many processes live.
     pub(super) fn count(&self) -> usize {
-        self.leaders.len()
+        self.leaders.len() + self.unborn.len()
     }
 
     /// Whether all processes are over and reported.
     pub(super) fn is_empty(&self) -> bool {
-        self.leaders.is_empty() && self.dying.is_empty()
+        self.leaders.is_empty() && self.unborn.is_empty() && self.dying.is_empty()
     }
 
     /// When [`Children::tend`] wants to run again though no child died.
@@ -244,16 +232,25 @@ impl Children {
             None => dying.deadline,
         };
         let first = self.dying.iter().map(look).min();
-        if self.again { Some(now) } else { first }
+        if self.again { Some(now) } else { first.into_iter().chain(self.late_look).min() }
     }
 
-    /// Reaps the dead, sweeps what they left, and tells who is over.
+    /// Whether [`Children::tend`] wants to run again by now though no child died.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.deadline(now).is_some_and(|due| due <= now) || self.dying.iter().any(Dying::has_group)
+    }
+
+    /// Takes in who has started, reaps the dead, sweeps what they left, and tells of all that.
+    ///
+    /// Of one whose control group is empty nothing is left, so that nothing is looked for. But a process
+    /// that is allowed to may have left the group: those are looked for a moment later.
     pub(super) fn tend(&mut self, now: Instant) -> io::Result<Vec<Told>> {
-        let mut told = Vec::new();
-        let others = self.reap_all(now, &mut told)?;
+        self.arrive();
+        let others = self.reap_all(now)?;
         self.again = false;
         self.empty_groups();
-        if self.dying.iter().any(|dying| dying.waits.is_empty()) {
+        let is_late = self.late_look.take_if(|at| *at <= now).is_some();
+        if is_late || self.dying.iter().any(|one| one.waits.is_empty() && !one.is_clean) {
             // Without any child there is no orphan, and nothing to look for.
             let clean = !others || self.sweep()?;
             // An orphan died between reaping and looking: whose children it left is not known yet.
@@ -262,9 +259,14 @@ impl Children {
         let again = self.again;
         let over = |dying: &mut Dying| {
             let is_empty = dying.waits.is_empty() && dying.group.is_none();
-            (is_empty && !again) || dying.deadline <= now
+            (is_empty && (!again || dying.is_clean)) || dying.deadline <= now
         };
         let over: Vec<_> = self.dying.extract_if(.., over).collect();
+        if over.iter().any(|dying| dying.is_clean) {
+            self.late_look.get_or_insert(now + LATE_LOOK);
+        }
+        // Nobody's end is told before its start.
+        let mut told = std::mem::take(&mut self.arrived);
         told.extend(over.into_iter().map(|dying| (self.report(dying), Vec::new())));
         Ok(told)
     }
@@ -272,7 +274,9 @@ impl Children {
     /// Kills what lives in the control groups of the dying, and removes those that are empty.
     fn empty_groups(&mut self) {
         for dying in &mut self.dying {
-            dying.group.take_if(|group| !group.is_populated());
+            let is_empty = dying.group.take_if(|group| !group.is_populated()).is_some();
+            // Whatever was seen of it otherwise must be gone, too.
+            dying.is_clean |= is_empty && dying.swept == 0 && dying.waits.is_empty();
         }
         for group in self.dying.iter().filter_map(|dying| dying.group.as_ref()) {
             self.kill_group(Some(group));
@@ -286,23 +290,26 @@ impl Children {
         if survived > 0 {
             warn!(self.log, "descendants do not end by SIGKILL"; "pid" => pid, "count" => survived);
         }
-        if let Some(failure) = dying.failure {
-            return Notice::SpawnFailed { id, failure };
-        }
         let ended = Ended { exit, usage, swept, survived, for_silence, out_of_memory };
         self.over.insert(id, Over { pid, kept, ended });
         Notice::Exited { id, ended }
     }
 
-    /// Reaps every dead child, the group of a leader killed first. Tells whether a child remains, and
-    /// adds the leaders whose command had run unseen to what is `told`.
-    pub(super) fn reap_all(&mut self, now: Instant, told: &mut Vec<Told>) -> io::Result<bool> {
+    /// Reaps every dead child, the group of a leader killed first. Tells whether a child remains.
+    pub(super) fn reap_all(&mut self, now: Instant) -> io::Result<bool> {
         loop {
             let pid = match sys::look_for_dead()? {
                 Look::NoChildren => return Ok(false),
                 Look::NoneDead => return Ok(true),
                 Look::Dead(pid) => pid,
             };
+            if !self.by_pid.contains_key(&pid) {
+                if self.nursery.bears(pid) {
+                    // Whose it is will be told in a moment, and then this is called again.
+                    return Ok(true);
+                }
+                self.arrive();
+            }
             let id = self.by_pid.remove(&pid);
             let leader = id.and_then(|id| Some((id, self.leaders.remove(&id)?)));
             if let Some((_, leader)) = &leader {
@@ -314,34 +321,15 @@ impl Children {
                 dying.waits.remove(&pid);
             }
             if let Some((id, leader)) = leader {
-                self.bury(id, leader, (exit, usage), now, told);
+                self.bury(id, leader, (exit, usage), now);
             }
         }
     }
 
     /// A leader is reaped; what it left is not looked for yet.
-    fn bury(
-        &mut self,
-        id: u64,
-        leader: Leader,
-        (exit, usage): (Exit, Usage),
-        now: Instant,
-        told: &mut Vec<Told>,
-    ) {
-        let Leader { pid, kept, for_silence, launch, group } = leader;
-        let failure = launch.and_then(|mut launch| {
-            self.launches.remove(&launch);
-            match launch.look() {
-                Progress::Failed(failure) => Some(failure),
-                // Nothing holds the other end: the command ran, or a kill came before it.
-                Progress::Open | Progress::Runs => {
-                    told.push(spawned(id, pid, launch));
-                    None
-                }
-            }
-        });
+    fn bury(&mut self, id: u64, leader: Leader, (exit, usage): (Exit, Usage), now: Instant) {
+        let Leader { pid, kept, for_silence, group } = leader;
         // One that had ended by itself just before did that.
-        let for_silence = for_silence && exit == Exit::Signal(Signal::SIGKILL as i32);
         let was_killed = exit == Exit::Signal(Signal::SIGKILL as i32);
         let out_of_memory = was_killed && group.as_ref().is_some_and(Group::was_out_of_memory);
         self.dying.push(Dying {
@@ -350,10 +338,10 @@ impl Children {
             kept,
             exit,
             usage,
-            for_silence,
+            for_silence: for_silence && was_killed,
             out_of_memory,
-            failure,
             group,
+            is_clean: false,
             swept: 0,
             waits: HashSet::new(),
             deadline: now + SWEEP_LIMIT,
@@ -361,20 +349,20 @@ impl Children {
     }
 }
 
-/// Signals the group that the process `pid` leads, or will: one that was just forked has none yet, and is
-/// alone. It is not reaped, so the number is its own.
+impl Dying {
+    const fn has_group(&self) -> bool {
+        self.group.is_some()
+    }
+}
+
+/// Signals the group that the process `pid` leads; one that was killed before it had one is alone. It is not
+/// reaped, so the number is its own.
 fn signal_group(pid: i32, signal: Signal) -> nix::Result<()> {
     let pid = Pid::from_raw(pid);
     match killpg(pid, signal) {
         Err(Errno::ESRCH) => kill(pid, signal),
         told => told,
     }
-}
-
-/// That the command of a process runs, with the ends of its pipes.
-fn spawned(id: u64, pid: i32, launch: Launch) -> Told {
-    let (pipes, fds) = launch.pipes.into_iter().unzip();
-    (Notice::Spawned { id, pid: pid.unsigned_abs(), pipes }, fds)
 }
 
 #[cfg(test)]
@@ -385,7 +373,7 @@ mod tests {
 
     #[test]
     fn one_that_leads_no_group_yet_is_signalled_all_the_same() {
-        // As a child between the fork and its `setsid`: in the group of who forked it.
+        // As a child before its `setsid`: in the group of who started it.
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         signal_group(i32::try_from(child.id()).unwrap(), Signal::SIGKILL).unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));

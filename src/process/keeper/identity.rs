@@ -8,7 +8,10 @@ use nix::{
 };
 
 use super::spawn::failed;
-use crate::process::wire::{Failure, Step};
+use crate::process::{
+    sys,
+    wire::{Failure, Step},
+};
 
 /// A user, with all that a change to him needs.
 #[derive(Debug)]
@@ -20,6 +23,12 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Becomes that user, in a child: with the system calls themselves, for those of the C library would have
+    /// the threads of the keeper become him, too.
+    pub(super) fn assume(&self) -> Result<(), Errno> {
+        sys::assume(self.uid, self.gid, &self.groups)
+    }
+
     /// The user of that name; `None` where the keeper runs as that user already.
     pub(super) fn find(name: &str) -> Result<Option<Self>, Failure> {
         let user = User::from_name(name)

@@ -1,7 +1,7 @@
 //! The keeper program: `hostler keeper`. Started by a host, never by a person.
 //!
-//! It has one thread, one loop, and no policy: it forks, signals and reaps on request, and tells what
-//! happened. The listening socket comes as stdin and the instance's id as the only argument. Log
+//! It has one loop and no policy: it starts, signals and reaps on request, and tells what happened. Its other
+//! threads do nothing but start processes ([`nursery`]). The listening socket comes as stdin and the instance's id as the only argument. Log
 //! lines go to stderr, which the host points at a file.
 //!
 //! When the host's connection ends it keeps its processes for the next host for as long as the host
@@ -15,10 +15,12 @@
 //! is full, and a copy of a write end keeps a reader from EOF (`Request::CloseStdin` ends that).
 
 mod begin;
+mod births;
 mod child;
 mod children;
+mod ending;
 mod identity;
-mod launch;
+mod nursery;
 mod orphans;
 mod peer;
 mod setup;
@@ -45,6 +47,7 @@ use uuid::Uuid;
 
 use self::{
     children::{Children, Told},
+    nursery::Nursery,
     peer::Peer,
 };
 use super::{
@@ -52,12 +55,10 @@ use super::{
     sys,
     wire::{Notice, Request, VERSION},
 };
+use crate::memory;
 
 /// How long a keeper waits for its host's hello before it ends.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long the end of all processes may take before the keeper ends without them.
-const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// The wait before writing again where the kernel had too many descriptors under way.
 const STALL: Duration = Duration::from_millis(5);
@@ -111,6 +112,15 @@ impl Stage {
     }
 }
 
+/// What there is to do something about.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    signals: bool,
+    listener: bool,
+    births: bool,
+    peer: bool,
+}
+
 struct Keeper {
     log: Logger,
     instance: Uuid,
@@ -145,11 +155,15 @@ impl Keeper {
         prctl::set_name(c"hostler-keeper")?;
         prctl::set_child_subreaper(true)?;
         let signals = setup::take_signals()?;
+        let files = spawn::raise_file_limit()?;
+        let nursery = Nursery::open()?;
         let listener = UnixListener::from(setup::take_stdin()?);
         listener.set_nonblocking(true)?;
         info!(log, "keeper started");
+        // What only a start needs is most of what is there so far.
+        memory::give_back();
         Ok(Self {
-            children: Children::new(log.clone(), instance)?,
+            children: Children::new(log.clone(), instance, nursery),
             groups: groups.and_then(|directory| {
                 let made = Cgroups::make(directory.clone());
                 made.inspect_err(|error| {
@@ -168,19 +182,25 @@ impl Keeper {
             stage: Stage::New(Instant::now() + HELLO_LIMIT),
             keep_until: None,
             frozen_at: None,
-            files: spawn::raise_file_limit()?,
+            files,
             is_deaf: false,
         })
     }
 
     fn run(&mut self) -> io::Result<()> {
         loop {
-            self.wait()?;
-            let signalled = self.take_signals()?;
-            self.serve();
-            self.launched()?;
+            let ready = self.wait()?;
+            let signalled = ready.signals && self.take_signals()?;
+            if ready.peer
+                || self.peer.as_ref().is_some_and(|peer| peer.is_due() || peer.is_stalled())
+            {
+                self.serve();
+            }
             self.end_of_frozen();
-            self.tend()?;
+            // Whatever is killed above ends later, and is told by a signal.
+            if ready.signals || ready.births || self.children.is_due(Instant::now()) {
+                self.tend()?;
+            }
             if let Some(peer) = &mut self.peer {
                 peer.flush();
             }
@@ -192,7 +212,9 @@ impl Keeper {
             if signalled {
                 self.end();
             }
-            self.accept()?;
+            if ready.listener {
+                self.accept()?;
+            }
             if self.is_over()? {
                 info!(self.log, "keeper ended");
                 return Ok(());
@@ -212,7 +234,7 @@ impl Keeper {
     }
 
     /// Waits until there is something to do.
-    fn wait(&self) -> io::Result<()> {
+    fn wait(&self) -> io::Result<Ready> {
         let now = Instant::now();
         let peer = self.peer.as_ref();
         let stalled = peer.is_some_and(Peer::is_stalled).then(|| now + STALL);
@@ -229,15 +251,23 @@ impl Keeper {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), listen),
-            PollFd::new(self.children.launches.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.children.nursery.as_fd(), PollFlags::POLLIN),
         ];
         if let Some(peer) = &self.peer {
             fds.push(PollFd::new(peer.as_fd(), peer.interest()));
         }
         match poll(&mut fds, timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => return Ok(Ready::default()),
+            Err(errno) => return Err(errno.into()),
         }
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
+        Ok(Ready {
+            signals: is_ready(0),
+            listener: is_ready(1),
+            births: is_ready(2),
+            peer: is_ready(3),
+        })
     }
 
     /// Empties the queue of signals. Tells whether one asks the keeper to end.
@@ -358,13 +388,6 @@ impl Keeper {
         }
     }
 
-    /// Tells of those whose command runs by now.
-    fn launched(&mut self) -> io::Result<()> {
-        let told = self.children.launched()?;
-        self.tell(told);
-        Ok(())
-    }
-
     /// Tells the host, if there is one.
     fn tell(&mut self, told: impl IntoIterator<Item = Told>) {
         if let Some(peer) = self.peer.as_mut().filter(|peer| peer.is_host) {
@@ -387,58 +410,5 @@ impl Keeper {
             warn!(self.log, "the host is frozen"; "count" => self.children.count());
             self.children.kill_for_silence();
         }
-    }
-
-    /// Begins to end: at once, or after everything was asked to leave. Nobody gets more time than the last
-    /// host gave: after it the attempts may be others'.
-    fn leave(&mut self, grace_ms: Option<u64>) {
-        let now = Instant::now();
-        let grace = grace_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-        match grace {
-            Some(until) if !self.is_ending() => {
-                let until = self.keep_until.map_or(until, |kept| until.min(kept));
-                info!(self.log, "processes are asked to leave"; "count" => self.children.count());
-                self.stage = Stage::Parting(until);
-                self.children.ask_all();
-            }
-            Some(_) => {}
-            None => self.end(),
-        }
-    }
-
-    /// Begins to end: everything is killed.
-    fn end(&mut self) {
-        if !matches!(self.stage, Stage::Ending(_)) {
-            self.stage = Stage::Ending(Instant::now() + END_LIMIT);
-            self.children.kill_all();
-        }
-    }
-
-    const fn is_ending(&self) -> bool {
-        matches!(self.stage, Stage::Parting(_) | Stage::Ending(_))
-    }
-
-    /// Whether the keeper may exit: nothing is left of any process, and the host knows.
-    fn is_over(&mut self) -> io::Result<bool> {
-        let now = Instant::now();
-        if self.stage.limit().is_some_and(|limit| limit <= now) {
-            let late = match self.stage {
-                Stage::Orphaned(_) => Some("no host came in time"),
-                Stage::Parting(_) => Some("processes did not leave in time"),
-                Stage::New(_) | Stage::Served | Stage::Ending(_) => None,
-            };
-            if let Some(late) = late {
-                warn!(self.log, "processes are killed"; "count" => self.children.count(),
-                    "reason" => late);
-                self.end();
-                return Ok(false);
-            }
-            warn!(self.log, "keeper gives up waiting");
-            return Ok(true);
-        }
-        Ok(self.is_ending()
-            && self.children.is_empty()
-            && self.children.end_orphans(now)?
-            && !self.peer.as_ref().is_some_and(Peer::has_waiting))
     }
 }

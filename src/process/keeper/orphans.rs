@@ -94,7 +94,7 @@ impl Children {
     /// Kills every child that is left, named or not. Tells whether there was none.
     pub(super) fn end_orphans(&mut self, now: Instant) -> io::Result<bool> {
         // The keeper is at its end: all leaders are reported.
-        if !self.reap_all(now, &mut Vec::new())? {
+        if !self.reap_all(now)? {
             return Ok(true);
         }
         for pid in orphans(&self.by_pid)? {

@@ -178,6 +178,11 @@ impl Peer {
         }
     }
 
+    /// Whether no part of another request has come yet.
+    pub(super) fn is_drained(&self) -> bool {
+        self.decoder.is_empty()
+    }
+
     /// Writes what can be written.
     pub(super) fn flush(&mut self) {
         self.stalled = false;

@@ -1,13 +1,16 @@
-//! Starting one process: what the keeper opens for it, and the fork.
+//! Starting one process: what the keeper opens for it, and its beginning.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     ffi::CString,
     fs::{File, OpenOptions},
     io,
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::Path,
-    rc::Rc,
 };
 
 use nix::{
@@ -23,24 +26,27 @@ use nix::{
 use super::{
     super::{
         Stdio,
-        cgroup::Group,
         mark::{Mark, VARIABLE},
-        sys::{self, Forked},
+        sys,
+        vfork::Cradle,
         wire::{Failure, Limits, Order, Step, Stream},
     },
     child::{Child, Program},
-    children::Pipes,
     identity::Identity,
-    launch::{Launch, Subjects},
+    nursery::Birth,
 };
 use crate::domain::fleet::StopSignal;
 
-/// A process that was forked, on the way to its command.
+/// A process whose command runs.
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) pid: i32,
-    pub(super) launch: Launch,
+    /// The ends of its pipes that the host gets.
+    pub(super) pipes: Ends,
 }
+
+/// The host's ends of pipes.
+pub(super) type Ends = Vec<(Stream, OwnedFd)>;
 
 pub(super) fn failed(step: Step, subject: impl Into<String>) -> impl FnOnce(Errno) -> Failure {
     move |errno| Failure { step, errno: errno as i32, subject: subject.into() }
@@ -54,48 +60,49 @@ fn bad_order(subject: &str) -> Failure {
     Failure { step: Step::Order, errno: 0, subject: subject.into() }
 }
 
-/// Forks the process of `order`, in a session of its own and in `group`.
-///
-/// `files` are the limits of open files, soft and hard, that it has where the order sets none.
-pub(super) fn start(
-    order: &Order,
-    mark: Mark,
-    files: (rlim_t, rlim_t),
-    group: Option<&Group>,
-) -> Result<Started, Failure> {
+/// Starts a process, in a session of its own and in its control group. It has no descriptors from the number
+/// `above` on.
+pub(super) fn start(birth: &Birth, above: u32, cradle: &mut Cradle) -> Result<Started, Failure> {
+    let Birth { order, mark, files, group } = birth;
     let command = order.argv.first().ok_or_else(|| bad_order("its command is empty"))?;
     let mut pipes = Vec::new();
     let stdin = open(&order.stdin, Stream::Stdin, &mut pipes)?;
     let stdout = open(&order.stdout, Stream::Stdout, &mut pipes)?;
     let stderr = open(&order.stderr, Stream::Stderr, &mut pipes)?;
-    let (told, tell) = pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Stdio, "step pipe"))?;
-    fcntl(&told, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed(Step::Stdio, "step pipe"))?;
     let identity = order.user.as_deref().map(Identity::find).transpose()?.flatten();
     let child = Child {
-        streams: [stdin, stdout, stderr],
-        tell,
-        limits: limits(&order.limits, files),
-        program: program(order, mark, identity.as_ref())?,
+        failed: Cell::new(None),
+        limits: limits(&order.limits, *files),
+        program: program(order, *mark, identity.as_ref())?,
         identity,
         cwd: CString::new(order.cwd.as_os_str().as_encoded_bytes())
             .map_err(|_| bad_order("its working directory has a NUL byte in its path"))?,
         pinned: order.pinned,
         keeper: getpid(),
     };
-    let pid = match sys::fork_into(group.and_then(Group::directory)) {
-        Ok(Forked::Child) => child.run(),
-        Ok(Forked::Parent(pid)) => pid,
-        Err(errno) => return Err(failed(Step::Fork, command)(errno)),
-    };
-    let subjects = Subjects {
-        command: command.clone(),
-        cwd: order.cwd.display().to_string(),
-        user: order.user.clone().unwrap_or_default(),
-        limits: describe(&order.limits),
-    };
-    // The child has its own copies; the last of `tell` here is closed, so that reading `told` ends.
-    drop(child);
-    Ok(Started { pid, launch: Launch { told: File::from(told), pipes, subjects, word: None } })
+    let group = group.as_ref().map(|group| group.as_fd());
+    let pid = cradle
+        .begin((group, above), [&stdin, &stdout, &stderr], Child::run, &child)
+        .map_err(failed(Step::Fork, command))?;
+    match child.failed.get() {
+        // A kill that came before its command is told as its end.
+        None => Ok(Started { pid, pipes }),
+        Some((step, errno)) => {
+            // It ends in this moment: nothing of it is left then.
+            sys::await_end(pid).ok();
+            Err(failed(step, subject(order, step))(errno))
+        }
+    }
+}
+
+/// What a step of a start is about, for people.
+fn subject(order: &Order, step: Step) -> String {
+    match step {
+        Step::Cwd => order.cwd.display().to_string(),
+        Step::User => order.user.clone().unwrap_or_default(),
+        Step::Limits => describe(&order.limits),
+        _ => order.argv.first().cloned().unwrap_or_default(),
+    }
 }
 
 fn program(order: &Order, mark: Mark, identity: Option<&Identity>) -> Result<Program, Failure> {
@@ -110,7 +117,7 @@ fn program(order: &Order, mark: Mark, identity: Option<&Identity>) -> Result<Pro
 }
 
 /// The child's end of a stream; the other end, where there is one, goes to `pipes`.
-fn open(stdio: &Stdio, stream: Stream, pipes: &mut Pipes) -> Result<OwnedFd, Failure> {
+fn open(stdio: &Stdio, stream: Stream, pipes: &mut Ends) -> Result<OwnedFd, Failure> {
     let named = |what: &str| format!("{} {what}", format!("{stream:?}").to_lowercase());
     let file = match stdio {
         Stdio::Null => OpenOptions::new().read(true).write(true).open("/dev/null"),
@@ -119,7 +126,7 @@ fn open(stdio: &Stdio, stream: Stream, pipes: &mut Pipes) -> Result<OwnedFd, Fai
                 pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Stdio, named("pipe")))?;
             let (theirs, ours) =
                 if stream == Stream::Stdin { (read, write) } else { (write, read) };
-            pipes.push((stream, Rc::new(ours)));
+            pipes.push((stream, ours));
             return Ok(theirs);
         }
         Stdio::File(path) => open_file(path, stream),

@@ -25,6 +25,7 @@ const HOLD: Sql = sql!("webhooks/hold");
 const BEGIN: Sql = sql!("webhooks/begin");
 const MOVE: Sql = sql!("webhooks/move");
 const IDLE: Sql = sql!("webhooks/idle");
+const QUIET: Sql = sql!("webhooks/quiet");
 const WANTS: Sql = sql!("webhooks/wants");
 const CALL_BACK: Sql = sql!("webhooks/call_back");
 const ADD_CALLBACKS: Sql = sql!("webhooks/add_callbacks");
@@ -110,6 +111,12 @@ pub async fn decide(db: &Transaction<'_>) -> Result<Decided, StoreError> {
         move_to(db, &page.next).await?;
     }
     Ok(Decided::Made { deliveries: deliveries.len(), more: !page.next.is_whole() })
+}
+
+/// Whether there is nobody to be told anything, and nothing on its way to anybody.
+pub async fn is_quiet(db: &impl GenericClient) -> Result<bool, StoreError> {
+    let row = QUIET.query_opt(db, &[]).await?;
+    row.map_or(Ok(true), |row| QUIET.fields(&row).get("quiet"))
 }
 
 async fn move_to(db: &impl GenericClient, place: &FeedCursor) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     host::Host,
-    processes::{eventually, send},
+    processes::{eventually, now, send},
 };
 
 /// Says what is written to the pipe `say`, and is ready when it says so.
@@ -28,8 +28,12 @@ fn pid(agent: &Value) -> i32 {
 }
 
 /// A host with a teller, and what has it say something.
-fn teller(more: &str) -> (Host, impl Fn(&str)) {
-    let host = Host::new(&format!("{TELLER}{more}")).set("log.level", "info");
+fn teller(more: &str) -> (Host, impl Fn(&str) + use<>) {
+    telling(&format!("{TELLER}{more}"))
+}
+
+fn telling(fleet: &str) -> (Host, impl Fn(&str) + use<>) {
+    let host = Host::new(fleet).set("log.level", "info");
     let pipe = host.path("say");
     nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
     (host.up(), move |words: &str| fs::write(&pipe, format!("{words}\n")).unwrap())
@@ -104,17 +108,62 @@ fn who_has_beaten_once_must_go_on_and_is_found_when_it_is_stopped() {
     }
 }
 
-/// A start takes longer than it may, if its process asks for that.
+/// A start takes longer than it may, if its process asks for that. One that is too slow to ask is replaced by
+/// another, which may be quicker.
 #[test]
 fn a_start_can_be_extended() {
-    let (host, say) = teller("start_timeout = \"1s\"\nrestart = { max_restarts = 0 }\n");
-    eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
-    say("EXTEND_TIMEOUT_USEC=600000000 STATUS=slow");
+    let asks = r#"say", "EXTEND_TIMEOUT_USEC=600000000 STATUS=slow""#;
+    let fleet = TELLER.replace("say\"", asks);
+    let more = "start_timeout = \"1s\"\nrestart = { backoff_min = \"0s\", max_restarts = 1000 }\n";
+    let (host, say) = telling(&format!("{fleet}{more}"));
     eventually("it was heard", || host.agent("teller-1")["told"] == "slow");
-    let since = crate::support::processes::now();
+    let asked = host.agent("teller-1");
+    let since = now();
     eventually("the limit of its start is over", || since.elapsed().as_millis() > 1500);
-    assert_eq!(host.agent("teller-1")["state"], "starting");
+    let still = host.agent("teller-1");
+    assert_eq!((&still["state"], &still["pid"]), (&json!("starting"), &asked["pid"]), "{still}");
     say("READY=1");
+    host.until_agent("teller-1", "idle");
+}
+
+/// One that says that it leaves has its grace for that, and more if it asks for more.
+#[test]
+fn who_leaves_by_itself_may_ask_for_more_time() {
+    let (host, say) = teller("stop_grace = \"500ms\"\nrestart = { backoff_min = \"0s\" }\n");
+    let ready = || {
+        eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
+        say("READY=1");
+        host.until_agent("teller-1", "idle")
+    };
+    let first = ready();
+    say("STOPPING=1 EXTEND_TIMEOUT_USEC=600000000 STATUS=parting");
+    eventually("it was heard", || host.agent("teller-1")["told"] == "parting");
+    let since = now();
+    eventually("its grace is over", || since.elapsed().as_millis() > 1500);
+    let still = host.agent("teller-1");
+    assert_eq!((&still["state"], &still["pid"]), (&json!("stopping"), &first["pid"]), "{still}");
+    say("exit");
+    let next = |before: &Value| {
+        eventually("another one runs", || {
+            let agent = host.agent("teller-1");
+            agent["generation"].as_u64() > before["generation"].as_u64() && !agent["pid"].is_null()
+        });
+    };
+    next(&first);
+    // And one that does not ask is ended.
+    let second = ready();
+    say("STOPPING=1");
+    next(&second);
+}
+
+/// More words than anybody needs: they are heard a few at a time, and the last of them counts.
+#[test]
+fn who_says_too_much_is_heard_to_its_end() {
+    let (host, say) = teller("");
+    eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
+    let words: Vec<String> = (0..1000).map(|number| format!("STATUS=word_{number}")).collect();
+    say(&format!("READY=1\n{}", words.join("\n")));
+    eventually("the last word is heard", || host.agent("teller-1")["told"] == "word_999");
     host.until_agent("teller-1", "idle");
 }
 

@@ -28,6 +28,7 @@ fn callback(world: &World, kind: &str) -> Callback {
         priority: 5,
         max_attempts: 2,
         timeout: Some(Duration::from_secs(9)),
+        stale_after: Some(Duration::from_secs(7)),
     }
 }
 
@@ -66,6 +67,7 @@ async fn called(world: &World) -> BTreeMap<String, Value> {
     for task in tasks.into_iter().filter(|task| task.kind != "test") {
         world.check_events(task.id).await;
         assert_eq!((task.priority, task.max_attempts, task.timeout_ms), (5, 2, Some(9000)));
+        assert_eq!(task.stale_after_ms, Some(7000));
         let before = called.insert(task.kind.clone(), task.input);
         assert_eq!(before, None, "{} was called twice", task.kind);
     }

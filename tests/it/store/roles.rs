@@ -60,14 +60,20 @@ async fn sees_no_table(world: &World, client: &Client) {
 async fn who_may_submit_can_do_that_alone() {
     let world = world().await;
     let shop = login(&world, "hostler_submit").await;
-    let call = "SELECT hostler.enqueue('default', 'say', idempotency_key => 'k')";
+    // With every parameter that there is: the grant names them all.
+    let call = "SELECT hostler.enqueue('default', 'say', '{}', 1, NULL, '1 s', 2, '3 s', 'k', true,
+        stale_after => '4 s')";
     let id: Uuid = shop.query_one(call, &[]).await.unwrap().get(0);
     let many =
         "SELECT * FROM hostler.enqueue_many('[{\"queue\": \"default\", \"kind\": \"say\"}]')";
     shop.query_one(many, &[]).await.unwrap();
     let result = "SELECT state FROM hostler.task_result($1)";
     let row = shop.query_one(result, &[&id]).await.unwrap();
-    assert_eq!(row.get::<_, &str>("state"), "pending");
+    assert_eq!(row.get::<_, &str>("state"), "scheduled");
+    let granted = "SELECT array_agg(has_function_privilege('hostler_submit', oid, 'EXECUTE'))
+        FROM pg_proc WHERE pronamespace = 'hostler'::regnamespace AND proname = 'enqueue'";
+    let granted: Vec<bool> = world.db.query_one(granted, &[]).await.unwrap().get(0);
+    assert_eq!(granted, [true], "there is one, and it may be called");
     sees_no_table(&world, &shop).await;
     refused(&shop, "SELECT hostler.claim_task('bot-1')").await;
     refused(&shop, "SELECT hostler.heartbeat('bot-1')").await;

@@ -38,6 +38,7 @@ fn schedule(name: &str, overlap: Overlap) -> Schedule {
         max_attempts: None,
         timeout: Some(Duration::from_secs(90)),
         deadline: Some(HOUR),
+        stale_after: Some(Duration::from_secs(7)),
         overlap,
         catch_up: CatchUp::Last,
         catch_up_max: 10,
@@ -182,7 +183,7 @@ async fn a_due_time_becomes_one_task_and_the_next_is_planned() {
     assert_eq!((task.kind.as_str(), task.priority, task.max_attempts), ("tick", 7, 5));
     assert_eq!(task.input, json!({"at": Zone::UTC.show(due), "by": "hourly"}));
     assert_eq!((task.state, task.timeout_ms), (TaskState::Pending, Some(90_000)));
-    assert_eq!(task.deadline, Some(due + HOUR));
+    assert_eq!((task.deadline, task.stale_after_ms), (Some(due + HOUR), Some(7_000)));
     world.check_events(id).await;
 
     let record = world.schedule("hourly").await;

@@ -24,6 +24,7 @@ fn task(id: usize, files: &[(&str, bool)], apart: bool) -> PlanTask {
         input: serde_json::Value::Null,
         condition: None,
         approval: false,
+        stale_after: None,
         phase: None,
         owner: Owner::Agent,
         split_of: Vec::new(),

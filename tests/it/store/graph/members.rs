@@ -23,6 +23,7 @@ async fn create(world: &World, mut tasks: Vec<NewTask>) -> (BatchId, Vec<TaskId>
         priority: i16::MIN,
         max_attempts: 1,
         timeout: None,
+        stale_after: None,
     };
     let id = BatchId::from_uuid(Uuid::now_v7());
     let callbacks = [(BatchEnd::Complete, back)].into();
