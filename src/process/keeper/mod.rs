@@ -1,7 +1,7 @@
 //! The keeper program: `hostler keeper`. Started by a host, never by a person.
 //!
 //! It has one loop and no policy: it starts, signals and reaps on request, and tells what happened. Its other
-//! threads do nothing but start processes ([`nursery`]). The listening socket comes as stdin and the instance's id as the only argument. Log
+//! threads do nothing but start processes (`nursery.rs`). The listening socket comes as stdin and the instance's id as the only argument. Log
 //! lines go to stderr, which the host points at a file.
 //!
 //! When the host's connection ends it keeps its processes for the next host for as long as the host
