@@ -29,10 +29,6 @@ use crate::{
 /// only when the work of the one before has ended.
 const STAND_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a host that has begun leaves its agents alone before it asks whether it may lead: all duties are
-/// due then.
-const BEGINS_AFTER: Duration = Duration::from_millis(500);
-
 /// Hears which queues got work.
 pub type Wake = Box<dyn Fn(Vec<QueueName>)>;
 
@@ -313,7 +309,7 @@ impl Actor for JanitorActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.next_look = Some(ctx.run_later(BEGINS_AFTER, Self::look));
+        self.look(ctx);
     }
 }
 

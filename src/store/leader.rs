@@ -78,13 +78,13 @@ async fn ask(
     slot: Uuid,
     silence: Duration,
 ) -> Result<Option<(Term, Instant)>, StoreError> {
-    let rows = STAND.query(client, &[&LOCK]).await?;
+    let rows = STAND.query(client, &[&LOCK, &milliseconds(silence)]).await?;
     let leads = rows.first().map_or(Ok(false), |row| STAND.fields(row).get("leads"))?;
     if !leads {
         return Ok(None);
     }
     let began = Instant::now();
-    let row = BEGIN_TERM.query_opt(client, &[&slot, &milliseconds(silence)]).await?;
+    let row = BEGIN_TERM.query_opt(client, &[&slot]).await?;
     let unknown = || StoreError::UnknownValue { statement: BEGIN_TERM.name, column: "term" };
     let term = BEGIN_TERM.fields(&row.ok_or_else(unknown)?).count("term")?;
     Ok(Some((Term(term), began)))
