@@ -258,3 +258,12 @@ async fn together(
         }
     }
 }
+
+/// Reads a body: whatever it asks for, it needs a scope, unless it asks for nothing.
+#[cfg(fuzzing)]
+pub(super) fn fuzzed(object: serde_json::Map<String, Value>) {
+    if let Ok(asked) = read::read(object, &mut Names::of(Some("key"))) {
+        let asks_nothing = matches!(&asked, Asked::Batch { commands, .. } if commands.is_empty());
+        assert!(!asked.scopes().is_empty() || asks_nothing, "nothing is free");
+    }
+}
