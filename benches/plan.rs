@@ -14,17 +14,18 @@ mod judge;
 mod large;
 #[path = "plan/psplib.rs"]
 mod psplib;
+#[path = "report.rs"]
+mod report;
 #[path = "plan/runs.rs"]
 mod runs;
 
 use std::{
-    fs,
     path::Path,
     time::{Duration, Instant},
 };
 
 use hostler::plan::solve::{Budget, Problem, Solution, solve};
-use serde_json::{Value, json};
+use report::{Better, Row, publish};
 
 /// How long the scheduler has for one instance.
 const LIMIT: Duration = Duration::from_millis(100);
@@ -97,32 +98,21 @@ fn gaps(name: &str, problems: &[Problem]) -> Gaps {
     gaps
 }
 
-fn row(what: &str, ours: f64, unit: &str, bar: f64, judge: Option<&str>) -> Value {
-    json!({
-        "what": what,
-        "ours": (ours * 1000.0).round() / 1000.0,
-        "unit": unit,
-        "better": "lower",
-        "limit": bar,
-        "best_peer": judge.map(|_| 0.0),
-        "best_peer_name": judge,
-        "bar": format!("at most {bar} {unit}"),
-        "holds": ours <= bar,
-    })
+/// A figure that must be at most `most`, beside that of the judge where there is one, who is never off.
+fn row(what: &str, ours: f64, unit: &'static str, most: f64, judge: Option<&str>) -> Row {
+    Row {
+        limit: Some(most),
+        best_peer: judge.map(|_| 0.0),
+        best_peer_name: judge.map(str::to_owned),
+        holds: ours <= most,
+        ..Row::new(what, ours, unit, Better::Lower)
+    }
 }
 
-fn higher(what: &str, unit: &str, ours: f64, bar: Option<f64>) -> Value {
-    json!({
-        "what": what,
-        "ours": (ours * 10.0).round() / 10.0,
-        "unit": unit,
-        "better": "higher",
-        "limit": bar,
-        "best_peer": Value::Null,
-        "best_peer_name": Value::Null,
-        "bar": bar.map(|bar| format!("over {bar} {unit}")),
-        "holds": bar.is_none_or(|bar| ours > bar),
-    })
+/// A figure that must be over `limit`, where there is one.
+fn higher(what: &str, unit: &'static str, ours: f64, limit: Option<f64>) -> Row {
+    let holds = limit.is_none_or(|limit| ours > limit);
+    Row { limit, holds, ..Row::new(what, ours, unit, Better::Higher) }
 }
 
 fn main() {
@@ -201,9 +191,5 @@ fn main() {
         higher("that run, busy while a task waited", "%", long.served_percent, None),
         higher("that run, tasks in a second", "tasks/s", long.tasks_per_s, None),
     ]);
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
-    fs::create_dir_all(&dir).unwrap();
-    let text = serde_json::to_string_pretty(&rows).unwrap();
-    fs::write(dir.join("plan.json"), &text).unwrap();
-    println!("{text}");
+    publish("plan", &rows).unwrap();
 }

@@ -78,8 +78,9 @@ pub(crate) fn publish(name: &str, rows: &[Row]) -> io::Result<()> {
     println!("\n{:<58} {:>12} {:<12} {:>12}  {:>7}", name, "ours", "", "floor", "ratio");
     for row in rows {
         let peer = row.best_peer.map_or_else(String::new, |peer| peer.to_string());
-        let ratio =
-            row.best_peer.map_or_else(String::new, |peer| format!("{:.2}", row.ours / peer));
+        // Of a peer who needs nothing at all there is no part.
+        let ratio = row.best_peer.filter(|peer| *peer > 0.0);
+        let ratio = ratio.map_or_else(String::new, |peer| format!("{:.2}", row.ours / peer));
         println!("{:<58} {:>12} {:<12} {:>12}  {:>7}", row.what, row.ours, row.unit, peer, ratio);
     }
     write(name, rows)

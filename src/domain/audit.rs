@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub use sieve::{Sieve, WINDOW};
 
 /// The longest text of a field, in characters.
-const MAX_TEXT: usize = 255;
+pub const MAX_TEXT: usize = 255;
 
 /// By which way it was asked for.
 #[derive(

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{
         Attempt, TaskId,
-        audit::AuditFilter,
+        audit::{AuditFilter, MAX_TEXT},
         bulk::Selection,
         delivery::DeliveryState,
         feed::{FeedCursor, NoCursor},
@@ -270,9 +270,6 @@ pub(super) fn deliveries(query: &str) -> Result<DeliveryFilter, ApiError> {
     })
 }
 
-/// The longest text that a field of the audit record is compared with, in characters: none has more.
-const MAX_LINE: usize = 255;
-
 /// Reads which part of the audit record is asked for.
 pub(super) fn audit(query: &str) -> Result<AuditFilter, ApiError> {
     let known = [
@@ -288,7 +285,7 @@ pub(super) fn audit(query: &str) -> Result<AuditFilter, ApiError> {
         "cursor",
     ];
     let query = Query::read(query, &known)?;
-    let line = |name| query.text(name, MAX_LINE);
+    let line = |name| query.text(name, MAX_TEXT);
     let cursor = query.get("cursor").map(|text| {
         let detail = "is no cursor; send the `next_cursor` of the page before";
         text.parse().map_err(|_| bad("cursor", &detail))
