@@ -23,7 +23,8 @@ pub struct Unmet {
 /// [`run`](super::run) would put it into: `queue` for all, if it is said.
 ///
 /// A fleet can do what the plan says of its agents. Where the plan says nothing of agents, all fleets count,
-/// and tasks for anyone go to the queue `default`; else those count that it names, by themselves or by a queue.
+/// and tasks for anyone go to the queue `default`; else those count that it names: by their queues, by themselves,
+/// or, by neither, those of that queue.
 ///
 /// # Errors
 ///
@@ -34,11 +35,12 @@ pub fn with_fleets(
     queue: Option<&QueueName>,
 ) -> Result<Plan, Vec<Unmet>> {
     let planned = std::mem::take(&mut plan.pools);
-    let is_meant = |fleet: &FleetRecord, pool: &Pool| {
-        pool.fleet.as_ref() == Some(&fleet.name)
-            || pool.queues.iter().any(|queue| fleet.queues.contains(queue))
-    };
     let default: Option<QueueName> = DEFAULT_QUEUE.parse().ok();
+    let is_meant = |fleet: &FleetRecord, pool: &Pool| match (&pool.fleet, pool.queues.as_slice()) {
+        (Some(name), []) => *name == fleet.name,
+        (None, []) => default.as_ref().is_some_and(|queue| fleet.queues.contains(queue)),
+        (_, queues) => queues.iter().any(|queue| fleet.queues.contains(queue)),
+    };
     for fleet in fleets.iter().filter(|fleet| fleet.count > 0 && !fleet.queues.is_empty()) {
         let of_plan: Vec<&Pool> = planned.iter().filter(|pool| is_meant(fleet, pool)).collect();
         if of_plan.is_empty() && !planned.is_empty() && queue.is_none() {
@@ -74,7 +76,8 @@ fn unmet(plan: &Plan, fleets: &[FleetRecord]) -> Vec<Unmet> {
     let without = agents.filter(|task| !plan.pools.iter().any(|pool| task.needs.met_by(pool)));
     let of = |task: &crate::domain::plan::PlanTask| {
         let what = match &task.needs {
-            Needs::Anyone => "is for any agent, and no fleet has one now".to_owned(),
+            Needs::Anyone => "is for any agent of the plan, and no fleet has one now: without `fleet` and `queues` \
+                they are those of the queue `default`".to_owned(),
             Needs::Fleet(name) => {
                 let known = fleets.iter().map(|fleet| fleet.name.as_str());
                 let close = suggest::closest(name.as_str(), known);
@@ -146,6 +149,12 @@ mod tests {
         assert_eq!(seen(&made), [("a".to_owned(), 2), ("c".to_owned(), 3)]);
         assert_eq!(made.pools[0].capabilities, ["code".parse().unwrap()]);
         assert_eq!(made.tasks[1].needs, Needs::Anyone);
+        let any = "[[agents]]\ncount = 9\n[[tasks]]\nid = \"y\"\nduration = \"1h\"\n";
+        let mixed = [fleet("a", 2, &["q"]), fleet("c", 3, &["default"])];
+        assert_eq!(seen(&with_fleets(plan(any), &mixed, None).unwrap()), [("c".to_owned(), 3)]);
+        assert!(
+            with_fleets(plan(any), &mixed[..1], None).unwrap_err()[0].what.contains("`default`")
+        );
         let gone = with_fleets(plan(text), &fleets[1..], None).unwrap_err();
         assert_eq!(gone.len(), 1);
         assert!(gone[0].task.as_str() == "x" && gone[0].what.contains("`code`"), "{gone:?}");
