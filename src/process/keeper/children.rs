@@ -39,6 +39,10 @@ const GROUP_LOOK: Duration = Duration::from_millis(5);
 /// The wait before that is looked for which left its control group by itself.
 const LATE_LOOK: Duration = Duration::from_millis(100);
 
+/// The wait before it is looked whether other children died with one whose death is told already: the signals of
+/// several are one.
+const FULL_LOOK: Duration = Duration::from_millis(1);
+
 /// What the host is told, and the descriptors that go with it.
 pub(super) type Told = (Notice, Vec<Rc<OwnedFd>>);
 
@@ -110,6 +114,8 @@ pub(super) struct Children {
     pub(super) again: bool,
     /// When what left its control group by itself is looked for.
     late_look: Option<Instant>,
+    /// When all children are looked through after a signal.
+    full_look: Option<Instant>,
 }
 
 impl Children {
@@ -127,6 +133,7 @@ impl Children {
             forgotten: Vec::new(),
             again: false,
             late_look: None,
+            full_look: None,
         }
     }
 
@@ -240,7 +247,8 @@ impl Children {
             None => dying.deadline,
         };
         let first = self.dying.iter().map(look).min();
-        if self.again { Some(now) } else { first.into_iter().chain(self.late_look).min() }
+        let looks = [first, self.late_look, self.full_look];
+        if self.again { Some(now) } else { looks.into_iter().flatten().min() }
     }
 
     /// Whether [`Children::tend`] wants to run again by now though no child died.
@@ -254,6 +262,7 @@ impl Children {
     /// that is allowed to may have left the group: those are looked for a moment later.
     pub(super) fn tend(&mut self, now: Instant) -> io::Result<Vec<Told>> {
         self.arrive();
+        self.full_look = None;
         let others = self.reap_all(now)?;
         self.again = false;
         self.empty_groups();
@@ -268,17 +277,27 @@ impl Children {
         Ok(self.tell(now, |dying| (!again && dying.is_empty()) || dying.deadline <= now))
     }
 
-    /// Reaps those of `pids` that are dead leaders, and tells of each of which nothing is left. To be called before
-    /// [`Children::tend`], which looks through all children: that takes the longer the more there are.
+    /// Reaps those of `pids` that are dead leaders, and tells of each of which nothing is left.
+    ///
+    /// [`Children::tend`] looks through all children, which takes the longer the more there are. Where it has
+    /// nothing else to do it is due a moment later: by then the host, which is woken on the same CPU as a rule,
+    /// has done its part.
     pub(super) fn tend_to(&mut self, pids: &[i32], now: Instant) -> io::Result<Vec<Told>> {
         self.arrive();
+        let mut all = true;
         for pid in pids.iter().copied() {
             if self.by_pid.contains_key(&pid) && sys::look_at(pid)? == Look::Dead(pid) {
                 self.reap(pid, now)?;
+            } else {
+                all = false;
             }
         }
         self.empty_groups();
-        Ok(self.tell(now, |_| false))
+        let told = self.tell(now, |_| false);
+        let wait = if all && self.dying.is_empty() { FULL_LOOK } else { Duration::ZERO };
+        let due = now + wait;
+        self.full_look = Some(self.full_look.map_or(due, |before| before.min(due)));
+        Ok(told)
     }
 
     /// Who has started, and who is over: those of whom nothing is left, and whoever `is_over` all the same.

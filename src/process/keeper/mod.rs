@@ -204,7 +204,7 @@ impl Keeper {
             }
             self.end_of_frozen();
             // Whatever is killed above ends later, and is told by a signal.
-            if ready.signals || ready.births || self.children.is_due(Instant::now()) {
+            if ready.births || self.children.is_due(Instant::now()) {
                 self.tend()?;
             }
             self.flush();
