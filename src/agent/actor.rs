@@ -12,14 +12,21 @@ use tokio::{
 };
 
 use super::{
-    Adopted, AgentReport, AgentStatus, Surroundings, conversation::Worker, log::AgentLog,
-    memo::Memo, messages::Timer, notify::Listening, spawn::Start, starts::Place,
-    tombstone::Tombstone, work::Work,
+    Adopted, AgentReport, AgentStatus, Surroundings,
+    conversation::Worker,
+    log::{AgentLog, Said},
+    memo::Memo,
+    messages::Timer,
+    notify::Listening,
+    spawn::Start,
+    starts::Place,
+    tombstone::Tombstone,
+    work::Work,
 };
 use crate::{
     domain::{
         Generation, Millis,
-        adoption::Standing,
+        adoption::Promise,
         agent::{
             Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Rules, Rung, step,
         },
@@ -49,8 +56,8 @@ pub(super) struct Process {
     pub(super) looks: Looks,
     /// What reads its stdout, if it is a worker.
     pub(super) reading: Option<Reading>,
-    /// It has said `WATCHDOG=1`, and goes on.
-    pub(super) beats: bool,
+    /// What it has said of how it shows life.
+    pub(super) promise: Promise,
     /// What the newest look from outside found wrong.
     pub(super) last_look: Option<String>,
 }
@@ -63,16 +70,6 @@ pub(super) struct Reading {
     pub(super) task: JoinHandle<()>,
 }
 
-/// How the conversation with the worker of a process begins.
-pub(super) enum Greeting {
-    /// With a hello.
-    Hello,
-    /// It has none, and is one of the host before this.
-    Adopted,
-    /// It goes on from there, with this host as the so manieth.
-    Known(Standing, u64),
-}
-
 pub(crate) struct AgentActor {
     pub(super) log: Logger,
     pub(super) fleet: Arc<Fleet>,
@@ -82,6 +79,7 @@ pub(crate) struct AgentActor {
     pub(super) around: Surroundings,
     pub(super) vitals: Arc<Vitals>,
     pub(super) own_log: AgentLog,
+    pub(super) said: Said,
     pub(super) memo: Memo,
     /// A process to go on with, until the actor has started.
     pub(super) adopted: Option<Adopted>,
@@ -148,6 +146,7 @@ impl AgentActor {
             status: AgentStatus { state: AgentState::Stopped, pid: None, work: None, ..status },
             around,
             vitals,
+            said: Said::new(own_log.allowance()),
             own_log,
             process: None,
             work: VecDeque::new(),
@@ -232,7 +231,8 @@ impl AgentActor {
 
     pub(super) fn expectation(&self) -> Expect {
         let promised = |process: &Process| {
-            process.beats || process.worker.as_ref().is_some_and(|worker| worker.idle_heartbeat)
+            process.promise.beats
+                || process.worker.as_ref().is_some_and(|worker| worker.idle_heartbeat)
         };
         match self.agent.state {
             AgentState::Busy => Expect::Life,

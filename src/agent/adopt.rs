@@ -6,11 +6,7 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use slog::{info, warn};
 
-use super::{
-    actor::{AgentActor, Greeting},
-    attempt::AttemptFiles,
-    work::Work,
-};
+use super::{actor::AgentActor, attempt::AttemptFiles, conversation::Greeting, work::Work};
 use crate::{
     domain::{
         Generation,
@@ -86,6 +82,10 @@ impl AgentActor {
         self.unheard = busy && self.fleet.protocol == Protocol::Worker;
         self.status.adopted = Some(AdoptedRecord { generation, at: Timestamp::now() });
         self.vitals.expect(self.expectation());
+        if busy {
+            // Its first sign of life was for the host before this, if it was to show one soon.
+            self.vitals.touch();
+        }
         self.status.reason = Some("adopted from the host before this one".to_owned());
         self.report();
     }

@@ -29,6 +29,9 @@ use crate::{
 /// How often the files of a running process are looked at for growth, at the least and the most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// The same where they may not grow beyond a limit: what floods fills a disk in seconds.
+const LOOK_FOR_FLOODS: Duration = Duration::from_secs(1);
+
 /// Where the files of one attempt are.
 #[derive(Debug, Clone)]
 pub(super) struct AttemptFiles {
@@ -147,23 +150,42 @@ impl AttemptFiles {
         }
     }
 
-    /// Touches `vitals` whenever stdout or stderr have grown. Never ends by itself.
-    pub(super) async fn watch(self, vitals: Arc<Vitals>, stale_after: Option<Duration>) {
-        let every = stale_after.map_or(LOOK.1, |limit| (limit / 12).clamp(LOOK.0, LOOK.1));
-        let mut tick = tokio::time::interval(every);
-        let mut seen = 0;
+    /// Touches `vitals` whenever stdout or stderr have grown. Resolves once they have more than `most` bytes.
+    pub(super) async fn watch(
+        self,
+        vitals: Arc<Vitals>,
+        stale_after: Option<Duration>,
+        most: Option<u64>,
+    ) {
+        let longest = if most.is_some() { LOOK_FOR_FLOODS } else { LOOK.1 };
+        let every = stale_after.map_or(longest, |limit| (limit / 12).clamp(LOOK.0, longest));
+        let most = most.unwrap_or(u64::MAX);
+        let (mut seen, mut wait) = (0, LOOK.0);
         loop {
-            tick.tick().await;
             let mut size = 0;
             for path in [self.stdout(), self.stderr()] {
                 size += tokio::fs::metadata(path).await.map_or(0, |meta| meta.len());
             }
+            if size > most {
+                return;
+            }
+            let grown = size.saturating_sub(seen);
             if size != seen {
                 seen = size;
                 vitals.touch();
             }
+            // Soon at first, and whenever it would be past its limit by then if it goes on like this.
+            let then = growth(grown, wait, every).saturating_add(size);
+            wait = if then > most { LOOK.0 } else { (wait * 2).min(every) };
+            tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// How much more there will be after `every`, of what has grown by so many bytes in `time`.
+fn growth(bytes: u64, time: Duration, every: Duration) -> u64 {
+    let grown = u128::from(bytes) * every.as_millis() / time.as_millis().max(1);
+    u64::try_from(grown).unwrap_or(u64::MAX)
 }
 
 /// Makes a directory and its parents that only this user can enter.
@@ -210,6 +232,36 @@ fn file_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is looked at once a second is looked at sooner where it grows.
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_found_at_its_limit_and_what_has_none_never() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = AttemptFiles { dir: dir.path().to_owned() };
+        fs::write(files.stdout(), [0; 60]).unwrap();
+        fs::write(files.stderr(), [0; 40]).unwrap();
+        let clock = crate::heartbeat::Clock::start();
+        let vitals = Arc::new(Vitals::new(clock));
+        let limited = files.clone().watch(vitals.clone(), None, Some(100));
+        let mut limited = std::pin::pin!(limited);
+        let free = tokio::spawn(files.clone().watch(vitals, None, None));
+        let wait = tokio::time::timeout(Duration::from_secs(60), &mut limited).await;
+        assert!(wait.is_err(), "it may have as much");
+        fs::write(files.stderr(), [0; 41]).unwrap();
+        let before = clock.now();
+        limited.await;
+        assert!(clock.now() - before <= 1_000);
+        assert!(!free.is_finished());
+        free.abort();
+    }
+
+    #[test]
+    fn how_fast_it_grows_says_when_it_is_looked_at_next() {
+        let (look, second) = (LOOK.0, Duration::from_secs(1));
+        assert_eq!(growth(0, look, second), 0);
+        assert_eq!(growth(20 << 20, look, second), 200 << 20);
+        assert_eq!(growth(u64::MAX, look, second), u64::MAX);
+    }
 
     #[test]
     fn an_artifacts_name_can_not_leave_its_directory() {

@@ -6,19 +6,18 @@ use actix::prelude::*;
 use serde_json::Value;
 use slog::{debug, warn};
 
-use super::{
-    actor::{AgentActor, Greeting},
-    messages::Timer,
-    stdio::Stdin,
-    work::CalledOff,
-};
+use super::{actor::AgentActor, messages::Timer, stdio::Stdin, work::CalledOff};
 use crate::{
     domain::{
         Attempt, TaskId,
-        adoption::Standing,
+        adoption::{Standing, Tool},
         agent::{AgentEvent, Fault},
+        fleet::Protocol,
+        heartbeat::OpenTool,
+        restart::millis,
         secret,
     },
+    process,
     protocol::{
         frame::{LineReader, line_limit},
         worker::{Received, Terms, WorkerSession},
@@ -27,12 +26,24 @@ use crate::{
     telemetry::Chain,
 };
 
+/// How the conversation with the worker of a process begins.
+pub(super) enum Greeting {
+    /// With a hello.
+    Hello,
+    /// It has none, and is one of the host before this.
+    Adopted,
+    /// It goes on from there, with this host as the so manieth.
+    Known(Standing, u64),
+}
+
 /// The conversation with a worker.
 pub(super) struct Worker {
     pub(super) session: WorkerSession,
     pub(super) lines: LineReader,
     pub(super) stdin: Stdin,
     pub(super) idle_heartbeat: bool,
+    /// It has answered the hello.
+    greeted: bool,
     /// Nothing was read of it yet, and the beginning of its line may have been read by the host before.
     mid_line: bool,
 }
@@ -56,29 +67,58 @@ impl AgentActor {
                 let mut session = WorkerSession::new(terms);
                 // Nothing waits in a new one.
                 stdin.send(session.hello()).unwrap_or_default();
-                Worker { session, lines, stdin, idle_heartbeat: false, mid_line: false }
+                Worker {
+                    session,
+                    lines,
+                    stdin,
+                    idle_heartbeat: false,
+                    greeted: false,
+                    mid_line: false,
+                }
             }
             Greeting::Known(Standing { open, idle_heartbeat, .. }, epoch) => {
                 let session = WorkerSession::resume(terms, epoch, open);
-                Worker { session, lines, stdin, idle_heartbeat, mid_line: true }
+                Worker { session, lines, stdin, idle_heartbeat, greeted: true, mid_line: true }
             }
         }
     }
 
-    /// Writes down how far the conversation is.
+    /// Writes down how far the conversation is, and what the process has said of how it shows life.
     pub(super) fn note_standing(&mut self) {
-        let Some(worker) = self.process.as_ref().and_then(|process| process.worker.as_ref()) else {
+        let Some(process) = &self.process else { return };
+        let worker = process.worker.as_ref();
+        // Without a conversation a worker could not be taken over; nor before its hello.
+        let is_worker = self.fleet.protocol == Protocol::Worker;
+        if is_worker && worker.is_none_or(|worker| !worker.greeted) {
             return;
-        };
+        }
         let standing = Standing {
             generation: self.status.generation,
-            idle_heartbeat: worker.idle_heartbeat,
-            open: worker.session.open(),
+            idle_heartbeat: worker.is_some_and(|worker| worker.idle_heartbeat),
+            open: worker.map(|worker| worker.session.open()).unwrap_or_default(),
+            pid: Some(process.pid),
+            promise: process.promise,
+            tools: self.open_tools(),
         };
         if let Err(error) = self.memo.write(&standing) {
             warn!(self.log, "an agent's standing can't be written: it could not be taken over";
                 "error" => %error);
         }
+    }
+
+    /// The open tool calls, by a clock that the next host has, too.
+    fn open_tools(&self) -> Vec<Tool> {
+        let tools = self.vitals.tools();
+        if tools.is_empty() {
+            return Vec::new();
+        }
+        let (now, machine) = (self.around.clock.now(), millis(process::monotonic()));
+        let tool = |(id, OpenTool { until, limit })| Tool {
+            id,
+            until_ms: machine.saturating_add(until.saturating_sub(now)),
+            limit_ms: millis(limit),
+        };
+        tools.into_iter().map(tool).collect()
     }
 
     /// Gives the worker what it was not given yet. That is written down first: what was given but
@@ -119,8 +159,8 @@ impl AgentActor {
         }
     }
 
-    /// The process wrote to its stdout.
-    pub(super) fn heard(&mut self, chunk: &[u8], ctx: &mut Context<Self>) {
+    /// The process wrote to its stdout. How long to wait until more of it is read.
+    pub(super) fn heard(&mut self, chunk: &[u8], ctx: &mut Context<Self>) -> Duration {
         self.unheard = false;
         let (mut chunk, mut ends) = (chunk, Vec::new());
         while let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
@@ -156,6 +196,7 @@ impl AgentActor {
         if !ends.is_empty() {
             self.answered(ends, ctx);
         }
+        self.write_said()
     }
 
     /// The worker has answered these.
@@ -177,6 +218,7 @@ impl AgentActor {
                     "reason" => name.unwrap_or_default());
                 if let Some(worker) = self.process.as_mut().and_then(|p| p.worker.as_mut()) {
                     worker.idle_heartbeat = idle_heartbeat;
+                    worker.greeted = true;
                 }
                 self.note_standing();
                 self.greeted(ctx);
@@ -196,8 +238,12 @@ impl AgentActor {
             Received::ToolOpened { id, limit } => {
                 let limit = limit.unwrap_or(self.fleet.heartbeat.tool_stale_after);
                 self.vitals.open_tool(id, limit);
+                self.note_standing();
             }
-            Received::ToolClosed { id } => self.vitals.close_tool(&id),
+            Received::ToolClosed { id } => {
+                self.vitals.close_tool(&id);
+                self.note_standing();
+            }
             Received::Heartbeat => {}
             Received::Ignored { why } => {
                 debug!(self.log, "message ignored"; "reason" => why);

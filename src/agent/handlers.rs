@@ -180,22 +180,24 @@ impl Handler<Started> for AgentActor {
 }
 
 impl Handler<FromProcess> for AgentActor {
-    type Result = ();
+    type Result = Option<Duration>;
 
-    fn handle(&mut self, message: FromProcess, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: FromProcess, ctx: &mut Self::Context) -> Self::Result {
         if !self.is_newest(message.generation) {
-            return;
+            return None;
         }
         match message.what {
-            What::Output(chunk) => self.heard(&chunk, ctx),
+            What::Output(chunk) => return Some(self.heard(&chunk, ctx)),
             What::Closed => {
                 let reason = "it closed its stdout and went on".to_owned();
                 self.fault(Fault::Protocol, reason, Value::Null, ctx);
             }
             What::Lingers => self.lingers(ctx),
+            What::Floods => self.floods(ctx),
             What::Ended(ended) => self.ended(&ended, None, ctx),
             What::Left(ended, outcome) => self.ended(&ended, Some(outcome), ctx),
         }
+        None
     }
 }
 

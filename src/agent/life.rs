@@ -1,13 +1,16 @@
 //! The process of an agent, from its start to its end.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use serde_json::Value;
 use slog::{info, warn};
 use tokio::sync::watch;
 
 use super::{
-    actor::{AgentActor, Greeting, Process, Reading},
+    actor::{AgentActor, Process, Reading},
     attempt::OUT_OF_MEMORY,
+    conversation::Greeting,
     messages::StartError,
     stdio,
     tombstone::{once_copied, when_ended},
@@ -15,13 +18,14 @@ use super::{
 };
 use crate::{
     domain::{
+        adoption::{Promise, Tool},
         agent::AgentEvent,
         fleet::Protocol,
         health::{Gate, Looks},
         secret,
         task::{FailureClass, Outcome},
     },
-    process::{Ended, Exit, ProcessId, Spawned},
+    process::{self, Ended, Exit, ProcessId, Spawned},
     protocol::frame::FrameError,
     telemetry::Chain,
 };
@@ -58,6 +62,10 @@ impl AgentActor {
             ended = once_copied(ended, actix::spawn(copy));
         }
         let known = matches!(greeting, Greeting::Known(..) | Greeting::Adopted);
+        let (promise, tools) = match &greeting {
+            Greeting::Known(standing, _) => (standing.promise, standing.tools.clone()),
+            Greeting::Hello | Greeting::Adopted => (Promise::default(), Vec::new()),
+        };
         let looked_at = ended.clone();
         let (mut worker, mut reading) = (None, None);
         match (self.fleet.protocol, stdin, stdout) {
@@ -84,8 +92,15 @@ impl AgentActor {
             looks = Looks::after_readiness();
         }
         self.process =
-            Some(Process { id, pid, worker, reading, gate, looks, beats: false, last_look: None });
+            Some(Process { id, pid, worker, reading, gate, looks, promise, last_look: None });
         self.vitals.set_pid(pid);
+        if let Some(limit) = promise.limit_ms {
+            self.vitals.limit(Some(Duration::from_millis(limit)));
+        }
+        for Tool { id, until_ms, limit_ms } in tools {
+            let left = Duration::from_millis(until_ms).saturating_sub(process::monotonic());
+            self.vitals.reopen_tool(id, left, Duration::from_millis(limit_ms));
+        }
         self.look_from_outside(looked_at, ctx);
         self.vitals.expect(self.expectation());
     }

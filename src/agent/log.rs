@@ -142,6 +142,30 @@ impl Inner {
     }
 }
 
+/// What a worker has said by `task/log`: written at once for all that was read of it at a time, and no faster
+/// than the log may be written to. Else one that says much would fill the queue of those who write.
+pub(super) struct Said {
+    lines: Vec<u8>,
+    allowance: Allowance,
+}
+
+impl Said {
+    pub(super) const fn new(allowance: Allowance) -> Self {
+        Self { lines: Vec::new(), allowance }
+    }
+
+    pub(super) fn add(&mut self, line: &str) {
+        self.lines.extend_from_slice(line.as_bytes());
+    }
+
+    /// What is to be written, and how long to wait before more is read.
+    pub(super) fn take(&mut self, now: Instant) -> (Bytes, Duration) {
+        let lines = Bytes::from(std::mem::take(&mut self.lines));
+        let wait = self.allowance.take(lines.len(), now);
+        (lines, wait)
+    }
+}
+
 /// What may be written by now: as much as a second's worth at once, and that much a second.
 #[derive(Debug)]
 pub(super) struct Allowance {

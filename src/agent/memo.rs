@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// The least length of the record, which is filled up with blanks: one that has room for a single task
 /// is always as long.
-const LENGTH: usize = 256;
+const LENGTH: usize = 320;
 
 /// What stands in the file.
 #[derive(Serialize, Deserialize)]
@@ -102,8 +102,19 @@ mod tests {
     use super::*;
     use crate::domain::{
         Attempt, Generation, TaskId,
-        adoption::{Hold, Open},
+        adoption::{Hold, Open, Promise, Tool},
     };
+
+    fn resting(open: Vec<Open>) -> Standing {
+        Standing {
+            generation: Generation(1),
+            idle_heartbeat: false,
+            open,
+            pid: None,
+            promise: Promise::default(),
+            tools: Vec::new(),
+        }
+    }
 
     #[test]
     fn what_was_written_last_is_read() {
@@ -119,11 +130,17 @@ mod tests {
             generation: Generation(u64::MAX),
             idle_heartbeat: false,
             open: vec![open; count],
+            pid: Some(u32::MAX),
+            promise: Promise::default(),
+            tools: Vec::new(),
         };
         let busy = of(1);
         let idle = Standing { idle_heartbeat: true, ..of(0) };
+        let promise = Promise { beats: true, limit_ms: Some(u64::MAX) };
+        let tool = Tool { id: "build".to_owned(), until_ms: u64::MAX, limit_ms: 1 };
+        let beats = Standing { promise, tools: vec![tool], ..of(1) };
         let mut memo = Memo::new(dir.path(), &agent);
-        for standing in [&idle, &busy, &of(100), &busy, &idle] {
+        for standing in [&idle, &busy, &of(100), &busy, &beats, &idle] {
             memo.write(standing).unwrap();
             assert_eq!(read_standing(dir.path(), &agent).as_ref(), Some(standing));
         }
@@ -139,7 +156,7 @@ mod tests {
         let of = |task| {
             let hold = Hold { task: TaskId::from_uuid(Uuid::from_u128(task)), attempt: Attempt(1) };
             let open = vec![Open { hold, request: 1 }; 100];
-            Standing { generation: Generation(1), idle_heartbeat: false, open }
+            resting(open)
         };
         let mut memo = Memo::new(dir.path(), &agent);
         memo.write(&of(1)).unwrap();
@@ -156,7 +173,7 @@ mod tests {
     fn a_record_that_can_not_be_written_does_not_stay() {
         let dir = tempfile::tempdir().unwrap();
         let agent: AgentName = "f-1".parse().unwrap();
-        let idle = Standing { generation: Generation(1), idle_heartbeat: false, open: Vec::new() };
+        let idle = resting(Vec::new());
         let gone = dir.path().join("gone");
         assert!(Memo::new(&gone, &agent).write(&idle).is_err());
         assert_eq!(read_standing(&gone, &agent), None);

@@ -171,9 +171,9 @@ pub(super) enum StartError {
     },
 }
 
-/// What the process of a generation does.
+/// What the process of a generation does. The answer is how long to wait until more of its output is read.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Option<Duration>")]
 pub(super) struct FromProcess {
     pub(super) generation: Generation,
     pub(super) what: What,
@@ -187,6 +187,8 @@ pub(super) enum What {
     Closed,
     /// It has given its result, and goes on.
     Lingers,
+    /// It has written more than it may.
+    Floods,
     /// It is gone, with all it forked.
     Ended(Ended),
     /// It is gone, and this is what it left of its attempt.

@@ -18,7 +18,7 @@ use crate::{
         fleet::Protocol,
         health::Check,
         heartbeat::{Sign, Silence},
-        secret,
+        restart, secret,
     },
     heartbeat::Vitals,
     process::{Datagram, NotifySocket, belongs},
@@ -164,12 +164,15 @@ impl Handler<Notified> for AgentActor {
         for why in &notice.ignored {
             debug!(self.log, "notification ignored"; "reason" => why);
         }
-        if notice.beat && !process.beats {
-            // Who has beaten once is expected to go on, also while it has nothing to do.
-            process.beats = true;
-            if self.agent.state == AgentState::Idle {
-                self.vitals.expect(self.expectation());
-            }
+        let before = process.promise;
+        // Who has beaten once is expected to go on, also while it has nothing to do.
+        process.promise.beats |= notice.beat;
+        if let Some(limit) = notice.limit {
+            process.promise.limit_ms = Some(restart::millis(limit));
+        }
+        let promise = process.promise;
+        if promise.beats && !before.beats && self.agent.state == AgentState::Idle {
+            self.vitals.expect(self.expectation());
         }
         if self.fleet.heartbeat.evidence.notify {
             self.vitals.heard(Sign::Notified);
@@ -201,6 +204,9 @@ impl Handler<Notified> for AgentActor {
                 let timer = ctx.notify_later(Timer::Linger(task, attempt), linger);
                 work.linger = Some((self.around.clock.now(), timer));
             }
+        }
+        if promise != before {
+            self.note_standing();
         }
         // Last: what it asks for in one breath with STOPPING=1 is time to leave.
         if let Some(by) = notice.extend {

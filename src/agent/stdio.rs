@@ -151,15 +151,16 @@ fn last_words(pipe: &pipe::Receiver, left: &mut usize) -> Option<Bytes> {
 }
 
 enum Read {
-    Some { to_the_end_of_a_line: bool },
+    Some { to_the_end_of_a_line: bool, wait: Duration },
     Nothing,
     End,
 }
 
 impl Pump {
-    async fn tell(&self, what: What) -> bool {
+    /// How long the actor wants to wait until it is told of more output; nothing if it is gone.
+    async fn tell(&self, what: What) -> Option<Duration> {
         let message = FromProcess { generation: self.generation, what };
-        self.actor.send(message).await.is_ok()
+        self.actor.send(message).await.ok().map(Option::unwrap_or_default)
     }
 
     /// Hands a worker's stdout to its actor, chunk by chunk and no faster than that takes them,
@@ -182,7 +183,17 @@ impl Pump {
                 end = &mut ended => break end,
                 () = until(&mut stop, true), if whole => return,
                 _ = stdout.readable() => match self.forward(&stdout, &mut buffer).await {
-                    Read::Some { to_the_end_of_a_line } => whole = to_the_end_of_a_line,
+                    Read::Some { to_the_end_of_a_line, wait } => {
+                        whole = to_the_end_of_a_line;
+                        if !wait.is_zero() {
+                            // The pipe fills meanwhile, and then its writer waits, too.
+                            tokio::select! {
+                                end = &mut ended => break end,
+                                () = until(&mut stop, true), if whole => return,
+                                () = sleep(wait) => {}
+                            }
+                        }
+                    }
                     Read::Nothing => {}
                     Read::End => break self.closed(&mut ended).await,
                 }
@@ -214,6 +225,11 @@ impl Pump {
         self.tell(What::Lingers).await;
     }
 
+    /// Tells that the process has written more than it may.
+    pub(super) async fn floods(&self) {
+        self.tell(What::Floods).await;
+    }
+
     /// Tells what an ended process left.
     pub(super) async fn left(self, ended: Ended, outcome: Outcome) {
         self.tell(What::Left(ended, outcome)).await;
@@ -226,8 +242,8 @@ impl Pump {
             Ok(_) => {
                 self.vitals.touch();
                 let to_the_end_of_a_line = buffer.last() == Some(&b'\n');
-                let heard = self.tell(What::Output(buffer.split().freeze())).await;
-                if heard { Read::Some { to_the_end_of_a_line } } else { Read::End }
+                let wait = self.tell(What::Output(buffer.split().freeze())).await;
+                wait.map_or(Read::End, |wait| Read::Some { to_the_end_of_a_line, wait })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
             Err(_) => Read::End,

@@ -89,6 +89,12 @@ impl Fake {
         self.ended.send(Ended { exit, ..Ended::LOST }).unwrap();
     }
 
+    /// The kernel kills it, because its group took more memory than it may.
+    fn end_for_memory(self) {
+        let ended = Ended { exit: Exit::Signal(9), out_of_memory: true, ..Ended::LOST };
+        self.ended.send(ended).unwrap();
+    }
+
     /// Its keeper kills it, because the host has fallen silent.
     fn end_for_silence(self) {
         let ended = Ended { exit: Exit::Signal(9), for_silence: true, ..Ended::LOST };
@@ -233,6 +239,7 @@ pub(crate) fn fleet(protocol: Protocol) -> Fleet {
         stdin: StdinMode::Task,
         output: OutputFormat::Text,
         max_output: 1 << 20,
+        max_written: None,
         task_timeout: Some(Duration::from_secs(60)),
         start_timeout: Duration::from_secs(10),
         stop_signal: StopSignal::Sigterm,
@@ -270,7 +277,10 @@ struct Subject {
 
 impl Subject {
     fn start(fleet: Fleet) -> Self {
-        let world = world();
+        Self::start_in(world(), fleet)
+    }
+
+    fn start_in(world: World, fleet: Fleet) -> Self {
         let (watcher, reports) = collect();
         let status = AgentStatus::new("f-1".parse().unwrap());
         let handle =

@@ -9,7 +9,6 @@ use std::{
 };
 
 use actix::prelude::*;
-use bytes::Bytes;
 use slog::warn;
 use tokio::{sync::oneshot, time::Instant};
 
@@ -146,6 +145,7 @@ impl AgentActor {
         let Some(mut work) = self.work.pop_front() else { return };
         if self.fleet.protocol == Protocol::Worker {
             let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
+            self.write_said();
             self.own_log.concerns(Some(files.log()));
         }
         if !work.begun {
@@ -194,8 +194,12 @@ impl AgentActor {
         }
         // What its process has said of itself is about the one under way.
         if place == 0 {
+            self.write_said();
             self.own_log.concerns(None);
             self.vitals.attempt_ended();
+            if let Some(process) = &mut self.process {
+                process.promise.limit_ms = None;
+            }
         }
         self.status.attempts_ended += 1;
         let (task, attempt) = key;
@@ -231,16 +235,34 @@ impl AgentActor {
         }
     }
 
-    /// Writes a worker's `task/log` to the agent's own log.
-    pub(super) fn write_log(&self, level: &str, message: &str) {
+    /// The process of an `exec` attempt has written more than it may.
+    pub(super) fn floods(&mut self, ctx: &mut Context<Self>) {
+        let most = self.fleet.max_written.unwrap_or_default();
+        let reason = format!(
+            "it wrote more than {most} bytes to stdout and stderr, the limit of `max_written`"
+        );
+        self.fault(Fault::Protocol, reason, serde_json::Value::Null, ctx);
+    }
+
+    /// Keeps a worker's `task/log` for the agent's own log.
+    pub(super) fn write_log(&mut self, level: &str, message: &str) {
         let task = self.work.front().map_or_else(String::new, |work| work.key().0.to_string());
-        let line = format!("{} {level} {task} {message}\n", jiff::Timestamp::now());
-        let (written, log) = (self.own_log.append(Bytes::from(line)), self.log.clone());
-        actix::spawn(async move {
-            if let Err(error) = written.await {
-                warn!(log, "an agent's log can't be written"; "error" => %error);
-            }
-        });
+        self.said.add(&format!("{} {level} {task} {message}\n", jiff::Timestamp::now()));
+    }
+
+    /// Writes what was said to the agent's own log and that of the attempt under way. How long its process
+    /// must wait until more of it is read.
+    pub(super) fn write_said(&mut self) -> Duration {
+        let (lines, wait) = self.said.take(Instant::now());
+        if !lines.is_empty() {
+            let (written, log) = (self.own_log.append(lines), self.log.clone());
+            actix::spawn(async move {
+                if let Err(error) = written.await {
+                    warn!(log, "an agent's log can't be written"; "error" => %error);
+                }
+            });
+        }
+        wait
     }
 
     /// Keeps what a worker sent by `task/artifact` among the files of the attempt.
@@ -270,13 +292,17 @@ impl AgentActor {
         let files = AttemptFiles::of(&self.around.attempts_dir, &work.assignment);
         let fleet = self.fleet.clone();
         let stale_after = work.assignment.terms.stale_after.or(fleet.heartbeat.stale_after);
-        let grown = files.clone().watch(self.vitals.clone(), stale_after);
+        let floods = files.clone().watch(self.vitals.clone(), stale_after, fleet.max_written);
         let lingers = files.clone().lingers(fleet.clone());
         let gave_result = work.gave_result.clone();
         actix::spawn(async move {
             let ended = tokio::select! {
                 ended = ended => ended,
-                () = grown => unreachable!("watching never ends by itself"),
+                () = async {
+                    floods.await;
+                    pump.floods().await;
+                    std::future::pending().await
+                } => unreachable!("telling never ends by itself"),
                 () = async {
                     lingers.await;
                     pump.lingers().await;

@@ -166,14 +166,16 @@ fn look_at(settings: &Settings, kept: &Kept) -> Left {
     let fleet = note.as_ref().ok().and_then(|note| Some((fleet_of(settings, note)?, note)));
     let process = &kept.process;
     let outputs = process.stdout.is_some() && process.stderr.is_some();
-    let (has_pipes, standing) = match fleet {
-        Some((Fleet { protocol: Protocol::Worker, .. }, note)) => {
-            let standing = agent::read_standing(&settings.host.standing_dir(), &note.agent);
-            (outputs && process.stdin.is_some(), standing)
-        }
-        Some((Fleet { protocol: Protocol::Service, .. }, _)) => (outputs, None),
-        _ => (true, None),
+    let has_pipes = match fleet {
+        Some((Fleet { protocol: Protocol::Worker, .. }, _)) => outputs && process.stdin.is_some(),
+        Some((Fleet { protocol: Protocol::Service, .. }, _)) => outputs,
+        _ => true,
     };
+    // One that writes nothing down leaves what an earlier process has written.
+    let standing = fleet.and_then(|(_, note)| {
+        let standing = agent::read_standing(&settings.host.standing_dir(), &note.agent)?;
+        standing.pid.is_none_or(|pid| pid == process.pid).then_some(standing)
+    });
     Left { note, is_over: kept.is_over, has_pipes, standing }
 }
 

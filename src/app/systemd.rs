@@ -91,22 +91,23 @@ impl Service {
         supervisor: SupervisorHandle,
     ) {
         if self.0.to.is_some() {
-            actix::spawn(self.clone().tell_on(log, queue, supervisor));
+            let round_trip = async move || {
+                queue.answers().await?;
+                supervisor.agents().await.ok()
+            };
+            actix::spawn(self.clone().tell_on(log, round_trip));
         }
     }
 
-    async fn tell_on(self, log: Logger, queue: QueueHandle, supervisor: SupervisorHandle) {
+    /// Tells that the host lives each time that its actors have answered, and never otherwise.
+    async fn tell_on(self, log: Logger, round_trip: impl AsyncFn() -> Option<Vec<AgentRecord>>) {
         let every = self.0.watchdog.map_or(Duration::from_secs(10), |limit| limit / 3);
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last = String::new();
         loop {
             tick.tick().await;
-            let round_trip = async {
-                queue.answers().await?;
-                supervisor.agents().await.ok()
-            };
-            let Ok(Some(agents)) = tokio::time::timeout(every, round_trip).await else {
+            let Ok(Some(agents)) = tokio::time::timeout(every, round_trip()).await else {
                 warn!(log, "the host's own actors do not answer: no sign of life is given";
                     "wait_ms" => u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
                 continue;
@@ -233,6 +234,57 @@ mod tests {
             service.stopping(Duration::from_secs(10));
             assert!(hear().starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC=100000000\n"));
         }
+    }
+
+    /// Lets it tell for six and a half seconds.
+    async fn pass(telling: &mut std::pin::Pin<&mut impl Future<Output = ()>>) {
+        tokio::select! {
+            () = telling => unreachable!("it tells for ever"),
+            () = tokio::time::sleep(Duration::from_millis(6_500)) => {}
+        }
+    }
+
+    /// The timer goes on all the while: it is the answer that counts.
+    #[tokio::test(start_paused = true)]
+    async fn a_host_whose_actors_do_not_answer_gives_no_sign_of_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let ear = UnixDatagram::bind(&path).unwrap();
+        ear.set_nonblocking(true).unwrap();
+        let heard = || {
+            let mut text = [0; 200];
+            let all = std::iter::from_fn(|| {
+                ear.recv(&mut text).ok().map(|length| text[..length].to_vec())
+            });
+            all.map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
+        };
+        let mut env =
+            env(&[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "3000000")]);
+        let service = Service::take(&mut env).unwrap();
+        let (set, answers) = tokio::sync::watch::channel(Some(true));
+        let round_trip = async move || {
+            let answers = *answers.borrow();
+            match answers {
+                Some(true) => Some(Vec::new()),
+                Some(false) => None,
+                None => std::future::pending().await,
+            }
+        };
+        let log = Logger::root(slog::Discard, slog::o!());
+        let mut telling = std::pin::pin!(service.tell_on(log, round_trip));
+        pass(&mut telling).await;
+        let said = heard();
+        assert_eq!(said.iter().filter(|word| *word == "WATCHDOG=1").count(), 7, "{said:?}");
+        assert!(said.contains(&"STATUS=no agents".to_owned()), "{said:?}");
+        // One hangs; then one is gone.
+        for silent in [None, Some(false)] {
+            set.send_replace(silent);
+            pass(&mut telling).await;
+            assert_eq!(heard(), [] as [&str; 0]);
+        }
+        set.send_replace(Some(true));
+        pass(&mut telling).await;
+        assert!(heard().contains(&"WATCHDOG=1".to_owned()));
     }
 
     #[test]

@@ -110,10 +110,12 @@ async fn serve(
     let listener = inherited.as_ref().map(Inherited::listener).transpose();
     let listener = listener.map_err(UpError::Passed)?;
     let again = (again.0, again.1, service.clone());
+    let mut stop = handed.is_to_stop();
+    let took_over = handed.record().is_some();
     let mut running = tokio::select! {
         started = start(settings, env, (log.clone(), drops), again,
             (lock, handed.record(), listener)) => started?,
-        () = asked.next() => return Ok(ExitCode::SUCCESS),
+        () = asked.gives_up(took_over, &mut stop) => return Ok(ExitCode::SUCCESS),
     };
     info!(log, "host ready"; "path" => %running.settings.host.socket().display(),
         "address" => running.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
@@ -127,6 +129,8 @@ async fn serve(
     let mut upgrades = running.upgrades.take();
     let reloads = actix::spawn(reload_on(hangup, running.reloader.clone()));
     let stop = tokio::select! {
+        biased;
+        () = std::future::ready(()), if stop => Stop::Drain,
         () = asked.next() => Stop::Drain,
         Some((wanted, taken)) = next_upgrade(&mut upgrades) => {
             // Whoever asked may have stopped waiting.
@@ -134,7 +138,7 @@ async fn serve(
             reloads.abort();
             service.reloading();
             given.hand_on();
-            return Ok(become_another(running, &wanted, asked.next(), guard).await);
+            return Ok(become_another(running, &wanted, &mut asked, service, guard).await);
         }
         () = lost_actor(&running) => {
             error!(log, "an actor of the host itself is gone: stopping");
@@ -164,23 +168,44 @@ fn tell_of_upgrade(log: &Logger, record: &UpgradeRecord) {
     }
 }
 
-/// Hands over to the program that is wanted. Comes back only if neither that nor this one could be
-/// started anew.
+/// Hands over to the program that is wanted. Comes back if somebody asks for a stop and no agent is left that
+/// another program would have to end, or if neither that nor this one could be started anew.
 async fn become_another(
     running: Running,
     wanted: &Wanted,
-    hurry: impl Future<Output = ()>,
+    asked: &mut Asked,
+    service: &Service,
     guard: &mut Option<telemetry::Guard>,
 ) -> ExitCode {
-    info!(running.log, "another program is to take over"; "path" => %wanted.program.display(),
+    let log = running.log.clone();
+    info!(log, "another program is to take over"; "path" => %wanted.program.display(),
         "from" => &wanted.plan.from, "to" => &wanted.plan.to);
-    running.hand_over(wanted.plan.agents == Agents::Drained, hurry).await;
+    let drained = wanted.plan.agents == Agents::Drained;
+    let mut stop = false;
+    let hurry = async {
+        asked.next().await;
+        stop = true;
+        asked.next().await;
+    };
+    let written = running.hand_over(drained, hurry).await;
+    stop |= asked.was_heard().await;
+    if stop {
+        service.stopping(Duration::ZERO);
+        info!(log, "asked to stop during the upgrade"; "reason" => if drained {
+            "no agent is left: no other program is started"
+        } else {
+            "the program that takes over ends the agents"
+        });
+    }
+    if stop && drained {
+        return if written { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     // What waits to be logged is written before this process is another.
     drop(guard.take());
-    let failed = upgrade::hand_over(&wanted.program);
+    let failed = upgrade::hand_over(&wanted.program, stop);
     let reason = format!("{} can't be run: {failed}", wanted.program.display());
     eprintln!("{reason}; the program before takes over again");
-    let failed = upgrade::put_back(&reason);
+    let failed = upgrade::put_back(&reason, stop);
     eprintln!("the program before can't take over either: {failed}; its agents are ended");
     ExitCode::FAILURE
 }
@@ -227,6 +252,25 @@ impl Asked {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
+        }
+    }
+
+    /// Resolves when a start is to be given up: at the first word; where it `took_over` agents that nobody
+    /// else ends in order at the second, and the first has it `stop` once it is up.
+    async fn gives_up(&mut self, took_over: bool, stop: &mut bool) {
+        self.next().await;
+        if took_over {
+            *stop = true;
+            self.next().await;
+        }
+    }
+
+    /// Whether one came that nobody has waited for.
+    async fn was_heard(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.next() => true,
+            () = std::future::ready(()) => false,
         }
     }
 }

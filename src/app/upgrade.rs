@@ -125,13 +125,16 @@ struct Word {
     call: Option<RawFd>,
     /// Why the program that was to take over did not.
     failed: Option<String>,
+    /// Somebody asked for a stop meanwhile: whoever takes over ends the agents in order.
+    #[serde(default)]
+    stop: bool,
 }
 
 impl Word {
     /// To the program that takes this one's place again.
-    fn failed(reason: &str) -> Self {
+    fn failed(reason: &str, stop: bool) -> Self {
         let from = env!("CARGO_PKG_VERSION").to_owned();
-        Self { from, failed: Some(reason.to_owned()), ..Self::default() }
+        Self { from, failed: Some(reason.to_owned()), stop, ..Self::default() }
     }
 }
 
@@ -218,6 +221,11 @@ impl Handed {
         self.back = None;
     }
 
+    /// Whether somebody asked for a stop while the program before handed over.
+    pub(super) fn is_to_stop(&self) -> bool {
+        self.word.as_ref().is_some_and(|word| word.stop)
+    }
+
     /// What is told of it.
     pub(super) fn record(&self) -> Option<UpgradeRecord> {
         let word = self.word.clone()?;
@@ -228,7 +236,7 @@ impl Handed {
     /// was started itself. Comes back where there is none, or where it can't.
     pub(super) fn give_back(&mut self, reason: &str) {
         let Some((program, call)) = self.back.take() else { return };
-        let word = Word::failed(reason);
+        let word = Word::failed(reason, self.is_to_stop());
         eprintln!(
             "hostler {} could not start its host: {reason}\nthe one before takes over again",
             env!("CARGO_PKG_VERSION")
@@ -244,15 +252,15 @@ impl Handed {
     }
 }
 
-/// Has `program` take the place of this one, which it can put back. Comes back only if that failed;
-/// then nothing of this process is as it was, but for its agents: [`put_back`] is left.
-pub(super) fn hand_over(program: &Path) -> io::Error {
+/// Has `program` take the place of this one, which it can put back, and perhaps stop at once. Comes back only
+/// if that failed; then nothing of this process is as it was, but for its agents: [`put_back`] is left.
+pub(super) fn hand_over(program: &Path, stop: bool) -> io::Error {
     let call = Call::own();
     let myself = File::open("/proc/self/exe").and_then(|file| {
         process::hand_on(&file)?;
         Ok((file, call.keep()?))
     });
-    let mut word = Word { from: env!("CARGO_PKG_VERSION").to_owned(), ..Word::default() };
+    let mut word = Word { from: env!("CARGO_PKG_VERSION").to_owned(), stop, ..Word::default() };
     match &myself {
         Ok((file, call)) => {
             (word.back, word.call) = (Some(file.as_raw_fd()), Some(call.as_raw_fd()));
@@ -265,8 +273,8 @@ pub(super) fn hand_over(program: &Path) -> io::Error {
 }
 
 /// Starts this very program anew in place of itself, because the other one could not be run.
-pub(super) fn put_back(reason: &str) -> io::Error {
-    become_program(Path::new("/proc/self/exe"), &Call::own(), &Word::failed(reason))
+pub(super) fn put_back(reason: &str, stop: bool) -> io::Error {
+    become_program(Path::new("/proc/self/exe"), &Call::own(), &Word::failed(reason, stop))
 }
 
 fn become_program(program: &Path, call: &Call, word: &Word) -> io::Error {

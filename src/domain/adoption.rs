@@ -54,7 +54,8 @@ impl Note {
     }
 }
 
-/// How far the conversation with a worker is, as its agent writes it down at every step.
+/// How far the conversation with a worker is, as its agent writes it down at every step; of any agent, what
+/// its process has said of its signs of life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Which of the agent's processes it is about.
@@ -63,6 +64,41 @@ pub struct Standing {
     pub idle_heartbeat: bool,
     /// The attempts that it was given and whose answers nobody has read, the one under way first.
     pub open: Vec<Open>,
+    /// Which process that is; a record of a version before this one does not say.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// What it said on its notification socket that binds it on.
+    #[serde(default, skip_serializing_if = "Promise::is_none")]
+    pub promise: Promise,
+    /// Its open tool calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool>,
+}
+
+/// What a process has said of how it shows life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// Whether it has said `WATCHDOG=1`, and goes on.
+    pub beats: bool,
+    /// Its own limit of silence in place of its fleet's, in milliseconds.
+    pub limit_ms: Option<u64>,
+}
+
+impl Promise {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A tool call that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// How the worker calls it.
+    pub id: String,
+    /// When it ends at the latest, in milliseconds of the monotonic clock of the machine.
+    pub until_ms: u64,
+    /// How long it may take.
+    pub limit_ms: u64,
 }
 
 /// A task that a worker has.

@@ -147,6 +147,8 @@ pub struct Fleet {
     pub output: OutputFormat,
     /// The most bytes of a result that are kept; more is a `protocol` failure.
     pub max_output: u64,
+    /// The most bytes that an `exec` process may write to stdout and stderr; `None` is any number.
+    pub max_written: Option<u64>,
     /// How long a task may run where the task does not say; `None` is for ever.
     pub task_timeout: Option<Duration>,
     /// How long a process that stays may take until it is ready.

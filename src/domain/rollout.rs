@@ -87,6 +87,7 @@ pub fn replaces(old: &Fleet, new: &Fleet) -> bool {
     same.heartbeat.tool_stale_after = new.heartbeat.tool_stale_after;
     same.start_concurrency = new.start_concurrency;
     same.linger = new.linger;
+    same.max_written = new.max_written;
     same.storm = new.storm;
     same.max_unavailable = new.max_unavailable;
     same.scale = new.scale;

@@ -181,7 +181,12 @@ impl Vitals {
 
     /// A tool call has begun that may take so long.
     pub fn open_tool(&self, id: String, limit: Duration) {
-        let until = self.clock.now().saturating_add(millis(limit));
+        self.reopen_tool(id, limit, limit);
+    }
+
+    /// A tool call is under way that may take so much longer, and so long in all.
+    pub fn reopen_tool(&self, id: String, left: Duration, limit: Duration) {
+        let until = self.clock.now().saturating_add(millis(left));
         let mut more = self.more();
         more.tools.insert(id, OpenTool { until, limit });
         if more.tools.len() > MAX_TOOLS {
@@ -190,6 +195,11 @@ impl Vitals {
                 more.tools.remove(&id);
             }
         }
+    }
+
+    /// The open tool calls, by their names.
+    pub fn tools(&self) -> Vec<(String, OpenTool)> {
+        self.more().tools.iter().map(|(id, tool)| (id.clone(), *tool)).collect()
     }
 
     /// A tool call has ended: its limit counts no more, and the agent's own may come sooner.

@@ -149,21 +149,7 @@ struct Empty {
 impl Empty {
     fn make(path: PathBuf, limits: [Option<u64>; 3]) -> io::Result<Self> {
         fs::create_dir(&path)?;
-        let files = [
-            ("group_memory", "memory.max"),
-            ("group_processes", "pids.max"),
-            ("cpu_weight", "cpu.weight"),
-        ];
-        let mut unkept = Vec::new();
-        for ((name, file), limit) in files.into_iter().zip(limits) {
-            let Some(limit) = limit else { continue };
-            if write(&path, file, &limit.to_string()).is_err() {
-                unkept.push(name);
-            } else if file == "memory.max" {
-                // All or none: what is left of an agent after a part of it is killed is of no use.
-                write(&path, "memory.oom.group", "1").ok();
-            }
-        }
+        let unkept = limit(&path, limits);
         let directory = Arc::new(File::open(&path)?);
         Ok(Self { directory, path, limits, unkept, killed_once: Cell::new(false) })
     }
@@ -187,6 +173,26 @@ impl Empty {
         let count = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
         count.and_then(|count| count.parse().ok()).unwrap_or_default()
     }
+}
+
+/// Sets the limits of the group at `path`; the names of those that no controller keeps.
+fn limit(path: &Path, limits: [Option<u64>; 3]) -> Vec<&'static str> {
+    let files = [
+        ("group_memory", "memory.max"),
+        ("group_processes", "pids.max"),
+        ("cpu_weight", "cpu.weight"),
+    ];
+    let mut unkept = Vec::new();
+    for ((name, file), limit) in files.into_iter().zip(limits) {
+        let Some(limit) = limit else { continue };
+        if write(path, file, &limit.to_string()).is_err() {
+            unkept.push(name);
+        } else if file == "memory.max" {
+            // All or none: what is left of an agent after a part of it is killed is of no use.
+            write(path, "memory.oom.group", "1").ok();
+        }
+    }
+    unkept
 }
 
 /// The group of one process, with all that it forked.
@@ -317,6 +323,26 @@ mod tests {
             // An empty rest of a path leaves a slash at the end, which compares as none.
             assert_eq!(got.as_deref(), found.map(Path::new), "{mounts} {own}");
         }
+    }
+
+    /// Against files that stand for those of the kernel: where there are no controllers, nothing else can tell
+    /// which limit is written where.
+    #[test]
+    fn each_limit_is_written_where_its_controller_reads_it_or_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |file: &str| fs::read_to_string(dir.path().join(file)).unwrap();
+        let limits = [Some(32 << 20), Some(30), Some(250)];
+        assert_eq!(limit(dir.path(), [None; 3]), [] as [&str; 0]);
+        let all = ["group_memory", "group_processes", "cpu_weight"];
+        assert_eq!(limit(dir.path(), limits), all, "no controller is there");
+        for file in ["memory.max", "memory.oom.group", "pids.max", "cpu.weight"] {
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        assert_eq!(limit(dir.path(), [None, Some(30), None]), [] as [&str; 0]);
+        assert_eq!([read("memory.max"), read("cpu.weight")], ["", ""]);
+        assert_eq!(limit(dir.path(), limits), [] as [&str; 0]);
+        let written = ["memory.max", "memory.oom.group", "pids.max", "cpu.weight"].map(read);
+        assert_eq!(written, ["33554432", "1", "30", "250"]);
     }
 
     #[test]

@@ -121,6 +121,7 @@ struct Fields {
     stdin: Option<StdinMode>,
     output: Option<OutputFormat>,
     max_output: Option<u64>,
+    max_written: Option<Option<u64>>,
     task_timeout: Option<Option<Duration>>,
     start_timeout: Option<Duration>,
     start_concurrency: Option<Option<u16>>,
@@ -155,6 +156,7 @@ fn fields(section: &Section<'_>, protocol: Option<Protocol>) -> Fields {
         stdin: section.word("stdin", &STDIN),
         output: section.word("output", &OUTPUTS),
         max_output: section.size("max_output", 1 << 10..=256 << 20),
+        max_written: section.size_or_off("max_written", 1 << 10..=1 << 50),
         task_timeout: section.duration_or_off("task_timeout", ms(100)..=hour * 24 * 365),
         start_timeout: section.duration("start_timeout", ms(10)..=hour),
         start_concurrency: host::starts(section),
@@ -197,6 +199,7 @@ fn fleet(name: &str, section: &Section<'_>) -> Option<Fleet> {
         stdin: fields.stdin?,
         output: fields.output?,
         max_output: fields.max_output?,
+        max_written: fields.max_written?,
         task_timeout: fields.task_timeout?,
         start_timeout: fields.start_timeout?,
         start_concurrency: fields.start_concurrency?,
@@ -307,7 +310,11 @@ fn queues(section: &Section<'_>, protocol: Option<Protocol>) -> Option<Vec<Queue
 /// A field that is set but does nothing is a misunderstanding.
 fn refuse_what_does_nothing(section: &Section<'_>, protocol: Protocol) {
     let rules: [(&[&str], bool, &str); 4] = [
-        (&["stdin", "output", "linger"], protocol == Protocol::Exec, "an exec fleet"),
+        (
+            &["stdin", "output", "linger", "max_written"],
+            protocol == Protocol::Exec,
+            "an exec fleet",
+        ),
         (&["prefetch"], protocol == Protocol::Worker, "a worker fleet"),
         (&["start_timeout"], protocol.is_resident(), "a fleet whose processes stay"),
         (

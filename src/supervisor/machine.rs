@@ -30,18 +30,29 @@ fn first_number(text: &str) -> Option<f64> {
 /// What the machine has, or less where the control group of this program is limited to less.
 fn memory() -> Option<u64> {
     let of_machine = read("/proc/meminfo").and_then(|text| available(&text));
-    let of_group = read("/proc/self/cgroup").and_then(|text| {
+    let of_groups = read("/proc/self/cgroup").and_then(|text| {
         let group = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let dir = Path::new("/sys/fs/cgroup").join(group);
-        let limit: u64 = read(dir.join("memory.max"))?.trim().parse().ok()?;
-        let used: u64 = read(dir.join("memory.current"))?.trim().parse().ok()?;
-        // What is only kept in case somebody reads it again is given back when it is needed.
-        let stat = read(dir.join("memory.stat")).unwrap_or_default();
-        let kept = stat.lines().find_map(|line| line.strip_prefix("inactive_file "));
-        let kept = kept.and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
-        Some(limit.saturating_sub(used.saturating_sub(kept)))
+        left_in_groups(Path::new("/sys/fs/cgroup"), group)
     });
-    [of_machine, of_group].into_iter().flatten().min()
+    [of_machine, of_groups].into_iter().flatten().min()
+}
+
+/// The least that is left in a control group and those that it is in: the limit of a service of systemd is that
+/// of the group around the host's own.
+fn left_in_groups(root: &Path, group: &str) -> Option<u64> {
+    let dir = root.join(group);
+    dir.ancestors().take_while(|dir| dir.starts_with(root)).filter_map(left_in_group).min()
+}
+
+/// What is left in one control group, if it is limited.
+fn left_in_group(dir: &Path) -> Option<u64> {
+    let limit: u64 = read(dir.join("memory.max"))?.trim().parse().ok()?;
+    let used: u64 = read(dir.join("memory.current"))?.trim().parse().ok()?;
+    // What is only kept in case somebody reads it again is given back when it is needed.
+    let stat = read(dir.join("memory.stat")).unwrap_or_default();
+    let kept = stat.lines().find_map(|line| line.strip_prefix("inactive_file "));
+    let kept = kept.and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+    Some(limit.saturating_sub(used.saturating_sub(kept)))
 }
 
 fn available(meminfo: &str) -> Option<u64> {
@@ -60,6 +71,28 @@ mod tests {
         assert!(machine.memory.is_some_and(|bytes| bytes > 1 << 20), "{machine:?}");
         assert!(machine.disk.is_some() && machine.load.is_some(), "{machine:?}");
         assert_eq!(look(Path::new("/nowhere/at/all")).disk, None);
+    }
+
+    #[test]
+    fn the_tightest_of_the_groups_around_the_host_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let group = "system.slice/hostler.service/hostler";
+        fs::create_dir_all(root.path().join(group)).unwrap();
+        let write = |group: &str, limit: &str, used: &str, stat: &str| {
+            let dir = root.path().join(group);
+            for (name, text) in
+                [("memory.max", limit), ("memory.current", used), ("memory.stat", stat)]
+            {
+                fs::write(dir.join(name), format!("{text}\n")).unwrap();
+            }
+        };
+        assert_eq!(left_in_groups(root.path(), group), None, "no controller");
+        write(group, "max", "50", "inactive_file 9");
+        write("system.slice", "5000", "1000", "");
+        assert_eq!(left_in_groups(root.path(), group), Some(4000));
+        write("system.slice/hostler.service", "1000", "300", "anon 7\ninactive_file 100");
+        assert_eq!(left_in_groups(root.path(), group), Some(800));
+        assert_eq!(left_in_groups(root.path(), ""), None, "the root has no limit");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::{
         Generation,
-        adoption::{Hold, Open, Standing},
+        adoption::{Hold, Open, Promise, Standing},
     },
     process::Stdio,
 };
@@ -35,7 +35,14 @@ fn go_on(world: World, protocol: Protocol, process: Spawned, busy: bool, ran: Du
     let work = assignment();
     let hold = Hold { task: work.task, attempt: work.attempt };
     let open = busy.then_some(Open { hold, request: 7 }).into_iter().collect();
-    let standing = Standing { generation: Generation(3), idle_heartbeat: false, open };
+    let standing = Standing {
+        generation: Generation(3),
+        idle_heartbeat: false,
+        open,
+        pid: Some(process.pid),
+        promise: Promise::default(),
+        tools: Vec::new(),
+    };
     let adopted = Adopted {
         process,
         generation: Generation(3),

@@ -35,3 +35,12 @@ async fn what_is_killed_by_others_has_failed() {
     assert_eq!(class(&outcome), Some(FailureClass::Exit));
     assert!(offers);
 }
+
+#[actix::test]
+async fn want_of_memory_is_a_class_of_its_own() {
+    let (outcome, offers) = outcome_of(Fake::end_for_memory).await;
+    let Outcome::Failed { class, message, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(class, FailureClass::Memory);
+    assert!(message.contains("limits.group_memory"), "{message}");
+    assert!(offers);
+}

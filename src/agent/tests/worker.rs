@@ -65,6 +65,23 @@ async fn a_worker_that_dies_at_work_fails_its_task_and_is_replaced() {
     subject.next_life().await;
 }
 
+#[actix::test]
+async fn a_worker_that_dies_for_want_of_memory_says_so() {
+    let (mut subject, fake, to) = Subject::ready().await;
+    let (fake, _) = Subject::run(&to, fake).await;
+    fake.end_for_memory();
+    let Outcome::Failed { class, message, .. } = subject.outcome().await else {
+        panic!("it failed")
+    };
+    assert_eq!(class, FailureClass::Memory);
+    assert!(message.contains("limits.group_memory"), "{message}");
+    // The next one's end is judged for itself.
+    let (fake, to) = subject.next_life().await;
+    let (fake, _) = Subject::run(&to, fake).await;
+    fake.end(Exit::Signal(9));
+    assert_eq!(super::class(&subject.outcome().await), Some(FailureClass::Exit));
+}
+
 /// What ends by the fault of its host has not failed.
 #[actix::test]
 async fn a_worker_that_is_ended_for_the_silence_of_its_host_puts_its_task_back() {
@@ -221,4 +238,29 @@ async fn a_panic_leaves_no_workspace_open() {
     assert!(!workspaces.is_open(key.0, key.1));
     let list = workspaces.list().await;
     assert!(list.items[0].workspace.left_over, "{list:?}");
+}
+
+/// What it says is written at once, and it must wait until its next words are read.
+#[actix::test]
+async fn a_worker_that_says_too_much_is_held_back() {
+    let mut world = world();
+    world.around.log_policy.rate = Some(1000);
+    let path = world.around.log_path(&"f-1".parse().unwrap());
+    let mut subject = Subject::start_in(world, fleet(Protocol::Worker));
+    let (fake, to) = subject.next_life().await;
+    let (_fake, _) = Subject::run(&to, fake).await;
+    let params = json!({"task_id": assignment().task, "attempt": 1, "message": "x".repeat(100)});
+    let line = json!({"jsonrpc": "2.0", "method": "task/log", "params": params}).to_string() + "\n";
+    let say = async |lines: usize| {
+        let what = messages::What::Output(bytes::Bytes::from(line.repeat(lines)));
+        let message = messages::FromProcess { generation: crate::domain::Generation(1), what };
+        subject.handle.actor.send(message).await.unwrap().unwrap()
+    };
+    assert_eq!(say(1).await, Duration::ZERO, "that is nothing");
+    assert!(say(29).await > Duration::from_secs(1));
+    let written = || std::fs::read_to_string(&path).unwrap_or_default().lines().count();
+    while written() < 30 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(written(), 30);
 }

@@ -35,6 +35,7 @@ pub(in crate::domain) fn fleet(name: &str, protocol: Protocol) -> Fleet {
         stdin: StdinMode::Task,
         output: OutputFormat::Text,
         max_output: 1,
+        max_written: None,
         task_timeout: None,
         start_timeout: Duration::ZERO,
         stop_signal: StopSignal::Sigterm,
@@ -88,7 +89,14 @@ fn left(fleet: &str, number: u16, hold: Option<Hold>) -> Left {
 
 fn worker(open: Option<Hold>) -> Left {
     let open = open.map(|hold| Open { hold, request: 7 }).into_iter().collect();
-    let standing = Standing { generation: Generation(1), idle_heartbeat: false, open };
+    let standing = Standing {
+        generation: Generation(1),
+        idle_heartbeat: false,
+        open,
+        pid: None,
+        promise: Promise::default(),
+        tools: Vec::new(),
+    };
     Left { standing: Some(standing), ..left("w", 1, None) }
 }
 
@@ -221,6 +229,9 @@ fn any_left() -> impl Strategy<Value = Left> {
                 generation: Generation(generation),
                 idle_heartbeat: false,
                 open: open.into_iter().map(|one| Open { hold: hold(one), request: 1 }).collect(),
+                pid: None,
+                promise: Promise::default(),
+                tools: Vec::new(),
             });
             Left { is_over, has_pipes, standing, ..left }
         },

@@ -134,6 +134,7 @@ mod tests {
             stdin: StdinMode::Task,
             output: OutputFormat::Text,
             max_output: 1000,
+            max_written: None,
             task_timeout: None,
             start_timeout: Duration::from_secs(1),
             stop_signal: StopSignal::Sigterm,

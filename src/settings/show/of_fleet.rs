@@ -74,6 +74,7 @@ fn of_protocol(fleet: &Fleet) -> Vec<(&'static str, Value)> {
             fields.push(("stdin", word(&fleets::STDIN, &fleet.stdin)));
             fields.push(("output", word(&fleets::OUTPUTS, &fleet.output)));
             fields.push(("linger", duration_or_off(fleet.linger)));
+            fields.push(("max_written", json!(size_or_off(fleet.max_written))));
         }
         crate::domain::fleet::Protocol::Worker | crate::domain::fleet::Protocol::Service => {
             fields.push(("start_timeout", json!(format_duration(fleet.start_timeout))));

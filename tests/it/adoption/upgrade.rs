@@ -149,3 +149,63 @@ fn a_program_that_ends_is_told_of() {
     host.up();
     host.go();
 }
+
+fn terminate(pid: u32) {
+    let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+}
+
+/// A worker that stops in the middle of a line holds a hand-over up for a while: what asks for a stop then
+/// would be heard by nobody.
+#[test]
+fn a_stop_in_the_middle_of_an_upgrade_is_carried_out_by_whoever_takes_over() {
+    let mut host = Host::new();
+    let half = "read -r hello; echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocol_version\":1}}'; \
+                read -r task; printf '{\"json'; touch half; sleep 1000";
+    fs::write(host.path("half.sh"), half).unwrap();
+    host.configure(&["[fleets.half]\nprotocol = \"worker\"\nqueues = [\"half\"]\n\
+                      command = [\"sh\", \"half.sh\"]\n"]);
+    let config = fs::read_to_string(host.path("hostler.toml")).unwrap();
+    let config = config.replace("lease = \"6s\"", "lease = \"30s\"\ndrain_grace = \"500ms\"");
+    fs::write(host.path("hostler.toml"), config).unwrap();
+    host.up();
+    let task = host.submit("half");
+    host.until("it has begun to answer", |host| host.path("half").exists());
+    let (agent, before) = (host.pid("half-1"), host.process());
+    let asked = host.start(&["upgrade", env!("CARGO_BIN_EXE_hostler")]);
+    host.until("it hands over", |host| host.log().contains("host hands over"));
+    terminate(before);
+    host.until("the host ends", |_| !runs(before));
+    host.reap();
+    assert!(!runs(agent), "{}", host.log());
+    assert!(host.keeper().is_none());
+    asked.wait_with_output().unwrap();
+    assert!(host.log().contains("asked to stop during the upgrade"), "{}", host.log());
+    assert!(host.log().contains("host stopped"), "{}", host.log());
+    host.up();
+    assert_ne!(host.task(&task)["state"], "completed");
+}
+
+#[test]
+fn a_stop_while_an_upgrade_waits_for_attempts_needs_no_other_program() {
+    let (mut host, tasks) = at_work();
+    let before = pids(&host);
+    let text = "case \"$*\" in *--probe*) @HOSTLER@ \"$@\" | sed 's/\\(\"keeper[a-z_]*\":\\)[0-9]*/\\1999/g' ;; \
+                *) touch @STARTED@; exec @HOSTLER@ \"$@\" ;; esac";
+    let other = script(&host, &text.replace("@STARTED@", host.path("started").to_str().unwrap()));
+    let asked = host.start(&["upgrade", other.to_str().unwrap()]);
+    host.until("it hands over", |host| host.log().contains("host stopping"));
+    let process = host.process();
+    terminate(process);
+    host.go();
+    host.until("the host ends", |_| !runs(process));
+    host.reap();
+    asked.wait_with_output().unwrap();
+    assert!(!before.iter().any(|pid| runs(*pid)), "{}", host.log());
+    assert!(!host.path("started").exists(), "{}", host.log());
+    host.up();
+    for task in &tasks {
+        assert_eq!(host.ended(task)["attempt"], 1, "it was let finish");
+        host.ran_once(task);
+    }
+}

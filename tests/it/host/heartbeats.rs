@@ -108,6 +108,41 @@ fn who_has_beaten_once_must_go_on_and_is_found_when_it_is_stopped() {
     }
 }
 
+/// What a process has said of its signs of life binds it under the next host, too: that it beats, and how
+/// rarely. What it did while nobody listened does not count.
+#[test]
+fn what_a_process_promised_holds_under_the_next_host() {
+    let (mut host, say) = teller("");
+    let beats = |host: &Host, words: &str| {
+        eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
+        say("READY=1");
+        let agent = host.until_agent("teller-1", "idle");
+        say(&format!("{words} STATUS=beats"));
+        // The word behind it is heard: what is to be written down of it is.
+        say("STATUS=has_beaten");
+        eventually("it was heard", || host.agent("teller-1")["told"] == "has_beaten");
+        agent
+    };
+    let rare = beats(&host, "WATCHDOG=1 WATCHDOG_USEC=600000000");
+    host.kill9();
+    host.restart();
+    assert_eq!(host.until_agent("teller-1", "idle")["pid"], rare["pid"]);
+    let since = now();
+    eventually("the limit of its fleet is over", || since.elapsed().as_millis() > 3000);
+    let still = host.agent("teller-1");
+    assert_eq!((&still["state"], &still["pid"]), (&json!("idle"), &rare["pid"]), "{still}");
+
+    say("exit");
+    eventually("another one runs", || host.agent("teller-1")["generation"] == 2);
+    let first = beats(&host, "WATCHDOG=1");
+    host.kill9();
+    send(pid(&first), Signal::SIGSTOP);
+    host.restart();
+    eventually("it is replaced", || host.agent("teller-1")["restarts"]["stale"] == 1);
+    assert!(host.stop().success());
+    host.until_nothing_is_left();
+}
+
 /// A start takes longer than it may, if its process asks for that. One that is too slow to ask is replaced by
 /// another, which may be quicker.
 #[test]
@@ -154,6 +189,27 @@ fn who_leaves_by_itself_may_ask_for_more_time() {
     let second = ready();
     say("STOPPING=1");
     next(&second);
+}
+
+/// One that an operator asks to leave has its grace, and more if it asks for more.
+#[test]
+fn who_is_asked_to_leave_may_ask_for_more_time() {
+    // It is deaf to the signal, but not to what it is told to say.
+    let deaf = "[\"sh\", \"-c\", \"trap '' TERM; exec python3 @FIXTURES@/notify.py @DIR@/say\"]";
+    let plain = "[\"python3\", \"@FIXTURES@/notify.py\", \"@DIR@/say\"]";
+    let (host, say) = telling(&format!("{}stop_grace = \"3s\"\n", TELLER.replace(plain, deaf)));
+    eventually("it runs", || !host.agent("teller-1")["pid"].is_null());
+    say("READY=1");
+    let first = host.until_agent("teller-1", "idle");
+    assert_eq!(host.cli(&["agent", "stop", "teller-1"]).code, 0);
+    say("EXTEND_TIMEOUT_USEC=600000000 STATUS=saves");
+    eventually("it was heard", || host.agent("teller-1")["told"] == "saves");
+    let since = now();
+    eventually("its grace is over", || since.elapsed().as_millis() > 4000);
+    let still = host.agent("teller-1");
+    assert_eq!((&still["state"], &still["pid"]), (&json!("stopping"), &first["pid"]), "{still}");
+    say("exit");
+    host.until_agent("teller-1", "stopped");
 }
 
 /// More words than anybody needs: they are heard a few at a time, and the last of them counts.
@@ -230,6 +286,27 @@ fn an_open_tool_call_has_a_limit_of_its_own() {
     let message = hangs["error"]["message"].as_str().unwrap();
     assert!(message.contains("a tool call that takes longer than its limit of 3.0 s"), "{message}");
     assert_eq!(host.wait(&allowed)["output"], json!({"output": "built"}));
+}
+
+/// The next host knows of a tool call that was opened before it came, and asks for no first sign of life again.
+#[test]
+fn an_open_tool_call_is_left_alone_by_the_next_host() {
+    let fleets = "[fleets.tool]\nprotocol = \"worker\"\n\
+        command = [\"python3\", \"@FIXTURES@/tool.py\"]\n\
+        heartbeat = { every = \"100ms\", stale_after = \"2s\", first_sign = \"1s\" }\n";
+    let mut host = Host::new(fleets).up();
+    let input = json!({"ms": 6_000, "limit_ms": 60_000});
+    let task = host.submit(&json!({"input": input, "max_attempts": 1}));
+    let record = host.data_dir().join("standing/tool-1.json");
+    eventually("the call is written down", || {
+        fs::read_to_string(&record).is_ok_and(|text| text.contains("\"build\""))
+    });
+    host.kill9();
+    host.restart();
+    let done = host.wait(&task);
+    assert_eq!((&done["state"], &done["attempt"]), (&json!("completed"), &json!(1)), "{done}");
+    assert_eq!(host.agent("tool-1")["restarts"], json!({}), "{}", host.log());
+    assert!(!fs::read_to_string(&record).unwrap().contains("\"build\""), "it was closed");
 }
 
 /// A patient fleet and a hasty one; a task says for itself how long its agent may be silent.

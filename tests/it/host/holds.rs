@@ -188,6 +188,15 @@ fn below_a_floor_nothing_starts_and_everybody_says_why() {
     host.until_nothing_is_left();
 }
 
+#[test]
+fn a_disk_that_is_too_full_holds_agents_up_as_well() {
+    let host = Host::new(WORKER).set("host.floors.disk", "1000TiB").up();
+    let agent = host.until_agent("quick-1", "paused");
+    assert!(reason(&agent).contains("are free on the disk of the data directory"), "{agent}");
+    assert!(metrics(&host).contains("hostler_starts_held{cause=\"disk\"} 1"));
+    is_told(&host, "host.held", 1, "host.floors.disk");
+}
+
 /// The result counts, and the agent takes the next task.
 #[test]
 fn a_process_that_goes_on_after_its_result_is_ended() {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use serde_json::json;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
 
 use crate::support::{
     host::{Host, WORKER},
@@ -33,6 +34,19 @@ fn an_attempt_s_output_is_followed_to_its_end() {
     assert!(out.status.success());
     assert_eq!(out.stdout, b"first\nlast\xff");
     host.wait(&id);
+    // As events, byte for byte, and to the end of the attempt.
+    let events = Ask::new("GET", &format!("/api/v1/tasks/{id}/logs?stream=stdout&follow=true"))
+        .header("Accept", "text/event-stream");
+    let events = host.ask(&events).text();
+    let bytes: Vec<u8> = events
+        .split_terminator("\n\n")
+        .flat_map(|event| {
+            let data: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+            let encoded = data["base64"].as_str().map(|text| BASE64_STANDARD.decode(text).unwrap());
+            encoded.unwrap_or_else(|| data["text"].as_str().unwrap().as_bytes().to_vec())
+        })
+        .collect();
+    assert_eq!(bytes, b"first\nlast\xff", "{events}");
     let logs = host.cli(&["task", "logs", &id, "--attempt", "1", "--stream", "stderr"]);
     assert_eq!((logs.code, &*logs.stdout), (0, "aside\n"));
     assert_eq!(host.cli(&["task", "logs", &id, "--attempt", "7"]).code, 4);
@@ -89,4 +103,24 @@ fn an_agent_that_floods_slows_nobody_else() {
     let size: u64 = logs.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     assert!(size > 0 && size < 3 << 20, "{size} bytes");
     assert_eq!(host.agent("flood-1")["state"], "idle");
+}
+
+/// What an exec agent prints goes to a file, past everybody: what it may write at most is all that holds it.
+#[test]
+fn an_exec_agent_that_floods_is_ended_and_its_tasks_fail() {
+    let fleets = "[fleets.pours]\nprotocol = \"exec\"\nstdin = \"null\"\noutput = \"jsonl\"\n\
+         command = [\"sh\", \"-c\", \"while [ $1 = 1 ]; do head -c 65536 /dev/zero; sleep 0.02; done >&2; echo 7\", \
+         \"sh\", \"{{ input.pours }}\"]\nmax_written = \"1MiB\"\n";
+    let host = Host::new(fleets).up();
+    let task = |pours: u32| host.submit(&json!({"input": {"pours": pours}, "max_attempts": 1}));
+    let flood = host.wait(&task(1));
+    assert_eq!(
+        (&flood["state"], &flood["error"]["class"]),
+        (&json!("failed"), &json!("protocol")),
+        "{flood}"
+    );
+    assert!(flood["error"]["message"].as_str().unwrap().contains("`max_written`"), "{flood}");
+    let honest = host.wait(&task(0));
+    assert_eq!((&honest["state"], &honest["output"]), (&json!("completed"), &json!(7)), "{honest}");
+    assert_eq!(host.agent("pours-1")["restarts"], json!({"protocol": 1}));
 }

@@ -174,7 +174,11 @@ fn the_unit_says_what_the_host_relies_on() {
     is("KillMode", "process");
     is("NotifyAccess", "main");
     is("OOMPolicy", "continue");
-    assert!(service["Service.Delegate"].contains("memory"));
+    for controller in ["cpu", "memory", "pids"] {
+        assert!(service["Service.Delegate"].split(' ').any(|word| word == controller));
+    }
+    // Its groups are made beside a host whose own has this name, and only there they can limit anything.
+    is("DelegateSubgroup", "hostler");
     assert!(service.contains_key("Service.WatchdogSec"));
     // It is what a person could type.
     let command = &service["Service.ExecStart"];

@@ -139,3 +139,21 @@ async fn a_leader_that_falls_silent_loses_its_right() {
     assert_eq!(second.term().0, first.term().0 + 1);
     assert!(first.beat().await.is_err());
 }
+
+/// A host that freezes between the statement that gives it the right and its next one has said nothing yet that
+/// could show its silence: the server must know from that statement alone when to end the session.
+#[tokio::test]
+async fn a_host_that_freezes_as_it_is_given_the_right_does_not_keep_it() {
+    const STAND: &str = include_str!("../../../sql/queries/leader/stand.sql");
+    const LOCK: i64 = 0x686f_7374_6c65_6164;
+    let world = World::new().await;
+    let (frozen, connection) =
+        world.database.config().connect(tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let row = frozen.query_one(STAND, &[&LOCK, &200_i64]).await.unwrap();
+    assert!(row.get::<_, bool>("leads"));
+    next_leader(&world).await;
+    // Its session is gone, though the host never hung up.
+    connection.await.unwrap().unwrap_err();
+    drop(frozen);
+}
