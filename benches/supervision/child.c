@@ -1,7 +1,7 @@
 /* What is supervised in the benchmark: says by one write that it runs, and stays.
  *
- * child LOG ID FLAG...     ID "-" is $HOSTLER_AGENT. Without arguments (started as ./run by a supervisor
- *                          of directories) LOG is $BENCH_LOG and ID the name of the directory.
+ * child LOG ID FLAG...     ID "-" is $HOSTLER_AGENT. Started as ./run by a supervisor of directories,
+ *                          without arguments or, by s6, with a name alone, LOG is $BENCH_LOG and ID the name of the directory.
  * A line of LOG: KIND ID PID NANOSECONDS, by the clock of the day. KIND is C for the child itself, G for
  * what it forked, B for the last beat of one that hangs. */
 #define _GNU_SOURCE
@@ -56,7 +56,7 @@ static void beat(void) {
 
 int main(int count, char **words) {
     static char here[512];
-    log_path = count > 1 ? words[1] : getenv("BENCH_LOG");
+    log_path = count > 2 ? words[1] : getenv("BENCH_LOG");
     id = count > 2 ? words[2] : 0;
     if (id && !strcmp(id, "-")) id = getenv("HOSTLER_AGENT");
     if (!id && getcwd(here, sizeof here)) id = strrchr(here, '/') + 1;

@@ -103,13 +103,19 @@ impl Host {
         Ok(())
     }
 
-    /// When the first of its agents was told to start: Postgres was up then.
+    /// When the first of its agents was told to start: Postgres was up then. What a host before it wrote into the
+    /// same log does not count.
     pub(crate) fn first_start(&self) -> Outcome<u64> {
         let log = fs::read_to_string(self.directory.join("data/logs/hostler.log"))?;
-        let line = log.lines().find(|line| line.contains("\"msg\":\"agent moved\""));
-        let line: Value = serde_json::from_str(line.ok_or("no agent was started")?)?;
-        let at: Timestamp = line["ts"].as_str().unwrap_or_default().parse()?;
-        Ok(u64::try_from(at.as_nanosecond())?)
+        for line in log.lines().filter(|line| line.contains("\"msg\":\"agent moved\"")) {
+            let line: Value = serde_json::from_str(line)?;
+            let at: Timestamp = line["ts"].as_str().unwrap_or_default().parse()?;
+            let at = u64::try_from(at.as_nanosecond())?;
+            if at >= self.launched {
+                return Ok(at);
+            }
+        }
+        Err("no agent was started".into())
     }
 
     /// Kills it as a crash would.

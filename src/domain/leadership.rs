@@ -20,6 +20,11 @@ const BEAT: Duration = Duration::from_millis(2_500);
 /// The wait after a duty's first failure; it doubles up to the duty's interval.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 
+/// Duties with this interval, or a longer one, clean up.
+const RARE: Duration = Duration::from_secs(300);
+/// How long these wait when a host begins to lead.
+const BREATHER: Duration = Duration::from_secs(2);
+
 /// The number of a leadership: the fencing token of the leader's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(pub u64);
@@ -137,10 +142,11 @@ struct Entry {
 }
 
 impl Agenda {
-    /// Duties with these intervals. All of them are due at once: who led before may have left
-    /// them undone.
+    /// Duties with these intervals. They are due at once, as who led before may have left them undone; but those
+    /// that are [`RARE`] a moment later: whoever begins to lead often has agents to start.
     pub fn new(intervals: impl IntoIterator<Item = Duration>, now: Millis) -> Self {
-        let entry = |every| Entry { every, due: now, under_way: false, failures: 0 };
+        let first = |every| if every < RARE { now } else { now.saturating_add(millis(BREATHER)) };
+        let entry = |every| Entry { every, due: first(every), under_way: false, failures: 0 };
         Self { entries: intervals.into_iter().map(entry).collect() }
     }
 
@@ -217,6 +223,8 @@ mod tests {
 
     #[test]
     fn duties_run_at_once_then_by_their_intervals_or_sooner() {
+        let mut rare = Agenda::new([SECOND * 600, SECOND], 5);
+        assert_eq!((rare.take_due(2_004), rare.take_due(2_005)), (vec![1], vec![0]));
         let mut agenda = Agenda::new([SECOND * 10, SECOND * 60], 5);
         assert_eq!(agenda.take_due(5), [0, 1]);
         assert_eq!((agenda.take_due(99_999), agenda.next_due()), (vec![], None), "one at a time");

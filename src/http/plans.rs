@@ -228,8 +228,7 @@ pub(super) async fn done(state: Data<State>, request: HttpRequest, payload: Payl
 
 pub(super) async fn fail(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     let message = text(&state, &request, payload, "message").await?;
-    let message = message.unwrap_or_else(|| "a person could not do it".to_owned());
-    deal(&state, &request, Deed::Fail(message)).await
+    deal(&state, &request, Deed::Fail(message.unwrap_or_else(without_reason))).await
 }
 
 pub(super) async fn approve(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
@@ -240,6 +239,28 @@ pub(super) async fn approve(state: Data<State>, request: HttpRequest, payload: P
 pub(super) async fn skip(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
     body::nothing(&state, &request, payload).await?;
     deal(&state, &request, Deed::Skip).await
+}
+
+fn without_reason() -> String {
+    "a person could not do it".to_owned()
+}
+
+/// Takes a deed by its word, with the output or the message that it may have.
+pub(super) fn deed(fields: &mut Fields<'_>, max_output: u64) -> Option<Deed> {
+    let words = ["approve", "done", "fail", "skip"].map(|word| (word, word));
+    let word = fields.word("deed", &words)?;
+    for (field, of) in [("output", "done"), ("message", "fail")] {
+        if word != of && fields.gives(field) {
+            fields.wrong(field, format!("goes with `{of}` alone"));
+        }
+    }
+    let (output, message) = (fields.json("output", max_output), fields.text("message", MAX_TEXT));
+    Some(match word {
+        "approve" => Deed::Approve,
+        "done" => Deed::Done(output),
+        "fail" => Deed::Fail(message.unwrap_or_else(without_reason)),
+        _ => Deed::Skip,
+    })
 }
 
 /// Does what a person does to the task of the path.

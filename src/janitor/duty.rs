@@ -45,7 +45,7 @@ pub struct Duty {
 }
 
 impl Duty {
-    /// A duty that is run at once when a host begins to lead, and then after every `every`.
+    /// A duty that is run when a host begins to lead, at once if it is not a rare one, and then after every `every`.
     ///
     /// A run is dropped at any await when the host stops leading, so `work` does what belongs
     /// together in one statement or one transaction.

@@ -6,6 +6,7 @@
 //! | `write` | a plan into TOML |
 //! | [`import`] | Markdown, written as people write such plans, into a plan and a list of doubts |
 //! | [`analyze`] | a plan into an [`Analysis`](analyze::Analysis) |
+//! | [`live`] | a plan for the fleets that a host has now |
 //! | [`solve`] | the scheduler |
 //! | [`run`] | what is submitted of a plan that is carried out, and how what is left goes on |
 //! | [`report`] | an analysis into JSON |
@@ -16,6 +17,7 @@
 pub mod analyze;
 pub mod draw;
 pub mod import;
+pub mod live;
 pub mod read;
 pub mod report;
 pub mod run;

@@ -18,6 +18,11 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    fcntl::{OFlag, openat},
+    sys::stat::Mode,
+    unistd::read,
+};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,6 +33,9 @@ const LEAF: &str = "hostler";
 
 /// The controllers that limits need.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
+/// The file of a group that says whether anything in it lives.
+const EVENTS: &str = "cgroup.events";
 
 /// How long the processes of a killed group may take to end.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -146,6 +154,16 @@ impl Empty {
         Ok(Self { directory, path, limits, unkept, killed_once: Cell::new(false) })
     }
 
+    /// Whether anything in it lives; from its directory, as a path takes four times as long.
+    fn is_populated(&self) -> bool {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&*self.directory, EVENTS, flags, Mode::empty());
+        // Two lines of a word and a digit.
+        let mut text = [0; 64];
+        let length = file.map(|file| read(file, &mut text)).and_then(|length| length);
+        length.is_ok_and(|length| says_populated(&String::from_utf8_lossy(&text[..length])))
+    }
+
     /// How often the kernel killed something in it for want of memory.
     fn killed(&self) -> u64 {
         if self.limits[0].is_none() {
@@ -200,7 +218,7 @@ impl Group {
 
     /// Whether anything in it lives.
     pub(crate) fn is_populated(&self) -> bool {
-        let populated = self.empty.as_ref().is_some_and(|group| is_populated(&group.path));
+        let populated = self.empty.as_ref().is_some_and(Empty::is_populated);
         self.seen_empty.set(!populated);
         populated
     }
@@ -219,7 +237,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let Some(group) = self.empty.take() else { return };
-        let is_empty = self.seen_empty.get() || !is_populated(&group.path);
+        let is_empty = self.seen_empty.get() || !group.is_populated();
         if group.killed_once.get() || !is_empty {
             // Where something in it does not end, it stays until the keeper's directory is removed.
             fs::remove_dir(&group.path).ok();
@@ -265,7 +283,10 @@ fn remove(directory: &Path) -> io::Result<()> {
 }
 
 fn is_populated(directory: &Path) -> bool {
-    let events = fs::read_to_string(directory.join("cgroup.events")).unwrap_or_default();
+    says_populated(&fs::read_to_string(directory.join(EVENTS)).unwrap_or_default())
+}
+
+fn says_populated(events: &str) -> bool {
     events.lines().any(|line| line == "populated 1")
 }
 

@@ -15,11 +15,15 @@ use super::{
     load,
 };
 use crate::{
-    domain::plan::{Learned, Plan},
+    domain::{
+        QueueName,
+        plan::{Learned, Plan},
+        record::FleetRecord,
+    },
     http::api::Listing,
     plan::{
         analyze::{Analysis, Options, analyze, backward},
-        draw,
+        draw, live,
         report::{remedy, to_json},
         solve::Budget,
         words::{cause, files, hours, in_hours, percent, worker},
@@ -63,14 +67,21 @@ enum Format {
     after_help = "The figures count from the start of the plan: what its preparation phases \
     take is said apart.\n\nExamples:\n  hostler plan analyze plan.toml --agents 3\n  \
     hostler plan analyze plan.toml --agents 3 --phased --json\n  \
+    hostler plan analyze plan.toml --live\n  \
     hostler plan analyze plan.toml --format svg > plan.svg"
 )]
 pub(in crate::cli) struct Analyze {
     /// The plan file
     file: PathBuf,
-    /// How many agents; else those of the plan, else the fewest that reach the best
+    /// How many agents; else those of the plan (or of the live fleets), else the fewest that reach the best
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     agents: Option<u32>,
+    /// Take the fleets that the host has now, with as many agents as they have; asks a host
+    #[arg(long)]
+    live: bool,
+    /// Put all that agents do into this queue, as `plan run --queue` does
+    #[arg(long, value_name = "QUEUE", requires = "live")]
+    queue: Option<QueueName>,
     /// Begin no phase before the one in front of it is done
     #[arg(long)]
     phased: bool,
@@ -96,6 +107,7 @@ impl Analyze {
         let planned = load(&self.file)?;
         let learned = if self.from_history { learned(global, &planned)? } else { Vec::new() };
         let plan = planned.clone().with_history(&learned);
+        let plan = if self.live { self.of_fleets(global, plan)? } else { plan };
         if let Some((task, earlier)) = backward(&plan).filter(|_| self.phased) {
             let (task, earlier) = (&plan.tasks[task].id, &plan.tasks[earlier].id);
             let what = format!("`{task}` waits for `{earlier}`, which is in a later phase");
@@ -135,6 +147,21 @@ impl Analyze {
             Format::Svg => output.text(&draw::svg(&analysis))?,
         }
         Ok(Exit::Done)
+    }
+}
+
+impl Analyze {
+    /// The plan for the fleets of the host, as they are now.
+    fn of_fleets(&self, global: &Global, plan: Plan) -> Outcome<Plan> {
+        let client = global.client()?;
+        let fleets: Listing<FleetRecord> = asked(client.get("/api/v1/fleets"))?;
+        live::with_fleets(plan, &fleets.items, self.queue.as_ref()).map_err(|unmet| {
+            let lines: String =
+                unmet.iter().map(|it| format!("\n  task `{}` {}", it.task, it.what)).collect();
+            let what = format!("the live fleets can't carry the plan out:{lines}");
+            CliError::new(Exit::Usage, what)
+                .help("`hostler fleet list` shows what they serve; --queue takes one queue for all")
+        })
     }
 }
 

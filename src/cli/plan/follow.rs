@@ -40,6 +40,9 @@ const NAMED: usize = 6;
 /// For how many rounds no host may answer: a run outlives its host, and the next takes a while.
 const PATIENCE: u32 = 120;
 
+/// The most streams that have a bar each.
+const STREAMS: usize = 12;
+
 /// Follows a run to its end, and prints its report.
 pub(super) async fn follow(client: &Client, output: Output, run: PlanRunId) -> Outcome {
     let path = format!("/api/v1/plans/runs/{run}");
@@ -110,34 +113,34 @@ impl View {
 
     fn clear(&self) {
         if let Self::Bars(bars) = self {
-            bars.phases.iter().map(|(_, bar)| bar).chain(&bars.foot).for_each(|bar| {
+            bars.parts.iter().chain(&bars.foot).for_each(|bar| {
                 bar.finish_and_clear();
             });
         }
     }
 }
 
-/// A bar for each phase, and two lines below.
+/// A bar for each phase and stream, and two lines below.
 #[derive(Default)]
 struct Bars {
     all: MultiProgress,
-    phases: Vec<(String, ProgressBar)>,
+    parts: Vec<ProgressBar>,
     foot: Option<ProgressBar>,
 }
 
 impl Bars {
     fn show(&mut self, run: &RunRecord, tasks: &[RunTaskRecord], now: Timestamp) {
-        let phases = phases(tasks);
-        if self.phases.is_empty() {
-            let width = phases.iter().map(|phase| phase.name.len()).max().unwrap_or(0);
-            for phase in &phases {
-                let bar = self.all.add(ProgressBar::new(phase.length));
+        let parts = parts(tasks);
+        if self.parts.is_empty() {
+            let width = parts.iter().map(|part| part.name.len()).max().unwrap_or(0);
+            for part in &parts {
+                let bar = self.all.add(ProgressBar::new(part.length));
                 let template = format!("{{prefix:{width}}} {{wide_bar}} {{msg}}");
                 if let Ok(style) = ProgressStyle::with_template(&template) {
                     bar.set_style(style);
                 }
-                bar.set_prefix(phase.name.clone());
-                self.phases.push((phase.name.clone(), bar));
+                bar.set_prefix(part.name.clone());
+                self.parts.push(bar);
             }
             let foot = self.all.add(ProgressBar::new(0));
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
@@ -145,12 +148,10 @@ impl Bars {
             }
             self.foot = Some(foot);
         }
-        for phase in &phases {
-            let found = self.phases.iter().find(|(name, _)| *name == phase.name);
-            if let Some((_, bar)) = found {
-                bar.set_position(phase.done);
-                bar.set_message(format!("{}/{}", phase.ended, phase.tasks));
-            }
+        // The tasks of a run, and who the schedule gave them to, stay the same.
+        for (part, bar) in parts.iter().zip(&self.parts) {
+            bar.set_position(part.done);
+            bar.set_message(format!("{}/{}", part.ended, part.tasks));
         }
         if let Some(foot) = &self.foot {
             foot.set_message(format!("{}\n{}", headline(run, now), at_work(run, tasks, now)));
@@ -158,9 +159,9 @@ impl Bars {
     }
 }
 
-/// A phase of a run, as far as it is done. Lengths are milliseconds of the plan.
+/// A phase or a stream of a run, as far as it is done. Lengths are milliseconds of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Phase {
+struct Part {
     name: String,
     tasks: usize,
     ended: usize,
@@ -168,24 +169,39 @@ struct Phase {
     done: u64,
 }
 
-/// The phases, in the order of their first tasks; one for all where there are none.
-fn phases(tasks: &[RunTaskRecord]) -> Vec<Phase> {
-    let mut phases: Vec<Phase> = Vec::new();
+/// The phases, one for all where there are none; and where they are few, the streams: what the schedule gives
+/// to the same agent or person.
+fn parts(tasks: &[RunTaskRecord]) -> Vec<Part> {
+    let mut all = by_name(tasks, |task| {
+        task.phase.as_ref().map_or_else(|| "plan".to_owned(), ToString::to_string)
+    });
+    let mut streams = by_name(tasks, |task| task.worker.clone());
+    if (2..=STREAMS).contains(&streams.len()) {
+        // `agent 10` after `agent 9`.
+        streams.sort_by_key(|stream| (stream.name.len(), stream.name.clone()));
+        all.append(&mut streams);
+    }
+    all
+}
+
+/// The tasks by what they have in common, in the order of the first of each.
+fn by_name(tasks: &[RunTaskRecord], name: impl Fn(&RunTaskRecord) -> String) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
     for task in tasks {
-        let name = task.phase.as_ref().map_or_else(|| "plan".to_owned(), ToString::to_string);
-        let at = phases.iter().position(|phase| phase.name == name).unwrap_or_else(|| {
-            phases.push(Phase { name, tasks: 0, ended: 0, length: 0, done: 0 });
-            phases.len() - 1
+        let name = name(task);
+        let at = parts.iter().position(|part| part.name == name).unwrap_or_else(|| {
+            parts.push(Part { name, tasks: 0, ended: 0, length: 0, done: 0 });
+            parts.len() - 1
         });
-        let phase = &mut phases[at];
-        phase.tasks += 1;
-        phase.length += task.planned.length;
+        let part = &mut parts[at];
+        part.tasks += 1;
+        part.length += task.planned.length;
         if task.state.is_final() {
-            phase.ended += 1;
-            phase.done += task.planned.length;
+            part.ended += 1;
+            part.done += task.planned.length;
         }
     }
-    phases
+    parts
 }
 
 /// How the run stands, and when it ends.

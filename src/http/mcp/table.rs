@@ -68,7 +68,12 @@ const PLAN: &str = r#"{
     "format": {"type": "string", "enum": ["toml", "yaml", "json"], "description": "Of a text; toml where absent"},
     "agents": {"type": "integer", "minimum": 1, "description": "How many agents at most"},
     "queue": {"type": "string"}, "phased": {"type": "boolean"}, "split": {"type": "boolean"},
-    "speed": {"type": "string", "description": "A rehearsal, such as 1h=1s"}
+    "speed": {"type": "string", "description": "A rehearsal, such as 1h=1s"},
+    "from_history": {"type": "boolean", "description": "Take the durations of earlier runs where there were any"},
+    "git": {"type": "string", "description": "A repository, by its absolute path: each agent's task gets a worktree of it"},
+    "base": {"type": "string", "description": "What the work in `git` begins at; main where absent"},
+    "dir": {"type": "string", "description": "The absolute path that relative ones in the plan begin at"},
+    "idempotency_key": {"type": "string", "description": "A second run with it is the same run"}
 }"#;
 
 /// Every tool.
@@ -256,6 +261,24 @@ const HOST: &[Tool] = &[
             "task": {"type": "string", "description": "The id of a task within the plan"}
         }"#,
         &["run"],
+    ),
+    Tool::new(
+        "do_plan_task",
+        Scope::Control,
+        "Do a person's part of a plan",
+        "What a person decides of one task of a run: `approve` what waits for an approval, say that a person's \
+         task is `done` or that it `fail`ed, or `skip` one, and what waits for it goes on. Only when the \
+         person said so.",
+    )
+    .takes(
+        r#"{
+            "run": {"type": "string", "description": "The id of the run"},
+            "task": {"type": "string", "description": "The id of a task within the plan"},
+            "deed": {"type": "string", "enum": ["approve", "done", "fail", "skip"]},
+            "output": {"description": "With `done`: its result, any JSON"},
+            "message": {"type": "string", "description": "With `fail`: why"}
+        }"#,
+        &["run", "task", "deed"],
     ),
     Tool::new(
         "cancel_plan",

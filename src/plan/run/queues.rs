@@ -7,7 +7,7 @@ use crate::domain::{
 };
 
 /// The queue of tasks that any agent may take, where nobody says.
-const DEFAULT_QUEUE: &str = "default";
+pub(in crate::plan) const DEFAULT_QUEUE: &str = "default";
 
 /// The word of a command that makes an agent a mock one.
 const MOCK: &str = "mock-agent";

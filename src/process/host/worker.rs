@@ -39,6 +39,9 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// A keeper that lived this long is started again at once.
 const LONG_LIFE: Duration = Duration::from_secs(10);
 
+/// The most commands that are written at once: the keeper begins with the first meanwhile.
+const AT_ONCE: usize = 8;
+
 type Reply = oneshot::Sender<Result<Spawned, SpawnError>>;
 
 /// What the handle asks of the task.
@@ -255,7 +258,7 @@ impl Worker {
                     Err(broken) => return Some(broken),
                 },
                 command = self.inbox.recv() => match command {
-                    Some(command) => self.command(link, command),
+                    Some(command) => self.commands(link, command),
                     None => self.leave(None),
                 },
                 () = sleep_until(late.unwrap_or(born)), if late.is_some() => {
@@ -292,6 +295,18 @@ impl Worker {
                 Ok(told) => self.told(link, told),
                 Err(broken) => return broken,
             }
+        }
+    }
+
+    /// Passes a command on, and some that came meanwhile with it: they are one write.
+    fn commands(&mut self, link: &mut Link, first: Command) {
+        self.command(link, first);
+        for _ in 1..AT_ONCE {
+            if self.leaving.is_some() {
+                return;
+            }
+            let Ok(command) = self.inbox.try_recv() else { return };
+            self.command(link, command);
         }
     }
 

@@ -39,6 +39,10 @@ const GROUP_LOOK: Duration = Duration::from_millis(5);
 /// The wait before that is looked for which left its control group by itself.
 const LATE_LOOK: Duration = Duration::from_millis(100);
 
+/// The wait before it is looked whether other children died with one whose death is told already: the signals of
+/// several are one.
+const FULL_LOOK: Duration = Duration::from_millis(1);
+
 /// What the host is told, and the descriptors that go with it.
 pub(super) type Told = (Notice, Vec<Rc<OwnedFd>>);
 
@@ -104,10 +108,14 @@ pub(super) struct Children {
     pub(super) dying: Vec<Dying>,
     /// As many as had a process and no host: nothing is started without one.
     over: BTreeMap<u64, Over>,
+    /// What is dropped when there is time.
+    forgotten: Vec<Over>,
     /// Whether another look is due without waiting for a signal.
     pub(super) again: bool,
     /// When what left its control group by itself is looked for.
     late_look: Option<Instant>,
+    /// When all children are looked through after a signal.
+    full_look: Option<Instant>,
 }
 
 impl Children {
@@ -122,8 +130,10 @@ impl Children {
             by_pid: HashMap::new(),
             dying: Vec::new(),
             over: BTreeMap::new(),
+            forgotten: Vec::new(),
             again: false,
             late_look: None,
+            full_look: None,
         }
     }
 
@@ -156,9 +166,14 @@ impl Children {
         }
     }
 
-    /// Drops what is kept of a process that is over.
+    /// Has what is kept of a process that is over dropped by [`Children::drop_forgotten`].
     pub(super) fn forget(&mut self, id: u64) {
-        self.over.remove(&id);
+        self.forgotten.extend(self.over.remove(&id));
+    }
+
+    /// Closes the pipes of those that were forgotten, once nobody who is to be started waits for that.
+    pub(super) fn drop_forgotten(&mut self) {
+        self.forgotten.clear();
     }
 
     /// Signals the group of a process; SIGKILL goes to all of its control group.
@@ -232,7 +247,8 @@ impl Children {
             None => dying.deadline,
         };
         let first = self.dying.iter().map(look).min();
-        if self.again { Some(now) } else { first.into_iter().chain(self.late_look).min() }
+        let looks = [first, self.late_look, self.full_look];
+        if self.again { Some(now) } else { looks.into_iter().flatten().min() }
     }
 
     /// Whether [`Children::tend`] wants to run again by now though no child died.
@@ -246,6 +262,7 @@ impl Children {
     /// that is allowed to may have left the group: those are looked for a moment later.
     pub(super) fn tend(&mut self, now: Instant) -> io::Result<Vec<Told>> {
         self.arrive();
+        self.full_look = None;
         let others = self.reap_all(now)?;
         self.again = false;
         self.empty_groups();
@@ -257,10 +274,35 @@ impl Children {
             self.again = !clean;
         }
         let again = self.again;
-        let over = |dying: &mut Dying| {
-            let is_empty = dying.waits.is_empty() && dying.group.is_none();
-            (is_empty && (!again || dying.is_clean)) || dying.deadline <= now
-        };
+        Ok(self.tell(now, |dying| (!again && dying.is_empty()) || dying.deadline <= now))
+    }
+
+    /// Reaps those of `pids` that are dead leaders, and tells of each of which nothing is left.
+    ///
+    /// [`Children::tend`] looks through all children, which takes the longer the more there are. Where it has
+    /// nothing else to do it is due a moment later: by then the host, which is woken on the same CPU as a rule,
+    /// has done its part.
+    pub(super) fn tend_to(&mut self, pids: &[i32], now: Instant) -> io::Result<Vec<Told>> {
+        self.arrive();
+        let mut all = true;
+        for pid in pids.iter().copied() {
+            if self.by_pid.contains_key(&pid) && sys::look_at(pid)? == Look::Dead(pid) {
+                self.reap(pid, now)?;
+            } else {
+                all = false;
+            }
+        }
+        self.empty_groups();
+        let told = self.tell(now, |_| false);
+        let wait = if all && self.dying.is_empty() { FULL_LOOK } else { Duration::ZERO };
+        let due = now + wait;
+        self.full_look = Some(self.full_look.map_or(due, |before| before.min(due)));
+        Ok(told)
+    }
+
+    /// Who has started, and who is over: those of whom nothing is left, and whoever `is_over` all the same.
+    fn tell(&mut self, now: Instant, is_over: impl Fn(&Dying) -> bool) -> Vec<Told> {
+        let over = |dying: &mut Dying| (dying.is_clean && dying.is_empty()) || is_over(dying);
         let over: Vec<_> = self.dying.extract_if(.., over).collect();
         if over.iter().any(|dying| dying.is_clean) {
             self.late_look.get_or_insert(now + LATE_LOOK);
@@ -268,7 +310,7 @@ impl Children {
         // Nobody's end is told before its start.
         let mut told = std::mem::take(&mut self.arrived);
         told.extend(over.into_iter().map(|dying| (self.report(dying), Vec::new())));
-        Ok(told)
+        told
     }
 
     /// Kills what lives in the control groups of the dying, and removes those that are empty.
@@ -295,7 +337,7 @@ impl Children {
         Notice::Exited { id, ended }
     }
 
-    /// Reaps every dead child, the group of a leader killed first. Tells whether a child remains.
+    /// Reaps every dead child. Tells whether a child remains.
     pub(super) fn reap_all(&mut self, now: Instant) -> io::Result<bool> {
         loop {
             let pid = match sys::look_for_dead()? {
@@ -310,20 +352,26 @@ impl Children {
                 }
                 self.arrive();
             }
-            let id = self.by_pid.remove(&pid);
-            let leader = id.and_then(|id| Some((id, self.leaders.remove(&id)?)));
-            if let Some((_, leader)) = &leader {
-                // The dead leader still holds the number of its group.
-                self.signal_group(leader, Signal::SIGKILL);
-            }
-            let (exit, usage) = sys::reap(pid)?;
-            for dying in &mut self.dying {
-                dying.waits.remove(&pid);
-            }
-            if let Some((id, leader)) = leader {
-                self.bury(id, leader, (exit, usage), now);
-            }
+            self.reap(pid, now)?;
         }
+    }
+
+    /// Reaps a dead child, the group of a leader killed first.
+    fn reap(&mut self, pid: i32, now: Instant) -> io::Result<()> {
+        let id = self.by_pid.remove(&pid);
+        let leader = id.and_then(|id| Some((id, self.leaders.remove(&id)?)));
+        if let Some((_, leader)) = &leader {
+            // The dead leader still holds the number of its group.
+            self.signal_group(leader, Signal::SIGKILL);
+        }
+        let (exit, usage) = sys::reap(pid)?;
+        for dying in &mut self.dying {
+            dying.waits.remove(&pid);
+        }
+        if let Some((id, leader)) = leader {
+            self.bury(id, leader, (exit, usage), now);
+        }
+        Ok(())
     }
 
     /// A leader is reaped; what it left is not looked for yet.
@@ -350,6 +398,11 @@ impl Children {
 }
 
 impl Dying {
+    /// Whether nothing that was seen of it is left.
+    fn is_empty(&self) -> bool {
+        self.waits.is_empty() && self.group.is_none()
+    }
+
     const fn has_group(&self) -> bool {
         self.group.is_some()
     }

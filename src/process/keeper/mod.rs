@@ -190,7 +190,13 @@ impl Keeper {
     fn run(&mut self) -> io::Result<()> {
         loop {
             let ready = self.wait()?;
-            let signalled = ready.signals && self.take_signals()?;
+            let (signalled, dead) =
+                if ready.signals { self.take_signals()? } else { <_>::default() };
+            if !dead.is_empty() {
+                let told = self.children.tend_to(&dead, Instant::now())?;
+                self.tell(told);
+                self.flush();
+            }
             if ready.peer
                 || self.peer.as_ref().is_some_and(|peer| peer.is_due() || peer.is_stalled())
             {
@@ -198,12 +204,11 @@ impl Keeper {
             }
             self.end_of_frozen();
             // Whatever is killed above ends later, and is told by a signal.
-            if ready.signals || ready.births || self.children.is_due(Instant::now()) {
+            if ready.births || self.children.is_due(Instant::now()) {
                 self.tend()?;
             }
-            if let Some(peer) = &mut self.peer {
-                peer.flush();
-            }
+            self.flush();
+            self.children.drop_forgotten();
             if let Some(peer) = self.peer.take_if(|peer| peer.is_gone())
                 && peer.is_host
             {
@@ -270,13 +275,23 @@ impl Keeper {
         })
     }
 
-    /// Empties the queue of signals. Tells whether one asks the keeper to end.
-    fn take_signals(&self) -> io::Result<bool> {
-        let mut end = false;
+    /// Empties the queue of signals. Tells whether one asks the keeper to end, and of which children something
+    /// happened: not of all, as the signals of several are one.
+    fn take_signals(&self) -> io::Result<(bool, Vec<i32>)> {
+        let (mut end, mut children) = (false, Vec::new());
         while let Some(info) = self.signals.read_signal()? {
             end |= info.ssi_signo == Signal::SIGTERM as u32;
+            if info.ssi_signo == Signal::SIGCHLD as u32 {
+                children.extend(i32::try_from(info.ssi_pid));
+            }
         }
-        Ok(end)
+        Ok((end, children))
+    }
+
+    fn flush(&mut self) {
+        if let Some(peer) = &mut self.peer {
+            peer.flush();
+        }
     }
 
     /// Whether connections are taken. Once all is being ended none is: the next host's waits, unseen,

@@ -66,9 +66,10 @@ pub(super) fn start(birth: &Birth, above: u32, cradle: &mut Cradle) -> Result<St
     let Birth { order, mark, files, group } = birth;
     let command = order.argv.first().ok_or_else(|| bad_order("its command is empty"))?;
     let mut pipes = Vec::new();
-    let stdin = open(&order.stdin, Stream::Stdin, &mut pipes)?;
-    let stdout = open(&order.stdout, Stream::Stdout, &mut pipes)?;
-    let stderr = open(&order.stderr, Stream::Stderr, &mut pipes)?;
+    let mut open = |stdio: &_, stream| open(cradle, stdio, stream, &mut pipes);
+    let stdin = open(&order.stdin, Stream::Stdin)?;
+    let stdout = open(&order.stdout, Stream::Stdout)?;
+    let stderr = open(&order.stderr, Stream::Stderr)?;
     let identity = order.user.as_deref().map(Identity::find).transpose()?.flatten();
     let child = Child {
         failed: Cell::new(None),
@@ -117,10 +118,15 @@ fn program(order: &Order, mark: Mark, identity: Option<&Identity>) -> Result<Pro
 }
 
 /// The child's end of a stream; the other end, where there is one, goes to `pipes`.
-fn open(stdio: &Stdio, stream: Stream, pipes: &mut Ends) -> Result<OwnedFd, Failure> {
+fn open(
+    cradle: &Cradle,
+    stdio: &Stdio,
+    stream: Stream,
+    pipes: &mut Ends,
+) -> Result<OwnedFd, Failure> {
     let named = |what: &str| format!("{} {what}", format!("{stream:?}").to_lowercase());
     let file = match stdio {
-        Stdio::Null => OpenOptions::new().read(true).write(true).open("/dev/null"),
+        Stdio::Null => cradle.null(),
         Stdio::Pipe => {
             let (read, write) =
                 pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Stdio, named("pipe")))?;
@@ -129,9 +135,9 @@ fn open(stdio: &Stdio, stream: Stream, pipes: &mut Ends) -> Result<OwnedFd, Fail
             pipes.push((stream, ours));
             return Ok(theirs);
         }
-        Stdio::File(path) => open_file(path, stream),
+        Stdio::File(path) => open_file(path, stream).map(OwnedFd::from),
     };
-    file.map(OwnedFd::from).map_err(|error| Failure {
+    file.map_err(|error| Failure {
         step: Step::Stdio,
         errno: errno_of(&error),
         subject: match stdio {

@@ -373,6 +373,7 @@ fn plans_and_fleets_are_tools() {
     let resumed = tool(&host, "resume_plan", &json!({"run": id}));
     assert!(resumed["isError"] == false && !resumed.to_string().contains("lunch"), "{resumed}");
     tool(&host, "cancel_plan", &json!({"run": id}));
+    a_persons_part_of_a_plan_is_a_tool(&host);
     let retried = tool(&host, "retry_plan", &json!({"run": id, "task": "none"}));
     assert!(retried["isError"] == true && retried.to_string().contains("none"), "{retried}");
     let fleets = tool(&host, "list_fleets", &json!({}));
@@ -388,6 +389,35 @@ fn plans_and_fleets_are_tools() {
     assert_eq!(rolled["isError"], false, "{rolled}");
     crate::support::processes::eventually("a process of the whole fleet", || {
         host.agent("quick-1")["generation"].as_u64().unwrap() > before
+    });
+}
+
+fn a_persons_part_of_a_plan_is_a_tool(host: &Host) {
+    let tasks: Vec<Value> = ["done", "fail", "skip"]
+        .map(|id| json!({"id": id, "title": id, "duration": "1h", "owner": "human"}))
+        .into_iter()
+        .chain([json!({"id": "approve", "title": "A", "duration": "1h", "approval": true, "input": {"op": "echo", "value": 1}})])
+        .collect();
+    let plan = json!({"version": 1, "title": "People", "tasks": tasks});
+    let run = tool(host, "run_plan", &json!({"plan": plan, "queue": "default"}));
+    let id = run["structuredContent"]["id"].as_str().unwrap_or_else(|| panic!("{run}")).to_owned();
+    let deal = |task: &str, more: Value| {
+        let mut arguments = json!({"run": id, "task": task, "deed": task});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        tool(host, "do_plan_task", &arguments)
+    };
+    let wrong = deal("skip", json!({"output": 1}));
+    assert!(wrong["isError"] == true && wrong.to_string().contains("`done` alone"), "{wrong}");
+    let told = deal("done", json!({"output": {"it": "went well"}}));
+    assert_eq!(told["structuredContent"]["state"], "completed", "{told}");
+    let told = deal("fail", json!({"message": "no time"}));
+    assert_eq!(told["structuredContent"]["state"], "failed", "{told}");
+    assert_eq!(deal("skip", json!({}))["structuredContent"]["state"], "completed");
+    assert_eq!(deal("approve", json!({}))["isError"], false);
+    crate::support::processes::eventually("the task that was allowed", || {
+        let seen = tool(host, "plan_status", &json!({"run": id}));
+        let tasks = seen["structuredContent"]["tasks"].as_array().unwrap().clone();
+        tasks.iter().any(|task| task["id"] == "approve" && task["state"] == "completed")
     });
 }
 

@@ -317,6 +317,28 @@ fn durations_are_learned_from_real_runs() {
     assert!(dry["tasks"][0]["planned_ms"].as_u64().unwrap() < 3_600_000, "{dry}");
 }
 
+#[test]
+fn a_plan_is_analyzed_for_the_fleets_that_are_there() {
+    let host = host(3);
+    let plan = "version: 1\ntasks:\n  - {id: a, duration: 1h}\n  - {id: b, duration: 1h}\n  \
+        - {id: c, duration: 1h}\n  - {id: d, duration: 1h}\n";
+    let file = host.path("plan.yaml");
+    fs::write(&file, plan).unwrap();
+    let file = file.to_str().unwrap();
+    let makespan = |flags: &[&str]| {
+        let found = host.cli_json(&[&["plan", "analyze", file, "--live"], flags].concat());
+        found["makespan_h"].as_f64().unwrap()
+    };
+    // Four agents are there, but one serves another queue.
+    assert_eq!(makespan(&[]), 2.0);
+    assert_eq!(makespan(&["--queue", "paid"]), 4.0);
+    host.cli_json(&["fleet", "scale", "mock", "4"]);
+    assert_eq!(makespan(&[]), 1.0);
+    let nobody = host.cli(&["plan", "analyze", file, "--live", "--queue", "none"]);
+    assert_eq!(nobody.code, 2, "{nobody:?}");
+    assert!(nobody.stderr.contains("`a` is for queue `none`, which no fleet serves"), "{nobody:?}");
+}
+
 /// Held back, so that nothing begins: the order is a bad one, as if durations had turned out otherwise
 /// than was thought.
 #[test]

@@ -37,10 +37,24 @@ fn all() -> [RunTaskRecord; 3] {
 
 #[test]
 fn a_phase_is_as_far_as_its_tasks_are_long() {
-    let phases = phases(&all());
-    assert_eq!(phases.iter().map(|phase| &*phase.name).collect::<Vec<_>>(), ["one", "plan"]);
-    assert_eq!((phases[0].ended, phases[0].tasks), (1, 2));
-    assert_eq!((phases[0].done, phases[0].length), (3_600_000, 7_200_000));
+    let names = |tasks: &[RunTaskRecord]| {
+        parts(tasks).into_iter().map(|part| part.name).collect::<Vec<_>>()
+    };
+    let mut tasks = all();
+    assert_eq!(names(&tasks), ["one", "plan"], "one stream alone is no news");
+    let first = &parts(&tasks)[0];
+    assert_eq!((first.ended, first.tasks), (1, 2));
+    assert_eq!((first.done, first.length), (3_600_000, 7_200_000));
+    tasks[0].worker = "agent 2".to_owned();
+    assert_eq!(names(&tasks), ["one", "plan", "agent 1", "agent 2"]);
+    assert_eq!((parts(&tasks)[3].ended, parts(&tasks)[2].ended), (1, 0));
+    let of = |number: usize| {
+        let mut task = task(1, "pending", None);
+        task.worker = format!("agent {number}");
+        task
+    };
+    let crowd: Vec<_> = (0..20).map(of).collect();
+    assert_eq!(names(&crowd), ["plan"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        AgentName, FleetName, PlanRunId, TaskId,
+        AgentName, FleetName, PlanRunId, PlanTaskId, TaskId,
         access::{About, Scope},
         record::TaskFilter,
         task::TaskState,
@@ -153,6 +153,19 @@ async fn plan_run(
             let (run, task) =
                 read(arguments, |fields| (fields.parsed("run"), fields.parsed("task")))?;
             value(&state.queue.retry_run(needed("run", run)?, task).await?)
+        }
+        "do_plan_task" => {
+            caller.may(Scope::Control, About::Host)?;
+            let (run, task, deed) = read(arguments, |fields| {
+                (
+                    fields.parsed("run"),
+                    fields.parsed::<PlanTaskId>("task"),
+                    plans::deed(fields, state.tasks.max_input),
+                )
+            })?;
+            let (run, task) = (needed("run", run)?, needed("task", task)?);
+            let deed = needed("deed", deed)?;
+            value(&plans::deal_with(state, run, &task, deed).await?)
         }
         "cancel_plan" => {
             caller.may(Scope::Control, About::Host)?;
