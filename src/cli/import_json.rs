@@ -1,6 +1,8 @@
 //! `hostler import-json`: the files of the first system, into sessions.
 
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,
@@ -25,8 +27,9 @@ use crate::domain::session::Tally;
 #[command(
     after_help = "The tree: sessions/ID/session.json, with conversation/chunk_*.json, memories/*.json, \
     tasks/*.json and artifacts/*_meta.json (the content beside it). Times without a zone mean UTC.\n\
-    What is there already is brought up to date, so it can be run again. A file that can't be read is \
-    reported, the others are imported; a session is archived only if every file of it was.\n\nExamples:\n  \
+    It can be run again: memories, chunks and artifacts that are there already are as the files say then; a \
+    session itself and its tasks stay as they are. A file that can't be read or is of no known kind is reported, \
+    the others are imported; a session is archived only if every file of it was.\n\nExamples:\n  \
     hostler import-json ./collaborative_sessions --dry-run\n  \
     hostler import-json ./collaborative_sessions --archive ./imported"
 )]
@@ -91,13 +94,12 @@ impl ImportJson {
 fn sessions(dir: &Path) -> Outcome<Vec<PathBuf>> {
     let inside = dir.join("sessions");
     let root = if inside.is_dir() { inside } else { dir.to_path_buf() };
-    let found = fs::read_dir(&root).map_err(|error| {
+    let found = fs::read_dir(&root)
+        .and_then(|found| found.map(|entry| entry.map(|entry| entry.path())).collect());
+    let mut dirs: Vec<PathBuf> = found.map_err(|error| {
         CliError::new(Exit::Usage, format!("{} can't be read: {error}", root.display()))
     })?;
-    let mut dirs: Vec<_> = found
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.is_dir())
-        .collect();
+    dirs.retain(|path| path.is_dir());
     dirs.sort();
     if dirs.is_empty() {
         let what = format!("{} has no directories of sessions", root.display());

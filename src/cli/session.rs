@@ -137,7 +137,7 @@ pub(super) struct List {
 pub(super) struct Search {
     /// The words
     text: String,
-    /// Only this: session, chunk, memory, artifact; with commas, or given several times
+    /// Only this: session, chunk, memory, artifact, task; with commas, or given several times
     #[arg(long, value_delimiter = ',')]
     kind: Vec<SearchKind>,
     /// In this session

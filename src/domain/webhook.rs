@@ -56,9 +56,9 @@ pub enum Refused {
     NotAllowed(String),
 }
 
-/// Long options of git that run programs, write files, or reach beyond the directory. Git takes their
-/// beginnings, too.
-const REFUSED_OPTIONS: [&str; 14] = [
+/// Long options of git that run programs, write files, or read a file that need not be of the directory. Git
+/// takes their beginnings, too.
+const REFUSED_OPTIONS: [&str; 18] = [
     "--upload-pack",
     "--receive-pack",
     "--exec",
@@ -73,7 +73,19 @@ const REFUSED_OPTIONS: [&str; 14] = [
     "--ext-diff",
     "--template",
     "--super-prefix",
+    "--contents",
+    "--file",
+    "--pathspec-from-file",
+    "--ignore-revs-file",
 ];
+
+/// Short options that read a file, of the subcommands that have them; what stands behind one in the same word
+/// is its value.
+const REFUSED_LETTERS: [(&str, &[char]); 4] =
+    [("commit", &['F', 't']), ("tag", &['F']), ("merge", &['F']), ("blame", &['S'])];
+
+/// Short options with a value: what stands behind one in the same word is no option.
+const WITH_VALUE: [char; 6] = ['m', 'C', 'c', 'S', 'X', 'u'];
 
 /// Checks the argv of a `git` command: the subcommand follows at once, is one of `allowed`, and no
 /// option runs a program or reaches beyond the directory.
@@ -100,17 +112,42 @@ pub fn git(command: &Value, allowed: &[String]) -> Result<Vec<String>, Refused> 
             allowed.join(", ")
         )));
     }
+    // Elsewhere `-m` has no value.
+    let has_message = matches!(subcommand.as_str(), "commit" | "tag" | "merge" | "stash");
+    let mut before = subcommand.as_str();
     for word in &rest[1..] {
-        let name = word.split('=').next().unwrap_or_default();
-        let is_refused = name.len() >= 4
-            && name.starts_with("--")
-            && REFUSED_OPTIONS.iter().any(|option| option.starts_with(name));
-        if is_refused || word.starts_with("ext::") {
-            let detail = format!("`{}` is not allowed in a git command here", plain(word));
+        let is_message = has_message && matches!(before, "-m" | "--message" | "-am");
+        if !is_message && (is_refused_option(subcommand, word) || leads_out(word)) {
+            let detail = format!(
+                "`{}` is not allowed in a git command here: nothing that runs a program, or reaches beyond \
+                 the directory",
+                plain(word)
+            );
             return Err(Refused::NotAllowed(detail));
         }
+        before = word;
     }
     Ok(argv)
+}
+
+fn is_refused_option(subcommand: &str, word: &str) -> bool {
+    if word.starts_with("--") {
+        let name = word.split('=').next().unwrap_or_default();
+        return name.len() >= 4 && REFUSED_OPTIONS.iter().any(|option| option.starts_with(name));
+    }
+    let letters = REFUSED_LETTERS.iter().find(|(of, _)| *of == subcommand);
+    let Some((_, refused)) = letters.filter(|_| word.starts_with('-')) else { return false };
+    let found = word.chars().skip(1).find(|c| refused.contains(c) || WITH_VALUE.contains(c));
+    found.is_some_and(|letter| refused.contains(&letter))
+}
+
+/// Whether a word is a path that leads out of the directory, or an address of another repository on this
+/// machine or of a program. `git diff` shows the contents of any two files of which one is elsewhere.
+fn leads_out(word: &str) -> bool {
+    word.starts_with(['/', '~'])
+        || word.split('/').any(|part| part == "..")
+        || word.starts_with("ext::")
+        || word.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:"))
 }
 
 /// Checks a `shell` command; a line, where that is allowed, becomes the argv of a shell.
@@ -234,7 +271,9 @@ mod tests {
     use super::*;
 
     fn allowed() -> Vec<String> {
-        ["status", "log", "push", "diff"].map(str::to_owned).to_vec()
+        ["status", "log", "push", "diff", "commit", "blame", "tag", "add"]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     #[test]
@@ -244,6 +283,10 @@ mod tests {
             json!(["git", "--no-pager", "log", "-1", "--oneline"]),
             json!(["git", "push", "origin", "main"]),
             json!(["git", "diff", "--", "ext"]),
+            json!(["git", "diff", "main..topic", "HEAD:a/b", "src/a..b"]),
+            json!(["git", "commit", "-m", "/etc and ../ are words here"]),
+            json!(["git", "commit", "-am", "Fix", "-mFix it", "--message=/x"]),
+            json!(["git", "log", "-F", "--grep=/api", "https://a.example/b.git"]),
         ] {
             assert!(git(&good, &allowed()).is_ok(), "{good}");
         }
@@ -257,7 +300,20 @@ mod tests {
             json!(["git", "push", "--exe=sh"]),
             json!(["git", "push", "ext::sh -c id"]),
             json!(["git", "log", "--output=/etc/passwd"]),
-            json!(["git", "diff", "--no-index", "/etc/passwd", "/dev/null"]),
+            json!(["git", "diff", "--no-index", "a", "b"]),
+            // What git does without `--no-index`, too.
+            json!(["git", "diff", "/etc/passwd", "/dev/null"]),
+            json!(["git", "diff", "../../etc/passwd", "a"]),
+            json!(["git", "diff", "-m", "/etc/passwd", "/dev/null"]),
+            json!(["git", "diff", "--", "a/../../b", "a"]),
+            json!(["git", "blame", "--contents", "link/passwd", "a"]),
+            json!(["git", "blame", "-Slink/passwd", "a"]),
+            json!(["git", "commit", "-F", "link/passwd"]),
+            json!(["git", "commit", "-aFlink/passwd"]),
+            json!(["git", "tag", "-Flink/passwd", "t"]),
+            json!(["git", "add", "--pathspec-from-file=link/passwd"]),
+            json!(["git", "push", "file:///srv/other"]),
+            json!(["git", "push", "/srv/other", "main"]),
         ] {
             assert!(matches!(git(&bad, &allowed()), Err(Refused::NotAllowed(_))), "{bad}");
         }

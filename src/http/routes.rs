@@ -119,7 +119,7 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/workspaces/{task}/resolved", vec![post(control(Host), workspaces::resolved)]),
         ("/webhook", vec![post(CALLER, webhook::receive)]),
         ("/ws", vec![get(submit(Host), webhook::relay::join)]),
-        ("/llm-instructions", vec![get(read(Nothing), webhook::instructions::show)]),
+        ("/llm-instructions", vec![get(Needs::Public, webhook::instructions::show)]),
         ("/api/v1/search", vec![get(read(Host), sessions::search)]),
         ("/api/v1/session-imports", vec![post(submit(Host), sessions::import)]),
         (

@@ -162,7 +162,19 @@ impl Sessions {
             detail: "no commands are run here (`webhook.command_fleet` in the config)".to_owned(),
         })?;
         let roots = webhook.roots.clone();
-        let found = tokio::task::spawn_blocking(move || resolve(dir.as_deref(), &roots)).await;
+        // Outside of a repository it compares any two files, through whatever links.
+        let of_repository = kind == "git" && argv.iter().any(|word| word == "diff");
+        let look = move || {
+            let dir = resolve(dir.as_deref(), &roots)?;
+            let is_one = || dir.ancestors().any(|dir| dir.join(".git").exists());
+            if of_repository && !is_one() {
+                let detail = "is in no git repository".to_owned();
+                let field = "data.params.working_dir".to_owned();
+                return Err(SessionError::Invalid { field, detail });
+            }
+            Ok(dir)
+        };
+        let found = tokio::task::spawn_blocking(look).await;
         let dir = found.map_err(|_| SessionError::Fault("looking for a directory failed"))??;
         let input = json!({ "command": {
             "argv": argv,

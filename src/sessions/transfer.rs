@@ -200,8 +200,12 @@ async fn import(
         context: record.context.clone(),
         metadata: record.metadata.clone(),
     };
-    let past =
-        Past { state: record.status, created: record.created, completed: record.completed_at };
+    let past = Past {
+        state: record.status,
+        created: record.created,
+        changed: record.last_activity,
+        completed: record.completed_at,
+    };
     let created = rows::create(db, &session, Some(&past)).await?;
     if !created && !merge {
         return Err(SessionError::Exists { session: session.id });

@@ -189,6 +189,13 @@ const FILES: &[File] = &[
         name: "V31__silence",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0031_silence.sql")),
     },
+    File {
+        name: "V32__headings",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0032_headings.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

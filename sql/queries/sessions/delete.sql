@@ -22,7 +22,9 @@ WITH content AS MATERIALIZED (
     DELETE FROM hostler.session_tasks WHERE session_no IN (SELECT no FROM session) RETURNING id
 ), texts AS (
     DELETE FROM hostler.session_texts
-    WHERE item_id IN (SELECT id FROM chunks UNION ALL SELECT id FROM artifacts)
+    WHERE item_id IN (
+        SELECT id FROM chunks UNION ALL SELECT id FROM artifacts UNION ALL SELECT id FROM tasks
+    )
     RETURNING item_id
 )
 SELECT (SELECT count(*) FROM chunks) AS chunks, (SELECT count(*) FROM memories) AS memories,

@@ -1,76 +1,49 @@
--- sessions/search: the best $9 of what fits the words $1, with the place of the words: among the kinds $2,
---     in session $3, with all the tags $4, of the memory types $5, from $6 on and before $7; where null, any.
---     Only what comes after rank $8 and the number $10. $11 and $12 narrow by session and by type and tags,
---     in the words of `search`. Of each kind the first 1000 that are found are ranked.
+-- sessions/search: the best $7 sessions for the words $1, none if these say nothing: number $2 alone, made from $3
+--     on and before $4, and after rank $5 and number $6, where a session counts as its number below zero; where
+--     null, any. $8 narrows by session in the words of `search`. Up to 5000 that fit are ranked; where more do,
+--     those among the newest 5000: seen as in memories/search.
 -- State: none.
 -- Locks: none.
--- Index: sessions_search, memories_search, session_texts_search.
+-- Index: sessions_search; where many fit sessions_pkey, from its newest end.
 WITH wanted AS MATERIALIZED (
-    SELECT words.query AS words, $11::text::tsquery && words.query AS narrowed,
-        $12::text::tsquery && words.query AS narrowest
+    SELECT words.query AS words, $8::text::tsquery && words.query AS narrowed,
+        numnode(words.query) > 0 AS say_something
     FROM (SELECT websearch_to_tsquery('english', $1) AS query) AS words
-), found AS MATERIALIZED (
-    (
-        SELECT 'session' AS kind, 0::bigint AS item, no AS session_no, search, created_at AS at
-        FROM hostler.sessions
-        WHERE 'session' = ANY ($2) AND $4::text[] IS NULL AND $5::text[] IS NULL
-            AND search @@ (SELECT narrowed FROM wanted)
-            AND ($6::timestamptz IS NULL OR created_at >= $6)
-            AND ($7::timestamptz IS NULL OR created_at < $7)
-        LIMIT 1000
-    )
-    UNION ALL
-    (
-        SELECT 'memory', id, session_no, search, changed_at
-        FROM hostler.memories
-        WHERE 'memory' = ANY ($2) AND search @@ (SELECT narrowest FROM wanted)
-            AND ($4 IS NULL OR tags @> $4) AND ($5 IS NULL OR type = ANY ($5))
-            AND ($6 IS NULL OR changed_at >= $6) AND ($7 IS NULL OR changed_at < $7)
-        LIMIT 1000
-    )
-    UNION ALL
-    (
-        SELECT CASE WHEN chunk.id IS NOT NULL THEN 'chunk' ELSE 'artifact' END, text.item_id,
-            text.session_no, text.search, coalesce(chunk.changed_at, artifact.changed_at)
-        FROM hostler.session_texts AS text
-        LEFT JOIN hostler.session_chunks AS chunk ON chunk.id = text.item_id
-        LEFT JOIN hostler.artifacts AS artifact ON artifact.id = text.item_id
-        WHERE $4 IS NULL AND $5 IS NULL AND text.search @@ (SELECT narrowed FROM wanted)
-            AND CASE WHEN chunk.id IS NOT NULL THEN 'chunk' ELSE 'artifact' END = ANY ($2)
-            AND ($6 IS NULL OR coalesce(chunk.changed_at, artifact.changed_at) >= $6)
-            AND ($7 IS NULL OR coalesce(chunk.changed_at, artifact.changed_at) < $7)
-        LIMIT 1000
-    )
-), best AS (
-    SELECT kind, item, session_no, max(ts_rank(search, (SELECT words FROM wanted))) AS rank, max(at) AS at
-    FROM found
-    WHERE (session_no = (SELECT no FROM hostler.sessions WHERE id = $3) OR $3::text IS NULL)
-        AND (SELECT numnode(words) FROM wanted) > 0
-    GROUP BY kind, item, session_no
-), page AS (
-    SELECT *, CASE WHEN item = 0 THEN -session_no ELSE item END AS number
-    FROM best
-    WHERE $8::real IS NULL
-        OR (rank, CASE WHEN item = 0 THEN -session_no ELSE item END) < ($8, $10::bigint)
-    ORDER BY rank DESC, number DESC
-    LIMIT $9
+), frequent AS MATERIALIZED (
+    SELECT coalesce(share >= 0.04 AND $4::timestamptz IS NULL AND share * (
+        SELECT reltuples::float8 FROM pg_class WHERE oid = 'hostler.sessions'::regclass
+    ) >= 5000, false) AS yes
+    FROM (
+        SELECT avg(((newest.search @@ (SELECT narrowed FROM wanted)) IS TRUE)::integer)::float8 AS share
+        FROM (
+            SELECT search FROM hostler.sessions WHERE $2::bigint IS NULL ORDER BY no DESC LIMIT 200
+        ) AS newest
+    ) AS sample
+), few AS MATERIALIZED (
+    SELECT no, search, created_at
+    FROM hostler.sessions
+    WHERE search @@ (SELECT narrowed FROM wanted) AND (SELECT say_something FROM wanted)
+        AND (SELECT NOT yes FROM frequent)
+        AND ($2 IS NULL OR (no = $2) IS TRUE)
+        AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4 IS NULL OR created_at < $4)
+    LIMIT 5001
+), many AS MATERIALIZED (
+    SELECT newest.no, newest.search, newest.created_at
+    FROM (
+        SELECT no, search, created_at FROM hostler.sessions WHERE $2 IS NULL ORDER BY no DESC LIMIT 5000
+    ) AS newest
+    WHERE ((SELECT yes FROM frequent) OR ($4 IS NULL AND (SELECT count(*) FROM few) > 5000))
+        AND (SELECT say_something FROM wanted)
+        AND (newest.search @@ (SELECT narrowed FROM wanted)) IS TRUE
+        AND ($3 IS NULL OR newest.created_at >= $3)
 )
-SELECT page.kind, page.number, page.rank, page.at, session.id AS session, session.title AS session_title,
-    coalesce(memory.key, chunk.name, artifact.name, session.id) AS name,
-    coalesce(memory.type, artifact.type, chunk.format) AS type, memory.tags,
-    ts_headline('english', coalesce(
-        memory.content #>> '{}',
-        (
-            SELECT left(content, 100000) FROM hostler.session_texts AS text
-            WHERE text.item_id = page.item AND text.search @@ (SELECT words FROM wanted)
-            ORDER BY part LIMIT 1
-        ),
-        session.title || ' ' || left(session.context, 10000)
-    ), (SELECT words FROM wanted), 'StartSel=**, StopSel=**, MaxWords=25, MinWords=8')
-    AS highlight
-FROM page
-JOIN hostler.sessions AS session ON session.no = page.session_no
-LEFT JOIN hostler.memories AS memory ON page.kind = 'memory' AND memory.id = page.item
-LEFT JOIN hostler.session_chunks AS chunk ON page.kind = 'chunk' AND chunk.id = page.item
-LEFT JOIN hostler.artifacts AS artifact ON page.kind = 'artifact' AND artifact.id = page.item
-ORDER BY page.rank DESC, page.number DESC;
+SELECT -no AS number, no AS session_no, rank, created_at AS at
+FROM (
+    SELECT *, ts_rank(search, (SELECT words FROM wanted)) AS rank FROM few
+    WHERE $4 IS NOT NULL OR (SELECT count(*) FROM few) <= 5000
+    UNION ALL
+    SELECT *, ts_rank(search, (SELECT words FROM wanted)) FROM many
+) AS ranked
+WHERE $5::real IS NULL OR (rank, -no) < ($5, $6::bigint)
+ORDER BY rank DESC, number DESC
+LIMIT $7;

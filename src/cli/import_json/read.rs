@@ -1,7 +1,10 @@
 //! The tree of the first system, session by session. A file that can't be read is told, and passed over.
 
 use std::{
+    collections::BTreeSet,
+    ffi::{OsStr, OsString},
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -48,10 +51,42 @@ pub(super) fn session(dir: &Path, failed: &mut Vec<Trouble>) -> Option<Export> {
     export.tasks = each(&dir.join("tasks"), ".json", failed, |file| {
         json::<TaskFile>(file).and_then(|read| task(&id, file, read, made))
     });
-    export.artifacts = each(&dir.join("artifacts"), "_meta.json", failed, |file| {
+    let artifacts = each(&dir.join("artifacts"), "_meta.json", failed, |file| {
         json::<ArtifactFile>(file).and_then(|read| artifact(&id, file, read, made))
     });
+    let contents: BTreeSet<OsString>;
+    (export.artifacts, contents) = artifacts.into_iter().unzip();
+    for (part, end) in PARTS {
+        let is_content = |name: &OsStr| part == "artifacts" && contents.contains(name);
+        strangers(&dir.join(part), failed, |name| {
+            name.to_string_lossy().ends_with(end) || is_content(name)
+        });
+    }
+    strangers(dir, failed, |name| {
+        name == "session.json" || PARTS.iter().any(|(part, _)| name == *part)
+    });
     Some(export)
+}
+
+/// The directories of a session, and how the names of the files in them end.
+const PARTS: [(&str, &str); 4] = [
+    ("conversation", ".json"),
+    ("memories", ".json"),
+    ("tasks", ".json"),
+    ("artifacts", "_meta.json"),
+];
+
+/// Tells what is in a directory and was not imported, for nobody knows what it is. What is hidden is nobody's.
+fn strangers(dir: &Path, failed: &mut Vec<Trouble>, known: impl Fn(&OsStr) -> bool) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+    let mut names: Vec<_> =
+        names.filter(|name| !known(name) && !name.to_string_lossy().starts_with('.')).collect();
+    names.sort();
+    for name in names {
+        let reason = "it is no file of the tree, and was not imported".to_owned();
+        failed.push(Trouble { file: dir.join(name), reason });
+    }
 }
 
 /// Reads each file of a directory whose name ends so, the newest last; the newest comes first in what is
@@ -62,8 +97,17 @@ fn each<T>(
     failed: &mut Vec<Trouble>,
     read: impl Fn(&Path) -> Result<T, String>,
 ) -> Vec<T> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let listed = fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+    let mut files: Vec<PathBuf> = match listed {
+        Ok(files) => files,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        // Whatever is in it would be taken for imported.
+        Err(error) => {
+            failed.push(Trouble { file: dir.to_path_buf(), reason: error.to_string() });
+            return Vec::new();
+        }
+    };
     files.retain(|file| file.to_string_lossy().ends_with(end));
     files.sort();
     let mut items = Vec::with_capacity(files.len());
@@ -314,7 +358,7 @@ fn artifact(
     file: &Path,
     read: ArtifactFile,
     made: Timestamp,
-) -> Result<ArtifactRecord, String> {
+) -> Result<(ArtifactRecord, OsString), String> {
     let artifact_id = name(read.id, file, "_meta.json")?;
     let beside = read.file.ok_or("it names no `file` with its content")?;
     // Only a file beside it: a name with directories in it leads elsewhere.
@@ -326,7 +370,7 @@ fn artifact(
     let content = plain(&content);
     let created = time_or(read.created.as_deref(), made)?;
     let format = Path::new(&beside).extension().map(|end| end.to_string_lossy().into_owned());
-    Ok(ArtifactRecord {
+    let record = ArtifactRecord {
         session_id: id.clone(),
         name: read.name.unwrap_or_else(|| artifact_id.to_string()),
         artifact_id,
@@ -338,5 +382,6 @@ fn artifact(
         task_id: None,
         created,
         updated: created,
-    })
+    };
+    Ok((record, beside))
 }

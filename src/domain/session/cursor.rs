@@ -89,9 +89,23 @@ impl FromStr for Cursor {
         let number = i64::from_be_bytes(said[5..].try_into().map_err(|_| NoCursor)?);
         let rank = f32::from_bits(u32::from_be_bytes(said[1..5].try_into().map_err(|_| NoCursor)?));
         match said[0] {
-            1 if rank == 0.0 => Ok(Self::Newest(number)),
+            // Minus nothing would be written otherwise.
+            1 if rank.to_bits() == 0 => Ok(Self::Newest(number)),
             2 if rank.is_finite() => Ok(Self::Best { rank, number }),
             _ => Err(NoCursor),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_written_in_one_way_alone() {
+        let mut bytes = vec![1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+        bytes.extend(sum(&bytes));
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text.parse::<Cursor>(), Err(NoCursor), "minus nothing as its rank");
     }
 }

@@ -127,8 +127,10 @@ words!(
         Chunk = "chunk",
         /// A memory, by its key, its content and its tags.
         Memory = "memory",
-        /// An artifact, by its content.
+        /// An artifact, by what it is called and its content.
         Artifact = "artifact",
+        /// A task that was given away, by what was to be done and what it is called.
+        Task = "task",
     }
 );
 

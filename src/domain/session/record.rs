@@ -200,7 +200,7 @@ pub struct SearchHit {
     pub session_title: String,
     /// Its key or its id.
     pub id: String,
-    /// The type of a memory or an artifact, the format of a chunk.
+    /// The type of a memory, an artifact or a task, the format of a chunk.
     #[serde(rename = "type")]
     pub of_type: Option<String>,
     /// The tags of a memory.

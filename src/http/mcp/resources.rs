@@ -20,8 +20,8 @@ use crate::{
     },
     http::{
         caller::Caller,
-        error::ApiError,
-        gate, plans,
+        error::{ApiError, Kind},
+        gate, journal, plans,
         sessions::{anybody, encoded},
         tasks::settled,
     },
@@ -100,10 +100,9 @@ pub(super) fn templates() -> Value {
 /// Reads a resource.
 pub(super) async fn read(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
     let uri = call.text("uri")?;
-    let unknown = || {
-        let shown: String = uri.chars().filter(|c| !c.is_control()).take(128).collect();
-        RpcError::no_resource(format!("there is no resource `{shown}`"))
-    };
+    let shown: String = uri.chars().filter(|c| !c.is_control()).take(128).collect();
+    let said = format!("there is no resource `{shown}`");
+    let unknown = || RpcError::no_resource(said.clone());
     let path = uri.strip_prefix("hostler://").ok_or_else(unknown)?;
     let parts: Option<Vec<String>> = path.split('/').map(decoded).collect();
     let parts = parts.ok_or_else(unknown)?;
@@ -111,7 +110,12 @@ pub(super) async fn read(state: &State, caller: &Caller, call: &Call) -> Result<
     let found = match &parts[..] {
         ["sessions", rest @ ..] => {
             caller.may(Scope::Read, About::Host).map_err(failed)?;
-            of_session(state, rest).await.map_err(failed)?.ok_or_else(unknown)?
+            let session: Option<SessionId> = rest.first().and_then(|id| id.parse().ok());
+            let none = || ApiError::new(Kind::NotFound, said.clone());
+            let found = of_session(state, rest).await;
+            let found = found.and_then(|found| found.ok_or_else(none));
+            journal::called(state, caller, "read_resource", session.as_ref(), found.as_ref().err());
+            found.map_err(failed)?
         }
         parts => {
             let found = of_host(state, caller, parts).await.map_err(failed)?;

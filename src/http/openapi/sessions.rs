@@ -80,6 +80,7 @@ fn webhook() -> Vec<Op> {
             .answers_either("503", "Postgres can't be reached just now", told())
             .answers_either("504", "The task has not ended in time; it goes on", told()),
         Op::get("/ws", "joinRelay", "A WebSocket on which webhooks are told")
+            .note("It tells what others write, and takes results of tasks: the scope `read` is needed, too.")
             .answers_nothing("101", "It becomes a WebSocket"),
         Op::post("/mcp", "callMcp", "The Model Context Protocol: one message, one answer")
             .note("`docs/MCP.md` has the tools. What a tool needs of the key is what the API asks for \
@@ -90,6 +91,7 @@ fn webhook() -> Vec<Op> {
             .answers_either("400", "A message that can't be read", rpc())
             .answers_either("404", "No such method, or a session that is not known", rpc()),
         Op::get("/llm-instructions", "readInstructions", "This contract, told to a language model")
+            .note("With an API key it names the fleets and limits of this host.")
             .prints("text/markdown", "The instructions"),
         Op::get("/api/v1/search", "searchSessions", "Search all that is in sessions")
             .asks([required(a::<Line>("text", "What is searched for.")), kinds])
@@ -116,7 +118,7 @@ fn whole() -> Vec<Op> {
                 a::<Line>("participant", "With this participant."),
                 a::<Line>("text", "With these words."),
             ])
-            .asks([time("since", "With something new since this time.")])
+            .asks([time("since", "Made at this time or later.")])
             .asks(paged(SESSIONS))
             .gives(page::<SessionRecord>()),
         Op::post("/api/v1/sessions", "createSession", "Make one")

@@ -49,6 +49,13 @@ impl Names {
         Self { key: key.map(str::to_owned), made: 0 }
     }
 
+    /// Names of a request with this body: a key that is used again for another, long after, finds nothing
+    /// of this one.
+    pub(in crate::http) fn of_body(key: Option<&str>, body: &[u8]) -> Self {
+        let hash = Sha256::digest(body);
+        Self { key: key.map(|key| format!("{key}\0{}", hex(&hash))), made: 0 }
+    }
+
     /// A name that begins with `word`.
     pub(in crate::http) fn make(&mut self, word: &str) -> String {
         self.made += 1;
@@ -56,8 +63,7 @@ impl Names {
             None => format!("{word}-{}", Uuid::now_v7().simple()),
             Some(key) => {
                 let hash = Sha256::digest(format!("{key}\0{word}\0{}", self.made));
-                let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-                format!("{word}-{hex}")
+                format!("{word}-{}", hex(&hash[..16]))
             }
         }
     }
@@ -66,10 +72,14 @@ impl Names {
         self.make(word).parse().ok()
     }
 
-    /// Whether the request has a key.
-    fn has_key(&self) -> bool {
-        self.key.is_some()
+    /// The name of a task that got none: without a key it goes by its id.
+    pub(in crate::http) fn task(&mut self) -> Option<ItemName> {
+        self.key.is_some().then(|| self.item("task")).flatten()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Takes a text that may have several lines.
@@ -266,9 +276,7 @@ pub(in crate::http) fn delegation(
     fields: &mut Fields<'_>,
     names: &mut Names,
 ) -> Option<Delegation> {
-    let name = fields.parsed("task_id");
-    // Without a key it gets the id of the task.
-    let name = if name.is_none() && names.has_key() { names.item("task") } else { name };
+    let name = fields.parsed("task_id").or_else(|| names.task());
     let agent = fields.text("agent_name", MAX_TITLE);
     if agent.is_none() {
         fields.wrong("agent_name", "must be there: the fleet whose work it is");
@@ -362,5 +370,8 @@ mod tests {
         assert_eq!(one.make("idea"), two.make("idea"));
         assert_ne!(one.make("idea"), one.make("idea"));
         assert_ne!(Names::of(None).make("idea"), Names::of(None).make("idea"));
+        let of = |body: &[u8]| Names::of_body(Some("k"), body).task();
+        assert!(of(b"1").is_some() && of(b"1") == of(b"1") && of(b"1") != of(b"2"));
+        assert_eq!(Names::of_body(None, b"1").task(), None, "it goes by its id");
     }
 }

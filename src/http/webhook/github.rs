@@ -3,13 +3,14 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap, web::Payload};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::relay::Heard;
 use crate::{
     http::{
-        State,
+        State, body,
         error::{ApiError, Kind},
+        query,
     },
     settings::Secret,
 };
@@ -49,7 +50,8 @@ pub(super) async fn receive(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let body = &*super::whole(state, request, payload).await?;
+    query::none(request)?;
+    let bytes = body::bytes(request, payload, state.settings.max_body).await?;
     let word = |name: &str| {
         let text = request.headers().get(name).and_then(|value| value.to_str().ok());
         text.filter(|text| (1..=MAX_WORD).contains(&text.len())).map(str::to_owned)
@@ -59,19 +61,20 @@ pub(super) async fn receive(
         ApiError::new(Kind::BadSignature, detail)
     })?;
     let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
-    if !is_signed(secret, signature.unwrap_or_default(), body) {
+    if !is_signed(secret, signature.unwrap_or_default(), &bytes) {
         let detail = "`X-Hub-Signature-256` is missing, or is not that of this body and secret";
         return Err(ApiError::new(Kind::BadSignature, detail));
     }
+    body::is_json(request)?;
     let needed = |name: &str| {
         let detail = format!("`{name}` must be there, with 1 to {MAX_WORD} characters");
         ApiError::new(Kind::BadHeader, detail)
     };
     let event = word(EVENT).ok_or_else(|| needed("X-GitHub-Event"))?;
     let delivery = word(DELIVERY).ok_or_else(|| needed("X-GitHub-Delivery"))?;
-    let payload: Value = crate::http::body::parse(body)?;
-    let fingerprint = Sha256::digest(body);
-    let receipt = match state.sessions.take("github", &delivery, &fingerprint).await? {
+    let payload: Value = body::parse(&bytes)?;
+    // The id alone says which delivery it is, whatever it holds.
+    let receipt = match state.sessions.take("github", &delivery, &[]).await? {
         Ok(receipt) => receipt,
         Err((_, mut answer)) => {
             answer["status"] = json!("duplicate");
@@ -93,7 +96,7 @@ pub(super) async fn receive(
     });
     state.sessions.answered(&receipt, 202, &answer).await?;
     slog::info!(state.log, "delivery of GitHub taken"; "event" => event.as_str(), "count" => tasks.len());
-    state.relay.tell(&Heard { sync: false, event: &event, delivery: &delivery, payload: body });
+    state.relay.tell(&Heard { sync: false, event: &event, delivery: &delivery, payload: &bytes });
     Ok(HttpResponse::Accepted().json(answer))
 }
 

@@ -85,9 +85,20 @@ pub(super) async fn receive(
         audit::tell(&request, changes::told(changes, status, &body));
         return Ok(HttpResponse::build(status).json(body));
     };
-    let receipt = match state.sessions.take("webhook", &key, &Sha256::digest(&bytes)).await? {
-        Ok(receipt) => receipt,
-        Err((status, body)) => {
+    let note = |status| {
+        let (word, session) = asked.about();
+        let entry = Entry { via: Via::Webhook, word, session, status, cause: None };
+        journal::enter(&state, &caller, &entry);
+    };
+    let receipt = match state.sessions.take("webhook", &key, &Sha256::digest(&bytes)).await {
+        Ok(Ok(receipt)) => receipt,
+        Err(error) => {
+            let refused = ApiError::from(error);
+            note(refused.problem().status);
+            return Err(refused);
+        }
+        Ok(Err((status, body))) => {
+            note(status);
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             audit::told(&request);
             let mut again = HttpResponse::build(status);
@@ -119,7 +130,7 @@ async fn take(
         return Err(ApiError::new(Kind::BadJson, "the body must be an object"));
     };
     let event = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let asked = read::read(object, &mut Names::of(key)).map_err(wrong)?;
+    let asked = read::read(object, &mut Names::of_body(key, &bytes)).map_err(wrong)?;
     for scope in asked.scopes() {
         caller.may(scope, About::Host)?;
     }
@@ -172,12 +183,15 @@ async fn carry_out(
         }
         Asked::Batch { session, commands, atomic } => {
             tell(false);
-            let told = if atomic {
-                together(state, &session, commands).await
-            } else {
-                each(state, &session, commands).await
+            let note = |word, told: &Told| {
+                note(word, Some(&session), told.status, told.cause.as_deref());
             };
-            note(BATCH, Some(&session), told.status, told.cause.as_deref());
+            let told = if atomic {
+                together(state, &session, commands, &note).await
+            } else {
+                each(state, &session, commands, &note).await
+            };
+            note(BATCH, &told);
             (told.status, told.body(BATCH, &session))
         }
         Asked::Task { command, sync } => {
@@ -213,12 +227,18 @@ async fn one(state: &State, word: &str, session: &SessionId, command: Command, s
     }
 }
 
-/// Carries out commands one by one; each counts by itself.
-async fn each(state: &State, session: &SessionId, commands: Vec<(&'static str, Command)>) -> Told {
+/// Carries out commands one by one; each counts by itself. `note` writes down what came of one.
+async fn each(
+    state: &State,
+    session: &SessionId,
+    commands: Vec<(&'static str, Command)>,
+    note: &impl Fn(&'static str, &Told),
+) -> Told {
     let mut items = Vec::with_capacity(commands.len());
     let mut failed = 0_usize;
     for (word, command) in commands {
         let told = one(state, word, session, command, false).await;
+        note(word, &told);
         failed += usize::from(!told.is_done());
         items.push(told.item(word));
     }
@@ -231,17 +251,22 @@ async fn each(state: &State, session: &SessionId, commands: Vec<(&'static str, C
     }
 }
 
-/// Carries out commands, all of them or none.
+/// Carries out commands, all of them or none. `note` writes down what came of each, or of the one for which
+/// nothing was done.
 async fn together(
     state: &State,
     session: &SessionId,
     commands: Vec<(&'static str, Command)>,
+    note: &impl Fn(&'static str, &Told),
 ) -> Told {
     let (words, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
     match state.sessions.run_all(session, commands).await {
         Ok(done) => {
-            let items =
-                words.iter().zip(done).map(|(word, done)| Told::done(word, done).item(word));
+            let items = words.iter().zip(done).map(|(word, done)| {
+                let told = Told::done(word, done);
+                note(word, &told);
+                told.item(word)
+            });
             let items: Vec<_> = items.collect();
             Told {
                 status: StatusCode::OK,
@@ -252,7 +277,10 @@ async fn together(
         }
         Err((at, error)) => {
             let mut told = Told::failed(error);
-            let word = words.get(at).copied().unwrap_or_default();
+            let word = words.get(at).copied().unwrap_or(BATCH);
+            note(word, &told);
+            // It has been written down.
+            told.cause = None;
             told.message = format!("nothing was done: commands[{at}], {word}, can't be");
             told
         }

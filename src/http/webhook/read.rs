@@ -110,6 +110,15 @@ pub(super) enum Asked {
 }
 
 impl Asked {
+    /// The word of what is asked for, and the session that it is about.
+    pub(super) const fn about(&self) -> (&'static str, Option<&SessionId>) {
+        match self {
+            Self::One { word, session, .. } => (*word, Some(session)),
+            Self::Batch { session, .. } => (BATCH, Some(session)),
+            Self::Task { .. } => (TASK, None),
+        }
+    }
+
     /// The scopes that a key needs for it.
     pub(super) fn scopes(&self) -> BTreeSet<Scope> {
         match self {
@@ -132,7 +141,7 @@ pub(super) fn read(body: Map<String, Value>, names: &mut Names) -> Result<Asked,
     };
     let asked = match &*kind {
         "collaborative_session_command" => session_command(fields, names)?,
-        TASK => task_command(fields),
+        TASK => task_command(fields, names),
         INSIGHT => insight(fields),
         _ => return Err(unknown("type".to_owned(), &kind, TYPES.to_vec())),
     };
@@ -338,13 +347,13 @@ fn chunks(
     Some(chunks)
 }
 
-fn task_command(mut fields: Fields<'_>) -> Option<Asked> {
+fn task_command(mut fields: Fields<'_>, names: &mut Names) -> Option<Asked> {
     let sync = fields.flag("sync");
     let Some(mut data) = fields.object("data") else {
         fields.wrong("data", "must be there");
         return None;
     };
-    let name = data.parsed("task_id");
+    let name = data.parsed("task_id").or_else(|| names.task());
     let Some(action) = data.text("action_type", 255) else {
         data.wrong("action_type", "must be there: git, shell or a fleet");
         return None;

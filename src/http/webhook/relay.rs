@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         TaskId,
+        access::{About, Scope},
         audit::{Deed, Outcome, Surface},
     },
     http::{
@@ -41,6 +42,10 @@ use crate::{
 
 /// How many messages a client may be behind.
 const BEHIND: usize = 256;
+
+/// The largest webhook that is told with its payload, in bytes: with `BEHIND` the most that waits for clients,
+/// however large webhooks are.
+const MAX_TOLD: usize = 1 << 20;
 
 /// How long a client may take to take a message.
 const TAKES_WITHIN: Duration = Duration::from_secs(10);
@@ -115,12 +120,17 @@ impl Relay {
         if self.tell.receiver_count() == 0 {
             return;
         }
-        // It has been read once already: this is for listeners alone.
-        let Ok(payload) = serde_json::from_slice::<Value>(heard.payload) else { return };
-        let text = json!({
+        let mut text = json!({
             "type": "webhook", "sync": heard.sync, "event": heard.event,
-            "delivery_id": heard.delivery, "timestamp": Timestamp::now(), "payload": payload,
+            "delivery_id": heard.delivery, "timestamp": Timestamp::now(), "payload": Value::Null,
         });
+        if heard.payload.len() > MAX_TOLD {
+            text["payload_bytes"] = json!(heard.payload.len());
+        } else {
+            // It has been read once already: this is for listeners alone.
+            let Ok(payload) = serde_json::from_slice::<Value>(heard.payload) else { return };
+            text["payload"] = payload;
+        }
         // The last client may just have gone.
         self.tell.send(text.to_string().into()).unwrap_or_default();
     }
@@ -164,6 +174,8 @@ pub(in crate::http) async fn join(
     payload: Payload,
 ) -> Answer {
     query::none(&request)?;
+    // Who listens reads what others have written.
+    caller.may(Scope::Read, About::Host)?;
     let deed = Deed {
         surface: Surface::Webhook,
         operation: "task_result".to_owned(),
@@ -343,6 +355,24 @@ mod tests {
         assert!(later.told.try_recv().is_ok());
         drop(later);
         assert!(relay.waiting().is_empty());
+    }
+
+    #[test]
+    fn a_large_webhook_is_told_without_its_payload() {
+        let relay = Relay::default();
+        let mut told = relay.tell.subscribe();
+        for size in [10, MAX_TOLD] {
+            let payload = json!("x".repeat(size)).to_string();
+            let payload = payload.as_bytes();
+            relay.tell(&Heard { sync: true, event: "e", delivery: "d", payload });
+            let text = told.try_recv().unwrap();
+            assert!(text.len() < MAX_TOLD);
+            let heard: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((&heard["sync"], &heard["delivery_id"]), (&json!(true), &json!("d")));
+            let is_large = payload.len() > MAX_TOLD;
+            assert_eq!(heard["payload"].is_null(), is_large);
+            assert_eq!(heard["payload_bytes"].as_u64(), is_large.then_some(payload.len() as u64));
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Past {
     pub state: SessionState,
     /// When it was made.
     pub created: Timestamp,
+    /// When something was last done in it.
+    pub changed: Timestamp,
     /// When it was completed.
     pub completed: Option<Timestamp>,
 }
@@ -63,7 +65,7 @@ pub async fn create(
     past: Option<&Past>,
 ) -> Result<bool, StoreError> {
     let metadata = Value::Object(session.metadata.clone());
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
         &session.id,
         &plain_text(&session.title),
         &plain_text(&session.context),
@@ -72,6 +74,7 @@ pub async fn create(
         &past.map(|past| past.state),
         &past.map(|past| past.created),
         &past.and_then(|past| past.completed),
+        &past.map(|past| past.changed),
     ];
     Ok(CREATE.query_opt(db, &parameters).await?.is_some())
 }

@@ -10,8 +10,9 @@ use crate::support::{
 
 const KEY: &str = "correct-horse-battery-staple";
 
-/// What everybody may see: it is the same on every host, and tells nothing of this one.
-const PUBLIC: [&str; 4] = ["/openapi.json", "/docs", "/docs/page.js", "/docs/page.css"];
+/// What everybody may see: it is the same on every host, and tells nothing of this one to who has no key.
+const PUBLIC: [&str; 5] =
+    ["/openapi.json", "/docs", "/docs/page.js", "/docs/page.css", "/llm-instructions"];
 
 /// Every method and path that `docs/HTTP.md` names; that these are all is a test of the table of routes.
 fn routes() -> BTreeSet<(String, String)> {

@@ -62,6 +62,10 @@ fn a_key_allows_its_scopes_until_it_is_revoked() {
     let problem = with(&reader, at, get("/api/v1/api-keys")).expect(403);
     assert!(problem["detail"].as_str().unwrap().contains("scope `admin`"), "{problem}");
     with(&writer, at, get("/api/v1/tasks")).expect(403);
+    // Nor is it told of what others write.
+    let listens = get("/ws").header("Connection", "Upgrade").header("Upgrade", "websocket");
+    let problem = with(&writer, at, listens).expect(403);
+    assert!(problem["detail"].as_str().unwrap().contains("scope `read`"), "{problem}");
     let submitted = with(&writer, at, post("/api/v1/tasks", &task)).expect(201);
     host.wait(submitted["id"].as_str().unwrap());
     // A webhook needs what its command needs.

@@ -255,6 +255,10 @@ fn a_session_is_kept_by_tools_and_is_the_one_of_the_webhook() {
     assert_eq!(done("retrieve_memory", of(json!({"key": "db"}))), by_webhook);
     let hits = done("search_sessions", json!({"text": "talked", "kinds": ["chunk"]}));
     assert_eq!(hits["items"][0]["session_id"], "a walk", "{hits}");
+    let of_type =
+        |kind: &str| done("search_sessions", json!({"text": "postgres", "types": [kind]}));
+    assert_eq!(of_type("decision")["items"][0]["id"], "db");
+    assert_eq!(of_type("risk")["items"], json!([]));
     done(
         "add_artifact",
         of(json!({"artifact_id": "a/b", "content": "# Hi", "format": "markdown"})),
@@ -323,6 +327,7 @@ fn a_session_is_kept_by_tools_and_is_the_one_of_the_webhook() {
     for line in [
         "hostler_mcp_calls_total{kind=\"store_memory\",outcome=\"done\"} 2",
         "hostler_mcp_calls_total{kind=\"store_memory\",outcome=\"refused\"} 3",
+        "hostler_mcp_calls_total{kind=\"read_resource\",outcome=\"done\"} 5",
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }

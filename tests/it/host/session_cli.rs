@@ -181,6 +181,7 @@ fn a_tree_of_a_thousand_sessions_is_brought_along_once_and_again() {
             (&session["created"], &session["title"]),
             (&json!("2025-03-01T10:00:00.123456Z"), &json!(format!("Session {nth}")))
         );
+        assert_eq!(session["last_activity"], "2025-03-02T10:00:00Z", "{session}");
         assert_eq!(
             session["stats"],
             json!({
@@ -202,7 +203,12 @@ fn a_tree_of_a_thousand_sessions_is_brought_along_once_and_again() {
         assert_eq!(chunk["content"], format!("said in {nth}"));
     }
     let before = host.cli_json(&["session", "list", "--limit", "500"]);
-    // Again, with two files broken: the others are as they were, and nothing broken is archived.
+    // Again, with two files broken, one that nobody knows and a directory that is none: the others are as
+    // they were, and nothing that was not imported is archived.
+    fs::write(root.join("sessions/s9/notes.txt"), "whatever").unwrap();
+    fs::remove_dir_all(root.join("sessions/s10/memories")).unwrap();
+    fs::write(root.join("sessions/s10/memories"), "").unwrap();
+    fs::write(root.join("sessions/s11/.DS_Store"), "").unwrap();
     fs::write(root.join("sessions/s7/memories/alpha.json"), "{").unwrap();
     write(
         &root.join("sessions/s8/artifacts/b_meta.json"),
@@ -212,16 +218,16 @@ fn a_tree_of_a_thousand_sessions_is_brought_along_once_and_again() {
         host.cli(&["import-json", dir, "--archive", host.path("done").to_str().unwrap(), "--json"]);
     assert_eq!(again.code, 1, "{again:?}");
     let again: Value = serde_json::from_str(&again.stdout).unwrap();
-    assert_eq!((&again["sessions"], &again["memories"]), (&tally(0, 1000), &tally(0, 1999)));
+    assert_eq!((&again["sessions"], &again["memories"]), (&tally(0, 1000), &tally(0, 1997)));
     assert_eq!(
         (&again["archived"], again["failed"].as_array().unwrap().len()),
-        (&json!(998), 2),
+        (&json!(996), 4),
         "{}",
         again["failed"]
     );
     let left: Vec<_> =
         fs::read_dir(root.join("sessions")).unwrap().map(|one| one.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(left.len(), 4, "{left:?}");
     assert!(host.path("done/s999/session.json").is_file());
     assert_eq!(host.cli_json(&["session", "list", "--limit", "500"]), before);
     // A completed one is completed here, too.

@@ -265,6 +265,33 @@ fn a_request_with_a_key_is_answered_once_and_told_again() {
     assert_eq!((&stats["memories"], &stats["tasks"]), (&json!(1), &json!(1)));
     let other = json!({"type": "collaborative_session_command", "command": "list_sessions"});
     send(&other).expect(422);
+    // What was told again and what was refused is written down, too.
+    let metrics = host.ask(&Ask::new("GET", "/metrics")).text();
+    for line in [
+        "hostler_webhook_commands_total{kind=\"batch\",outcome=\"done\"} 2",
+        "hostler_webhook_commands_total{kind=\"store_memory\",outcome=\"done\"} 1",
+        "hostler_webhook_commands_total{kind=\"list_sessions\",outcome=\"refused\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+}
+
+#[test]
+fn a_command_whose_wait_was_over_is_not_run_twice_when_it_comes_again() {
+    let host = Host::new(&fleets()).set("webhook.sync_wait", "300ms").up();
+    let send = |params: Value| {
+        let data = json!({"action_type": "quick", "params": params});
+        let body = json!({"type": "task_command", "sync": true, "data": data});
+        host.ask(&Ask::new("POST", "/webhook").header("Idempotency-Key", "once").json(&body))
+    };
+    let sleep = json!({"op": "sleep", "ms": 600_000});
+    let (first, again) = (send(sleep.clone()).expect(504), send(sleep).expect(504));
+    assert_eq!((&first["created"], &again["created"]), (&json!(true), &json!(false)));
+    assert_eq!((&first["task"], &first["task_id"]), (&again["task"], &again["task_id"]));
+    // With the same key something else is something else.
+    let other = send(json!({"op": "echo", "value": 1})).expect(200);
+    assert_ne!(other["task"], first["task"]);
+    assert_eq!(host.get("/api/v1/tasks")["items"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -358,6 +385,13 @@ fn commands_run_below_the_roots_and_nowhere_else() {
         let refused = task_command(&host, "no", "git", params, true).expect(403);
         assert!(refused["error"].as_str().unwrap().contains("working_dir"), "{dir}: {refused}");
     }
+    // Git shows any two files where one is elsewhere, or where there is no repository.
+    fs::write(root.join("outside"), "secret").unwrap();
+    let files = json!({"command": ["git", "diff", "../outside", "new"], "working_dir": "repo"});
+    task_command(&host, "no", "git", files, true).expect(403);
+    let files = json!({"command": ["git", "diff", "repo/new", "outside"]});
+    let refused = task_command(&host, "no", "git", files, true).expect(422);
+    assert!(refused["error"].as_str().unwrap().contains("no git repository"), "{refused}");
     let config = json!({"command": ["git", "-c", "alias.x=!sh", "x"], "working_dir": "repo"});
     task_command(&host, "no", "git", config, true).expect(403);
     task_command(&host, "no", "shell", json!({"command": ["id"]}), true).expect(403);
@@ -437,6 +471,15 @@ fn deliveries_of_github_become_tasks_once() {
         let refused = send("d3", &main, signed).expect(403);
         assert_eq!(refused["type"], "urn:hostler:problem:bad-signature");
     }
+    // Whatever it holds and whatever it says that it is.
+    assert_eq!(send("d1", &other, &signature(&other)).expect(200)["status"], "duplicate");
+    let as_text = |signed: &str| {
+        let ask = Ask::new("POST", "/webhook").header("X-GitHub-Event", "push");
+        let ask = ask.header("X-GitHub-Delivery", "d5").header("Content-Type", "text/plain");
+        host.ask(&ask.header("X-Hub-Signature-256", signed).raw(main.as_bytes()))
+    };
+    as_text(&signature(&other)).expect(403);
+    as_text(&signature(&main)).expect(415);
     let tasks = host.get("/api/v1/tasks?kind=review");
     assert_eq!(tasks["items"].as_array().unwrap().len(), 1);
     // A payload that the rule can't use changes nothing, and may come again.
@@ -522,6 +565,14 @@ fn what_is_said_is_counted_and_never_logged() {
     command(&host, "retrieve_memory", "quiet", json!({"key": "key-of-it-2"})).expect(404);
     command(&host, "query_memories", "quiet", json!({"text": "content-of-it"})).expect(200);
     webhook(&host, &json!({"type": "content-of-it"})).expect(422);
+    let several = |atomic: bool| {
+        json!({"atomic": atomic, "commands": [
+            {"command": "add_artifact", "data": {"content": "content-of-it"}},
+            {"command": "get_task", "data": {"task_id": "key-of-it"}},
+        ]})
+    };
+    command(&host, "batch", "quiet", several(false)).expect(207);
+    command(&host, "batch", "quiet", several(true)).expect(404);
     let by_path = json!({"key": "key-of-it", "content": "content-of-it"});
     host.ask(&Ask::new("POST", "/api/v1/sessions/quiet/memories").json(&by_path)).expect(200);
     let metrics = host.ask(&Ask::new("GET", "/metrics")).text();
@@ -529,6 +580,10 @@ fn what_is_said_is_counted_and_never_logged() {
         "hostler_webhook_commands_total{kind=\"store_memory\",outcome=\"done\"} 1",
         "hostler_webhook_commands_total{kind=\"retrieve_memory\",outcome=\"refused\"} 1",
         "hostler_webhook_commands_total{kind=\"unreadable\",outcome=\"refused\"} 1",
+        "hostler_webhook_commands_total{kind=\"add_artifact\",outcome=\"done\"} 1",
+        "hostler_webhook_commands_total{kind=\"get_task\",outcome=\"refused\"} 2",
+        "hostler_webhook_commands_total{kind=\"batch\",outcome=\"done\"} 1",
+        "hostler_webhook_commands_total{kind=\"batch\",outcome=\"refused\"} 1",
         "hostler_session_search_seconds_count 1",
         "hostler_event_subscribers 0",
         "hostler_webhook_delivery_lag_seconds_count 0",
@@ -543,8 +598,12 @@ fn what_is_said_is_counted_and_never_logged() {
         log.contains("\"command\":\"store_memory\"") && log.contains("\"session\":\"quiet\""),
         "{log}"
     );
-    for way in ["command of a webhook", "command of the API"] {
-        let line = log.lines().find(|line| line.contains(way) && line.contains("store_memory"));
+    for (way, word) in [
+        ("command of a webhook", "store_memory"),
+        ("command of a webhook", "add_artifact"),
+        ("command of the API", "store_memory"),
+    ] {
+        let line = log.lines().find(|line| line.contains(way) && line.contains(word));
         let line = line.unwrap_or_else(|| panic!("{way} in {log}"));
         assert!(
             line.contains("\"session\":\"quiet\"") && line.contains("\"caller\":\"owner\""),
@@ -587,4 +646,19 @@ fn the_page_for_language_models_names_this_host() {
         page.contains("Git commands are run") && page.contains("Other commands are not"),
         "{page}"
     );
+}
+
+#[test]
+fn the_page_for_language_models_is_read_without_a_key_and_says_nothing_of_the_host_then() {
+    let host = Host::new(&fleets()).set("http.bind", "127.0.0.1:0").up();
+    let at = super::access::address(&host);
+    let made = host.cli_json(&["key", "create", "--scope", "submit"]);
+    let ask = || Ask::new("GET", "/llm-instructions").header("Host", "box.example");
+    let page = ask().over_tcp(at).unwrap();
+    assert_eq!(page.status, 200, "{}", page.text());
+    let page = page.text();
+    assert!(page.contains("http://box.example/webhook") && page.contains("API key"), "{page}");
+    assert!(!page.contains("`quick`") && !page.contains("Git commands are run"), "{page}");
+    let with = ask().header("X-API-Key", made["key"].as_str().unwrap()).over_tcp(at).unwrap();
+    assert!(with.text().contains("`quick`"), "{}", with.text());
 }

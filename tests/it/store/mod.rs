@@ -21,12 +21,14 @@ mod queues;
 mod roles;
 mod schedules;
 mod schema;
+mod search;
 mod sessions;
 mod settle;
 mod sql_doc;
 mod states;
 mod submit;
 mod unique;
+mod webhooks;
 
 use std::time::Duration;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use hostler::{
     domain::session::{
-        ItemName, MemoryFilter, MemoryType, NewMemory, NewSession, SearchFilter, SessionEvent,
-        SessionFilter, SessionId, SessionState, step,
+        ItemName, MemoryFilter, MemoryType, NewMemory, NewSession, SessionEvent, SessionFilter,
+        SessionId, SessionState, step,
     },
     store::{
         Store,
@@ -13,7 +13,6 @@ use hostler::{
             self, contents,
             memories::{self, After, Stored},
             receipts::{self, Take},
-            search,
         },
     },
 };
@@ -241,35 +240,6 @@ async fn the_newest_of_a_type_are_found_by_its_index_however_large_a_session_is(
         assert!(plan.contains("Backward using memories_newest"), "{name}:\n{plan}");
         assert!(!plan.contains("Backward using memories_pkey"), "{name}:\n{plan}");
     }
-}
-
-#[tokio::test]
-async fn a_search_finds_whatever_there_is_and_marks_the_place() {
-    let world = World::new().await;
-    let session: SessionId = "one".parse().unwrap();
-    sessions::create(&world.db, &new("one"), None).await.unwrap();
-    sessions::create(&world.db, &new("two"), None).await.unwrap();
-    keep(&world, &session, &memory("m", json!("queues are fair"), &["q"])).await;
-    let hits = async |filter: SearchFilter| {
-        let filter = SearchFilter { text: "queue".to_owned(), limit: 10, ..filter };
-        let found = search::search(&world.db, &filter, After::default()).await.unwrap().unwrap();
-        let mut names: Vec<_> =
-            found.into_iter().map(|(_, hit)| format!("{} {}", hit.kind, hit.id)).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(hits(SearchFilter::default()).await, ["memory m", "session one", "session two"]);
-    let within = SearchFilter { session: Some(session.clone()), ..SearchFilter::default() };
-    assert_eq!(hits(within).await, ["memory m", "session one"]);
-    let tagged = SearchFilter { tags: vec!["q".to_owned()], ..SearchFilter::default() };
-    assert_eq!(hits(tagged).await, ["memory m"]);
-    let late = "2100-01-01T00:00:00Z".parse().ok();
-    assert!(hits(SearchFilter { since: late, ..SearchFilter::default() }).await.is_empty());
-    let filter = SearchFilter { text: "queue".to_owned(), limit: 10, ..SearchFilter::default() };
-    let found = search::search(&world.db, &filter, After::default()).await.unwrap().unwrap();
-    assert!(found.iter().all(|(_, hit)| hit.highlight.contains("**queues**")), "{found:#?}");
-    let nowhere = SearchFilter { session: "nowhere".parse().ok(), ..filter };
-    assert_eq!(search::search(&world.db, &nowhere, After::default()).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -138,15 +138,16 @@ pub(super) const TOOLS: &[Tool] = &[
         "search_sessions",
         Scope::Read,
         "Search everything",
-        "Looks for words in all sessions, or in one: in memories, conversations, artifacts and titles, the \
-         best first, with the place.",
+        "Looks for words in all sessions, or in one: in memories, conversations, artifacts, tasks and titles, \
+         the best first, with the place.",
     )
     .takes(
         r#"{
             "text": {"type": "string", "description": "Words, \"phrases\", or, -not"},
             "session_id": {"type": "string", "description": "This one alone"},
-            "kinds": {"type": "array", "items": {"type": "string", "enum": ["session", "memory", "chunk", "artifact"]}},
+            "kinds": {"type": "array", "items": {"type": "string", "enum": ["session", "memory", "chunk", "artifact", "task"]}},
             "tags": {"type": "array", "items": {"type": "string"}, "description": "Memories with all of them"},
+            "types": {"type": "array", "items": {"type": "string", "enum": ["idea", "decision", "question", "action_item", "context", "preference", "fact", "risk", "note"]}, "description": "Memories of one of them"},
             "since": {"type": "string", "description": "A time"}, "until": {"type": "string"},
             "limit": {"type": "integer", "minimum": 1, "maximum": 500}, "cursor": {"type": "string"}
         }"#,

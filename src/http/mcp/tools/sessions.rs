@@ -9,7 +9,7 @@ use crate::{
         TaskId,
         access::About,
         record::Page,
-        session::{SearchFilter, SearchKind, SessionId, SessionTaskRecord},
+        session::{MemoryType, SearchFilter, SearchKind, SessionId, SessionTaskRecord},
     },
     http::{
         caller::Caller,
@@ -128,7 +128,7 @@ fn search_filter(arguments: Map<String, Value>) -> Result<SearchFilter, ApiError
             kinds: fields.list::<SearchKind>("kinds", SearchKind::ALL.len()).unwrap_or_default(),
             session: fields.parsed("session_id"),
             tags: read::tags(fields),
-            types: Vec::new(),
+            types: fields.list("types", MemoryType::ALL.len()).unwrap_or_default(),
             since: fields.time("since"),
             until: fields.time("until"),
             limit: read::limit(fields, read::ITEMS),
