@@ -26,7 +26,7 @@ use super::{
 use crate::{
     domain::{
         Generation, Millis,
-        adoption::Promise,
+        adoption::{Promise, fingerprint},
         agent::{
             Agent, AgentEvent, AgentState, Effect, End, Fault, IllegalStep, Rules, Rung, step,
         },
@@ -73,10 +73,12 @@ pub(super) struct Reading {
 pub(crate) struct AgentActor {
     pub(super) log: Logger,
     pub(super) fleet: Arc<Fleet>,
+    /// That of the fleet, which each start writes down.
+    pub(super) fingerprint: String,
     pub(super) rules: Rules,
     pub(super) agent: Agent,
     pub(super) status: AgentStatus,
-    pub(super) around: Surroundings,
+    pub(super) around: Arc<Surroundings>,
     pub(super) vitals: Arc<Vitals>,
     pub(super) own_log: AgentLog,
     pub(super) said: Said,
@@ -133,6 +135,7 @@ impl AgentActor {
         Self {
             log,
             rules: Rules::of(&fleet),
+            fingerprint: fingerprint(&fleet),
             fleet,
             agent: Agent::default(),
             tombstone: Tombstone::new(
@@ -144,7 +147,7 @@ impl AgentActor {
             memo: Memo::new(&around.standing_dir, &status.agent),
             adopted,
             status: AgentStatus { state: AgentState::Stopped, pid: None, work: None, ..status },
-            around,
+            around: Arc::new(around),
             vitals,
             said: Said::new(own_log.allowance()),
             own_log,
@@ -325,6 +328,7 @@ impl AgentActor {
             wanted: still_wanted,
             around: self.around.clone(),
             fleet: self.fleet.clone(),
+            fingerprint: self.fingerprint.clone(),
             agent: self.status.agent.clone(),
             generation: self.status.generation,
             notify: self.listening.as_ref().and_then(|_| self.notify_name()),

@@ -15,6 +15,7 @@ use super::{
     work::{CalledOff, Work},
 };
 use crate::{
+    domain::adoption::fingerprint,
     domain::agent::{AgentEvent, AgentState, Fault, IllegalStep, Rules},
     domain::task::{Assignment, Outcome},
     queue::{Ended, ToAgent},
@@ -63,6 +64,7 @@ impl Handler<Refit> for AgentActor {
 
     fn handle(&mut self, Refit(fleet): Refit, _: &mut Self::Context) {
         self.rules = Rules::of(&fleet);
+        self.fingerprint = fingerprint(&fleet);
         self.fleet = fleet;
     }
 }

@@ -88,6 +88,7 @@ impl AgentActor {
                 let start = Start {
                     around: self.around.clone(),
                     fleet: self.fleet.clone(),
+                    fingerprint: self.fingerprint.clone(),
                     agent: self.status.agent.clone(),
                     generation: self.status.generation,
                     notify: None,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         AgentName, Generation,
-        adoption::{Hold, Note, fingerprint},
+        adoption::{Hold, Note},
         fleet::{Fleet, Protocol, StdinMode},
         task::Assignment,
     },
@@ -24,8 +24,10 @@ use crate::{
 
 /// All that goes into one start.
 pub(super) struct Start {
-    pub(super) around: Surroundings,
+    pub(super) around: Arc<Surroundings>,
     pub(super) fleet: Arc<Fleet>,
+    /// That of the fleet.
+    pub(super) fingerprint: String,
     pub(super) agent: AgentName,
     pub(super) generation: Generation,
     /// The name of its notification socket, if it has one.
@@ -137,7 +139,7 @@ impl Start {
             agent: self.agent.clone(),
             fleet: fleet.name.clone(),
             generation: self.generation,
-            fingerprint: fingerprint(fleet),
+            fingerprint: self.fingerprint.clone(),
             hold: assignment.map(|one| Hold { task: one.task, attempt: one.attempt }),
         };
         Spec {

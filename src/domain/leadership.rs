@@ -143,7 +143,7 @@ struct Entry {
 
 impl Agenda {
     /// Duties with these intervals. They are due at once, as who led before may have left them undone; but those
-    /// that are [`RARE`] a moment later: whoever begins to lead often has agents to start.
+    /// that are rare (every five minutes, or seldomer) a moment later: whoever begins to lead often has agents to start.
     pub fn new(intervals: impl IntoIterator<Item = Duration>, now: Millis) -> Self {
         let first = |every| if every < RARE { now } else { now.saturating_add(millis(BREATHER)) };
         let entry = |every| Entry { every, due: first(every), under_way: false, failures: 0 };

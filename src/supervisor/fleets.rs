@@ -17,7 +17,7 @@ use crate::{
         AgentName, FleetName,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
-        order::{self, Dependency},
+        order::{self, Dependency, Strategy},
         record::{FleetRecord, ScaleRecord},
         restart,
         rollout::{self, Member, Move, Share},
@@ -268,6 +268,10 @@ impl SupervisorActor {
     /// An agent failed: those go with it whom the strategy of the fleet names.
     pub(super) fn take_along(&self, failed: &Entry) {
         let strategy = failed.fleet.strategy;
+        if strategy == Strategy::OneForOne {
+            // As a rule: then its own restart waits for no look at all the others.
+            return;
+        }
         for entry in self.agents.of(&failed.fleet.name) {
             if !entry.leaving
                 && strategy.concerns(failed.number, entry.number, entry.status.state)

@@ -51,7 +51,7 @@ fn agents(analysis: &Analysis) -> Option<String> {
     }
     if analysis.agents > best {
         return Some(format!(
-            "{best} agents take no longer: {} would be idle",
+            "with {best} it takes no longer: {} would be idle",
             analysis.agents - best
         ));
     }

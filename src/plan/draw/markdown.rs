@@ -1,6 +1,6 @@
 //! The analysis as a Markdown page.
 
-use super::summary;
+use super::{summary, title};
 use crate::plan::{
     analyze::Analysis,
     report::remedy,
@@ -10,7 +10,7 @@ use crate::plan::{
 /// The analysis as a Markdown page: the figures, the schedule, conflicts, the table over the number
 /// of agents, advice.
 pub fn markdown(analysis: &Analysis) -> String {
-    let mut page = format!("# {}\n\n", cell(&analysis.plan.title));
+    let mut page = format!("# {}\n\n", cell(title(analysis)));
     page.push_str("| figure | value |\n| --- | --- |\n");
     for (name, value) in summary(analysis) {
         page.push_str(&format!("| {name} | {} |\n", cell(&value)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::is_critical;
+use super::{is_critical, title};
 use crate::plan::{analyze::Analysis, words::worker};
 
 /// What stands for the start of the plan: Mermaid knows dates only.
@@ -12,7 +12,7 @@ const DAY: &str = "2000-01-01 00:00:00";
 pub fn mermaid(analysis: &Analysis) -> String {
     let mut text = format!(
         "gantt\n    title {}\n    dateFormat YYYY-MM-DD HH:mm:ss\n    axisFormat %H:%M\n",
-        plain(&analysis.plan.title)
+        plain(title(analysis))
     );
     let mut sections: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for slot in &analysis.schedule.slots {

@@ -74,6 +74,12 @@ pub fn summary(analysis: &Analysis) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// What people call the plan.
+fn title(analysis: &Analysis) -> &str {
+    let title = analysis.plan.title.as_str();
+    if title.is_empty() { "Plan" } else { title }
+}
+
 /// Whether the task of `slot` is on the longest chain of dependencies.
 fn is_critical(analysis: &Analysis, slot: &Slot) -> bool {
     analysis.critical_path.contains(&slot.task)

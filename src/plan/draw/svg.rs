@@ -40,7 +40,7 @@ pub fn svg(analysis: &Analysis) -> String {
         LEFT + WIDTH + 20,
         hours(analysis.schedule.makespan),
         analysis.agents,
-        title = escaped(&analysis.plan.title),
+        title = escaped(super::title(analysis)),
     );
     for (who, y) in &lanes {
         text.push_str(&format!("<text x=\"10\" y=\"{}\">{}</text>\n", y + 20, worker(*who)));

@@ -45,3 +45,12 @@ fn mermaid_has_a_section_for_each_worker() {
     assert!(chart.contains("section agent 1") && chart.contains("section agent 2"), "{chart}");
     assert!(chart.contains("crit, a, 2000-01-01 00:00:00, 7200s"), "{chart}");
 }
+
+#[test]
+fn a_plan_without_a_title_is_called_a_plan() {
+    let mut analysis = analysis();
+    analysis.plan.title.clear();
+    assert!(markdown(&analysis).starts_with("# Plan\n"));
+    assert!(mermaid(&analysis).starts_with("gantt\n    title Plan\n"));
+    assert!(svg(&analysis).contains("<title>Plan</title>"));
+}
