@@ -90,6 +90,11 @@ fn is_refused(stream: &mut UnixStream, reason: &str) {
     assert_eq!(hear(stream), None);
 }
 
+/// Ends a connection for all: a process that another test forks in this moment has a copy, which would keep it open.
+fn leave(host: UnixStream) {
+    host.shutdown(std::net::Shutdown::Both).unwrap();
+}
+
 #[test]
 fn another_version_or_no_hello_is_refused_and_the_next_may_try() {
     let keeper = Raw::new();
@@ -132,7 +137,7 @@ fn a_second_host_is_refused_while_the_first_is_there() {
     let host = keeper.connect_as_host();
     let mut second = keeper.connect();
     is_refused(&mut second, "serves another host");
-    drop(host);
+    leave(host);
     keeper.ends_well();
 }
 
@@ -163,7 +168,7 @@ fn the_end_of_the_connection_is_the_end_of_all_agents_and_of_the_keeper() {
         std::fs::read(ready(name)).unwrap();
     }
     assert!(alive(&world).len() >= 5);
-    drop(host);
+    leave(host);
     keeper.ends_well();
     assert_eq!(alive(&world), Vec::<u32>::new());
 }
@@ -177,7 +182,7 @@ async fn the_next_host_waits_for_the_keeper_of_one_that_died() {
         tell(&mut host, &order(id, &world, "trap '' TERM; setsid sleep 1000 & sleep 1000"));
         assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
     }
-    drop(host);
+    leave(host);
     let next = start(keeper.dir.path()).await;
     assert_eq!(alive(&world), Vec::<u32>::new());
     in_time(next.shutdown()).await;
@@ -235,7 +240,7 @@ fn processes_are_kept_for_as_long_as_the_host_said() {
         tell(&mut host, &echo(id, &world, id == 1));
         assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
     }
-    drop(host);
+    leave(host);
 
     let mut next = keeper.connect();
     let (hello, kept) = hear_all(&mut next);
@@ -290,7 +295,7 @@ fn the_ends_of_a_frozen_hosts_processes_say_why() {
     tell(&mut host, &json!({ "type": "keep", "ms": 600_000, "unless_told_ms": 0 }));
     let end = std::iter::from_fn(|| hear(&mut host)).find(|it| it["type"] == "exited").unwrap();
     assert_eq!((&end["id"], &end["ended"]["for_silence"]), (&json!(2), &json!(true)), "{end}");
-    drop(host);
+    leave(host);
     // A host that comes later is told the same.
     let mut next = keeper.connect_as_host();
     let kept: Vec<_> = (0..2).map(|_| hear(&mut next).unwrap()).collect();
@@ -309,7 +314,7 @@ fn a_host_that_does_not_speak_up_does_not_stop_the_clock() {
     tell(&mut host, &json!({ "type": "keep", "ms": 3_000 }));
     tell(&mut host, &order(1, &world, "sleep 1000"));
     assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
-    drop(host);
+    leave(host);
     let mut next = keeper.connect();
     assert_eq!(hear_all(&mut next).1.len(), 1);
     assert_eq!(hear(&mut next).unwrap()["ended"]["exit"], json!({ "signal": 9 }));
@@ -328,7 +333,7 @@ fn a_host_of_another_version_may_end_a_keeper_that_has_no_host() {
     assert_eq!(hear(&mut host).unwrap()["type"], "spawned");
     let mut other = keeper.connect();
     is_refused(&mut other, "serves another host");
-    drop(host);
+    leave(host);
 
     let mut other = keeper.connect();
     tell(&mut other, &json!({ "type": "hello", "version": 99 }));
@@ -396,8 +401,7 @@ fn a_host_of_another_version_that_speaks_this_one_too_is_served() {
             let hello = hear(&mut host).unwrap();
             assert_eq!((&hello["type"], &hello["version"]), (&json!("hello"), &json!(2)));
             tell(&mut host, &json!({ "type": "keep", "ms": 600_000 }));
-            // A process that another test forks in this moment has a copy, which would keep it open.
-            host.shutdown(std::net::Shutdown::Both).unwrap();
+            leave(host);
         } else {
             is_refused(&mut host, &format!("protocol version 2, not {version}"));
         }
