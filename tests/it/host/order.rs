@@ -11,6 +11,7 @@ use crate::support::{
 };
 
 /// `web` waits for `api`, that for `migrate` and `db`. Each writes down when it comes and when it goes.
+/// `api` is healthy once it has written: of two processes that have only begun, either may write first.
 const CHAIN: &str = r#"
 [fleets.web]
 protocol = "service"
@@ -21,6 +22,7 @@ depends_on = ["api"]
 protocol = "service"
 command = ["sh", "-c", "trap 'echo -api >>@DIR@/seen; exit 0' TERM; echo +api >>@DIR@/seen; while :; do sleep 0.02; done"]
 depends_on = ["migrate:completed", "db:started"]
+ready = { check = "exec", command = ["grep", "-q", "+api", "@DIR@/seen"], every = "50ms" }
 
 [fleets.migrate]
 protocol = "service"
