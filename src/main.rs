@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// That of the C library took a third of the host's own time in a storm of restarts, and a fifth under requests.
+/// The C library's took a third of the host's own time in a storm of restarts, and a sixth where it answers HTTP.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -18,7 +18,7 @@ const ROOM: i32 = 8_192;
 ///
 /// Such a table doubles when it is full. Where threads share it, each time waits until all processors have
 /// passed through a quiet moment (`synchronize_rcu` in the kernel's `expand_fdtable`), and so does whatever
-/// else opens something meanwhile. Measured in a start of 200 agents: 5 to 15 ms, three times.
+/// else opens something meanwhile. Measured in a start of 200 agents: 5 to 17 ms, two to four times.
 ///
 /// Where it can't be done, nothing is lost but that time.
 pub fn make_room() {
