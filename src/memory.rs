@@ -47,15 +47,17 @@ impl<'a> Mapping<'a> {
     }
 }
 
-#[expect(unsafe_code, reason = "no wrapper of malloc_trim")]
-#[cfg(target_env = "gnu")]
+/// Has the allocator of the program and, for a program that uses this library with another, that of the C
+/// library give back what is free.
+#[expect(unsafe_code, reason = "no wrapper of mi_collect and malloc_trim")]
 fn trim() {
-    // SAFETY: it takes what is free, and nothing else.
-    unsafe { libc::malloc_trim(0) };
+    // SAFETY: they take what is free, and nothing else.
+    unsafe {
+        libmimalloc_sys::mi_collect(true);
+        #[cfg(target_env = "gnu")]
+        libc::malloc_trim(0);
+    }
 }
-
-#[cfg(not(target_env = "gnu"))]
-const fn trim() {}
 
 #[expect(unsafe_code, reason = "dropping pages is unsafe where they could have been written")]
 fn let_go(start: usize, end: usize) {

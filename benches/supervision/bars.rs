@@ -39,11 +39,13 @@ const fn line(
     Line { what, figure, unit, better, bar }
 }
 
-const LINES: [Line; 23] = [
+const LINES: [Line; 25] = [
     line("killed child to the next, p50", ("restart", 0.5), "ms", Lower, Bar::Floor(1.5)),
     line("killed child to the next, p95", ("restart", 0.95), "ms", Lower, Bar::Fixed(5.0)),
     line("start of 200", ("start", 0.5), "ms", Lower, Bar::Floor(2.0)),
     line("start of 1,000", ("start many", 0.5), "ms", Lower, Bar::Floor(2.0)),
+    line("start of 200 with their host", ("start with their host", 0.5), "ms", Lower, Bar::None),
+    line("start of 1,000 with theirs", ("start many with their host", 0.5), "ms", Lower, Bar::None),
     line("all 200 killed, all back", ("storm", 0.5), "ms", Lower, Bar::Floor(1.5)),
     line("all 1,000 killed, all back", ("storm many", 0.5), "ms", Lower, Bar::Floor(1.5)),
     line("slowest answer to HTTP meanwhile, 200", ("answer in storm", 0.5), "ms", Lower, Bar::None),

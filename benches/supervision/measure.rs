@@ -47,8 +47,26 @@ pub(crate) fn fleets(run: &mut Run, first: bool) -> Outcome<()> {
         let mut host = Host::start(&run.stage, &format!("ours-{count}"), &fleets)?;
         host.await_ready()?;
         fleet(run, NAME, host, count, first)?;
+        start_beside(run, count)?;
     }
     Ok(())
+}
+
+/// So many are started by a host that is up, so that nothing of its own start is meanwhile.
+fn start_beside(run: &mut Run, count: usize) -> Outcome<()> {
+    run.stage.forget()?;
+    let fleets = ours::many(&run.stage, count);
+    let mut host = Host::start(&run.stage, &format!("up-{count}"), "")?;
+    host.await_ready()?;
+    thread::sleep(SETTLE);
+    host.add(&fleets)?;
+    run.stage.until("the start of all", |stage| stage.newest.len() == count)?;
+    let what = if count == FEW { "start" } else { "start many" };
+    run.samples.add(NAME, what, &[millis(host.began()?, run.stage.last())]);
+    host.ask_to_stop()?;
+    run.stage.await_none(SURVIVORS)?;
+    host.await_end()?;
+    run.stage.clear()
 }
 
 /// The peers that are installed, with few.
@@ -74,7 +92,13 @@ fn fleet(run: &mut Run, who: &str, subject: impl Subject, count: usize, idle: bo
     let all = |stage: &Stage| stage.newest.len() == count;
     run.stage.until("the start of all", all)?;
     let (began, last) = (subject.began()?, run.stage.last());
-    run.samples.add(who, if few { "start" } else { "start many" }, &[millis(began, last)]);
+    let what = match (who == NAME, few) {
+        (true, true) => "start with their host",
+        (true, false) => "start many with their host",
+        (false, true) => "start",
+        (false, false) => "start many",
+    };
+    run.samples.add(who, what, &[millis(began, last)]);
     thread::sleep(SETTLE);
     if few {
         if idle {

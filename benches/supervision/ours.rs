@@ -54,6 +54,8 @@ pub(crate) struct Host {
     process: Child,
     /// When it was started.
     pub(crate) launched: u64,
+    /// Since when what its log says counts: that, or when it was given its fleets.
+    since: u64,
 }
 
 impl Host {
@@ -70,7 +72,7 @@ impl Host {
             .stdout(Stdio::null())
             .stderr(fs::File::create(directory.join("stderr"))?)
             .spawn()?;
-        Ok(Self { directory, process, launched })
+        Ok(Self { directory, process, launched, since: launched })
     }
 
     /// Asks its API; the status and the body of the answer.
@@ -88,6 +90,18 @@ impl Host {
         let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
         let body = answer.split_once("\r\n\r\n").map_or("", |parts| parts.1);
         Ok((status.ok_or("no answer")?, serde_json::from_str(body).unwrap_or_default()))
+    }
+
+    /// Gives these fleets to a host that is up.
+    pub(crate) fn add(&mut self, fleets: &str) -> Outcome<()> {
+        let path = self.directory.join("bench.toml");
+        let settings = fs::read_to_string(&path)?;
+        fs::write(path, settings + fleets)?;
+        self.since = now();
+        match self.ask("POST", "/api/v1/reload", "")? {
+            (200, _) => Ok(()),
+            refused => Err(format!("the fleets are refused: {refused:?}").into()),
+        }
     }
 
     /// Waits until it says that it is ready.
@@ -111,7 +125,7 @@ impl Host {
             let line: Value = serde_json::from_str(line)?;
             let at: Timestamp = line["ts"].as_str().unwrap_or_default().parse()?;
             let at = u64::try_from(at.as_nanosecond())?;
-            if at >= self.launched {
+            if at >= self.since {
                 return Ok(at);
             }
         }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{audit::Surface, record::UpgradeRecord, upgrade::Agents},
     embedded::{DataDirLock, EmbeddedError},
-    rounds,
+    process, rounds,
     settings::Settings,
     telemetry::{self, Chain, Drops, Redactor, TelemetryError, Terminal},
 };
@@ -58,6 +58,8 @@ pub fn up(
     mut env: BTreeMap<String, String>,
     terminal: Terminal,
 ) -> Result<ExitCode, UpError> {
+    // While there is one thread.
+    process::make_room();
     // First of all: descriptors come by their numbers.
     let mut handed = upgrade::word_in(&mut env);
     let given = match Given::take(&mut env) {

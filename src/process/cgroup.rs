@@ -11,6 +11,7 @@ use std::{
     cell::{Cell, RefCell},
     fs::{self, File},
     io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -21,7 +22,6 @@ use std::{
 use nix::{
     fcntl::{OFlag, openat},
     sys::stat::Mode,
-    unistd::read,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -139,6 +139,8 @@ impl Drop for Cgroups {
 struct Empty {
     path: PathBuf,
     directory: Arc<File>,
+    /// What says whether anything in it lives: opened once, as that takes three times as long as to read it.
+    events: File,
     limits: [Option<u64>; 3],
     /// The names of the limits that it can't keep.
     unkept: Vec<&'static str>,
@@ -151,16 +153,16 @@ impl Empty {
         fs::create_dir(&path)?;
         let unkept = limit(&path, limits);
         let directory = Arc::new(File::open(&path)?);
-        Ok(Self { directory, path, limits, unkept, killed_once: Cell::new(false) })
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let events = openat(&*directory, EVENTS, flags, Mode::empty())?.into();
+        Ok(Self { directory, events, path, limits, unkept, killed_once: Cell::new(false) })
     }
 
-    /// Whether anything in it lives; from its directory, as a path takes four times as long.
+    /// Whether anything in it lives.
     fn is_populated(&self) -> bool {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(&*self.directory, EVENTS, flags, Mode::empty());
         // Two lines of a word and a digit.
         let mut text = [0; 64];
-        let length = file.map(|file| read(file, &mut text)).and_then(|length| length);
+        let length = self.events.read_at(&mut text, 0);
         length.is_ok_and(|length| says_populated(&String::from_utf8_lossy(&text[..length])))
     }
 

@@ -39,6 +39,7 @@ pub mod keeper;
 mod mark;
 mod notify;
 mod pass;
+mod room;
 mod sweep;
 mod sys;
 mod tree;
@@ -58,6 +59,7 @@ pub use host::{Keeper, KeeperPlaces};
 pub use mark::VARIABLE as MARK_VARIABLE;
 pub use notify::{Datagram, NotifySocket};
 pub use pass::{hand_on, monotonic, take};
+pub use room::make_room;
 pub use tree::{belongs, look_at};
 pub use wire::{OLDEST as OLDEST_KEEPER_PROTOCOL, VERSION as KEEPER_PROTOCOL};
 

@@ -52,6 +52,7 @@ use self::{
 };
 use super::{
     cgroup::Cgroups,
+    room::make_room,
     sys,
     wire::{Notice, Request, VERSION},
 };
@@ -156,6 +157,7 @@ impl Keeper {
         prctl::set_child_subreaper(true)?;
         let signals = setup::take_signals()?;
         let files = spawn::raise_file_limit()?;
+        make_room();
         let nursery = Nursery::open()?;
         let listener = UnixListener::from(setup::take_stdin()?);
         listener.set_nonblocking(true)?;

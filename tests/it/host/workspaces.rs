@@ -171,7 +171,8 @@ fn what_a_killed_host_left_open_is_closed_by_the_next() {
     let place = json!({"git": host.path("repo"), "branch": "late"});
     let id = host.submit(&json!({"queue": "exec", "input": input, "workspace": place}));
     host.until_task(&id, "running");
-    eventually("its workspace is made", || !listed(&host).is_empty());
+    // Before it runs nothing could be taken over: it would be done again, on another branch.
+    eventually("its process runs", || host.agent("once-1")["pid"].is_i64());
     host.kill9();
     host.restart();
     assert_eq!(host.wait(&id)["state"], "completed");
