@@ -183,6 +183,14 @@ typed_name!(
     QueueName,
     "a queue"
 );
+
+/// The queue of what names none.
+impl Default for QueueName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 typed_name!(
     /// Tasks that somebody wants to see together.
     GroupName,

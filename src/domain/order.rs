@@ -84,6 +84,11 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// Whether any agent but the one that failed may be restarted.
+    pub const fn takes_others(self) -> bool {
+        !matches!(self, Self::OneForOne)
+    }
+
     /// Whether an agent is restarted because that of number `failed` did.
     pub const fn concerns(self, failed: u16, other: u16, state: AgentState) -> bool {
         let lives = matches!(state, AgentState::Starting | AgentState::Idle | AgentState::Busy);

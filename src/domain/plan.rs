@@ -51,6 +51,13 @@ pub struct Plan {
     pub tasks: Vec<PlanTask>,
 }
 
+impl Plan {
+    /// Whether some of its agents may take this task.
+    pub fn has_agent_for(&self, task: &PlanTask) -> bool {
+        self.pools.iter().any(|pool| task.needs.met_by(pool))
+    }
+}
+
 /// A phase of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phase {

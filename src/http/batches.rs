@@ -162,7 +162,6 @@ fn callback(body: &mut Fields<'_>, name: &'static str, rules: &Rules<'_>) -> Opt
     let timeout = callback.duration("timeout", false, submit::MAX_DURATION);
     let stale_after = callback.duration("stale_after", false, submit::MAX_DURATION);
     callback.finish();
-    let queue = queue?;
     let max_attempts = max_attempts.unwrap_or(rules.terms.of(&queue).max_attempts);
     Some(Callback { queue, kind, input: input?, priority, max_attempts, timeout, stale_after })
 }

@@ -33,9 +33,6 @@ const MAX_ATTEMPTS: i64 = 1000;
 /// The longest delay, time limit and window.
 pub(super) const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
-/// The queue of a task that names none.
-const DEFAULT_QUEUE: &str = "default";
-
 /// The kind of a task that names none.
 const DEFAULT_KIND: &str = "task";
 
@@ -80,7 +77,7 @@ pub(super) fn read(
         }
         Value::Object(object) => {
             let (task, asked) = one(String::new(), object, rules, &mut new_id, &mut errors);
-            let mut tasks: Vec<_> = task.into_iter().collect();
+            let mut tasks = vec![task];
             graph::connect(&mut tasks, &[asked], &mut errors);
             tasks.pop().map(|task| Submission::One(Box::new(task)))
         }
@@ -152,7 +149,7 @@ pub(super) fn all(
         let at = format!("tasks[{nth}]");
         if let Value::Object(object) = task {
             let (task, one_asked) = one(at, object, rules, new_id, errors);
-            read.extend(task);
+            read.push(task);
             asked.push(one_asked);
         } else {
             errors.add(at, format!("must be an object, not {}", kind_of(&task)));
@@ -171,7 +168,7 @@ fn one(
     rules: &Rules<'_>,
     new_id: &mut impl FnMut() -> TaskId,
     errors: &mut Errors,
-) -> (Option<NewTask>, Asked) {
+) -> (NewTask, Asked) {
     let mut task = Fields::new(at, object, errors);
     let queue = queue(&mut task);
     let kind = kind(&mut task);
@@ -195,7 +192,6 @@ fn one(
     let callback = task.parsed("callback_url");
     let asked = Asked::take(&mut task);
     task.finish();
-    let Some(queue) = queue else { return (None, asked) };
     let of_queue = rules.terms.of(&queue);
     let task = NewTask {
         id: new_id(),
@@ -222,12 +218,12 @@ fn one(
             ..Terms::default()
         },
     };
-    (Some(task), asked)
+    (task, asked)
 }
 
 /// Takes `queue`.
-pub(super) fn queue(task: &mut Fields<'_>) -> Option<QueueName> {
-    task.parsed("queue").or_else(|| DEFAULT_QUEUE.parse().ok())
+pub(super) fn queue(task: &mut Fields<'_>) -> QueueName {
+    task.parsed("queue").unwrap_or_default()
 }
 
 /// Takes `kind`.

@@ -1,10 +1,9 @@
 //! A plan for the fleets that a host has now, in the place of the agents that it names itself.
 
-use super::run::DEFAULT_QUEUE;
 use crate::{
     domain::{
         PlanTaskId, QueueName,
-        plan::{Needs, Owner, Plan, Pool},
+        plan::{Needs, Owner, Plan, PlanTask, Pool},
         record::FleetRecord,
     },
     settings::suggest,
@@ -35,10 +34,10 @@ pub fn with_fleets(
     queue: Option<&QueueName>,
 ) -> Result<Plan, Vec<Unmet>> {
     let planned = std::mem::take(&mut plan.pools);
-    let default: Option<QueueName> = DEFAULT_QUEUE.parse().ok();
+    let default = QueueName::default();
     let is_meant = |fleet: &FleetRecord, pool: &Pool| match (&pool.fleet, pool.queues.as_slice()) {
         (Some(name), []) => *name == fleet.name,
-        (None, []) => default.as_ref().is_some_and(|queue| fleet.queues.contains(queue)),
+        (None, []) => fleet.queues.contains(&default),
         (_, queues) => queues.iter().any(|queue| fleet.queues.contains(queue)),
     };
     for fleet in fleets.iter().filter(|fleet| fleet.count > 0 && !fleet.queues.is_empty()) {
@@ -58,10 +57,10 @@ pub fn with_fleets(
         });
     }
     for task in &mut plan.tasks {
-        match (queue, &task.needs, &default) {
-            (Some(queue), _, _) => task.needs = Needs::Queue(queue.clone()),
-            (None, Needs::Anyone, Some(queue)) if planned.is_empty() => {
-                task.needs = Needs::Queue(queue.clone());
+        match (queue, &task.needs) {
+            (Some(queue), _) => task.needs = Needs::Queue(queue.clone()),
+            (None, Needs::Anyone) if planned.is_empty() => {
+                task.needs = Needs::Queue(default.clone());
             }
             _ => {}
         }
@@ -73,8 +72,8 @@ pub fn with_fleets(
 /// The tasks that nobody can take.
 fn unmet(plan: &Plan, fleets: &[FleetRecord]) -> Vec<Unmet> {
     let agents = plan.tasks.iter().filter(|task| task.owner == Owner::Agent);
-    let without = agents.filter(|task| !plan.pools.iter().any(|pool| task.needs.met_by(pool)));
-    let of = |task: &crate::domain::plan::PlanTask| {
+    let without = agents.filter(|task| !plan.has_agent_for(task));
+    let of = |task: &PlanTask| {
         let what = match &task.needs {
             Needs::Anyone => "is for any agent of the plan, and no fleet has one now: without `fleet` and `queues` \
                 they are those of the queue `default`".to_owned(),

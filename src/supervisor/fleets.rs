@@ -17,7 +17,7 @@ use crate::{
         AgentName, FleetName,
         agent::{AgentEvent, AgentState},
         fleet::Fleet,
-        order::{self, Dependency, Strategy},
+        order::{self, Dependency},
         record::{FleetRecord, ScaleRecord},
         restart,
         rollout::{self, Member, Move, Share},
@@ -268,7 +268,7 @@ impl SupervisorActor {
     /// An agent failed: those go with it whom the strategy of the fleet names.
     pub(super) fn take_along(&self, failed: &Entry) {
         let strategy = failed.fleet.strategy;
-        if strategy == Strategy::OneForOne {
+        if !strategy.takes_others() {
             // As a rule: then its own restart waits for no look at all the others.
             return;
         }

@@ -92,6 +92,9 @@ fn who_is_restarted_with_whom() {
         (1..=4).filter(|n| strategy.concerns(2, *n, S::Idle)).collect::<Vec<u16>>()
     };
     assert_eq!(concerned(Strategy::OneForOne), [] as [u16; 0]);
+    for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
+        assert_eq!(strategy.takes_others(), !concerned(strategy).is_empty(), "{strategy:?}");
+    }
     assert_eq!(concerned(Strategy::OneForAll), [1, 3, 4]);
     assert_eq!(concerned(Strategy::RestForOne), [3, 4]);
     for state in S::ALL {

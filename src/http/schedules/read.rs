@@ -51,7 +51,7 @@ pub(super) fn read(
     let schedule = Some(Schedule {
         name,
         description: fields.text("description", MAX_DESCRIPTION).unwrap_or_default(),
-        queue: fields.parsed("queue").or_else(|| "default".parse().ok()).ok_or_else(Vec::new)?,
+        queue: fields.parsed("queue").unwrap_or_default(),
         kind: fields.text("kind", MAX_KIND).unwrap_or_else(|| "task".to_owned()),
         input: fields.json("input", max_input),
         priority: number(&mut fields, "priority", i64::from(i16::MIN), i16::MAX.into())

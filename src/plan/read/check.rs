@@ -109,7 +109,7 @@ impl<'a> Checker<'a> {
         let pools = &self.plan.pools;
         for written in self.tasks {
             let task = &written.task;
-            if pools.is_empty() || pools.iter().any(|pool| task.needs.met_by(pool)) {
+            if pools.is_empty() || self.plan.has_agent_for(task) {
                 continue;
             }
             let (key, wanted) = match &task.needs {

@@ -14,6 +14,5 @@ mod report;
 mod tests;
 
 pub use compile::{Asked, Crew, Flaw, carried_out, compile};
-pub(in crate::plan) use queues::DEFAULT_QUEUE;
 pub use replan::{Left, Stand, priorities, replan};
 pub use report::{RunReport, TaskReport, Waited, report};

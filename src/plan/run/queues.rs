@@ -6,9 +6,6 @@ use crate::domain::{
     plan::{Needs, PlanTask, Pool, Worker},
 };
 
-/// The queue of tasks that any agent may take, where nobody says.
-pub(in crate::plan) const DEFAULT_QUEUE: &str = "default";
-
 /// The word of a command that makes an agent a mock one.
 const MOCK: &str = "mock-agent";
 
@@ -43,13 +40,12 @@ impl Compiler<'_> {
     fn queue_of_pools(&self, task: &PlanTask, of: Worker) -> Result<QueueName, String> {
         let pools = &self.analysis.plan.pools;
         let met: Vec<&Pool> = pools.iter().filter(|pool| task.needs.met_by(pool)).collect();
-        let default = || DEFAULT_QUEUE.parse().map_err(|_| "has no queue".to_owned());
         if met.is_empty() {
-            return default();
+            return Ok(QueueName::default());
         }
         let queues = |pool: &Pool| match (pool.queues.as_slice(), &pool.fleet) {
             ([], Some(fleet)) => self.queue_of_fleet(fleet.as_str()).map(|queue| vec![queue]),
-            ([], None) => default().map(|queue| vec![queue]),
+            ([], None) => Ok(vec![QueueName::default()]),
             (queues, _) => Ok(queues.to_vec()),
         };
         let of_all: Vec<Vec<QueueName>> =

@@ -2,7 +2,10 @@
 
 use std::{
     io::Read as _,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
 };
 
 use super::*;
@@ -133,21 +136,30 @@ fn a_reader_misses_nothing_while_files_are_put_together() {
     let dir = three();
     let path = dir.path().to_owned();
     let stop = AtomicBool::new(false);
+    let (looked, looks) = mpsc::sync_channel(0);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let _ends = Ends(&stop);
+        let (stop, path) = (&stop, &path);
+        scope.spawn(move || {
+            let _ends = Ends(stop);
             for nth in 0..200_u32 {
                 let time = at("04:00:00") + jiff::SignedDuration::from_secs(nth.into());
-                write(&path, time, None, &[record(5, "more")]).unwrap();
-                tidy(&path, Keep::Forever, later()).unwrap();
+                write(path, time, None, &[record(5, "more")]).unwrap();
+                tidy(path, Keep::Forever, later()).unwrap();
+                // Files are put together once a day, not faster than anybody can read.
+                if looks.recv().is_err() {
+                    break;
+                }
             }
         });
         while !stop.load(Ordering::Acquire) {
-            let found = find(&path, task(9)).unwrap();
+            let found = find(path, task(9)).unwrap();
             let states: Vec<_> = found.iter().map(|it| it.record["state"].clone()).collect();
             assert!(states.len() >= 2 && states.last().unwrap() == "state2", "{states:?}");
-            assert!(!list(&path).unwrap().is_empty());
+            assert!(!list(path).unwrap().is_empty());
+            // Whoever writes may have ended.
+            looked.send(()).unwrap_or_default();
         }
+        drop(looked);
     });
     assert_eq!((names(&path).len(), lines(&path).len()), (1, 205));
 }
