@@ -270,7 +270,9 @@ pub(crate) fn crash(run: &mut Run) -> Outcome<()> {
         "[fleets.work]\nprotocol = \"exec\"\n\
          command = [\"{child}\", \"{log}\", \"-\", \"count\", \"{LINES}\"]\ncount = {AT_WORK}\n"
     );
-    let mut host = Host::start(&run.stage, "crash", &fleets)?;
+    // One that has no tasks of an earlier round.
+    let name = format!("crash-{}", now());
+    let mut host = Host::start(&run.stage, &name, &fleets)?;
     host.await_ready()?;
     let tasks = json!({"tasks": vec![json!({}); AT_WORK]}).to_string();
     let (status, _) = host.ask("POST", "/api/v1/tasks", &tasks)?;
@@ -281,7 +283,7 @@ pub(crate) fn crash(run: &mut Run) -> Outcome<()> {
     thread::sleep(Duration::from_millis(500));
     host.kill()?;
     let alive = run.stage.alive()?.len();
-    let mut host = Host::start(&run.stage, "crash", &fleets)?;
+    let mut host = Host::start(&run.stage, &name, &fleets)?;
     host.await_ready()?;
     let back = millis(host.launched, now());
     let began = Instant::now();

@@ -1,6 +1,7 @@
 //! Agents, as an operator sees and commands them.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     process::Stdio,
 };
@@ -34,6 +35,18 @@ fn every_agent_is_shown_where_it_is() {
     assert!(table.stdout.contains("quick-1") && table.stdout.contains("idle"), "{table:?}");
     assert_eq!(host.cli_json(&["agent", "show", "quick-1"])["fleet"], "quick");
     assert_eq!(host.cli(&["agent", "show", "quick-9"]).code, 4);
+}
+
+/// Room that grows while there are threads holds up whatever starts (`process::make_room`).
+#[test]
+fn host_and_keeper_have_room_for_the_descriptors_of_many_agents() {
+    let host = Host::new(WORKER).up();
+    for pid in [host.pid(), host.keeper()] {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let room = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+        let room: u64 = room.and_then(|room| room.trim().parse().ok()).expect("a number");
+        assert!(room >= 1024, "{pid} has room for {room}");
+    }
 }
 
 #[test]
