@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     host::Host,
-    processes::{eventually, now, within},
+    processes::{PATIENCE, eventually, now, within},
     wire::Ask,
 };
 
@@ -73,7 +73,7 @@ fn a_lock_is_handed_on_at_once_here_and_on_other_hosts() {
     assert_eq!(waits[0]["holder"], json!(first), "{waits}");
 
     let mut locks = Value::Null;
-    let told = within(Duration::from_secs(10), || {
+    let told = within(PATIENCE, || {
         locks = host.cli_json(&["lock", "list"])["items"].clone();
         locks[0]["waiters"].as_array().is_some_and(|waiters| waiters.len() == 2)
     });
@@ -182,7 +182,8 @@ fn a_pause_of_a_queue_or_a_key_ends_by_itself() {
     let paused = host.cli_json(&["queue", "pause", "code", "--for", "1s", "--reason", "quota"]);
     assert_eq!((&paused["paused"], &paused["paused_reason"]), (&json!(true), &json!("quota")));
     assert!(paused["paused_until"].is_string(), "{paused}");
-    let words = ["queue", "pause", "--key", "account:*", "--for", "1s"];
+    // Long enough to be looked at.
+    let words = ["queue", "pause", "--key", "account:*", "--for", "4s"];
     assert_eq!(host.cli_json(&words)["key"], "account:*");
     let plain = host.submit(&sleeper(1, &json!({"queue": "code"})));
     let keyed = host.submit(&sleeper(1, &json!({"keys": ["account:alice"]})));

@@ -80,9 +80,11 @@ restart = { max_restarts = 0 }
     assert_eq!(agent["restarts"], json!({"protocol": 1}));
 }
 
-/// A port that nobody has, most likely also in a moment from now.
+/// A port that nobody has, also in a moment from now: it is below those that the kernel gives to whoever asks
+/// for any, as all other tests do.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(15_000..32_000)).find(is_free).unwrap()
 }
 
 /// By HTTP a server that is stopped is found, though its port still takes connections.
