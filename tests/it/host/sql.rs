@@ -54,7 +54,7 @@ fn agents_that_are_not_ours_work_beside_a_host() {
     query(&host, "INSERT INTO hostler.queues (name) VALUES ('elsewhere')");
     let id = enqueue(&host, "elsewhere", &json!({"n": 1}));
     let claim = "SELECT task_id FROM hostler.claim_task('bot-1', 'swarm', '{elsewhere}',
-        lease => '1 second')";
+        lease => '3 seconds')";
     assert_eq!(query(&host, claim).len(), 1);
     let task = host.task(&id);
     assert_eq!((&task["state"], &task["agent"]), (&json!("running"), &json!("bot-1")));
