@@ -38,7 +38,7 @@ impl World {
 
     async fn waits(&self, id: TaskId) -> Vec<(WaitKind, String)> {
         let task = tasks::get(&self.db, id).await.unwrap().unwrap();
-        let found = admission::waits_for(&self.db, &task, PATIENCE).await.unwrap();
+        let found = admission::waits_for(&self.db, &task, &[], PATIENCE).await.unwrap();
         found.into_iter().map(|it| (it.kind, it.name)).collect()
     }
 }
