@@ -2118,8 +2118,8 @@ AS $function$
         WHEN jsonb_path_exists(
             input,
             '$.** ? (@.type() == "number"
-                && (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308))'
-        ) THEN 'parameter "input" has a number that is larger than a double can be'
+                && (@ > 1.79e308 || @ < -1.79e308))'
+        ) THEN 'parameter "input" has a number beyond 1.79e308, larger than a double can be'
     END
 $function$;
 
