@@ -57,7 +57,10 @@ fn patterns_that_are_made_to_keep_it_busy_are_taken_to_overlap() {
     let plain = |path: &str| glob("src/**/a[bc]*.rs").overlaps_within(&glob(path), &work);
     assert!(!plain("src/store/tasks/d.rs"), "plain ones are compared as before");
     assert!(plain("src/store/tasks/abcd.rs"));
-    assert!(busy('x').overlaps_within(&busy('y'), &work), "and without any of the common work, too");
+    assert!(
+        busy('x').overlaps_within(&busy('y'), &work),
+        "and without any of the common work, too"
+    );
     assert!(busy('x').overlaps(&busy('y')), "it comes to an end");
     assert!(busy('x').size() > 200_000);
     assert_eq!((glob("src/*.rs").size(), glob("a/**/[a-cx]").size()), (9, 6));
