@@ -51,8 +51,11 @@ pub struct QueueHandle {
     pub(super) metrics: Arc<Metrics>,
     terms: Arc<RwLock<Arc<AllQueueTerms>>>,
     /// Which queues each fleet serves.
-    fleets: Arc<RwLock<Vec<(FleetName, Vec<QueueName>)>>>,
+    fleets: Arc<RwLock<Served>>,
 }
+
+/// Fleets, each with the queues that it serves.
+type Served = Vec<(FleetName, Vec<QueueName>)>;
 
 impl QueueHandle {
     /// Starts the actor in the current arbiter.

@@ -23,8 +23,9 @@ use crate::{
 
 const LOCKS: Sql = sql!("task_holds/list");
 
-/// What is in the way of a task that could be given out, apart from agents that are busy. Found
-/// as a claim finds it, but without its lock: what is told is true of this moment, or of one just
+/// What is in the way of a task that could be given out, apart from agents that are busy.
+///
+/// Found as a claim finds it, but without its lock: what is told is true of this moment, or of one just
 /// before. `fleets` are those that could run it, as far as the caller knows.
 ///
 /// # Errors
