@@ -1189,6 +1189,20 @@ BEGIN
         PERFORM hostler.put_back(lost, 'the host did not renew its lease');
     END IF;
 
+    -- Nor need there be one that gives out what was to wait.
+    IF EXISTS (SELECT FROM hostler.tasks WHERE state = 'scheduled' AND run_at <= now()) THEN
+        UPDATE hostler.tasks
+        SET state = 'pending', version = version + 1
+        WHERE id = ANY (ARRAY(
+            SELECT id FROM hostler.tasks
+            WHERE state = 'scheduled' AND run_at <= now()
+            ORDER BY run_at
+            LIMIT 100
+            FOR UPDATE SKIP LOCKED
+        ));
+        PERFORM hostler.wake_hosts(NULL);
+    END IF;
+
     -- An agent that finds nothing writes nothing, however often it looks.
     IF NOT EXISTS (
         SELECT
@@ -1243,7 +1257,7 @@ BEGIN
             SELECT tasks.id
             FROM hostler.tasks
             WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
-                AND tasks.lane IS NULL
+                AND tasks.lane IS NULL AND (tasks.deadline IS NULL OR tasks.deadline > now())
             FOR UPDATE SKIP LOCKED
         ) AS locked
         ORDER BY ranked.place
@@ -1255,10 +1269,13 @@ BEGIN
     WHERE id = ANY (ARRAY(SELECT due.id FROM due))
     RETURNING id, (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id),
         attempt, queue, kind, max_attempts - failures,
-        coalesce(
-            timeout_ms,
-            (SELECT timeout_ms FROM hostler.queue_terms WHERE queue_terms.queue = tasks.queue)
-        ) * interval '1 millisecond',
+        least(
+            coalesce(
+                timeout_ms,
+                (SELECT timeout_ms FROM hostler.queue_terms WHERE queue_terms.queue = tasks.queue)
+            ) * interval '1 millisecond',
+            deadline - now()
+        ),
         until;
 END
 $function$;
@@ -1704,7 +1721,11 @@ BEGIN
     );
     IF next = 'completed' THEN
         INSERT INTO hostler.task_results (task_id, output) VALUES (held.id, output);
-    ELSIF next = 'pending' THEN
+    END IF;
+    -- What it holds up may be able to run now; its own end has made that known to the database alone.
+    IF next = 'pending' OR next IN ('completed', 'failed', 'cancelled')
+        AND EXISTS (SELECT FROM hostler.dependencies WHERE depends_on = held.id)
+    THEN
         PERFORM hostler.wake_hosts(NULL);
     END IF;
     RETURN true;
@@ -1719,12 +1740,15 @@ CREATE OR REPLACE FUNCTION hostler.enqueue(queue text, kind text, input jsonb DE
 AS $function$
 #variable_conflict use_column
 DECLARE
-    problem text := hostler.task_problem(
-        queue, kind, priority, run_at, delay, max_attempts, timeout, idempotency_key,
-        stale_after
+    problem text := coalesce(
+        hostler.task_problem(
+            queue, kind, priority, run_at, delay, max_attempts, timeout, idempotency_key,
+            stale_after
+        ),
+        hostler.input_problem(input)
     );
-    due CONSTANT timestamptz := coalesce(run_at, now() + delay, now());
-    waits CONSTANT boolean := due > now();
+    due timestamptz;
+    waits boolean;
     made uuid;
     is_new boolean;
 BEGIN
@@ -1734,6 +1758,8 @@ BEGIN
     IF problem IS NOT NULL THEN
         PERFORM hostler.refuse_task(enqueue.queue, problem);
     END IF;
+    due := coalesce(enqueue.run_at, now() + enqueue.delay, now());
+    waits := due > now();
     made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     -- As in sql/queries/tasks/submit.sql: the update changes nothing but makes the row visible,
     -- whenever it was committed; and a row that was inserted has no xmax.
@@ -1794,6 +1820,7 @@ BEGIN
                 'max_attempts', 'timeout', 'idempotency_key', 'stale_after'] <> '{}'
             OR hostler.task_problem(f.queue, f.kind, f.priority, f.run_at, f.delay,
                 f.max_attempts, f.timeout, f.idempotency_key, f.stale_after) IS NOT NULL
+            OR hostler.input_problem(f.input) IS NOT NULL
             OR NOT f.queue = ANY (ARRAY(SELECT name FROM hostler.queues))
         ), false)
         INTO wrong
@@ -2077,6 +2104,23 @@ AS $function$
     )
     ORDER BY place
     LIMIT 1
+$function$;
+
+CREATE OR REPLACE FUNCTION hostler.input_problem(input jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE
+        WHEN jsonb_typeof(input) NOT IN ('object', 'array', 'number') THEN NULL
+        WHEN jsonb_path_exists(input, '$.**{65 to last}')
+            THEN 'parameter "input" is nested deeper than 64 levels'
+        WHEN jsonb_path_exists(
+            input,
+            '$.** ? (@.type() == "number"
+                && (@ > 1.79e308 || @ < -1.79e308))'
+        ) THEN 'parameter "input" has a number beyond 1.79e308, larger than a double can be'
+    END
 $function$;
 
 CREATE OR REPLACE FUNCTION hostler.is_awaited(wanted uuid)
@@ -2491,6 +2535,7 @@ BEGIN
                     f.queue, f.kind, f.priority, f.run_at, f.delay, f.max_attempts, f.timeout,
                     f.idempotency_key, f.stale_after
                 ),
+                hostler.input_problem(f.input),
                 CASE WHEN NOT EXISTS (SELECT FROM hostler.queues WHERE name = f.queue)
                     THEN 'parameter "queue": there is no such queue' END
             )
@@ -2674,14 +2719,21 @@ AS $function$
             THEN 'parameter "priority" must be a whole number from -32768 to 32767'
         WHEN run_at IS NOT NULL AND delay IS NOT NULL
             THEN 'parameters "run_at" and "delay" contradict each other: give one'
-        WHEN run_at IN ('infinity', '-infinity') THEN 'parameter "run_at" must be finite'
+        WHEN run_at NOT BETWEEN timestamptz '0001-01-01 00:00:00+00'
+                AND timestamptz '9999-01-01 00:00:00+00'
+            THEN 'parameter "run_at" must be finite, and from the year 1 to the year 9998'
         WHEN delay < interval '0' THEN 'parameter "delay" must not be negative'
+        WHEN delay > interval '3650 days' THEN 'parameter "delay" must not be longer than 3650 days'
         WHEN max_attempts NOT BETWEEN 1 AND 2147483647 OR max_attempts <> trunc(max_attempts)
             THEN 'parameter "max_attempts" must be a whole number, and at least 1'
         WHEN timeout < interval '1 millisecond'
             THEN 'parameter "timeout" must be at least a millisecond'
+        WHEN timeout > interval '3650 days'
+            THEN 'parameter "timeout" must not be longer than 3650 days'
         WHEN stale_after < interval '1 millisecond'
             THEN 'parameter "stale_after" must be at least a millisecond'
+        WHEN stale_after > interval '3650 days'
+            THEN 'parameter "stale_after" must not be longer than 3650 days'
         WHEN idempotency_key = '' THEN 'parameter "idempotency_key" must not be empty'
         WHEN length(idempotency_key) > 255
             THEN 'parameter "idempotency_key" is longer than 255 characters'

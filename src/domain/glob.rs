@@ -9,8 +9,9 @@
 //! | `**` | between slashes: any number of directories, also none; at the end: all that is below |
 //!
 //! [`Glob::overlaps`] is exact: it answers `true` if and only if there is a path that both
-//! patterns name. Paths are relative to the workspace, upper and lower case differ, and a leading
-//! dot is a character like any other.
+//! patterns name. Only of patterns that are made to keep it busy (it has a bound of work, since who
+//! decides holds others up) it is said that they overlap, which is the safe side. Paths are relative to
+//! the workspace, upper and lower case differ, and a leading dot is a character like any other.
 
 use std::{
     fmt,
@@ -23,11 +24,18 @@ use serde::{Deserialize, Serialize};
 
 use super::text_schema::text_schema;
 
+mod work;
+
+pub use work::Work;
+
 /// The most plain patterns that the braces of one glob may stand for.
 const MAX_ALTERNATIVES: usize = 256;
 
 /// The longest glob, in bytes.
 const MAX_GLOB: usize = 1024;
+
+/// How much is done at the most to compare two patterns: some hundredths of a second.
+const MOST_WORK: usize = 5_000_000;
 
 /// A pattern that names files. It prints as it was written, and a clone shares what it has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,6 +89,15 @@ impl Glob {
         names.map(|names| names.join("/"))
     }
 
+    /// How many characters it stands for, with all that is in its braces.
+    pub fn size(&self) -> usize {
+        let size = |segment: &Segment| match segment {
+            Segment::Deep => 1,
+            Segment::Name(tokens) => tokens.iter().map(Token::size).sum::<usize>() + 1,
+        };
+        self.alternatives.iter().flatten().map(size).sum()
+    }
+
     /// What every path begins with that the pattern names; empty where that can't be told at once.
     pub fn beginning(&self) -> String {
         let [segments] = &*self.alternatives else { return String::new() };
@@ -89,9 +106,16 @@ impl Glob {
 
     /// Whether there is a path that both patterns name.
     pub fn overlaps(&self, other: &Self) -> bool {
+        self.overlaps_within(other, &Work::new(MOST_WORK))
+    }
+
+    /// Whether there is a path that both patterns name; or `work` is used up, so that there may be.
+    pub fn overlaps_within(&self, other: &Self, work: &Work) -> bool {
+        work.begin();
+        let meets = |mine, theirs: &Vec<Segment>| paths_meet(mine, theirs, work);
         self.alternatives
             .iter()
-            .any(|mine| other.alternatives.iter().any(|theirs| paths_meet(mine, theirs)))
+            .any(|mine| other.alternatives.iter().any(|theirs| meets(mine, theirs)))
     }
 
     /// Whether the pattern names `path`, which has no special characters.
@@ -101,7 +125,8 @@ impl Glob {
             .filter(|name| !name.is_empty() && *name != ".")
             .map(|name| Segment::Name(name.chars().map(|c| Token::One(vec![(c, c)])).collect()))
             .collect();
-        self.alternatives.iter().any(|mine| paths_meet(mine, &segments))
+        let work = Work::new(MOST_WORK);
+        self.alternatives.iter().any(|mine| paths_meet(mine, &segments, &work))
     }
 }
 
@@ -167,6 +192,15 @@ impl FromStr for Glob {
     }
 }
 
+impl Token {
+    fn size(&self) -> usize {
+        match self {
+            Self::Run => 1,
+            Self::One(ranges) => ranges.len(),
+        }
+    }
+}
+
 impl Segment {
     fn literal(&self) -> Option<String> {
         let Self::Name(tokens) = self else { return None };
@@ -182,26 +216,28 @@ impl Segment {
 }
 
 /// Whether two lists of segments name a common path.
-fn paths_meet(a: &[Segment], b: &[Segment]) -> bool {
-    lists_meet(a, b, &|one| *one == Segment::Deep, &|one, other| match (one, other) {
-        (Segment::Name(one), Segment::Name(other)) => names_meet(one, other),
+fn paths_meet(a: &[Segment], b: &[Segment], work: &Work) -> bool {
+    lists_meet(a, b, work, &|one| *one == Segment::Deep, &|one, other| match (one, other) {
+        (Segment::Name(one), Segment::Name(other)) => names_meet(one, other, work),
         _ => false,
     })
 }
 
 /// Whether two patterns of one name have a common name.
-fn names_meet(a: &[Token], b: &[Token]) -> bool {
-    lists_meet(a, b, &|one| *one == Token::Run, &|one, other| match (one, other) {
-        (Token::One(one), Token::One(other)) => ranges_meet(one, other),
+fn names_meet(a: &[Token], b: &[Token], work: &Work) -> bool {
+    lists_meet(a, b, work, &|one| *one == Token::Run, &|one, other| match (one, other) {
+        (Token::One(one), Token::One(other)) => ranges_meet(one, other, work),
         _ => false,
     })
 }
 
 /// Whether two lists stand for a common row of things, where whatever `is_run` stands for any
-/// number of them, also none, and of the others each for one that `meet` in common with another.
+/// number of them, also none, and of the others each for one that `meet` in common with another. True
+/// once `work` is used up.
 fn lists_meet<T>(
     mut a: &[T],
     mut b: &[T],
+    work: &Work,
     is_run: &impl Fn(&T) -> bool,
     meet: &impl Fn(&T, &T) -> bool,
 ) -> bool {
@@ -209,6 +245,9 @@ fn lists_meet<T>(
     while let ([x, more_a @ ..], [y, more_b @ ..]) = (a, b) {
         if is_run(x) || is_run(y) {
             break;
+        }
+        if !work.spend(1) {
+            return true;
         }
         if !meet(x, y) {
             return false;
@@ -223,6 +262,9 @@ fn lists_meet<T>(
     for i in (0..=a.len()).rev() {
         let mut meets = vec![false; b.len() + 1];
         for j in (0..=b.len()).rev() {
+            if !work.spend(1) {
+                return true;
+            }
             meets[j] = match (a.get(i), b.get(j)) {
                 (None, None) => true,
                 (Some(x), there) if is_run(x) => below[j] || (there.is_some() && meets[j + 1]),
@@ -236,8 +278,9 @@ fn lists_meet<T>(
     below[0]
 }
 
-fn ranges_meet(a: &[(char, char)], b: &[(char, char)]) -> bool {
-    a.iter().any(|(from, to)| b.iter().any(|(first, last)| from <= last && first <= to))
+fn ranges_meet(a: &[(char, char)], b: &[(char, char)], work: &Work) -> bool {
+    !work.spend(a.len() * b.len())
+        || a.iter().any(|(from, to)| b.iter().any(|(first, last)| from <= last && first <= to))
 }
 
 /// Every plain pattern that the braces of `text` stand for.

@@ -404,6 +404,9 @@ pub struct RunTerms {
     pub stale_after: Option<Duration>,
     /// Where the attempt works, once that is made.
     pub place: Option<Place>,
+    /// Why nothing can be done with its input, or with the results that this uses: what somebody
+    /// wrote by SQL may be more than a program can read. Whoever hands the attempt out fails it.
+    pub unreadable: Option<String>,
 }
 
 impl Assignment {

@@ -6,6 +6,7 @@ use actix_web::{
     HttpRequest,
     web::{Data, Payload},
 };
+use jiff::Timestamp;
 
 use super::{Answer, State, api::Listing, body, error::ApiError, fields::Fields, ok, query};
 use crate::{
@@ -148,6 +149,10 @@ fn until(fields: &mut Fields<'_>) -> Until {
     match (at, length) {
         (Some(_), Some(_)) => {
             fields.wrong("for", "give either `until` or `for`");
+            Until::Resumed
+        }
+        (Some(at), None) if at <= Timestamp::now() => {
+            fields.wrong("until", "must be a time to come: nothing would be paused");
             Until::Resumed
         }
         (Some(at), None) => Until::At(at),

@@ -8,6 +8,10 @@ use crate::domain::{
     glob::Glob,
 };
 
+/// The most characters that the patterns of one task may stand for: every choice of what begins reads
+/// those of all that waits.
+const MAX_SIZE: usize = 10_000;
+
 /// Takes the three fields.
 pub(super) fn read(task: &mut Fields<'_>) -> Needs {
     let locks = items(task, "locks", |task, at, item| {
@@ -20,6 +24,13 @@ pub(super) fn read(task: &mut Fields<'_>) -> Needs {
         let mode = if mode { Access::Write } else { Access::Read };
         parse::<Glob>(task, at, &glob).map(|glob| PathUse { glob, mode })
     });
+    let size: usize = paths.iter().map(|path| path.glob.size()).sum();
+    if size > MAX_SIZE {
+        task.wrong(
+            "paths",
+            format!("stand for {size} characters, with all that is in braces; at most {MAX_SIZE} are taken"),
+        );
+    }
     let keys = items(task, "keys", |task, at, item| match item {
         Value::String(text) => parse(task, at, &text),
         other => {

@@ -123,7 +123,8 @@ impl Conductor {
         let read = async |db: &_| plans::undecided(db, run.id).await;
         let mut woken = Vec::new();
         for one in leading.store().within(LIMIT, read).await? {
-            let verdict = match holds(&one.condition, &one.results) {
+            let verdict = one.results.and_then(|results| holds(&one.condition, &results));
+            let verdict = match verdict {
                 Err(_) if run.rehearsal => Ok(true),
                 verdict => verdict,
             };

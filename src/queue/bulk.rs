@@ -75,9 +75,11 @@ impl QueueHandle {
         let mut after = bulk.after.map(|cursor| cursor.after).filter(|after| *after != FIRST);
         let mut record = BulkRecord { dry_run: bulk.dry_run, ..BulkRecord::default() };
         if after.is_none() && bulk.deed == Deed::Cancel {
-            let done = self.cancel_plain(&bulk, stop_at, &mut record).await?;
+            let done = self.cancel_plain(&bulk, before, stop_at, &mut record).await?;
             if !done {
-                let cursor = Cursor { after: FIRST, changed: before + record.changed };
+                // What was only counted stays where it is: so many were counted before.
+                let counted = if bulk.dry_run { record.matched } else { record.changed };
+                let cursor = Cursor { after: FIRST, changed: before + counted };
                 record.next_cursor = Some(cursor.to_string());
                 return Ok(record);
             }
@@ -106,10 +108,11 @@ impl QueueHandle {
     }
 
     /// Calls plain tasks off: they leave the log for that. Says whether that was all of them, and
-    /// whether the limit allows more.
+    /// whether the limit allows more. `before` is how many were dealt with by earlier calls.
     async fn cancel_plain(
         &self,
         bulk: &Bulk,
+        before: u64,
         stop_at: Instant,
         record: &mut BulkRecord,
     ) -> Result<bool, QueueError> {
@@ -117,6 +120,7 @@ impl QueueHandle {
         if bulk.dry_run {
             let db = self.store.client().await?;
             let (count, _) = tasks::find_plain(&db, &bulk.selection, None).await?;
+            let count = count.saturating_sub(before);
             record.matched = count.min(limit);
             return Ok(count < limit);
         }

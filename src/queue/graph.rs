@@ -31,6 +31,9 @@ impl QueueActor {
     /// Gives an agent what was claimed for it, its input filled in. A task whose input can't be made
     /// fails for good, as the results stay what they are; its agent is free as before.
     pub(super) fn hand_over(&mut self, mut assignment: Assignment, ctx: &mut Context<Self>) {
+        if self.is_unread(&mut assignment, ctx) {
+            return;
+        }
         if let Some(results) = assignment.results.take() {
             match graph::render(&assignment.input, &results, self.max_input) {
                 Ok(input) => assignment.input = input,
@@ -39,6 +42,18 @@ impl QueueActor {
         }
         let agent = assignment.agent.clone();
         self.give(&agent, vec![assignment], ctx);
+    }
+
+    /// Whether the input of a task can't be read, for which it fails for good: it would be claimed for
+    /// ever, and all that is claimed with it.
+    pub(super) fn is_unread(
+        &mut self,
+        assignment: &mut Assignment,
+        ctx: &mut Context<Self>,
+    ) -> bool {
+        let Some(what) = assignment.terms.unreadable.take() else { return false };
+        self.unmade(assignment, &InputError::Unreadable { what }, ctx);
+        true
     }
 
     fn unmade(&mut self, assignment: &Assignment, error: &InputError, ctx: &mut Context<Self>) {

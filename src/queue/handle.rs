@@ -50,7 +50,12 @@ pub struct QueueHandle {
     pub(super) events: EventsHandle,
     pub(super) metrics: Arc<Metrics>,
     terms: Arc<RwLock<Arc<AllQueueTerms>>>,
+    /// Which queues each fleet serves.
+    fleets: Arc<RwLock<Served>>,
 }
+
+/// Fleets, each with the queues that it serves.
+type Served = Vec<(FleetName, Vec<QueueName>)>;
 
 impl QueueHandle {
     /// Starts the actor in the current arbiter.
@@ -59,9 +64,10 @@ impl QueueHandle {
             (launch.store.clone(), launch.events.clone(), launch.metrics.clone());
         let slot = launch.host.slot;
         let terms = Arc::new(RwLock::new(launch.terms.clone()));
+        let fleets = Arc::new(RwLock::new(launch.fleets.clone()));
         let wait_patience = launch.wait_patience;
         let actor = QueueActor::new(launch).start();
-        Self { actor, store, slot, wait_patience, events, metrics, terms }
+        Self { actor, store, slot, wait_patience, events, metrics, terms, fleets }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
@@ -77,8 +83,16 @@ impl QueueHandle {
         terms: Arc<AllQueueTerms>,
     ) {
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms.clone();
+        fleets.clone_into(&mut self.fleets.write().unwrap_or_else(PoisonError::into_inner));
         // A report that must not be lost: fleets would wait for tasks in vain.
         self.actor.do_send(ServeFleets { fleets, terms });
+    }
+
+    /// The fleets of this host that serve `queue`.
+    pub(super) fn fleets_of(&self, queue: &QueueName) -> Vec<FleetName> {
+        let fleets = self.fleets.read().unwrap_or_else(PoisonError::into_inner);
+        let serving = fleets.iter().filter(|(_, queues)| queues.contains(queue));
+        serving.map(|(fleet, _)| fleet.clone()).collect()
     }
 
     /// How long the oldest task of these queues has waited that could run; `None` if none waits.

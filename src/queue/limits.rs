@@ -22,7 +22,8 @@ impl QueueHandle {
     pub async fn show(&self, id: TaskId) -> Result<Option<TaskRecord>, QueueError> {
         let db = self.store.client().await?;
         let Some(task) = tasks::get(&db, id).await? else { return Ok(None) };
-        let waits_for = admission::waits_for(&db, &task, self.wait_patience).await?;
+        let fleets = self.fleets_of(&task.queue);
+        let waits_for = admission::waits_for(&db, &task, &fleets, self.wait_patience).await?;
         Ok(Some(TaskRecord { waits_for: Some(waits_for), ..self.complete(task) }))
     }
 

@@ -197,7 +197,11 @@ impl QueueActor {
 
     /// Hands plain tasks to the agents that are free.
     pub(super) fn hand_out(&mut self, ctx: &mut Context<Self>) {
-        for (agent, tasks) in self.dispatch.hand_out() {
+        for (agent, mut tasks) in self.dispatch.hand_out() {
+            tasks.retain_mut(|task| !self.is_unread(task, ctx));
+            if tasks.is_empty() {
+                continue;
+            }
             debug!(self.log, "plain tasks handed out"; "agent" => %agent, "count" => tasks.len());
             self.give(&agent, tasks, ctx);
         }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error, str, time::Duration};
 
 use bytes::BytesMut;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
@@ -218,6 +219,66 @@ impl ToSql for Document<'_> {
     to_sql_checked!();
 }
 
+/// A JSON document that something is to be done with, or why this program can't read it.
+///
+/// `jsonb` takes numbers of any size and any depth; whoever may submit by SQL, or writes results there,
+/// can bring such a document. It must not keep those beside it from being read.
+#[derive(Debug)]
+pub(super) struct Read<T>(pub(super) std::result::Result<T, String>);
+
+impl<'a, T: Deserialize<'a>> FromSql<'a> for Read<T> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self> {
+        let text = json_text(ty, raw)?;
+        Ok(Self(serde_json::from_slice(text).map_err(|problem| problem.to_string())))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <Value as FromSql>::accepts(ty)
+    }
+}
+
+/// A JSON document that people are shown. One that this program can't read, or that they could not,
+/// inside of what it is shown in, is its text.
+#[derive(Debug)]
+pub(super) struct Shown(pub(super) Value);
+
+/// The deepest document that is shown as such: readers of JSON give up at 128, ours among them.
+const MAX_SHOWN: usize = 100;
+
+impl<'a> FromSql<'a> for Shown {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self> {
+        let Read(read) = Read::<Value>::from_sql(ty, raw)?;
+        match read.ok().filter(|value| is_within(value, MAX_SHOWN)) {
+            Some(value) => Ok(Self(value)),
+            None => Ok(Self(Value::String(str::from_utf8(json_text(ty, raw)?)?.to_owned()))),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <Value as FromSql>::accepts(ty)
+    }
+}
+
+/// The text of a column of `json` or `jsonb`.
+fn json_text<'a>(ty: &Type, raw: &'a [u8]) -> Result<&'a [u8]> {
+    match raw {
+        // The version of the form comes first.
+        [1, text @ ..] if *ty == Type::JSONB => Ok(text),
+        _ if *ty == Type::JSONB => Err("unknown form of jsonb".into()),
+        text => Ok(text),
+    }
+}
+
+/// Whether `value` has at most `levels` levels.
+fn is_within(value: &Value, levels: usize) -> bool {
+    let within = |inner: &Value| levels > 0 && is_within(inner, levels - 1);
+    match value {
+        Value::Array(items) => items.iter().all(within),
+        Value::Object(fields) => fields.values().all(within),
+        _ => true,
+    }
+}
+
 /// Whether a text in `value` has a NUL.
 pub(super) fn has_nul(value: &Value) -> bool {
     match value {
@@ -278,6 +339,30 @@ mod tests {
         let clean = without_nul(&dirty);
         assert_eq!(clean, json!({"a\u{fffd}": ["x\u{fffd}y", 1, null, {"k": "\\u0000"}]}));
         assert!(!has_nul(&clean));
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_told_and_shown_as_its_text() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let stored = |text: &str| [&[1], text.as_bytes()].concat();
+        let read = |text: &str| Read::<Value>::from_sql(&Type::JSONB, &stored(text)).unwrap().0;
+        let shown = |text: &str| Shown::from_sql(&Type::JSONB, &stored(text)).unwrap().0;
+        assert_eq!(read("[1, {}]"), Ok(json!([1, {}])));
+        assert_eq!(shown("[1, {}]"), json!([1, {}]));
+        // The largest that is taken, as the server writes it.
+        assert!(read(&format!("179{}", "0".repeat(306))).is_ok());
+        let huge = format!("1{}", "0".repeat(400));
+        for (text, why) in [(huge, "number out of range"), (nested(130), "recursion limit")] {
+            let told = read(&text).unwrap_err();
+            assert!(told.contains(why), "{told}");
+            assert_eq!(shown(&text), Value::String(text));
+        }
+        // This can be read, but not inside of an answer.
+        assert!(read(&nested(120)).is_ok());
+        assert_eq!(shown(&nested(120)), Value::String(nested(120)));
+        assert!(shown(&nested(MAX_SHOWN)).is_array());
+        assert!(Shown::from_sql(&Type::JSONB, b"\x02[]").is_err());
+        assert_eq!(Shown::from_sql(&Type::JSON, b"[]").unwrap().0, json!([]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    codec::milliseconds,
+    codec::{Shown, milliseconds},
     leader, log,
     statement::{Fields, Sql, sql},
     tasks::run_terms,
@@ -134,7 +134,7 @@ fn resumed(fields: &Fields<'_>) -> Result<Resumed, StoreError> {
         agent: fields.get("agent")?,
         queue: fields.get("queue")?,
         kind: fields.get("kind")?,
-        input: fields.get("input")?,
+        input: fields.get::<Shown>("input")?.0,
         // It has its input already, and is not handed out again.
         results: None,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),

@@ -18,6 +18,7 @@ use super::{
     StoreError,
     codec::{Document, milliseconds},
     statement::{Sql, sql},
+    tasks::readable,
 };
 use crate::domain::{
     AgentName, Attempt, ClaimId, Entry, FleetName, HostId, Lane, QueueName, TaskId,
@@ -111,6 +112,7 @@ pub async fn claim(
         let fields = CLAIM.fields(row);
         // A range whose tasks have all moved has one row, without a task.
         let Some(task) = fields.get::<Option<TaskId>>("id")? else { continue };
+        let mut terms = RunTerms::default();
         tasks.push(Assignment {
             task,
             attempt: Attempt(1),
@@ -119,13 +121,13 @@ pub async fn claim(
             agent: nobody.clone(),
             queue: queue.clone(),
             kind: fields.get("kind")?,
-            input: fields.get("input")?,
+            input: readable(&fields, &mut terms)?,
             timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
             waited: Duration::from_millis(fields.count("waited_ms")?),
             frees: false,
             results: None,
             entry: Some(Entry { lane: Lane(lane), number: fields.get("number")?, claim }),
-            terms: RunTerms::default(),
+            terms,
         });
     }
     let span = usize::try_from(span).unwrap_or(usize::MAX);

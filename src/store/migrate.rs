@@ -196,6 +196,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0032_headings.sql"
         )),
     },
+    File {
+        name: "V33__sql_bounds",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0033_sql_bounds.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

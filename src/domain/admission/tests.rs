@@ -394,3 +394,30 @@ fn a_scope_reads_what_it_prints() {
         assert!(bad.parse::<Scope>().is_err(), "{bad}");
     }
 }
+
+/// The work of one choice is bounded, whatever files its tasks use: hosts wait for each other's choices.
+/// Those that take more are said to overlap, though they do not, and of plain ones it is told exactly.
+#[test]
+fn a_choice_is_not_kept_busy_by_intricate_patterns() {
+    let pattern = |n: usize, end: char| {
+        format!("w:*{}{}{end}", "{a,b,c,d}".repeat(3), format!("*{n}").repeat(30))
+    };
+    let held = |n: usize, wants: &str| Held {
+        task: task(1000 + u128::try_from(n).unwrap()),
+        queue: queue("q"),
+        agent: None,
+        needs: needs(wants),
+        since: at(0),
+    };
+    let busy = (0..20).map(|n| held(n, &pattern(n % 10, 'x')));
+    let held = busy.chain([held(20, "w:src/a.rs")]).collect();
+    let situation = Situation { now: at(0), held, ..Situation::default() };
+    let usage = Usage::new(&situation);
+    let blockers = |wants: &str| usage.blockers(task(1), &queue("q"), 0, &needs(wants));
+    for n in 0..50 {
+        blockers(&pattern(n % 10, 'y'));
+    }
+    assert!(blockers(&pattern(0, 'y')).len() >= 20);
+    let in_use = |wants| blockers(wants).iter().any(|blocker| blocker.name == "src/a.rs");
+    assert!(in_use("w:src/*.rs") && !in_use("w:src/b.rs"));
+}

@@ -9,7 +9,11 @@ use super::{
     limits::{Limit, Pause, Rate, Rules, Scope},
     needs::{Access, Label, Mode, Needs, PathUse},
 };
-use crate::domain::{AgentName, FleetName, HostId, QueueName, TaskId};
+use crate::domain::{AgentName, FleetName, HostId, QueueName, TaskId, glob::Work};
+
+/// How much is done at the most to compare the files of all that waits with those of all that runs:
+/// some tenths of a second. Hosts wait for whoever chooses, and the host of that one, too.
+const MOST_WORK: usize = 20_000_000;
 
 /// An agent of a host: other hosts may have agents of the same names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -195,6 +199,8 @@ pub struct Usage<'a> {
     /// Who waits for one of a key.
     kept: HashMap<Scope, Vec<Owner>>,
     starts: HashMap<Scope, BTreeMap<Timestamp, u32>>,
+    /// How much may still be done to compare files.
+    work: Work,
 }
 
 impl<'a> Usage<'a> {
@@ -208,6 +214,7 @@ impl<'a> Usage<'a> {
             counts: HashMap::new(),
             kept: HashMap::new(),
             starts: HashMap::new(),
+            work: Work::new(MOST_WORK),
         };
         for held in &situation.held {
             let owner = Owner { task: held.task, since: held.since, kept: None };
@@ -322,6 +329,28 @@ impl<'a> Usage<'a> {
         self.in_the_way(None, Asking { task, queue, priority, needs })
     }
 
+    /// As [`Usage::blockers`], where agents of these fleets could run it: with what is in the way of
+    /// each fleet, unless one of them is free to.
+    pub fn blockers_of(
+        &self,
+        fleets: &[FleetName],
+        (task, queue, priority, needs): (TaskId, &QueueName, i16, &Needs),
+    ) -> Vec<Blocker> {
+        let asking = Asking { task, queue, priority, needs };
+        let mut found = self.in_the_way(None, asking);
+        let limits = |fleet| {
+            let mut own = Vec::new();
+            self.limits(Some(fleet), asking, &mut own);
+            own.retain(|blocker| !found.contains(blocker));
+            own
+        };
+        let of_fleets: Vec<Vec<Blocker>> = fleets.iter().map(limits).collect();
+        if of_fleets.iter().all(|own| !own.is_empty()) {
+            found.extend(of_fleets.into_iter().flatten());
+        }
+        found
+    }
+
     /// What is in the way of `asking`, if an agent of `fleet` is to run it.
     pub(super) fn in_the_way(&self, fleet: Option<&FleetName>, asking: Asking<'_>) -> Vec<Blocker> {
         let mut found = self.pauses(asking.queue, asking.needs.keys());
@@ -384,7 +413,10 @@ impl<'a> Usage<'a> {
         for path in asking.needs.paths() {
             for (owner, theirs) in &self.paths {
                 let writes = path.mode == Access::Write || theirs.mode == Access::Write;
-                if writes && owner.precedes(asking) && path.glob.overlaps(&theirs.glob) {
+                if writes
+                    && owner.precedes(asking)
+                    && path.glob.overlaps_within(&theirs.glob, &self.work)
+                {
                     found.push(owned(BlockKind::Path, theirs.glob.to_string(), *owner));
                 }
             }

@@ -44,6 +44,28 @@ fn patterns_meet_where_a_file_could_be() {
     }
 }
 
+/// Two such patterns took minutes: each of 256 alternatives against each other, by a table of half a
+/// million places. Who decides holds up every host.
+#[test]
+fn patterns_that_are_made_to_keep_it_busy_are_taken_to_overlap() {
+    let busy = |end: char| {
+        let braces = "{a,b,c,d}".repeat(4);
+        glob(&format!("*{braces}{}{end}", "*a".repeat(400)))
+    };
+    let work = Work::new(100_000);
+    assert!(busy('x').overlaps_within(&busy('y'), &work), "though no name ends in both");
+    let plain = |path: &str| glob("src/**/a[bc]*.rs").overlaps_within(&glob(path), &work);
+    assert!(!plain("src/store/tasks/d.rs"), "plain ones are compared as before");
+    assert!(plain("src/store/tasks/abcd.rs"));
+    assert!(
+        busy('x').overlaps_within(&busy('y'), &work),
+        "and without any of the common work, too"
+    );
+    assert!(busy('x').overlaps(&busy('y')), "it comes to an end");
+    assert!(busy('x').size() > 200_000);
+    assert_eq!((glob("src/*.rs").size(), glob("a/**/[a-cx]").size()), (9, 6));
+}
+
 #[test]
 fn what_is_no_pattern_says_why() {
     let rows = [

@@ -55,6 +55,14 @@ pub enum InputError {
         /// What is wrong, and what there is instead.
         what: String,
     },
+    /// A program can't read the input, or the results that it uses.
+    #[error(
+        "the input can't be read: {what}; keep numbers within a double, and nesting within 64 levels"
+    )]
+    Unreadable {
+        /// What is wrong.
+        what: String,
+    },
     /// The results are too large to be handed on.
     #[error(
         "the input can't be made: the results that it uses have {bytes} bytes; at most {most} are handed on; put large results into files"

@@ -10,7 +10,7 @@ use deadpool_postgres::GenericClient;
 use super::situation;
 use crate::{
     domain::{
-        TaskId,
+        FleetName, TaskId,
         admission::{BlockKind, Scope, Situation, Usage},
         record::{LockRecord, TaskRecord, WaitKind, WaitRecord},
         task::TaskState,
@@ -23,9 +23,10 @@ use crate::{
 
 const LOCKS: Sql = sql!("task_holds/list");
 
-/// What is in the way of a task that could be given out, apart from agents that are busy. Found
-/// as a claim finds it, but without its lock: what is told is true of this moment, or of one just
-/// before.
+/// What is in the way of a task that could be given out, apart from agents that are busy.
+///
+/// Found as a claim finds it, but without its lock: what is told is true of this moment, or of one just
+/// before. `fleets` are those that could run it, as far as the caller knows.
 ///
 /// # Errors
 ///
@@ -33,6 +34,7 @@ const LOCKS: Sql = sql!("task_holds/list");
 pub async fn waits_for(
     db: &impl GenericClient,
     task: &TaskRecord,
+    fleets: &[FleetName],
     patience: Duration,
 ) -> Result<Vec<WaitRecord>, StoreError> {
     if task.state != TaskState::Pending {
@@ -40,8 +42,9 @@ pub async fn waits_for(
     }
     let needs = &task.needs;
     let (now, rules) = situation::rules(db).await?;
-    let scopes: BTreeSet<Scope> = rules
-        .scopes(None, &task.queue, needs.keys())
+    let of = |fleet| rules.scopes(fleet, &task.queue, needs.keys());
+    let scopes: BTreeSet<Scope> = of(None)
+        .chain(fleets.iter().flat_map(|fleet| of(Some(fleet))))
         .filter(|(_, limit)| limit.rate.is_some())
         .map(|(scope, _)| scope)
         .collect();
@@ -52,7 +55,8 @@ pub async fn waits_for(
         situation::waiters(db, patience, situation::MOST_WAITERS),
     )?;
     let situation = Situation { now, rules, held, running, starts, waiters };
-    let found = Usage::new(&situation).blockers(task.id, &task.queue, task.priority, needs);
+    let asked = (task.id, &task.queue, task.priority, needs);
+    let found = Usage::new(&situation).blockers_of(fleets, asked);
     let told = found.into_iter().map(|blocker| WaitRecord {
         kind: match blocker.kind {
             BlockKind::Lock => WaitKind::Lock,

@@ -3,7 +3,7 @@
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio_postgres::types::{Json, ToSql};
+use tokio_postgres::types::ToSql;
 
 use super::int8;
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     },
     store::{
         StoreError,
-        codec::Document,
+        codec::{Document, Read},
         limits,
         statement::{Sql, sql},
     },
@@ -176,8 +176,8 @@ pub struct Undecided {
     pub task: TaskId,
     /// When it is done at all.
     pub condition: String,
-    /// What that may use.
-    pub results: Results,
+    /// What that may use, or why that can't be read.
+    pub results: Result<Results, String>,
 }
 
 /// The tasks of a run that wait for nothing but their conditions.
@@ -189,7 +189,7 @@ pub async fn undecided(
     rows.iter()
         .map(|row| {
             let fields = UNDECIDED.fields(row);
-            let Json(results) = fields.get("results")?;
+            let Read(results) = fields.get("results")?;
             Ok(Undecided {
                 task: fields.get("task_id")?,
                 condition: fields.get("condition")?,

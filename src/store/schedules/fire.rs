@@ -29,6 +29,10 @@ const ADVANCE: Sql = sql!("schedules/advance");
 /// How many schedules one transaction fires.
 const BATCH: i64 = 100;
 
+/// After how many tasks a transaction fires no further schedule: all of it is to be done in the time that
+/// a leader has for it, or it would begin anew for ever.
+const MOST: usize = 2_000;
+
 /// Of how many due times of one schedule it is kept what became of them.
 const KEPT: i64 = 200;
 
@@ -66,6 +70,10 @@ pub async fn fire_due(db: &impl GenericClient, terms: &AllQueueTerms) -> Result<
     let rows = DUE.query(db, &[&BATCH]).await?;
     let mut fired = Fired { more: i64::try_from(rows.len()) == Ok(BATCH), ..Fired::default() };
     for row in &rows {
+        if fired.submitted.len() >= MOST {
+            fired.more = true;
+            break;
+        }
         let record = record_of(&DUE, row)?;
         let fields = DUE.fields(row);
         let (now, has_queue): (Timestamp, bool) = (fields.get("now")?, fields.get("has_queue")?);

@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         StoreError,
-        codec::{Document, plain_text},
+        codec::{Document, Shown, plain_text},
         statement::{Fields, Sql, sql},
     },
 };
@@ -90,7 +90,7 @@ fn record(fields: &Fields<'_>, session: &SessionId) -> Result<SessionTaskRecord,
     let state: Option<TaskState> = fields.get("state")?;
     let priority: Option<i16> = fields.get("priority")?;
     let completed = state.is_some_and(|state| state == TaskState::Completed);
-    let output: Option<Json<Value>> = fields.get("output")?;
+    let output: Option<Shown> = fields.get("output")?;
     let message: Option<String> = fields.get("message")?;
     let mut record = SessionTaskRecord {
         session_id: session.clone(),
@@ -100,7 +100,7 @@ fn record(fields: &Fields<'_>, session: &SessionId) -> Result<SessionTaskRecord,
         task_type: fields.get("type")?,
         description: fields.get("description")?,
         priority,
-        input_data: fields.get::<Json<Value>>("input")?.0,
+        input_data: fields.get::<Shown>("input")?.0,
         status: state.map_or("deleted", TaskState::as_str).to_owned(),
         result: output.filter(|_| completed).map(|output| output.0),
         error: message.filter(|_| !completed),

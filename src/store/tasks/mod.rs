@@ -33,6 +33,6 @@ pub use graph::{ReleaseAnswer, graph, pending_queues, release, woken_queues};
 pub use letters::{dead_letter, dead_letters};
 pub use read::{attempts, events, get, list};
 pub use run::{Promoted, Settled, claim, expire, next_deadline, promote_due, settle};
-pub(super) use run::{assignment, run_terms};
+pub(super) use run::{assignment, readable, run_terms};
 pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

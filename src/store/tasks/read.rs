@@ -1,6 +1,7 @@
 //! What is told of tasks.
 
 use deadpool_postgres::GenericClient;
+use serde_json::Value;
 use tokio_postgres::{Row, types::Json};
 
 use super::members;
@@ -17,7 +18,7 @@ use crate::{
     store::{
         StoreError,
         admission::needs_of,
-        codec::OutcomeWord,
+        codec::{OutcomeWord, Shown},
         statement::{Fields, Sql, sql},
     },
 };
@@ -106,8 +107,8 @@ fn record(fields: &Fields<'_>) -> Result<TaskRecord, StoreError> {
         kind: fields.get("kind")?,
         state,
         priority: fields.get("priority")?,
-        input: fields.get("input")?,
-        output: fields.get("output")?,
+        input: shown(fields, "input")?.unwrap_or_default(),
+        output: shown(fields, "output")?,
         error: class.map(|class| task_error(fields, class)).transpose()?,
         attempt: fields.get("attempt")?,
         failures: fields.count("failures")?,
@@ -162,5 +163,11 @@ fn attempt_record(row: &Row) -> Result<AttemptRecord, StoreError> {
 }
 
 fn task_error(fields: &Fields<'_>, class: FailureClass) -> Result<TaskError, StoreError> {
-    Ok(TaskError { class, message: fields.get("message")?, detail: fields.get("detail")? })
+    let detail = shown(fields, "detail")?.unwrap_or_default();
+    Ok(TaskError { class, message: fields.get("message")?, detail })
+}
+
+/// A document that somebody is shown.
+fn shown(fields: &Fields<'_>, column: &'static str) -> Result<Option<Value>, StoreError> {
+    Ok(fields.get::<Option<Shown>>(column)?.map(|Shown(value)| value))
 }

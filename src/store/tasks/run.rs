@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         StoreError,
-        codec::{Document, OutcomeWord, milliseconds, plain_text},
+        codec::{Document, OutcomeWord, Read, milliseconds, plain_text},
         statement::{Fields, Sql, sql},
     },
 };
@@ -89,6 +89,15 @@ pub(in crate::store) fn assignment(
     fields: &Fields<'_>,
     frees: bool,
 ) -> Result<Assignment, StoreError> {
+    let mut terms = run_terms(fields)?;
+    let input = readable(fields, &mut terms)?;
+    let results = fields.get::<Option<Read<_>>>("results")?.and_then(|Read(read)| match read {
+        Ok(all) => Some(Box::new(all)),
+        Err(problem) => {
+            terms.unreadable = Some(format!("the results that the input uses: {problem}"));
+            None
+        }
+    });
     Ok(Assignment {
         task: fields.get("id")?,
         attempt: fields.get("attempt")?,
@@ -97,14 +106,26 @@ pub(in crate::store) fn assignment(
         agent: fields.get("agent")?,
         queue: fields.get("queue")?,
         kind: fields.get("kind")?,
-        input: fields.get("input")?,
-        results: fields.get::<Option<Json<_>>>("results")?.map(|Json(all)| Box::new(all)),
+        input,
+        results,
         timeout: fields.count_opt("timeout_ms")?.map(Duration::from_millis),
         waited: Duration::from_millis(fields.count("waited_ms")?),
         frees,
         entry: None,
-        terms: run_terms(fields)?,
+        terms,
     })
+}
+
+/// The input of a claimed task; nothing, and the reason in its terms, if it can't be read.
+pub(in crate::store) fn readable(
+    fields: &Fields<'_>,
+    terms: &mut RunTerms,
+) -> Result<Value, StoreError> {
+    let Read(input) = fields.get("input")?;
+    Ok(input.unwrap_or_else(|problem| {
+        terms.unreadable = Some(problem);
+        Value::Null
+    }))
 }
 
 /// What the row of a claimed or resumed task says of its attempts.
@@ -118,6 +139,7 @@ pub(in crate::store) fn run_terms(fields: &Fields<'_>) -> Result<RunTerms, Store
         workspace: workspace.map(|workspace| workspace.0),
         stale_after: fields.count_opt("stale_after_ms")?.map(Duration::from_millis),
         place: None,
+        unreadable: None,
     })
 }
 

@@ -15,7 +15,9 @@ use crate::{
         task::FailureClass,
     },
     store::{
-        StoreError, feed,
+        StoreError,
+        codec::Shown,
+        feed,
         statement::{Sql, sql},
         webhooks::new_key,
     },
@@ -187,7 +189,8 @@ async fn endings(
         let fields = ENDINGS.fields(row);
         let class: Option<FailureClass> = fields.get("class")?;
         let message: Option<String> = fields.get("message")?;
-        let ending = Ending { output: fields.get("output")?, failure: class.zip(message) };
+        let output: Option<Shown> = fields.get("output")?;
+        let ending = Ending { output: output.map(|shown| shown.0), failure: class.zip(message) };
         endings.insert(fields.get("task_id")?, ending);
     }
     Ok(endings)

@@ -9,7 +9,8 @@ use crate::support::{
     processes::{eventually, is_live, send},
 };
 
-/// Four workers; one of them forks away a process that would outlive it.
+/// Four workers; one of them forks away a process that would outlive it. What `slow` and `once` are at goes on
+/// until the file `go` is there: it is under way when somebody is killed, however long all before that takes.
 const FLEETS: &str = r#"
 [fleets.quick]
 protocol = "worker"
@@ -21,12 +22,12 @@ heartbeat = { every = "1s", stale_after = "8s" }
 
 [fleets.slow]
 protocol = "worker"
-command = ["python3", "worker.py"]
+command = ["sh", "@FIXTURES@/gate.sh", "@DIR@/go"]
 queues = ["slow"]
 
 [fleets.once]
 protocol = "exec"
-command = ["sh", "-c", "sleep $1; echo \"$HOSTLER_TASK_ID $HOSTLER_ATTEMPT x\" >>$EFFECTS_FILE", "sh", "{{ input.seconds }}"]
+command = ["sh", "-c", "while [ ! -e @DIR@/go ]; do sleep 0.02; done; echo \"$HOSTLER_TASK_ID $HOSTLER_ATTEMPT x\" >>$EFFECTS_FILE"]
 queues = ["once"]
 
 [fleets.forks]
@@ -38,8 +39,8 @@ queues = ["forks"]
 /// Tasks at work on every kind of agent, and a few hundred short ones behind them. Returns all ids,
 /// those at work first, and the pids of all agent processes.
 fn in_flight(host: &Host) -> (Vec<String>, Vec<i32>) {
-    let slow = host.submit(&json!({"queue": "slow", "input": {"op": "sleep", "ms": 1500}}));
-    let once = host.submit(&json!({"queue": "once", "input": {"seconds": 1.5}}));
+    let slow = host.submit(&json!({"queue": "slow"}));
+    let once = host.submit(&json!({"queue": "once"}));
     host.until_task(&slow, "running");
     host.until_task(&once, "running");
     let spinner = host.submit(&json!({"queue": "forks"}));
@@ -59,9 +60,10 @@ fn in_flight(host: &Host) -> (Vec<String>, Vec<i32>) {
     (ids, pids)
 }
 
-/// Every task ended once, as far as the record and the agents say; the spinner's is no part of it,
-/// as it writes nothing down.
+/// Lets what is at work end. Every task ended once, as far as the record and the agents say; the spinner's is
+/// no part of it, as it writes nothing down.
 fn all_ended_once(host: &Host, mut ids: Vec<String>) {
+    std::fs::write(host.path("go"), "").unwrap();
     until_all_are_final(host);
     let spinner = std::fs::read_to_string(host.path("spinner")).unwrap();
     let attempt = host.task(&spinner)["attempt"].as_u64().unwrap();

@@ -25,8 +25,11 @@ command = ["sh", "-c", "sleep $1; echo \"$HOSTLER_TASK_ID $HOSTLER_ATTEMPT x\" >
 queues = ["once"]
 "#;
 
-/// One task at work on each fleet, for so long.
+/// One task at work on each fleet, for so long. Workers need a while to start, and the other task would not wait.
 fn at_work(host: &Host, ms: u64) -> [String; 2] {
+    for worker in ["quick-1", "quick-2"] {
+        host.until_agent(worker, "idle");
+    }
     let worker = host.submit(&json!({"input": {"op": "sleep", "ms": ms}}));
     let seconds = Duration::from_millis(ms).as_secs_f64();
     let once = host.submit(&json!({"queue": "once", "input": {"seconds": seconds}}));
@@ -53,10 +56,11 @@ fn what_ends_during_an_outage_is_not_lost() {
     let mut ids = at_work(&host, 1500).to_vec();
     host.database().cut();
     eventually("the host says that it is not ready", || !host.is_ready());
-    let answer = host.ask(&Ask::new("GET", "/readyz"));
-    let checks = answer.expect(503)["checks"].as_array().unwrap().clone();
-    let queue = checks.iter().find(|check| check["name"] == "queue").unwrap();
-    assert!(queue["detail"].as_str().unwrap().contains("Postgres"), "{checks:?}");
+    eventually("it says why", || {
+        let checks = host.ask(&Ask::new("GET", "/readyz")).expect(503)["checks"].clone();
+        let queue = checks.as_array().unwrap().iter().find(|check| check["name"] == "queue");
+        queue.unwrap()["detail"].as_str().is_some_and(|why| why.contains("Postgres"))
+    });
     host.ask(&Ask::new("GET", "/livez")).expect(200);
     let submit = host.ask(&Ask::new("POST", "/api/v1/tasks").text("{}"));
     assert_eq!(submit.expect(503)["type"], "urn:hostler:problem:unavailable");
@@ -138,8 +142,7 @@ fn a_database_that_hangs_is_as_bad_as_one_that_is_away() {
 fn a_late_answer_of_a_host_that_was_taken_for_lost_changes_nothing() {
     let fleets = |name: &str| FLEETS.replace("@NAME@", name);
     let slow = Host::new(&fleets("slow")).set("host.lease", "4s").up();
-    let ids = at_work(&slow, 1500);
-    at_work_pids(&slow);
+    let ids = at_work(&slow, 3000);
     send(slow.pid(), Signal::SIGSTOP);
     let quick = slow.beside(&fleets("quick")).set("host.lease", "4s").up();
     for id in &ids {

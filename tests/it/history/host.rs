@@ -69,7 +69,9 @@ fn the_leader_deletes_and_no_other_host() {
     assert_eq!(read(&first.path("archive")).len(), 3);
     let gone = first.ask(&Ask::new("GET", &format!("/api/v1/tasks/{}", tasks[0])));
     gone.expect(404);
-    assert_eq!(metric(&first, "hostler_history_deleted_total").as_deref(), Some("3"));
+    eventually("it has counted them", || {
+        metric(&first, "hostler_history_deleted_total").as_deref() == Some("3")
+    });
 
     // Of another host nothing is to be seen until it leads.
     ended(&first, 2);
@@ -158,8 +160,10 @@ fn a_full_disk_stops_the_deletion_and_says_so() {
         metric(&host, "hostler_history_stopped").as_deref() == Some("1")
     });
     assert_eq!(count(&host, PAST), 30, "nothing was deleted");
-    let log = host.log();
-    assert!(log.contains("nothing is deleted") && log.contains("make room"), "{log}");
+    eventually("the log says so", || {
+        let log = host.log();
+        log.contains("nothing is deleted") && log.contains("make room")
+    });
     // It serves all the same.
     let task = host.submit(&serde_json::json!({"input": {"op": "echo", "value": 1}}));
     assert_eq!(host.wait(&task)["output"], 1);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{
     host::{Host, WORKER},
-    processes::send,
+    processes::{PATIENCE, send, within},
     wire::Ask,
 };
 
@@ -134,9 +134,6 @@ fn exit_codes_say_what_went_wrong() {
 fn what_happens_is_measured() {
     let host = Host::new(WORKER).up();
     host.wait(&host.submit(&serde_json::json!({"input": {"op": "echo"}})));
-    let answer = host.ask(&Ask::new("GET", "/metrics"));
-    assert_eq!(answer.status, 200);
-    let text = answer.text();
     let families = [
         "hostler_build_info{",
         "hostler_tasks_submitted_total 1",
@@ -150,8 +147,16 @@ fn what_happens_is_measured() {
         "hostler_tasks{queue=\"default\",state=\"pending\"} 0",
         "hostler_log_lines_dropped",
     ];
+    let mut text = String::new();
+    // What is measured of a task may be counted a moment after its end is told.
+    let is_there = |family: &str, text: &mut String| {
+        let answer = host.ask(&Ask::new("GET", "/metrics"));
+        assert_eq!(answer.status, 200);
+        *text = answer.text();
+        text.contains(family)
+    };
     for family in families {
-        assert!(text.contains(family), "{family} is not in\n{text}");
+        assert!(within(PATIENCE, || is_there(family, &mut text)), "{family} is not in\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     host::Host,
-    processes::{eventually, now, within},
+    processes::{PATIENCE, eventually, now, within},
     wire::Ask,
 };
 
@@ -73,7 +73,7 @@ fn a_lock_is_handed_on_at_once_here_and_on_other_hosts() {
     assert_eq!(waits[0]["holder"], json!(first), "{waits}");
 
     let mut locks = Value::Null;
-    let told = within(Duration::from_secs(10), || {
+    let told = within(PATIENCE, || {
         locks = host.cli_json(&["lock", "list"])["items"].clone();
         locks[0]["waiters"].as_array().is_some_and(|waiters| waiters.len() == 2)
     });
@@ -163,6 +163,15 @@ fn limits_are_changed_while_it_runs_and_every_host_goes_by_them() {
         host.wait(id);
     }
 
+    // What limits the only fleet that serves the queue is in the way, too.
+    host.cli_json(&["limit", "set", "--fleet", "quick", "--concurrency", "0"]);
+    let kept = host.submit(&sleeper(1, &json!({"queue": "code"})));
+    let waits = host.task(&kept)["waits_for"].as_array().unwrap().clone();
+    let of_fleet = |wait: &Value| wait["kind"] == "concurrency" && wait["name"] == "quick";
+    assert!(waits.iter().any(of_fleet), "{waits:?}");
+    host.cli_json(&["limit", "set", "--fleet", "quick", "--concurrency", "off"]);
+    assert_eq!(host.wait(&kept)["state"], "completed");
+
     // A rate opens by itself.
     host.cli_json(&["queue", "limit", "code", "--concurrency", "off", "--rate", "2/2s"]);
     let ids: Vec<_> = (0..4).map(|_| host.submit(&sleeper(1, &json!({"queue": "code"})))).collect();
@@ -182,7 +191,8 @@ fn a_pause_of_a_queue_or_a_key_ends_by_itself() {
     let paused = host.cli_json(&["queue", "pause", "code", "--for", "1s", "--reason", "quota"]);
     assert_eq!((&paused["paused"], &paused["paused_reason"]), (&json!(true), &json!("quota")));
     assert!(paused["paused_until"].is_string(), "{paused}");
-    let words = ["queue", "pause", "--key", "account:*", "--for", "1s"];
+    // Long enough to be looked at.
+    let words = ["queue", "pause", "--key", "account:*", "--for", "4s"];
     assert_eq!(host.cli_json(&words)["key"], "account:*");
     let plain = host.submit(&sleeper(1, &json!({"queue": "code"})));
     let keyed = host.submit(&sleeper(1, &json!({"keys": ["account:alice"]})));
@@ -234,5 +244,8 @@ fn what_makes_no_sense_is_told_with_its_field() {
     for body in [json!({}), json!({"key": "a", "for": "1s", "until": "2030-01-31T08:00:00Z"})] {
         host.ask(&Ask::new("POST", "/api/v1/keys/pause").json(&body)).expect(422);
     }
+    let over = Ask::new("POST", "/api/v1/queues/code/pause");
+    let over = host.ask(&over.json(&json!({"until": "2020-01-31T08:00:00Z"}))).expect(422);
+    assert_eq!(over["errors"][0]["field"], "until", "it would pause nothing: {over}");
     assert_eq!(host.cli(&["queue", "limit", "code"]).code, 2);
 }

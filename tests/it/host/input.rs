@@ -14,6 +14,9 @@ const GONE: &str = "tsk_0198f3c2a7d47c10b5a86f0e2d91c344";
 /// The same of a batch.
 const BATCH: &str = "bat_0198f3c2a7d47c10b5a86f0e2d91c344";
 
+/// A pattern that stands for far more than is written.
+const WIDE: &str = "{\"paths\": [\"{aaaa,bbbb,cccc,dddd}{aaaa,bbbb,cccc,dddd}\
+    {aaaa,bbbb,cccc,dddd}{aaaa,bbbb,cccc,dddd}/0123456789012345678901234567890123456789\"]}";
 /// Bodies of a submit, the status, and what the problem names.
 const BODIES: &[(&str, u16, &str)] = &[
     ("", 400, "empty"),
@@ -53,6 +56,7 @@ const BODIES: &[(&str, u16, &str)] = &[
     ("{\"timeout\": 30}", 422, "timeout"),
     ("{\"idempotency_key\": \"\"}", 422, "idempotency_key"),
     ("{\"idempotency_key\": \"a\\nb\"}", 422, "idempotency_key"),
+    (WIDE, 422, "paths"),
     ("{\"unique\": \"k\"}", 422, "unique"),
     ("{\"unique\": {}}", 422, "unique.key"),
     ("{\"unique\": {\"key\": \"k\", \"by\": [\"input\"]}}", 422, "unique.by"),

@@ -12,15 +12,18 @@ use crate::support::{
 
 /// `web` waits for `api`, that for `migrate` and `db`. Each writes down when it comes and when it goes.
 /// `api` is healthy once it has written: of two processes that have only begun, either may write first.
+/// Each has all the time that it needs to write down that it goes.
 const CHAIN: &str = r#"
 [fleets.web]
 protocol = "service"
 command = ["sh", "-c", "trap 'echo -web >>@DIR@/seen; exit 0' TERM; echo +web >>@DIR@/seen; while :; do sleep 0.02; done"]
+stop_grace = "30s"
 depends_on = ["api"]
 
 [fleets.api]
 protocol = "service"
 command = ["sh", "-c", "trap 'echo -api >>@DIR@/seen; exit 0' TERM; echo +api >>@DIR@/seen; while :; do sleep 0.02; done"]
+stop_grace = "30s"
 depends_on = ["migrate:completed", "db:started"]
 ready = { check = "exec", command = ["grep", "-q", "+api", "@DIR@/seen"], every = "50ms" }
 
@@ -32,6 +35,7 @@ restart = { when = "on_failure" }
 [fleets.db]
 protocol = "service"
 command = ["sh", "-c", "trap 'echo -db >>@DIR@/seen; exit 0' TERM; echo +db >>@DIR@/seen; while :; do sleep 0.02; done"]
+stop_grace = "30s"
 "#;
 
 fn seen(host: &Host) -> Vec<String> {

@@ -7,6 +7,7 @@ use crate::support::{
     cluster::on_a_runtime,
     host::{Host, WORKER},
     processes::eventually,
+    wire::Ask,
 };
 
 /// The rows of one statement, by a session of its own.
@@ -48,13 +49,61 @@ fn a_host_hears_of_what_sql_submits() {
     }
 }
 
+/// `jsonb` takes more than readers of JSON do. Nobody may stop a queue, or a listing, by that.
+#[test]
+fn what_no_program_can_read_fails_alone_and_is_shown_as_text() {
+    let host = Host::new(WORKER).up();
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let by_hand = |input: &str| {
+        // As somebody would who writes the tables: the function looks at what it is given.
+        let ids = query(
+            &host,
+            &format!(
+                "WITH made AS (
+                    INSERT INTO hostler.tasks (id, queue, kind, state, max_attempts)
+                    VALUES (hostler.task_id_at((extract(epoch FROM clock_timestamp())
+                        * 1000000)::bigint), 'default', 'test', 'pending', 3)
+                    RETURNING id
+                ), inputs AS (INSERT INTO hostler.task_inputs SELECT id, '{input}' FROM made)
+                SELECT id FROM made"
+            ),
+        );
+        format!("tsk_{}", ids[0].get::<_, uuid::Uuid>(0).simple())
+    };
+    let huge = by_hand("{\"n\": 1e400}");
+    let deep = by_hand(&nested(200));
+    let good = enqueue(&host, "default", &json!({"op": "echo", "value": 7}));
+    assert_eq!(host.wait(&good)["output"], 7, "the one behind them");
+    for (id, why) in [(&huge, "number out of range"), (&deep, "recursion limit")] {
+        let task = host.wait(id);
+        assert_eq!((&task["state"], &task["error"]["class"]), (&json!("failed"), &json!("input")));
+        let told = task["error"]["message"].as_str().unwrap();
+        assert!(told.contains(why) && told.contains("can't be read"), "{told}");
+        assert!(task["input"].is_string(), "its text: {}", task["input"]);
+    }
+    assert_eq!(host.cli_json(&["task", "list"])["items"].as_array().unwrap().len(), 3);
+
+    // An agent's result can be read by itself, and not inside of what a dependent is handed.
+    let value = nested(125);
+    let first = by_hand(&format!("{{\"op\": \"echo\", \"value\": {value}}}"));
+    assert_eq!(host.wait(&first)["output"], json!(value), "in an answer it is text");
+    assert_eq!(host.cli_json(&["task", "show", &first])["task"]["output"], json!(value));
+    let body = json!({"depends_on": [first], "template": true,
+        "input": {"op": "echo", "value": format!("{{{{ deps['{first}'].output }}}}")}});
+    let made = host.ask(&Ask::new("POST", "/api/v1/tasks").json(&body)).expect(201);
+    let second = host.wait(made["id"].as_str().unwrap());
+    assert_eq!(second["error"]["class"], "input", "{second}");
+    let told = second["error"]["message"].as_str().unwrap();
+    assert!(told.contains("the results that the input uses"), "{told}");
+}
+
 #[test]
 fn agents_that_are_not_ours_work_beside_a_host() {
     let host = Host::new(WORKER).up();
     query(&host, "INSERT INTO hostler.queues (name) VALUES ('elsewhere')");
     let id = enqueue(&host, "elsewhere", &json!({"n": 1}));
     let claim = "SELECT task_id FROM hostler.claim_task('bot-1', 'swarm', '{elsewhere}',
-        lease => '1 second')";
+        lease => '3 seconds')";
     assert_eq!(query(&host, claim).len(), 1);
     let task = host.task(&id);
     assert_eq!((&task["state"], &task["agent"]), (&json!("running"), &json!("bot-1")));

@@ -26,8 +26,10 @@ fn until_both_work(host: &Host) {
 #[test]
 fn running_tasks_finish_and_waiting_ones_stay() {
     let mut host = Host::new(&both()).up();
-    let worker = host.submit(&json!({"input": {"op": "sleep", "ms": 1500}}));
-    let exec = host.submit(&json!({"queue": "long", "input": {"seconds": 1.5}}));
+    // A worker needs a while to start, and the other task would not wait for it.
+    host.until_agent("quick-1", "idle");
+    let worker = host.submit(&json!({"input": {"op": "sleep", "ms": 2000}}));
+    let exec = host.submit(&json!({"queue": "long", "input": {"seconds": 2}}));
     until_both_work(&host);
     let waiting = host.submit(&json!({"input": {"op": "echo", "value": "later"}}));
     assert!(host.stop().success());

@@ -135,12 +135,13 @@ fn tasks_wait_for_their_time_and_go_by_priority() {
     // A look in the very moment of the resume may find the plain tasks, and not yet the others.
     let host = Host::new(WORKER).set("tasks.poll", "10m").up();
     let began = now();
-    let delayed = json!({"input": {"op": "echo"}, "delay": "700ms"});
+    // Long enough to be seen.
+    let delayed = json!({"input": {"op": "echo"}, "delay": "2s"});
     let delayed = host.submit(&delayed);
     assert_eq!(host.task(&delayed)["state"], "scheduled");
     host.wait(&delayed);
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(700), "{took:?}");
+    assert!(took >= Duration::from_secs(2), "{took:?}");
     assert_eq!(states(&host, &delayed), ["scheduled", "pending", "running", "completed"]);
     let past = json!({"input": {"op": "echo"}, "run_at": "2020-01-01T00:00:00Z"});
     assert_eq!(host.wait(&host.submit(&past))["state"], "completed");
@@ -186,8 +187,9 @@ fn a_key_makes_a_submit_safe_to_repeat() {
 
 #[test]
 fn an_attempt_that_takes_too_long_is_ended() {
+    // The worker has all the time that it needs to let go.
     let fleets = format!(
-        "{WORKER}\n[fleets.deaf]\nprotocol = \"worker\"\nqueues = [\"deaf\"]\n\
+        "{WORKER}stop_grace = \"30s\"\n[fleets.deaf]\nprotocol = \"worker\"\nqueues = [\"deaf\"]\n\
          command = [\"sh\", \"@FIXTURES@/ignore_term.sh\"]\n\
          [fleets.long]\nprotocol = \"exec\"\ncommand = [\"sleep\", \"1000\"]\nqueues = [\"long\"]\n"
     );

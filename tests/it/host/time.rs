@@ -89,15 +89,20 @@ fn a_task_its_queue_and_its_fleet_say_how_long_an_attempt_may_take() {
 
 #[test]
 fn a_task_fails_at_its_deadline_wherever_it_is() {
+    // The worker has all the time that it needs to let go.
     let fleets = format!(
-        "{WORKER}\n[fleets.long]\nprotocol = \"exec\"\ncommand = [\"sleep\", \"1000\"]\nqueues = [\"long\"]\n\
+        "{WORKER}stop_grace = \"30s\"\n[fleets.long]\nprotocol = \"exec\"\ncommand = [\"sleep\", \"1000\"]\nqueues = [\"long\"]\n\
          [fleets.deaf]\nprotocol = \"worker\"\nqueues = [\"deaf\"]\n\
          command = [\"sh\", \"@FIXTURES@/ignore_term.sh\"]\n"
     );
     let host = Host::new(&fleets).up();
+    for agent in ["quick-1", "long-1", "deaf-1"] {
+        host.until_agent(agent, "idle");
+    }
     let sleep = json!({"op": "sleep", "ms": 600_000});
+    // Later than that of those which wait behind them, by far.
     let running = ["default", "long", "deaf"]
-        .map(|queue| host.submit(&json!({"queue": queue, "input": sleep, "deadline": "2s"})));
+        .map(|queue| host.submit(&json!({"queue": queue, "input": sleep, "deadline": "5s"})));
     for id in &running {
         host.until_task(id, "running");
     }

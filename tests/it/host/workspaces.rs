@@ -230,6 +230,7 @@ workspace = {{ git = "@DIR@/repo", merge = "merge", into = "all", on_conflict = 
             "mock": {"sleep": sleep, "write": {"a.txt": text}}
         }}))
     };
+    ["mock-1", "mock-2"].iter().for_each(|name| drop(host.until_agent(name, "idle")));
     // Both begin at the same commit: the second to be done has the conflict.
     let (quick, slow) = (task("quick\n", "1s"), task("slow\n", "3s"));
     assert_eq!(host.wait(&quick)["state"], "completed");

@@ -9,12 +9,24 @@ use crate::support::{host::Host, processes::eventually};
 
 #[test]
 fn three_hosts_share_the_tasks_of_a_queue() {
-    let first = Host::new(FLEETS).up();
-    let others = [first.beside(FLEETS).up(), first.beside(FLEETS).up()];
-    let ids = [submit(&first, "default", 240, 5), submit(&others[1], "once", 12, 5)].concat();
+    // A host that polls often gives back at once what its agents, slow on a busy machine, have not begun yet.
+    let up = |host: Host| host.set("tasks.poll", "1m").up();
+    let first = up(Host::new(FLEETS));
+    let others = [up(first.beside(FLEETS)), up(first.beside(FLEETS))];
+    // One whose workers are still starting may find nothing left.
+    for host in [&first, &others[0], &others[1]] {
+        ["quick-1", "quick-2"].iter().for_each(|name| drop(host.until_agent(name, "idle")));
+    }
+    let ids = [submit(&first, "default", 240, 20), submit(&others[1], "once", 12, 5)].concat();
     for id in &ids {
         let task = others[0].wait(id);
-        assert_eq!((&task["state"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}");
+        let told = || format!("{task} {:?}", others[0].history(id, "attempts"));
+        assert_eq!(
+            (&task["state"], &task["attempt"]),
+            (&json!("completed"), &json!(1)),
+            "{}",
+            told()
+        );
     }
     let mut begun: BTreeMap<String, usize> = BTreeMap::new();
     for host in [&first, &others[0], &others[1]] {
@@ -32,9 +44,16 @@ fn three_hosts_share_the_tasks_of_a_queue() {
 fn hosts_are_listed() {
     let mut first = Host::new(FLEETS).set("host.name", "first").set("host.lease", "8s").up();
     keep_busy(&first, 60_000);
+    eventually("the only one leads", || first.get("/api/v1/hosts")["items"][0]["leads"] == true);
     let second = first.beside(FLEETS).set("host.name", "second").set("host.lease", "8s").up();
     let list = |host: &Host| host.get("/api/v1/hosts")["items"].as_array().unwrap().clone();
-    let hosts = list(&second);
+    // A lease is renewed when a quarter of it is over; a busy machine may take a little longer.
+    let left = |host: &serde_json::Value| host["lease_left_ms"].as_u64().unwrap();
+    let mut hosts = Vec::new();
+    eventually("most of both leases is left", || {
+        hosts = list(&second);
+        hosts.len() == 2 && hosts.iter().all(|host| left(host) >= 5_000)
+    });
     let of_each = |what: &str| hosts.iter().map(|one| one[what].clone()).collect::<Vec<_>>();
     assert_eq!(of_each("held"), [3, 0]);
     assert_eq!(of_each("leads"), [true, false]);
@@ -44,8 +63,7 @@ fn hosts_are_listed() {
         |hosts: &[serde_json::Value]| [hosts[0]["answers"] == true, hosts[1]["answers"] == true];
     assert_eq!((answers(&hosts), answers(&list(&first))), ([false, true], [true, false]));
     for host in &hosts {
-        let left = host["lease_left_ms"].as_u64().unwrap();
-        assert!((5_000..=8_000).contains(&left), "{host}");
+        assert!(left(host) <= 8_000, "{host}");
         assert_eq!(host["version"], env!("CARGO_PKG_VERSION"));
     }
     let printed = second.cli(&["host", "list"]).stdout;

@@ -114,7 +114,7 @@ fn another_version_or_no_hello_is_refused_and_the_next_may_try() {
     tell(&mut stream, &json!("what?"));
     is_refused(&mut stream, "no message of protocol version 2");
 
-    drop(keeper.connect_as_host());
+    leave(keeper.connect_as_host());
     keeper.ends_well();
 }
 
@@ -257,7 +257,7 @@ fn processes_are_kept_for_as_long_as_the_host_said() {
     }
     // The copy is closed on request; then the first one ends, too.
     tell(&mut next, &json!({ "type": "close_stdin", "id": 1 }));
-    drop(next);
+    leave(next);
 
     let mut third = keeper.connect();
     let (_, mut kept) = hear_all(&mut third);
@@ -267,14 +267,14 @@ fn processes_are_kept_for_as_long_as_the_host_said() {
     assert_eq!(kept[0]["ended"]["exit"], json!({ "code": 3 }));
     // An end is told to every host until one says to forget it.
     tell(&mut third, &json!({ "type": "forget", "id": 2 }));
-    drop(third);
+    leave(third);
     let mut fourth = keeper.connect();
     let (_, kept) = hear_all(&mut fourth);
     assert_eq!(kept.iter().map(|kept| &kept["id"]).collect::<Vec<_>>(), [1]);
 
     // The time runs out under a host that has not said that it keeps them.
     tell(&mut fourth, &json!({ "type": "keep", "ms": 0 }));
-    drop(fourth);
+    leave(fourth);
     keeper.ends_well();
     assert_eq!(alive(&world), Vec::<u32>::new());
 }
@@ -370,7 +370,7 @@ fn processes_may_leave_by_themselves_before_a_keeper_makes_way() {
     let world = Uuid::new_v4().to_string();
     let saved = with_one_that_saves(&keeper, &world, 600_000);
     let mut other = keeper.connect();
-    tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 500 }));
+    tell(&mut other, &json!({ "type": "shutdown", "grace_ms": 2_000 }));
     assert_eq!(hear(&mut other), None);
     assert_eq!(std::fs::read_to_string(saved).unwrap(), "saved\n");
     keeper.ends_well();

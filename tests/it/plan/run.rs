@@ -374,7 +374,7 @@ fn a_run_outlives_its_host() {
         "version: 1\ntasks:\n  - {id: a, duration: 1h}\n  - {id: b, duration: 1h, depends_on: a}\n  \
          - {id: c, duration: 1h, owner: human, depends_on: a}\n  \
          - {id: d, duration: 1h, depends_on: [b, c]}\n",
-        &["--speed", "1h=300ms", "--agents", "2"],
+        &["--speed", "1h=1s", "--agents", "2"],
     );
     until_task(&host, &id, "a", "running");
     let mut follow = host.command();

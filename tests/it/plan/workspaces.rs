@@ -58,6 +58,13 @@ tasks:
     input: {mock: {write: {CHANGES.md: "release\n"}}}
 "#;
 
+/// Waits until so many agents can take a task: what is to begin at once would else have nobody who begins it,
+/// and come to no conflict.
+#[track_caller]
+fn until_all_are_idle(host: &Host, agents: usize) {
+    (1..=agents).for_each(|nth| drop(host.until_agent(&format!("mock-{nth}"), "idle")));
+}
+
 #[test]
 fn a_plan_in_worktrees_ends_in_one_tree_with_its_conflict_resolved() {
     let host = Host::new(&format!(
@@ -74,6 +81,7 @@ cwd = "@DIR@"
     repository(&repo, &[("src/lib.rs", "empty\n"), ("routes.txt", "none\n")]);
     let before = git(&repo, &["rev-parse", "main"]);
     let host = host.up();
+    until_all_are_idle(&host, 4);
     let file = host.path("plan.yaml");
     fs::write(&file, PLAN).unwrap();
     let (file, place) = (file.to_str().unwrap(), repo.to_str().unwrap());
@@ -194,6 +202,7 @@ cwd = "@DIR@"
 
 /// Begins the plan with people for conflicts; its run, and where the repository is.
 fn by_hand(host: &Host) -> (String, std::path::PathBuf) {
+    until_all_are_idle(host, 2);
     let repo = host.path("repo");
     repository(&repo, &[("a.txt", "none\n")]);
     let file = host.path("by_hand.toml");
@@ -318,6 +327,7 @@ cwd = "@DIR@"
 "#
     ))
     .up();
+    until_all_are_idle(&host, 7);
     let repo = host.path("repo");
     repository(&repo, &[("README.md", "a client\n"), ("client/client.py", "none\n")]);
     let (text, written) = seed_that_writes();

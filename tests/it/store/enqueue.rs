@@ -117,6 +117,7 @@ async fn tasks_of_one_session_have_ids_in_their_order() {
 async fn what_is_wrong_is_named_with_its_queue_and_changes_nothing() {
     let world = World::new().await;
     let long = "x".repeat(256);
+    let deep = format!("{}0{}", "[".repeat(65), "]".repeat(65));
     let rows = [
         ("'nope', 'say'".to_owned(), "\"nope\": parameter \"queue\": there is no such queue"),
         ("NULL, 'say'".to_owned(), "parameter \"queue\" is missing"),
@@ -129,6 +130,13 @@ async fn what_is_wrong_is_named_with_its_queue_and_changes_nothing() {
             "parameters \"run_at\" and \"delay\" contradict",
         ),
         ("'default', 'say', run_at => 'infinity'".to_owned(), "parameter \"run_at\""),
+        ("'default', 'say', run_at => '20000-01-01'".to_owned(), "parameter \"run_at\""),
+        ("'default', 'say', run_at => '0044-03-15 BC'".to_owned(), "parameter \"run_at\""),
+        ("'default', 'say', delay => '300000 years'".to_owned(), "parameter \"delay\" must not"),
+        ("'default', 'say', timeout => '11 years'".to_owned(), "parameter \"timeout\" must not"),
+        ("'default', 'say', stale_after => '11 years'".to_owned(), "parameter \"stale_after\""),
+        (format!("'default', 'say', '{deep}'"), "parameter \"input\" is nested deeper"),
+        ("'default', 'say', '{\"a\": [1, -1e309]}'".to_owned(), "parameter \"input\" has a number"),
         ("'default', 'say', max_attempts => 0".to_owned(), "parameter \"max_attempts\""),
         ("'default', 'say', timeout => '0'".to_owned(), "parameter \"timeout\""),
         ("'default', 'say', stale_after => '0'".to_owned(), "parameter \"stale_after\""),
@@ -143,6 +151,13 @@ async fn what_is_wrong_is_named_with_its_queue_and_changes_nothing() {
         assert!(error.contains(said), "{parameters}: {error}");
     }
     assert_eq!(count(&world).await, 0);
+    // The largest and the deepest that is taken can be read.
+    let deep = &deep[1..deep.len() - 1];
+    for input in [deep, "{\"n\": [1.79e308, -1.79e308]}"] {
+        let id = enqueued(&world, &format!("hostler.enqueue('default', 'say', '{input}')")).await;
+        let claimed = world.claim(1).await.pop().unwrap();
+        assert_eq!((claimed.task, claimed.terms.unreadable), (id, None), "{input}");
+    }
 }
 
 /// A task of `enqueue_many`.
@@ -190,6 +205,10 @@ async fn many_are_submitted_at_once_and_told_in_their_order() {
     }
 }
 
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!(0), |inner, _| json!([inner]))
+}
+
 #[tokio::test]
 async fn one_wrong_task_of_many_is_named_and_none_is_submitted() {
     let world = World::new().await;
@@ -203,6 +222,9 @@ async fn one_wrong_task_of_many_is_named_and_none_is_submitted() {
         (item(&json!({"run_at": "2026-99-99"})), "parameter \"run_at\" cannot be read"),
         (item(&json!({"delay": "soon"})), "parameter \"delay\" cannot be read"),
         (item(&json!({"max_attempts": 0})), "parameter \"max_attempts\""),
+        (item(&json!({"run_at": "20000-01-01"})), "parameter \"run_at\""),
+        (item(&json!({"delay": "11 years"})), "parameter \"delay\" must not be longer"),
+        (item(&json!({"input": nested(70)})), "parameter \"input\" is nested deeper"),
         (item(&json!({"timeout": "0"})), "parameter \"timeout\""),
         (item(&json!({"stale_after": "0"})), "parameter \"stale_after\""),
         (item(&json!({"stale_after": "soon"})), "parameter \"stale_after\" cannot be read"),

@@ -53,7 +53,8 @@ async fn a_server_that_is_away_may_come_back() {
 #[tokio::test]
 async fn a_full_pool_says_so() {
     let world = World::new().await;
-    let short = settings(1, Duration::from_millis(50));
+    // It is the time for a new connection, too.
+    let short = settings(1, Duration::from_secs(1));
     let store = Store::new(&short, world.database.config()).unwrap();
     let taken = store.client().await.unwrap();
     let error = store.ping().await.unwrap_err();

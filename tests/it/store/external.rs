@@ -372,3 +372,29 @@ async fn a_crowd_claims_each_task_once() {
     taken.sort();
     assert_eq!(taken, ids);
 }
+
+/// There may be no host that fails what is late, and that gives out what was to wait.
+#[tokio::test]
+async fn an_agent_does_without_a_host() {
+    let world = World::new().await;
+    let ids = world.submit(3).await;
+    let late = "UPDATE hostler.tasks SET deadline = now() - interval '1 s' WHERE id = $1";
+    world.db.execute(late, &[&ids[0]]).await.unwrap();
+    let soon = "UPDATE hostler.tasks SET deadline = now() + interval '1 min' WHERE id = $1";
+    world.db.execute(soon, &[&ids[1]]).await.unwrap();
+    let claim_it = "SELECT task_id, extract(epoch FROM timeout)::double precision AS seconds
+        FROM hostler.claim_task('bot-1')";
+    let claimed = world.db.query_one(claim_it, &[]).await.unwrap();
+    assert_eq!(claimed.get::<_, Uuid>("task_id"), *ids[1].as_uuid(), "the late one is passed over");
+    let seconds: f64 = claimed.get("seconds");
+    assert!((50.0..=60.0).contains(&seconds), "no longer than its deadline lasts: {seconds}");
+
+    let put_off = "UPDATE hostler.tasks SET state = 'scheduled', version = version + 1,
+        run_at = now() + interval '1 hour' WHERE id = $1";
+    world.db.execute(put_off, &[&ids[2]]).await.unwrap();
+    assert_eq!(claim(&world.db, "'bot-1'").await, None, "its time is to come");
+    let due = "UPDATE hostler.tasks SET run_at = now() - interval '1 s' WHERE id = $1";
+    world.db.execute(due, &[&ids[2]]).await.unwrap();
+    assert_eq!(claim(&world.db, "'bot-1'").await.unwrap().task, ids[2]);
+    world.check_events(ids[2]).await;
+}

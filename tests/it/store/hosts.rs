@@ -210,9 +210,11 @@ async fn what_a_host_gave_up_on_is_not_carried_out_later() {
         let holding = other.transaction().await.unwrap();
         holding.query("SELECT FROM hostler.hosts FOR UPDATE", &[]).await.unwrap();
 
+        // Its connection is there, or the time could be over before the server has heard anything.
+        store.ping().await.unwrap();
         let queues = [world.queue.clone()];
         let claim = async |db: &_| tasks::claim(db, host.id, &queues, &agents(1), i16::MIN).await;
-        let given_up = store.within(Duration::from_millis(100), claim).await;
+        let given_up = store.within(Duration::from_secs(1), claim).await;
         assert!(matches!(given_up, Err(StoreError::Silent { .. })), "{given_up:?}");
         assert_eq!(waiting(&world).await, 1, "the server is still at it");
         let look = async |db: &_| {

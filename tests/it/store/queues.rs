@@ -49,3 +49,40 @@ async fn the_depth_counts_what_is_not_final() {
     assert!(listed[1].depth.is_empty());
     assert_eq!(listed[1].oldest_pending_ms, None);
 }
+
+/// It is asked again and again for fleets that are scaled by their load.
+#[tokio::test]
+async fn the_oldest_is_found_in_every_line_without_a_look_at_all_that_wait() {
+    let world = World::new().await;
+    let oldest = async || {
+        let oldest = queues::oldest(&world.db, std::slice::from_ref(&world.queue)).await.unwrap();
+        oldest.map(|waited| waited.as_secs())
+    };
+    assert_eq!(oldest().await, None);
+    let made = "SELECT count(*) FROM hostler.enqueue_many((
+        SELECT jsonb_agg(jsonb_build_object('queue', 'default', 'kind', 'say', 'priority', n % 3))
+        FROM generate_series(1, 6000) AS n))";
+    world.db.query(made, &[]).await.unwrap();
+    assert!(oldest().await.unwrap() < 60);
+    for (lane, hours) in [("NULL", 2), ("7", 3)] {
+        let aged = format!(
+            "UPDATE hostler.tasks SET run_at = now() - interval '{hours} hours', lane = {lane}
+             WHERE id = (SELECT min(id::text)::uuid FROM hostler.tasks WHERE priority = 0)"
+        );
+        world.db.execute(&aged, &[]).await.unwrap();
+        assert_eq!(oldest().await.unwrap() / 3600, hours, "of the lowest priority: lane {lane}");
+    }
+    // Read by an index: so many rows it fetched. (What was counted before may not be flushed yet.)
+    let looked_at = "SELECT pg_stat_get_xact_tuples_fetched(indexrelid) FROM pg_index
+        WHERE indexrelid = 'hostler.tasks_pending'::regclass";
+    let fetched = async || world.db.query_one(looked_at, &[]).await.unwrap().get::<_, i64>(0);
+    world.db.batch_execute("BEGIN").await.unwrap();
+    let before = fetched().await;
+    oldest().await;
+    let rows = fetched().await - before;
+    world.db.batch_execute("COMMIT").await.unwrap();
+    assert!((1..500).contains(&rows), "{rows} of 6000");
+
+    queues::pause(&world.db, &world.queue, "quota", Until::Resumed).await.unwrap();
+    assert_eq!(oldest().await, None, "what is held back waits for nobody");
+}

@@ -383,3 +383,21 @@ async fn the_record_of_firings_stays_short() {
     let firings = world.firings("hourly").await;
     assert_eq!((firings.len(), firings[0].outcome), (200, FiringOutcome::Fired));
 }
+
+/// After a long time without a host a hundred schedules may have a thousand due times each.
+#[tokio::test]
+async fn one_transaction_catches_up_on_so_much_and_the_next_on_the_rest() {
+    let world = World::new().await;
+    for name in ["a", "b", "c"] {
+        let catch_up = CatchUp::All;
+        world
+            .put(&Schedule { catch_up, catch_up_max: 1000, ..schedule(name, Overlap::Queue) })
+            .await;
+        world.make_due(name, 999 * 3600).await;
+    }
+    let first = world.fire().await;
+    assert_eq!((first.submitted.len(), first.more), (2000, true));
+    let second = world.fire().await;
+    assert_eq!((second.submitted.len(), second.more), (1000, false));
+    assert!(world.fire().await.outcomes.is_empty());
+}

@@ -122,7 +122,7 @@ async fn a_task_that_waits_says_for_whom_and_the_lock_says_who_waits() {
     assert_eq!(given.len(), 2);
     let waits = async |id| {
         let task = tasks::get(&world.db, id).await.unwrap().unwrap();
-        admission::waits_for(&world.db, &task, PATIENCE).await.unwrap()
+        admission::waits_for(&world.db, &task, &[], PATIENCE).await.unwrap()
     };
     let found = waits(ids[1]).await;
     assert_eq!(found.len(), 1);
@@ -165,7 +165,7 @@ async fn what_was_passed_over_for_the_patience_is_next_wherever_it_waits() {
     assert_eq!(world.chosen(&ids, 9).await, [] as [usize; 0]);
     let waits = async |id| {
         let task = tasks::get(&world.db, id).await.unwrap().unwrap();
-        let found = admission::waits_for(&world.db, &task, PATIENCE).await.unwrap();
+        let found = admission::waits_for(&world.db, &task, &[], PATIENCE).await.unwrap();
         found.into_iter().map(|it| it.holder.unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(waits(theirs[0]).await, [ids[1]]);
