@@ -39,7 +39,7 @@ const fn line(
     Line { what, figure, unit, better, bar }
 }
 
-const LINES: [Line; 25] = [
+const LINES: [Line; 30] = [
     line("killed child to the next, p50", ("restart", 0.5), "ms", Lower, Bar::Floor(1.5)),
     line("killed child to the next, p95", ("restart", 0.95), "ms", Lower, Bar::Fixed(5.0)),
     line("start of 200", ("start", 0.5), "ms", Lower, Bar::Floor(2.0)),
@@ -81,6 +81,11 @@ const LINES: [Line; 25] = [
     line("host killed: whole results of 20", ("whole results", 0.0), "", Higher, Bar::Fixed(20.0)),
     line("host killed: back after", ("back", 0.5), "ms", Lower, Bar::Fixed(1000.0)),
     line("hang to the next process, limit 1 s", ("hang", 0.5), "ms", Lower, Bar::Fixed(1100.0)),
+    line("task of others, p50", ("task", 0.5), "ms", Lower, Bar::None),
+    line("the same while an agent floods", ("task in flood", 0.5), "ms", Lower, Bar::None),
+    line("task of others, p99", ("task", 0.99), "ms", Lower, Bar::None),
+    line("the same while it floods", ("task in flood", 0.99), "ms", Lower, Bar::None),
+    line("flood let through, of 200 MB/s", ("flood let through", 0.5), "MB/s", Lower, Bar::None),
     line("crash loop", ("crash loop", 0.5), "% CPU", Lower, Bar::Fixed(1.0)),
     line("crash loop ends in quarantine", ("quarantined", 0.0), "", Higher, Bar::Fixed(1.0)),
 ];

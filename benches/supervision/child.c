@@ -54,6 +54,27 @@ static void beat(void) {
     stay();
 }
 
+static long long clock_nanos(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return at.tv_sec * 1000000000LL + at.tv_nsec;
+}
+
+/* Lines on stderr, 200 MB of them a second, if they are taken; most of what was not is not made up for. */
+static void flood(void) {
+    static char lines[1 << 16];
+    const long long most_behind = 50000000;
+    long long began = clock_nanos(), sent = 0;
+    for (size_t at = 0; at < sizeof lines; at++) lines[at] = at % 256 == 255 ? '\n' : 'x';
+    for (;;) {
+        long long due = (clock_nanos() - began) / 5;
+        if (due - sent > most_behind) sent = due - most_behind;
+        for (; sent < due; sent += sizeof lines)
+            if (write(2, lines, sizeof lines) <= 0) _exit(94);
+        rest(1);
+    }
+}
+
 int main(int count, char **words) {
     static char here[512];
     log_path = count > 2 ? words[1] : getenv("BENCH_LOG");
@@ -67,6 +88,7 @@ int main(int count, char **words) {
     if (!strcmp(flag, "fail")) return 1;
     if (!strcmp(flag, "stop")) raise(SIGSTOP);
     if (!strcmp(flag, "beat")) beat();
+    if (!strcmp(flag, "flood")) flood();
     if (!strcmp(flag, "count")) {
         for (int line = 0; line < atoi(words[4]); line++) {
             char text[32];

@@ -13,6 +13,7 @@
 )]
 
 mod bars;
+mod flood;
 mod measure;
 #[path = "../queue/meter.rs"]
 #[expect(dead_code, reason = "it also counts tasks for another benchmark")]
@@ -73,7 +74,8 @@ impl Run {
 }
 
 /// What can be measured alone.
-const PARTS: [&str; 8] = ["fleets", "memory", "stops", "leaks", "crash", "hang", "loops", "peers"];
+const PARTS: [&str; 9] =
+    ["fleets", "memory", "stops", "leaks", "crash", "hang", "flood", "loops", "peers"];
 
 fn main() -> ExitCode {
     match bench() {
@@ -117,6 +119,7 @@ fn part_of(run: &mut Run, part: &str, first: bool) -> Outcome<()> {
         "leaks" => measure::leaks(run),
         "crash" => measure::crash(run),
         "hang" => measure::hang(run),
+        "flood" => flood::flood(run),
         // Those that take long are measured once.
         "memory" if first => measure::memory(run),
         "loops" if first => measure::loops(run),

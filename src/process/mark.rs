@@ -1,6 +1,11 @@
 //! The mark in the environment of every agent process, which all that it forks inherits.
 
-use std::{fmt, fs::File, io::Read, str::FromStr};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::Read,
+    str::FromStr,
+};
 
 use uuid::Uuid;
 
@@ -19,13 +24,36 @@ pub(crate) struct Mark {
     pub(crate) id: u64,
 }
 
+/// What a look for the mark of a process found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// This mark.
+    Mark(Mark),
+    /// None, or this process may not see it. So it is of a zombie.
+    None,
+    /// The process is becoming another program, and has no environment for that moment: look again.
+    Changing,
+}
+
 impl Mark {
-    /// The mark of a process, where it has one and this process may see it. Empty for a zombie.
+    /// The mark of a process, where it has one and this process may see it just now.
     pub(crate) fn of(pid: i32) -> Option<Self> {
+        match Self::look(pid) {
+            Seen::Mark(mark) => Some(mark),
+            Seen::None | Seen::Changing => None,
+        }
+    }
+
+    /// Looks for the mark of a process.
+    pub(crate) fn look(pid: i32) -> Seen {
         let mut environment = Vec::new();
-        let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-        file.take(MAX_ENVIRONMENT).read_to_end(&mut environment).ok()?;
-        Self::find(&environment)
+        let read = File::open(format!("/proc/{pid}/environ"))
+            .and_then(|file| file.take(MAX_ENVIRONMENT).read_to_end(&mut environment));
+        match (read, Self::find(&environment)) {
+            (Ok(_), Some(mark)) => Seen::Mark(mark),
+            (Ok(0), None) if is_changing(pid) => Seen::Changing,
+            _ => Seen::None,
+        }
     }
 
     fn find(environment: &[u8]) -> Option<Self> {
@@ -34,6 +62,21 @@ impl Mark {
             std::str::from_utf8(value).ok()?.parse().ok()
         })
     }
+}
+
+/// Whether a process whose environment was read as empty has one: it is in the middle of an `execve`, or was since
+/// the file was opened.
+///
+/// The kernel gives it the memory of the new program first, and writes down where in that the environment is
+/// after (the 50th and 51st field of `stat` of proc(5), 0 until then). What is dead, and what is a part of the
+/// kernel, has no memory (the 23rd field).
+fn is_changing(pid: i32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The second field is a name that may hold anything.
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
+    let field = |number: usize| fields.split(' ').nth(number - 3).map(str::trim_end);
+    let (start, end) = (field(50), field(51));
+    field(23).is_some_and(|memory| memory != "0") && (end == Some("0") || start != end)
 }
 
 impl fmt::Display for Mark {

@@ -9,10 +9,17 @@ use nix::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{mark::Mark, sys::PidFd};
+use super::{
+    mark::{Mark, Seen},
+    sys::PidFd,
+};
 
 /// How long killed processes may take to end.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// The wait before the next look where a process could not be told, in milliseconds: an `execve` takes less,
+/// as a rule.
+const MOMENT_MS: u8 = 1;
 
 /// What a sweep found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,10 +42,14 @@ pub(crate) fn sweep(instance: Uuid, leaders: &[u32]) -> io::Result<Swept> {
     let ending = ending(instance, leaders)?;
     let mut swept = Swept::default();
     loop {
-        let marked = marked(instance)?;
+        let Look { marked, changing } = look(instance)?;
         swept.survived = count(marked.len());
-        if marked.is_empty() || Instant::now() >= deadline {
+        let all_seen = marked.is_empty() && !changing;
+        if all_seen || Instant::now() >= deadline {
             break;
+        }
+        if marked.is_empty() {
+            poll(&mut [], MOMENT_MS)?;
         }
         for process in &marked {
             // One that may not be signalled is seen again at the next look, and counted at last.
@@ -74,22 +85,38 @@ fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Handles to the living processes that bear the mark. The handle is opened first and the mark read
+/// What one look at all processes found.
+#[derive(Default)]
+struct Look {
+    /// Handles to those that bear the mark.
+    marked: Vec<PidFd>,
+    /// Whether of one it can't be told in this moment.
+    changing: bool,
+}
+
+/// Looks for the living processes that bear the mark. The handle is opened first and the mark read
 /// after, through the pid, which can't be another's while the handle's process lives; a process that
 /// ended in between is not signalled, as its handle leads nowhere else.
-fn marked(instance: Uuid) -> io::Result<Vec<PidFd>> {
-    let bears_mark = |pid| Mark::of(pid).is_some_and(|mark| mark.instance == instance);
-    let mut found = Vec::new();
+fn look(instance: Uuid) -> io::Result<Look> {
+    let mut found = Look::default();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
+        };
+        let mut bears_mark = |pid| match Mark::look(pid) {
+            Seen::Mark(mark) => mark.instance == instance,
+            Seen::None => false,
+            Seen::Changing => {
+                found.changing = true;
+                false
+            }
         };
         // The first reading saves a handle for all the others.
         if bears_mark(pid)
             && let Some(process) = PidFd::open(pid)?
             && bears_mark(pid)
         {
-            found.push(process);
+            found.marked.push(process);
         }
     }
     Ok(found)

@@ -27,7 +27,7 @@ use super::super::{
     sys::{self, Look},
     wire::{Notice, Stream},
 };
-use super::{births::Unborn, nursery::Nursery};
+use super::{births::Unborn, nursery::Nursery, orphans::Again};
 
 /// How long killed descendants may take to end before the process is reported without them.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
@@ -111,7 +111,9 @@ pub(super) struct Children {
     /// What is dropped when there is time.
     forgotten: Vec<Over>,
     /// Whether another look is due without waiting for a signal.
-    pub(super) again: bool,
+    pub(super) again: Again,
+    /// Orphans that were found to be of nobody who is dying, since the last of these died.
+    pub(super) others: HashSet<i32>,
     /// When what left its control group by itself is looked for.
     late_look: Option<Instant>,
     /// When all children are looked through after a signal.
@@ -131,7 +133,8 @@ impl Children {
             dying: Vec::new(),
             over: BTreeMap::new(),
             forgotten: Vec::new(),
-            again: false,
+            again: Again::No,
+            others: HashSet::new(),
             late_look: None,
             full_look: None,
         }
@@ -248,7 +251,7 @@ impl Children {
         };
         let first = self.dying.iter().map(look).min();
         let looks = [first, self.late_look, self.full_look];
-        if self.again { Some(now) } else { looks.into_iter().flatten().min() }
+        if self.again == Again::Now { Some(now) } else { looks.into_iter().flatten().min() }
     }
 
     /// Whether [`Children::tend`] wants to run again by now though no child died.
@@ -264,17 +267,19 @@ impl Children {
         self.arrive();
         self.full_look = None;
         let others = self.reap_all(now)?;
-        self.again = false;
+        self.again = Again::No;
         self.empty_groups();
         let is_late = self.late_look.take_if(|at| *at <= now).is_some();
         if is_late || self.dying.iter().any(|one| one.waits.is_empty() && !one.is_clean) {
             // Without any child there is no orphan, and nothing to look for.
-            let clean = !others || self.sweep()?;
-            // An orphan died between reaping and looking: whose children it left is not known yet.
-            self.again = !clean;
+            self.again = if others { self.sweep()? } else { Again::No };
         }
-        let again = self.again;
-        Ok(self.tell(now, |dying| (!again && dying.is_empty()) || dying.deadline <= now))
+        if self.again == Again::Soon {
+            let soon = now + FULL_LOOK;
+            self.late_look = Some(self.late_look.map_or(soon, |at| at.min(soon)));
+        }
+        let is_clean = self.again == Again::No;
+        Ok(self.tell(now, |dying| (is_clean && dying.is_empty()) || dying.deadline <= now))
     }
 
     /// Reaps those of `pids` that are dead leaders, and tells of each of which nothing is left.
@@ -365,6 +370,7 @@ impl Children {
             self.signal_group(leader, Signal::SIGKILL);
         }
         let (exit, usage) = sys::reap(pid)?;
+        self.others.remove(&pid);
         for dying in &mut self.dying {
             dying.waits.remove(&pid);
         }
@@ -380,6 +386,7 @@ impl Children {
         // One that had ended by itself just before did that.
         let was_killed = exit == Exit::Signal(Signal::SIGKILL as i32);
         let out_of_memory = was_killed && group.as_ref().is_some_and(Group::was_out_of_memory);
+        self.others.clear();
         self.dying.push(Dying {
             id,
             pid,

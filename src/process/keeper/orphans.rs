@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::children::Children;
 use crate::process::{
-    mark::Mark,
+    mark::{Mark, Seen},
     sys::{self, Look},
 };
 
@@ -26,25 +26,40 @@ enum Owner {
     Reported,
     /// Nobody that can be named.
     Unknown,
+    /// It can't be told in this moment.
+    Untold,
+}
+
+/// When orphans are to be looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Again {
+    /// When something happens.
+    No,
+    /// In a moment: one was becoming another program, and can't be told whose it is meanwhile.
+    Soon,
+    /// At once: one was dead already, and whose children it left is not known yet.
+    Now,
 }
 
 impl Children {
-    /// Looks at every orphan once and kills those of the dying. `false` where one was dead already.
-    pub(super) fn sweep(&mut self) -> io::Result<bool> {
-        let mut clean = true;
+    /// Looks at every orphan once and kills those of the dying. Says whether that was all.
+    pub(super) fn sweep(&mut self) -> io::Result<Again> {
+        let mut again = Again::No;
         for pid in orphans(&self.by_pid)? {
-            match sys::look_at(pid)? {
-                Look::NoChildren => {}
-                Look::Dead(_) => clean = false,
+            again = again.max(match sys::look_at(pid)? {
+                Look::NoChildren => Again::No,
+                Look::Dead(_) => Again::Now,
                 Look::NoneDead => self.sweep_one(pid),
-            }
+            });
         }
-        Ok(clean)
+        Ok(again)
     }
 
-    fn sweep_one(&mut self, pid: i32) {
+    fn sweep_one(&mut self, pid: i32) -> Again {
         match self.owner(pid) {
-            Owner::Live | Owner::Unknown => {}
+            Owner::Live | Owner::Unknown => _ = self.others.insert(pid),
+            Owner::Untold if !self.others.contains(&pid) => return Again::Soon,
+            Owner::Untold => {}
             Owner::Reported => self.kill_orphan(pid),
             Owner::Dying(at) => {
                 self.kill_orphan(pid);
@@ -56,17 +71,22 @@ impl Children {
                 }
             }
         }
+        Again::No
     }
 
     /// Whose `pid` is: by its mark, else by its session, whose number can't be reused before all
     /// members are gone.
     fn owner(&self, pid: i32) -> Owner {
-        if let Some(mark) = Mark::of(pid).filter(|mark| mark.instance == self.instance) {
-            return match self.dying.iter().position(|dying| dying.id == mark.id) {
-                Some(at) => Owner::Dying(at),
-                None if self.contains(mark.id) => Owner::Live,
-                None => Owner::Reported,
-            };
+        match Mark::look(pid) {
+            Seen::Mark(mark) if mark.instance == self.instance => {
+                return match self.dying.iter().position(|dying| dying.id == mark.id) {
+                    Some(at) => Owner::Dying(at),
+                    None if self.contains(mark.id) => Owner::Live,
+                    None => Owner::Reported,
+                };
+            }
+            Seen::Changing => return Owner::Untold,
+            Seen::Mark(_) | Seen::None => {}
         }
         let Ok(session) = getsid(Some(Pid::from_raw(pid))) else { return Owner::Unknown };
         if self.by_pid.contains_key(&session.as_raw()) {
@@ -100,7 +120,7 @@ impl Children {
         for pid in orphans(&self.by_pid)? {
             match sys::look_at(pid)? {
                 Look::NoneDead => self.kill_orphan(pid),
-                Look::Dead(_) => self.again = true,
+                Look::Dead(_) => self.again = Again::Now,
                 Look::NoChildren => {}
             }
         }

@@ -64,6 +64,34 @@ async fn a_tree_of_daemons_is_swept_to_its_leaves() {
     world.end().await;
 }
 
+/// In the middle of an `execve` a process has no environment, and so no mark.
+#[tokio::test]
+async fn daemons_that_become_other_programs_all_the_time_are_found() {
+    let world = World::new().await;
+    let script = "for n in 1 2 3 4; do \
+        (setsid sh -c 'echo $$; exec sh -c \"$0\" \"$0\"' 'exec sh -c \"$0\" \"$0\"' &); \
+        done; exec sleep 1000";
+    for round in 0..6 {
+        let mut agent = world.spawn(world.sh(script)).await;
+        let mut daemons = Vec::new();
+        for _ in 0..4 {
+            daemons.push(agent.number().await);
+        }
+        assert!(daemons.iter().all(|daemon| runs(*daemon)));
+        if round < 5 {
+            world.keeper.kill(agent.spawned.id);
+            let ended = agent.ended().await;
+            assert_eq!((ended.swept, ended.survived), (4, 0), "round {round}");
+        } else {
+            // And where their keeper is gone, too.
+            kill_9(world.keeper.pid().unwrap());
+            assert_eq!(agent.ended().await.exit, Exit::Lost);
+        }
+        assert!(!daemons.iter().any(|daemon| runs(*daemon)), "round {round}");
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_descendant_that_erased_its_mark_is_known_by_its_session() {
     let world = World::new().await;
