@@ -1,7 +1,7 @@
 -- breaking: no
--- An agent that is not ours touches no task but the one that it gets, however long its transaction lasts; what
--- was called off is cancelled, whichever try it was; and the input of a task hears of a deadline that a
--- dependency did not meet.
+-- An agent that is not ours touches no task but the one that it gets, and holds up no host that chooses, however
+-- long its transaction lasts; what was called off is cancelled, whichever try it was; and the input of a task
+-- hears of a deadline that a dependency did not meet.
 
 -- As in 0033. Its caller may keep the transaction open as long as it works: what it put back for others, or gave
 -- out of what was to wait, was held up as long.
@@ -273,4 +273,46 @@ LANGUAGE sql STABLE SET enable_seqscan = off AS $$
         'bytes', bytes, 'most', most
     )
     FROM size, limits
+$$;
+
+-- As in 0012, but for what others have in hand: hosts that choose take turns, and would all have waited for an agent
+-- that claimed a plain task and works on it in the same transaction.
+CREATE OR REPLACE FUNCTION hostler.divert(for_host uuid, wanted text[], most integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    moved bigint := 0;
+    next record;
+BEGIN
+    PERFORM FROM hostler.hosts WHERE id = for_host AND lease_ends_at > now() FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    FOR next IN
+        SELECT log_cursors.lane, log_cursors.taken,
+            least(log_lanes.head, log_cursors.taken + divert.most - (
+                SELECT count(*)
+                FROM (
+                    SELECT FROM hostler.tasks
+                    WHERE tasks.queue = log_cursors.queue AND tasks.state = 'pending'
+                        AND tasks.lane IS NULL
+                    LIMIT divert.most
+                ) AS there
+            )) AS upto
+        FROM hostler.log_cursors
+        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
+        WHERE log_cursors.queue = ANY (wanted) AND log_lanes.head > log_cursors.taken
+        ORDER BY log_cursors.lane
+        FOR UPDATE OF log_cursors SKIP LOCKED
+    LOOP
+        IF next.upto > next.taken THEN
+            moved := moved + hostler.track(ARRAY(
+                SELECT id
+                FROM hostler.log_tasks
+                WHERE log_tasks.lane = next.lane AND number > next.taken AND number <= next.upto
+            ));
+            UPDATE hostler.log_cursors SET taken = next.upto WHERE lane = next.lane;
+        END IF;
+    END LOOP;
+    RETURN moved;
+END
 $$;

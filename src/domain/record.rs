@@ -320,6 +320,12 @@ pub struct TaskFilter {
     pub group: Option<GroupName>,
     /// Of this batch.
     pub batch: Option<BatchId>,
+    /// Whose newest failure is of this class.
+    pub class: Option<FailureClass>,
+    /// Submitted at this time or later.
+    pub created_after: Option<Timestamp>,
+    /// Submitted before this time.
+    pub created_before: Option<Timestamp>,
     /// At most so many.
     pub limit: u32,
     /// Older than this task: tasks are listed newest first.

@@ -75,6 +75,7 @@ pub struct TakenOver {
     pub next: Option<Duration>,
 }
 
+const CALLED_OFF: Sql = sql!("hosts/called_off");
 const LIST: Sql = sql!("hosts/list");
 const REGISTER: Sql = sql!("hosts/register");
 const RENEW: Sql = sql!("hosts/renew");
@@ -158,6 +159,12 @@ pub async fn renew(
 ) -> Result<Option<Vec<TaskId>>, StoreError> {
     let row = RENEW.query_opt(db, &[&host, &milliseconds(lease)]).await?;
     row.map(|row| RENEW.fields(&row).get("called_off")).transpose()
+}
+
+/// The tasks that `host` holds and somebody has called off.
+pub async fn called_off(db: &impl GenericClient, host: HostId) -> Result<Vec<TaskId>, StoreError> {
+    let rows = CALLED_OFF.query(db, &[&host]).await?;
+    rows.iter().map(|row| CALLED_OFF.fields(row).get("id")).collect()
 }
 
 /// Every host, in the order of their names; asked by the host of `slot`.

@@ -123,6 +123,26 @@ fn agents_that_are_not_ours_work_beside_a_host() {
     assert_eq!(terms.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [50, 50]);
 }
 
+/// Whoever may connect to the database can send a notice, and may do nothing else, perhaps.
+#[test]
+fn a_notice_alone_ends_no_attempt() {
+    let host = Host::new(WORKER).up();
+    let running = |ms: u32| {
+        let id = enqueue(&host, "default", &json!({"op": "sleep", "ms": ms}));
+        eventually("it runs", || host.task(&id)["state"] == "running");
+        let uuid = id.strip_prefix("tsk_").unwrap().to_owned();
+        (id, uuid)
+    };
+    let (id, uuid) = running(1_500);
+    query(&host, &format!("SELECT pg_notify('hostler_cancel', '{uuid}')"));
+    assert_eq!(host.wait(&id)["state"], "completed");
+    // With what stands in the table it does, at once.
+    let (id, uuid) = running(600_000);
+    query(&host, "UPDATE hostler.tasks SET cancel_requested = true WHERE state = 'running'");
+    query(&host, &format!("SELECT pg_notify('hostler_cancel', '{uuid}')"));
+    assert_eq!(host.wait(&id)["state"], "cancelled");
+}
+
 #[test]
 fn the_roles_are_printed_or_made() {
     let host = Host::embedded(WORKER).up();
