@@ -89,7 +89,7 @@ BEGIN
     -- As sql/queries/tasks/claim.sql, for one agent. What was to wait for its time may be next, if no
     -- host has given it out.
     WITH candidate AS MATERIALIZED (
-        SELECT best.id
+        SELECT best.id, best.priority
         FROM hostler.queues
         CROSS JOIN LATERAL (
             SELECT tasks.id, tasks.priority
@@ -101,9 +101,9 @@ BEGIN
         ) AS best
         WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
         UNION ALL
-        SELECT waited.id
+        SELECT waited.id, waited.priority
         FROM (
-            SELECT tasks.id
+            SELECT tasks.id, tasks.priority
             FROM hostler.tasks
             WHERE tasks.state = 'scheduled' AND tasks.run_at <= now() AND tasks.lane IS NULL
                 AND tasks.queue = ANY (hostler.plainly_claimable(claim_task.queues))
@@ -113,10 +113,7 @@ BEGIN
     ), due AS MATERIALIZED (
         SELECT locked.id, locked.state
         FROM unnest(ARRAY(
-            SELECT tasks.id
-            FROM hostler.tasks
-            WHERE tasks.id = ANY (ARRAY(SELECT candidate.id FROM candidate))
-            ORDER BY tasks.priority DESC, tasks.id
+            SELECT candidate.id FROM candidate ORDER BY candidate.priority DESC, candidate.id
         )) WITH ORDINALITY AS ranked (id, place)
         CROSS JOIN LATERAL (
             SELECT tasks.id, tasks.state
@@ -316,3 +313,58 @@ BEGIN
     RETURN moved;
 END
 $$;
+
+-- As in 0009, but a pause that has ended is none, whether or not a host has taken it down.
+CREATE OR REPLACE VIEW hostler.queue_overview AS
+SELECT queues.name AS queue, queues.description,
+    queues.paused AND coalesce(queues.paused_until > now(), true) AS paused,
+    CASE WHEN coalesce(queues.paused_until > now(), true) THEN queues.paused_reason END AS paused_reason,
+    depth.blocked, depth.scheduled, depth.pending + logged.pending AS pending,
+    depth.running + logged.running AS running, depth.awaiting_input, depth.failed,
+    greatest(oldest.waiting, logged.waiting) AS oldest_pending,
+    CASE WHEN queues.paused_until > now() THEN queues.paused_until END AS paused_until
+FROM hostler.queues
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE tasks.state = 'blocked') AS blocked,
+        count(*) FILTER (WHERE tasks.state = 'scheduled') AS scheduled,
+        count(*) FILTER (WHERE tasks.state = 'pending') AS pending,
+        count(*) FILTER (WHERE tasks.state = 'running') AS running,
+        count(*) FILTER (WHERE tasks.state = 'awaiting_input') AS awaiting_input,
+        count(*) FILTER (WHERE tasks.state = 'failed') AS failed
+    FROM hostler.tasks
+    WHERE tasks.queue = queues.name AND tasks.state IN (
+        'blocked', 'scheduled', 'pending', 'running', 'awaiting_input', 'failed')
+) AS depth ON true
+LEFT JOIN LATERAL (
+    SELECT now() - min(tasks.run_at) AS waiting
+    FROM hostler.tasks
+    WHERE tasks.queue = queues.name AND tasks.state = 'pending'
+) AS oldest ON true
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(head.ahead - head.gone), 0)::bigint AS pending,
+        coalesce(sum(head.held), 0)::bigint AS running,
+        now() - min(head.since) AS waiting
+    FROM (
+        SELECT log_lanes.head - log_cursors.taken AS ahead,
+            (
+                SELECT count(*) FROM hostler.log_ends
+                WHERE log_ends.lane = log_lanes.id AND log_ends.number > log_cursors.taken
+            ) AS gone,
+            (
+                SELECT sum(claim.last - claim.first + 1 - (
+                    SELECT count(*) FROM hostler.log_ends
+                    WHERE log_ends.lane = claim.lane
+                        AND log_ends.number BETWEEN claim.first AND claim.last
+                ))
+                FROM hostler.log_claims AS claim
+                WHERE claim.lane = log_lanes.id
+            ) AS held,
+            (
+                SELECT next.created_at FROM hostler.log_tasks AS next
+                WHERE next.lane = log_lanes.id AND next.number = log_cursors.taken + 1
+            ) AS since
+        FROM hostler.log_lanes
+        JOIN hostler.log_cursors ON log_cursors.lane = log_lanes.id
+        WHERE log_lanes.queue = queues.name
+    ) AS head
+) AS logged ON true;

@@ -332,14 +332,17 @@ pub struct TaskFilter {
     pub before: Option<TaskId>,
 }
 
-/// A host on the database, as it registered itself.
+/// A host on the database, as it registered itself; or an agent that is not ours and holds a lease.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RegisteredHost {
     /// Its id: a new one at each start, and after each lost lease.
     pub id: HostId,
-    /// Its name.
+    /// Its name; that of the program that such an agent belongs to.
     pub name: String,
-    /// The version of Hostler that runs.
+    /// The agent that is not ours, if it is one; `null` for a host.
+    #[serde(default)]
+    pub agent: Option<AgentName>,
+    /// The version of Hostler that runs; empty for such an agent.
     pub version: String,
     /// When it registered under this id.
     pub started_at: Timestamp,

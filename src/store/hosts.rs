@@ -176,6 +176,7 @@ pub async fn list(db: &impl GenericClient, slot: Uuid) -> Result<Vec<RegisteredH
             Ok(RegisteredHost {
                 id: fields.get("id")?,
                 name: fields.get("name")?,
+                agent: fields.get("agent")?,
                 version: fields.get("version")?,
                 started_at: fields.get("started_at")?,
                 lease_ends_at: fields.get("lease_ends_at")?,

@@ -112,6 +112,10 @@ fn agents_that_are_not_ours_work_beside_a_host() {
     let claimed = query(&host, "SELECT task_id, attempt FROM hostler.claim_task('bot-2')");
     let (task, attempt): (uuid::Uuid, i32) = (claimed[0].get(0), claimed[0].get(1));
     assert_eq!(attempt, 2);
+    // It is no host, and is told as what it is.
+    let leases = host.get("/api/v1/hosts")["items"].clone();
+    let agents: Vec<_> = leases.as_array().unwrap().iter().map(|it| &it["agent"]).collect();
+    assert!(agents.contains(&&json!("bot-2")) && agents.contains(&&Value::Null), "{leases}");
     let done = format!("SELECT hostler.complete_task('{task}', '\"done\"', {attempt})");
     assert!(query(&host, &done)[0].get::<_, bool>(0));
     let task = host.wait(&id);

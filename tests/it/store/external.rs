@@ -111,6 +111,20 @@ async fn a_claim_takes_from_its_queues_and_never_from_a_paused_one() {
     .await
     .unwrap();
     assert_eq!(claim(&world.db, "'bot-1'").await, None);
+    // A pause that has ended holds nothing back, and is shown no more, though no host took it down.
+    let paused = "SELECT paused, paused_reason, paused_until IS NOT NULL
+        FROM hostler.queue_overview WHERE queue = 'default'";
+    let shown = async || {
+        let row = world.db.query_one(paused, &[]).await.unwrap();
+        (row.get::<_, bool>(0), row.get::<_, Option<String>>(1), row.get::<_, bool>(2))
+    };
+    assert_eq!(shown().await, (true, Some("upkeep".to_owned()), false));
+    let until = "UPDATE hostler.queues SET paused_until = now() + interval '1 hour' * $1
+        WHERE name = 'default'";
+    world.db.execute(until, &[&1_f64]).await.unwrap();
+    assert_eq!(shown().await, (true, Some("upkeep".to_owned()), true));
+    world.db.execute(until, &[&-1_f64]).await.unwrap();
+    assert_eq!(shown().await, (false, None, false));
     queue_rows::resume(&world.db, &world.queue).await.unwrap();
     let mut elsewhere = super::task(&other);
     elsewhere.priority = 1;
