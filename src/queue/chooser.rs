@@ -169,8 +169,9 @@ impl Chooser {
             standing.clean_from = standing.clean_from.map(|_| i16::MIN);
             return false;
         };
-        // What waits and was not found is in the hands of somebody who may let go of it.
-        let is_left = found.gate.waiting && !found.gave;
+        // What waits and was not found is in the hands of somebody who may let go of it; where only
+        // higher priorities were looked for, it may just be of a lower one.
+        let is_left = found.gate.waiting && !found.gave && floor == i16::MIN;
         standing.waiting = claimed.blocked || is_left || standing.waiting && floor > i16::MIN;
         standing.memory = claimed.memory;
         // With every agent at work nobody knows what is left.
