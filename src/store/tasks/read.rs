@@ -46,8 +46,11 @@ pub async fn list(
     }
     let states = if filter.states.is_empty() { &TaskState::ALL } else { &*filter.states };
     let limit = i64::from(filter.limit);
-    let rows =
-        LIST.query(db, &[&states, &filter.queue, &filter.kind, &filter.before, &limit]).await?;
+    let of = filter;
+    let (class, after, before) = (&of.class, &of.created_after, &of.created_before);
+    let rows = LIST
+        .query(db, &[&states, &of.queue, &of.kind, &of.before, &limit, class, after, before])
+        .await?;
     rows.iter().map(|row| record(&LIST.fields(row))).collect()
 }
 
