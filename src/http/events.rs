@@ -1,6 +1,6 @@
 //! The feed of what becomes of all tasks: as pages, and as a stream of server-sent events.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -18,6 +18,7 @@ use super::{
     server::{KEY_ENDED, Over, Until},
 };
 use crate::{
+    domain::event::Ear,
     events::feed::Subscription,
     protocol::sse::{self, EVENT_STREAM},
     queue::QueueError,
@@ -33,13 +34,19 @@ pub(super) async fn feed(state: Data<State>, caller: Caller, request: HttpReques
         After::Cursor(cursor) => cursor,
         After::Latest => state.queue.feed_latest().await?,
     };
-    let page = tokio::select! {
-        page = state.queue.feed(&cursor, asked.limit, asked.wait) => page?,
-        () = state.closing.closed() => {
-            state.queue.feed(&cursor, asked.limit, std::time::Duration::ZERO).await?
+    let within = caller.grants.limited_to();
+    let read = async |wait| match &within {
+        None => {
+            let page = state.queue.feed(&cursor, asked.limit, wait).await?;
+            Ok::<_, QueueError>((page.items, page.next))
         }
+        Some(limits) => state.queue.feed_within(limits, &cursor, asked.limit, wait).await,
     };
-    Ok(ok(&FeedAnswer { items: page.items, next: page.next.to_string() }))
+    let (items, next) = tokio::select! {
+        page = read(asked.wait) => page?,
+        () = state.closing.closed() => read(Duration::ZERO).await?,
+    };
+    Ok(ok(&FeedAnswer { items, next: next.to_string() }))
 }
 
 async fn told(state: &State, caller: Caller, request: &HttpRequest) -> Answer {
@@ -48,7 +55,8 @@ async fn told(state: &State, caller: Caller, request: &HttpRequest) -> Answer {
         After::Cursor(cursor) => Some(cursor),
         After::Latest => None,
     };
-    let subscription = state.feed.subscribe(filter, after).await.map_err(QueueError::from)?;
+    let ear = Ear { wants: filter, within: caller.grants.limited_to() };
+    let subscription = state.feed.subscribe(ear, after).await.map_err(QueueError::from)?;
     let mut answer = HttpResponse::Ok();
     answer.content_type(EVENT_STREAM);
     // A proxy in between must not collect events until it has many.

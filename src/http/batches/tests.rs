@@ -16,7 +16,9 @@ fn batch(body: Value) -> Result<(NewBatch, Vec<NewTask>), Vec<FieldError>> {
     let id = BatchId::from_uuid(Uuid::from_u128(9));
     let now = Timestamp::UNIX_EPOCH;
     let rules = Rules { tasks: &TASKS, terms: &terms, now, header_key: None, batch: Some(id) };
-    read(body, &rules, id, Some("header"), || TaskId::from_uuid(Uuid::from_u128(1)))
+    read(body, &rules, id, Some(HeaderKey { said: "header", of: None }), || {
+        TaskId::from_uuid(Uuid::from_u128(1))
+    })
 }
 
 #[test]
@@ -25,7 +27,10 @@ fn a_batch_is_read_with_its_callbacks() {
         "on_failure": {"queue": "patient", "kind": "mend", "input": {"a": 1}, "priority": 9,
             "max_attempts": 2, "timeout": "5s", "stale_after": "3s"}});
     let (batch, tasks) = batch(body).unwrap();
-    assert_eq!((batch.open, batch.idempotency_key.as_deref()), (false, Some("header")));
+    assert_eq!(
+        (batch.open, batch.idempotency_key.as_deref()),
+        (false, Some(HeaderKey { said: "header", of: None }))
+    );
     assert!(tasks.iter().all(|task| task.terms.batch == Some(batch.id)));
     let ends: Vec<_> = batch.callbacks.keys().copied().collect();
     assert_eq!(ends, [BatchEnd::Complete, BatchEnd::Failure]);

@@ -45,7 +45,7 @@ fn new(host: &Host, method: &str, mut params: Value, extensions: &Value) -> Answ
     host.ask(&ask)
 }
 
-fn tool(host: &Host, name: &str, arguments: &Value) -> Value {
+pub(super) fn tool(host: &Host, name: &str, arguments: &Value) -> Value {
     let answer = old(host, "tools/call", &json!({"name": name, "arguments": arguments}));
     answer["result"].clone()
 }
