@@ -84,7 +84,7 @@ fn pieces(
 }
 
 /// Whether the caller asks for a stream of events.
-fn wants_stream(headers: &HeaderMap) -> bool {
+pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok()).any(|value| {
         value.split(',').any(|one| {
             let essence = one.split(';').next().unwrap_or_default().trim();

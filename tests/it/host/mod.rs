@@ -22,6 +22,7 @@ mod mock;
 mod once;
 mod openapi;
 mod order;
+mod progress;
 mod reach;
 mod readiness;
 mod reload;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{State, needed, read as arguments_of, table::Tool, value, wait_of};
+use super::{State, Teller, needed, read as arguments_of, table::Tool, value, wait_of};
 use crate::{
     domain::{
         TaskId,
@@ -16,7 +16,6 @@ use crate::{
         error::ApiError,
         fields::Fields,
         sessions::read::{self, Names},
-        tasks::settled,
         webhook::{answer, read as contract},
     },
     sessions::{Command, Done},
@@ -28,6 +27,7 @@ pub(super) async fn run(
     caller: &Caller,
     tool: &Tool,
     mut arguments: Map<String, Value>,
+    teller: &Teller,
 ) -> Result<Value, ApiError> {
     // A key that is limited to queues or fleets reaches no session, but gives its own queues tasks in one.
     caller.may(tool.scope, if tool.long { About::Nothing } else { About::Host })?;
@@ -37,7 +37,7 @@ pub(super) async fn run(
         let (task, created) = delegate(state, caller, arguments).await?;
         let task = match (seconds, task.task) {
             (Some(seconds), Some(id)) => {
-                settled(state, id, seconds.min(state.settings.max_wait)).await?;
+                teller.settled(state, id, seconds.min(state.settings.max_wait)).await?;
                 state.sessions.task(&task.session_id, &task.task_id).await?
             }
             _ => task,
