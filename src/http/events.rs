@@ -18,7 +18,10 @@ use super::{
     server::{KEY_ENDED, Over, Until},
 };
 use crate::{
-    domain::event::Ear,
+    domain::{
+        access::{About, Scope},
+        event::Ear,
+    },
     events::feed::Subscription,
     protocol::sse::{self, EVENT_STREAM},
     queue::QueueError,
@@ -55,6 +58,10 @@ async fn told(state: &State, caller: Caller, request: &HttpRequest) -> Answer {
         After::Cursor(cursor) => Some(cursor),
         After::Latest => None,
     };
+    // Who asks for others' by name is told so, and does not listen to silence.
+    for queue in &filter.queues {
+        caller.may(Scope::Read, About::Queue(queue))?;
+    }
     let ear = Ear { wants: filter, within: caller.grants.limited_to() };
     let subscription = state.feed.subscribe(ear, after).await.map_err(QueueError::from)?;
     let mut answer = HttpResponse::Ok();
