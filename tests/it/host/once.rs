@@ -50,7 +50,8 @@ fn what_two_callers_call_the_same_are_two_requests() {
     };
     assert_eq!((kept(0), kept(2)), (json!(format!("{id}:again")), json!("again")));
     each("/api/v1/batches", &json!({"tasks": [{}]}), "/id");
-    let plan = json!({"speed": "1h=10ms", "plan": {"version": 1, "title": "p", "tasks": [{"id": "t", "duration": "1h"}]}});
+    let plan = json!({"version": 1, "title": "p", "tasks": [{"id": "t", "duration": "1h"}]});
+    let plan = json!({"queue": "default", "plan": plan});
     each("/api/v1/plans/runs", &plan, "/id");
     // By the webhook whole answers are kept, and names are made up that hold for the request alone.
     let create = json!({"type": "collaborative_session_command", "command": "create_session",
