@@ -175,7 +175,7 @@ fn the_feed_tells_it_of_its_own_alone() {
     assert!(!of(&told).is_empty() && of(&told).iter().all(|task| *task == first), "{told}");
     // However small the page is: what is for others does not end it.
     let small = page("?limit=1");
-    assert_eq!(of(&small), [first.clone()], "{small}");
+    assert_eq!(of(&small), [&*first], "{small}");
     assert_eq!(of(&page("?after=latest")), Vec::<String>::new());
 
     let mut past = stream(at, "/api/v1/events?after=beginning", Some(&key));
