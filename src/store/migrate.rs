@@ -204,8 +204,8 @@ const FILES: &[File] = &[
         )),
     },
     File {
-        name: "V36__alone",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0036_alone.sql")),
+        name: "V34__alone",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0034_alone.sql")),
     },
 ];
 
