@@ -164,7 +164,7 @@ async fn a_pause_ends_by_itself_and_uses_up_no_attempt() {
     let world = World::new().await;
     let ids = world.submit_needing(&["", "@account:a"]).await;
     // Long enough for all that is looked at meanwhile.
-    let short = Until::For(Duration::from_secs(2));
+    let short = Until::For(Duration::from_secs(4));
     assert!(queues::pause(&world.db, &world.queue, "quota", short).await.unwrap());
     assert_eq!((world.claim(9).await, world.choose(9).await), (vec![], vec![]));
     assert_eq!(world.waits(ids[0]).await, [(WaitKind::Paused, "default".to_owned())]);
@@ -179,7 +179,7 @@ async fn a_pause_ends_by_itself_and_uses_up_no_attempt() {
     assert!(!queues::list(&world.db).await.unwrap()[0].paused);
 
     let key = "account:*".parse().unwrap();
-    let until = Until::At(Timestamp::now() + Duration::from_secs(2));
+    let until = Until::At(Timestamp::now() + Duration::from_secs(4));
     let paused = limits::pause_key(&world.db, &key, "quota", until).await.unwrap().unwrap();
     assert_eq!((paused.key, paused.reason.as_deref()), (key.clone(), Some("quota")));
     let claimed = choose(
