@@ -1168,6 +1168,8 @@ DECLARE
     until timestamptz;
     lost uuid[];
     unknown text;
+    chosen uuid;
+    was hostler.task_state;
 BEGIN
     PERFORM hostler.check_agent(agent_name, control_agent, lease);
     SELECT name INTO unknown
@@ -1180,27 +1182,16 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    -- Who did not renew is lost, as where a host of ours looks: there may be none.
-    lost := ARRAY(
-        SELECT id FROM hostler.hosts WHERE lease_ends_at < now() ORDER BY id FOR UPDATE SKIP LOCKED
-    );
+    -- Who did not renew is lost. A host that lives sees to that by itself; where there is none, this does.
+    IF NOT EXISTS (SELECT FROM hostler.hosts WHERE kind = 'host' AND lease_ends_at > now()) THEN
+        lost := ARRAY(
+            SELECT id FROM hostler.hosts
+            WHERE lease_ends_at < now() ORDER BY id FOR UPDATE SKIP LOCKED
+        );
+    END IF;
     IF cardinality(lost) > 0 THEN
         DELETE FROM hostler.hosts WHERE id = ANY (lost);
         PERFORM hostler.put_back(lost, 'the host did not renew its lease');
-    END IF;
-
-    -- Nor need there be one that gives out what was to wait.
-    IF EXISTS (SELECT FROM hostler.tasks WHERE state = 'scheduled' AND run_at <= now()) THEN
-        UPDATE hostler.tasks
-        SET state = 'pending', version = version + 1
-        WHERE id = ANY (ARRAY(
-            SELECT id FROM hostler.tasks
-            WHERE state = 'scheduled' AND run_at <= now()
-            ORDER BY run_at
-            LIMIT 100
-            FOR UPDATE SKIP LOCKED
-        ));
-        PERFORM hostler.wake_hosts(NULL);
     END IF;
 
     -- An agent that finds nothing writes nothing, however often it looks.
@@ -1221,6 +1212,11 @@ BEGIN
         JOIN hostler.queues ON queues.name = log_cursors.queue
         WHERE log_lanes.head > log_cursors.taken
             AND queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
+    ) AND NOT EXISTS (
+        SELECT
+        FROM hostler.tasks
+        WHERE state = 'scheduled' AND run_at <= now() AND lane IS NULL
+            AND tasks.queue = ANY (hostler.plainly_claimable(claim_task.queues))
     ) THEN
         RETURN;
     END IF;
@@ -1235,10 +1231,10 @@ BEGIN
     RETURNING held.id, held.lease_ends_at INTO holder, until;
 
     PERFORM hostler.track_next(claim_task.queues);
-    -- As sql/queries/tasks/claim.sql, for one agent.
-    RETURN QUERY
+    -- As sql/queries/tasks/claim.sql, for one agent. What was to wait for its time may be next, if no
+    -- host has given it out.
     WITH candidate AS MATERIALIZED (
-        SELECT best.id
+        SELECT best.id, best.priority
         FROM hostler.queues
         CROSS JOIN LATERAL (
             SELECT tasks.id, tasks.priority
@@ -1249,24 +1245,41 @@ BEGIN
             LIMIT 65
         ) AS best
         WHERE queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
-        ORDER BY best.priority DESC, best.id
-    ), due AS MATERIALIZED (
-        SELECT locked.id
-        FROM unnest(ARRAY(SELECT id FROM candidate)) WITH ORDINALITY AS ranked (id, place)
-        CROSS JOIN LATERAL (
-            SELECT tasks.id
+        UNION ALL
+        SELECT waited.id, waited.priority
+        FROM (
+            SELECT tasks.id, tasks.priority
             FROM hostler.tasks
-            WHERE tasks.id = ranked.id AND tasks.state IS NOT DISTINCT FROM 'pending'
+            WHERE tasks.state = 'scheduled' AND tasks.run_at <= now() AND tasks.lane IS NULL
+                AND tasks.queue = ANY (hostler.plainly_claimable(claim_task.queues))
+            ORDER BY tasks.run_at
+            LIMIT 65
+        ) AS waited
+    ), due AS MATERIALIZED (
+        SELECT locked.id, locked.state
+        FROM unnest(ARRAY(
+            SELECT candidate.id FROM candidate ORDER BY candidate.priority DESC, candidate.id
+        )) WITH ORDINALITY AS ranked (id, place)
+        CROSS JOIN LATERAL (
+            SELECT tasks.id, tasks.state
+            FROM hostler.tasks
+            WHERE tasks.id = ranked.id AND tasks.state IN ('pending', 'scheduled')
+                AND (tasks.state = 'pending' OR tasks.run_at <= now())
                 AND tasks.lane IS NULL AND (tasks.deadline IS NULL OR tasks.deadline > now())
             FOR UPDATE SKIP LOCKED
         ) AS locked
         ORDER BY ranked.place
         LIMIT 1
     )
+    SELECT due.id, due.state INTO chosen, was FROM due;
+    IF was = 'scheduled' THEN
+        UPDATE hostler.tasks SET state = 'pending', version = version + 1 WHERE id = chosen;
+    END IF;
+    RETURN QUERY
     UPDATE hostler.tasks
     SET state = 'running', version = version + 1, attempt = attempt + 1, host_id = holder,
         agent = claim_task.agent_name, started_at = now()
-    WHERE id = ANY (ARRAY(SELECT due.id FROM due))
+    WHERE id = chosen
     RETURNING id, (SELECT input FROM hostler.task_inputs WHERE task_inputs.task_id = tasks.id),
         attempt, queue, kind, max_attempts - failures,
         least(
@@ -1510,12 +1523,20 @@ AS $function$
                         ON ended.lane = entry.lane AND ended.number = entry.number
                     WHERE entry.id = dependencies.depends_on)
                 ),
-                'error',
-                (SELECT jsonb_build_object('class', class, 'message', message)
-                FROM hostler.attempts
-                WHERE attempts.task_id = dependencies.depends_on AND outcome = 'failed'
-                ORDER BY attempt DESC
-                LIMIT 1)
+                'error', coalesce(
+                    (SELECT jsonb_build_object('class', late.class, 'message', late.message)
+                    FROM hostler.task_failures AS late
+                    WHERE late.task_id = dependencies.depends_on
+                        AND (late.attempt, 'failed') = (
+                            SELECT tasks.attempt, tasks.state FROM hostler.tasks
+                            WHERE tasks.id = dependencies.depends_on
+                        )),
+                    (SELECT jsonb_build_object('class', class, 'message', message)
+                    FROM hostler.attempts
+                    WHERE attempts.task_id = dependencies.depends_on AND outcome = 'failed'
+                    ORDER BY attempt DESC
+                    LIMIT 1)
+                )
             ) AS result
         FROM hostler.dependencies
         WHERE dependencies.task_id = wanted AND dependencies.used
@@ -1575,7 +1596,7 @@ BEGIN
         JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
         WHERE log_cursors.queue = ANY (wanted) AND log_lanes.head > log_cursors.taken
         ORDER BY log_cursors.lane
-        FOR UPDATE OF log_cursors
+        FOR UPDATE OF log_cursors SKIP LOCKED
     LOOP
         IF next.upto > next.taken THEN
             moved := moved + hostler.track(ARRAY(
@@ -1698,8 +1719,8 @@ BEGIN
     END IF;
     next := CASE
         WHEN outcome = 'completed' THEN 'completed'
-        WHEN outcome = 'failed' AND wait IS NULL THEN 'failed'
         WHEN held.cancel_requested OR outcome = 'cancelled' THEN 'cancelled'
+        WHEN outcome = 'failed' AND wait IS NULL THEN 'failed'
         WHEN outcome = 'failed' THEN 'scheduled'
         ELSE 'pending'
     END;
@@ -3234,7 +3255,8 @@ CREATE VIEW hostler.queue_overview (
     running bigint,
     awaiting_input bigint,
     failed bigint,
-    oldest_pending interval
+    oldest_pending interval,
+    paused_until timestamp with time zone
 ) AS ...;
 
 CREATE VIEW hostler.running_tasks (

@@ -43,6 +43,7 @@ pub(super) fn start_janitor(
         janitor::carry_out_plans(log.clone(), ended, did),
         janitor::forget_receipts(KEPT),
         janitor::forget_audit(history.audit),
+        janitor::forget_starts(),
         retention::duty::duty(store.clone(), history, log.clone(), metrics.clone()),
     ];
     let (store, queue) = (store.clone(), queue.clone());

@@ -42,21 +42,38 @@ pub(super) enum Artifact {
     /// List the artifacts of a session, newest first
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  hostler artifact list walk --type code"
+        after_help = "Examples:\n  hostler artifact list walk --type code\n  \
+            hostler artifact list walk --text 'csv export' --since 2026-11-01T00:00:00Z"
     )]
-    List {
-        /// The session
-        session: SessionId,
-        /// Of this type
-        #[arg(long = "type", value_name = "TYPE")]
-        kind: Option<String>,
-        /// At most so many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-        /// Go on after a page: its `next_cursor`
-        #[arg(long)]
-        cursor: Option<String>,
-    },
+    List(List),
+}
+
+/// Which artifacts are listed.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The session
+    session: SessionId,
+    /// Of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Whose content, name, id or type fits these words
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
+    /// That this task made, by its name in the session
+    #[arg(long)]
+    task: Option<ItemName>,
+    /// Written at this time or later
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Written before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    /// Go on after a page: its `next_cursor`
+    #[arg(long)]
+    cursor: Option<String>,
 }
 
 /// Keep an artifact; the same id again takes its place
@@ -122,10 +139,18 @@ impl Artifact {
                 let bytes = download::save(&client, &at, file).await?;
                 output.text(&format!("{} ({bytes} bytes) was written", file.display()))?;
             }
-            Self::List { session, kind, limit, cursor } => {
+            Self::List(list) => {
                 let path = with_query(
-                    &path(&session, "/artifacts"),
-                    &[("type", kind), ("limit", Some(limit.to_string())), ("cursor", cursor)],
+                    &path(&list.session, "/artifacts"),
+                    &[
+                        ("type", list.kind),
+                        ("text", list.text),
+                        ("task_id", list.task.map(|task| task.to_string())),
+                        ("since", list.since.map(|time| time.to_string())),
+                        ("until", list.until.map(|time| time.to_string())),
+                        ("limit", Some(list.limit.to_string())),
+                        ("cursor", list.cursor),
+                    ],
                 );
                 let page: Page<ArtifactRecord> = client.get(&path).await?;
                 output.show(&page, |page| render::artifacts(page, Timestamp::now()))?;

@@ -46,6 +46,19 @@ pub(super) struct Which {
 }
 
 impl Which {
+    /// What a listing is asked for.
+    pub(super) fn pairs(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
+            ("queue", self.queue.as_ref().map(ToString::to_string)),
+            ("kind", self.kind.clone()),
+            ("group", self.group.as_ref().map(ToString::to_string)),
+            ("batch", self.batch.map(|batch| batch.to_string())),
+            ("class", self.class.map(|class| class.to_string())),
+            ("created_after", self.created_after.map(|at| at.to_string())),
+            ("created_before", self.created_before.map(|at| at.to_string())),
+        ]
+    }
+
     fn is_empty(&self) -> bool {
         self.queue.is_none()
             && self.kind.is_none()

@@ -50,6 +50,14 @@ const CALLS_WITHIN: Duration = Duration::from_secs(700);
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 1 << 30;
 
+/// What a message of MCP is answered with.
+pub(super) enum McpAnswer {
+    /// One message; empty if there is none.
+    Whole(Bytes),
+    /// Several, as server-sent events.
+    Stream(Incoming),
+}
+
 /// A client of one host.
 pub(super) struct Client {
     address: Address,
@@ -152,23 +160,27 @@ impl Client {
         self.stream_with(path, &headers).await
     }
 
-    /// Passes a message of MCP on; the answer, whatever its status, is one too. Empty if there is
-    /// none.
+    /// Passes a message of MCP on; the answer, whatever its status, is one too.
     pub(super) async fn mcp(
         &self,
         message: Vec<u8>,
         headers: &[(&'static str, String)],
-    ) -> Outcome<Bytes> {
+    ) -> Outcome<McpAnswer> {
         let named =
             |(name, value): &(&'static str, String)| (HeaderName::from_static(name), value.clone());
         let headers: Vec<_> = headers.iter().map(named).collect();
-        let headers: Vec<_> =
+        let mut headers: Vec<_> =
             headers.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
+        headers.push((ACCEPT, "application/json, text/event-stream"));
         let answer = self.send(Method::POST, "/mcp", Some(message), CALLS_WITHIN, &headers).await?;
-        if answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON) {
+        let kind = answer.headers().get(CONTENT_TYPE);
+        if kind.is_some_and(|kind| kind == PROBLEM_JSON) {
             return Err(self.problem(answer).await);
         }
-        Ok(self.collect(answer).await?.body)
+        if kind.is_some_and(|kind| kind == EVENT_STREAM) {
+            return Ok(McpAnswer::Stream(answer.into_body()));
+        }
+        Ok(McpAnswer::Whole(self.collect(answer).await?.body))
     }
 
     async fn stream_with(&self, path: &str, headers: &[(HeaderName, &str)]) -> Outcome<Incoming> {

@@ -115,22 +115,15 @@ impl Dead {
 
 impl List {
     async fn run(self, client: &Client, output: Output) -> Outcome {
-        let which = &self.which;
         let mut page = Page { items: Vec::new(), next_cursor: self.cursor };
         loop {
             let have = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-            let pairs = [
-                ("queue", which.queue.as_ref().map(ToString::to_string)),
-                ("kind", which.kind.clone()),
-                ("group", which.group.as_ref().map(ToString::to_string)),
-                ("batch", which.batch.map(|batch| batch.to_string())),
-                ("class", which.class.map(|class| class.to_string())),
-                ("created_after", which.created_after.map(|at| at.to_string())),
-                ("created_before", which.created_before.map(|at| at.to_string())),
+            let mut pairs = self.which.pairs();
+            pairs.extend([
                 ("discarded", self.discarded.then(|| "true".to_owned())),
                 ("limit", Some((self.limit - have).min(PAGE).to_string())),
                 ("cursor", page.next_cursor.take()),
-            ];
+            ]);
             let path = with_query("/api/v1/dead-letters", &pairs);
             let next: Page<DeadLetter> = client.get(&path).await?;
             page.items.extend(next.items);

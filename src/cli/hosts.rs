@@ -16,7 +16,8 @@ pub(super) enum Hosts {
     /// List the hosts on the database of this one
     #[command(
         visible_alias = "ls",
-        after_help = "A * is before the name of the host that answers.\n\nExamples:\n  \
+        after_help = "A * is before the name of the host that answers. Agents that are not ours \
+            have leases, too.\n\nExamples:\n  \
             hostler host list\n  hostler host list --json"
     )]
     List,
@@ -43,11 +44,14 @@ fn table(hosts: &[RegisteredHost], now: Timestamp) -> String {
             tone,
             [
                 format!("{mark}{}", host.name),
-                host.version.clone(),
+                if host.agent.is_some() { "-".to_owned() } else { host.version.clone() },
                 ago(host.started_at, now),
                 lease,
                 host.held.to_string(),
-                if host.leads { "leader" } else { "-" }.to_owned(),
+                match &host.agent {
+                    Some(agent) => format!("agent {agent}"),
+                    None => if host.leads { "leader" } else { "-" }.to_owned(),
+                },
                 host.id.to_string(),
             ],
         );
@@ -65,6 +69,7 @@ mod tests {
         let host = |name: &str, lease_left_ms, is_first| RegisteredHost {
             id: HostId::from_uuid(uuid::Uuid::from_u128(7)),
             name: name.to_owned(),
+            agent: None,
             version: "0.1.0".to_owned(),
             started_at: Timestamp::UNIX_EPOCH,
             lease_ends_at: Timestamp::UNIX_EPOCH,
@@ -73,7 +78,12 @@ mod tests {
             answers: is_first,
             leads: is_first,
         };
-        let hosts = [host("blue", 12_500, true), host("green", 0, false)];
+        let external = RegisteredHost {
+            agent: Some("bot-1".parse().unwrap()),
+            version: String::new(),
+            ..host("swarm", 12_500, false)
+        };
+        let hosts = [host("blue", 12_500, true), host("green", 0, false), external];
         let text = table(&hosts, Timestamp::from_second(90).unwrap());
         let text = anstream::adapter::strip_str(&text).to_string();
         let lines: Vec<Vec<_>> =
@@ -81,6 +91,7 @@ mod tests {
         let id = "hst_00000000000000000000000000000007";
         assert_eq!(lines[1], ["*blue", "0.1.0", "1m", "ago", "12s", "3", "leader", id]);
         assert_eq!(lines[2], ["green", "0.1.0", "1m", "ago", "ended", "3", "-", id]);
+        assert_eq!(lines[3], ["swarm", "-", "1m", "ago", "12s", "3", "agent", "bot-1", id]);
         assert!(table(&[], Timestamp::UNIX_EPOCH).contains("no hosts"));
     }
 }

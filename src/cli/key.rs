@@ -55,7 +55,7 @@ pub(super) struct Create {
     /// What it allows; several times for several
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<Scope>,
-    /// Limit it to this fleet; several times for several
+    /// Limit it to this fleet, and the queues that no other serves; several times for several
     #[arg(long = "fleet", value_name = "FLEET", value_delimiter = ',')]
     fleets: Vec<FleetName>,
     /// Limit it to this queue; several times for several

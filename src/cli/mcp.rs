@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::{
     sync::{Mutex, Semaphore, mpsc},
@@ -15,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    client::Client,
+    client::{Client, McpAnswer},
     exit::{Exit, Outcome},
     global::Global,
 };
@@ -63,13 +64,9 @@ impl Mcp {
             let (of_call, key) = (under_way.clone(), id.clone());
             let mut under_way = under_way.lock().await;
             let call = calls.spawn(async move {
-                let answer = answer(&client, line, &message).await;
+                answer(&client, line, &message).await;
                 if let Some(key) = key {
                     of_call.lock().await.remove(&key);
-                }
-                if let Some(answer) = answer {
-                    // A client that reads no more has gone away; its input ends, too.
-                    say(&answer).unwrap_or_default();
                 }
                 drop(place);
             });
@@ -121,17 +118,58 @@ fn called_off(message: &Value) -> Option<String> {
     is_one.then(|| message.get("params")?.get("requestId").map(ToString::to_string))?
 }
 
-/// What the host answers; nothing to what wants no answer.
-async fn answer(client: &Client, line: Vec<u8>, message: &Value) -> Option<Vec<u8>> {
-    match client.mcp(line, &headers(message)).await {
-        Ok(answer) if answer.is_empty() => None,
-        Ok(answer) => Some(answer.to_vec()),
-        Err(error) => {
-            // A notification has no answer, not even this one.
-            let id = message.get("id")?;
-            let error = json!({ "code": -32603, "message": error.what });
-            Some(json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_bytes())
+/// Says what the host answers; nothing to what wants no answer.
+async fn answer(client: &Client, line: Vec<u8>, message: &Value) {
+    let answered = async {
+        match client.mcp(line, &headers(message)).await? {
+            McpAnswer::Whole(answer) if answer.is_empty() => Ok(()),
+            McpAnswer::Whole(answer) => {
+                told(&answer);
+                Ok(())
+            }
+            McpAnswer::Stream(body) => pass_on(client, body).await,
         }
+    };
+    let Err(error) = answered.await else { return };
+    // A notification has no answer, not even this one.
+    let Some(id) = message.get("id") else { return };
+    let error = json!({ "code": -32603, "message": error.what });
+    told(json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().as_bytes());
+}
+
+/// Says what a host tells in a stream, of which the response is the last.
+async fn pass_on(client: &Client, mut body: Incoming) -> Outcome<()> {
+    let mut events = Events::default();
+    while let Some(piece) = client.next_piece(&mut body).await? {
+        for message in events.push(&piece) {
+            told(&message);
+        }
+    }
+    Ok(())
+}
+
+/// Says a message. A client that reads no more has gone away; its input ends, too.
+fn told(message: &[u8]) {
+    say(message).unwrap_or_default();
+}
+
+/// Reads messages out of a stream of events, however long one is: each is one line of data.
+#[derive(Debug, Default)]
+struct Events(Vec<u8>);
+
+impl Events {
+    /// The messages whose ends are in this piece.
+    fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        let mut lines = piece.split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = lines.next() {
+            self.0.extend_from_slice(part);
+            if lines.peek().is_some() {
+                let line = std::mem::take(&mut self.0);
+                messages.extend(line.strip_prefix(b"data: ").map(<[u8]>::to_vec));
+            }
+        }
+        messages
     }
 }
 
@@ -175,6 +213,17 @@ mod tests {
         assert_eq!(headers(&json!({ "method": "tools/list" })), []);
         let odd = json!({ "method": "a\r\nb", "params": { "_meta": { META_VERSION: "x" } } });
         assert_eq!(headers(&odd), [("mcp-protocol-version", "x".to_owned())]);
+    }
+
+    #[test]
+    fn a_stream_is_messages_wherever_it_is_cut() {
+        let stream = b"event: message\ndata: {\"a\": 1}\n\n: alive\n\nevent: message\ndata: {}\n\n";
+        for size in 1..stream.len() {
+            let mut events = Events::default();
+            let told: Vec<_> = stream.chunks(size).flat_map(|piece| events.push(piece)).collect();
+            assert_eq!(told, [b"{\"a\": 1}".to_vec(), b"{}".to_vec()], "{size}");
+        }
+        assert!(Events::default().push(b"data: {}").is_empty(), "it has no end yet");
     }
 
     #[test]

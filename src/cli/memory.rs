@@ -45,9 +45,18 @@ pub(super) enum Memory {
         /// With this tag; with commas, or given several times
         #[arg(long, value_delimiter = ',')]
         tag: Vec<String>,
+        /// Written at this time or later
+        #[arg(long, value_name = "TIME")]
+        since: Option<Timestamp>,
+        /// Written before this time
+        #[arg(long, value_name = "TIME")]
+        until: Option<Timestamp>,
         /// At most so many
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
+        /// Go on after a page: its `next_cursor`
+        #[arg(long)]
+        cursor: Option<String>,
     },
 }
 
@@ -142,7 +151,7 @@ impl Memory {
                 let memory: MemoryRecord = client.get(&path).await?;
                 output.show(&memory, shown)?;
             }
-            Self::Search { text, session, types, tag, limit } => {
+            Self::Search { text, session, types, tag, since, until, limit, cursor } => {
                 let path = with_query(
                     "/api/v1/search",
                     &[
@@ -151,7 +160,10 @@ impl Memory {
                         ("session", session.map(|session| session.to_string())),
                         ("type", words(&types)),
                         ("tag", words(&tag)),
+                        ("since", since.map(|time| time.to_string())),
+                        ("until", until.map(|time| time.to_string())),
                         ("limit", Some(limit.to_string())),
+                        ("cursor", cursor),
                     ],
                 );
                 let page: Page<SearchHit> = client.get(&path).await?;

@@ -1,7 +1,8 @@
 //! Who may do what: scopes, what they are limited to, and the form of an API key. Pure.
 //!
 //! A key has scopes, each of which allows one kind of request, and may be limited to some fleets and
-//! queues. A key that is limited reaches those, and nothing that is about the host as a whole.
+//! queues. A key that is limited reaches those, and nothing that is about the host as a whole. One that is
+//! limited to fleets reaches the queues, too, that nobody but these fleets serves ([`own_queues`]).
 
 mod attempt;
 mod key;
@@ -108,6 +109,28 @@ pub struct Grants {
     pub queues: BTreeSet<QueueName>,
 }
 
+/// What a caller is limited to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// These fleets.
+    pub fleets: BTreeSet<FleetName>,
+    /// These queues.
+    pub queues: BTreeSet<QueueName>,
+}
+
+/// The queues that only `fleets` serve, of those that `all` serve: what is in them is for these fleets.
+pub fn own_queues<'a>(
+    all: impl Iterator<Item = (&'a FleetName, &'a [QueueName])> + Clone,
+    fleets: &BTreeSet<FleetName>,
+) -> BTreeSet<QueueName> {
+    let of = |own: bool| {
+        let some = all.clone().filter(move |(fleet, _)| fleets.contains(*fleet) == own);
+        some.flat_map(|(_, queues)| queues.iter().cloned()).collect::<BTreeSet<_>>()
+    };
+    let (own, others) = (of(true), of(false));
+    own.difference(&others).cloned().collect()
+}
+
 /// Why something may not be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -179,6 +202,12 @@ impl Grants {
                 Err(Denied::Queue { queue: queue.clone(), allowed: self.limits() })
             }
         }
+    }
+
+    /// What it is limited to; none if it is not.
+    pub fn limited_to(&self) -> Option<Limits> {
+        let limits = || Limits { fleets: self.fleets.clone(), queues: self.queues.clone() };
+        self.is_limited().then(limits)
     }
 
     /// What it is limited to, for people.

@@ -1,6 +1,7 @@
 //! What is told to those outside, of tasks and of hosts: the words of events, and which of them somebody
 //! wants.
 
+mod ear;
 mod host;
 
 use std::{fmt, str::FromStr};
@@ -13,6 +14,7 @@ use super::{
     task::TaskState, text_schema::text_schema,
 };
 
+pub use ear::Ear;
 pub use host::{HostEvent, HostWord, News};
 
 /// The word of an event of a task: `task.` and the state that the task came to.

@@ -320,20 +320,29 @@ pub struct TaskFilter {
     pub group: Option<GroupName>,
     /// Of this batch.
     pub batch: Option<BatchId>,
+    /// Whose newest failure is of this class.
+    pub class: Option<FailureClass>,
+    /// Submitted at this time or later.
+    pub created_after: Option<Timestamp>,
+    /// Submitted before this time.
+    pub created_before: Option<Timestamp>,
     /// At most so many.
     pub limit: u32,
     /// Older than this task: tasks are listed newest first.
     pub before: Option<TaskId>,
 }
 
-/// A host on the database, as it registered itself.
+/// A host on the database, as it registered itself; or an agent that is not ours and holds a lease.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RegisteredHost {
     /// Its id: a new one at each start, and after each lost lease.
     pub id: HostId,
-    /// Its name.
+    /// Its name; that of the program that such an agent belongs to.
     pub name: String,
-    /// The version of Hostler that runs.
+    /// The agent that is not ours, if it is one; `null` for a host.
+    #[serde(default)]
+    pub agent: Option<AgentName>,
+    /// The version of Hostler that runs; empty for such an agent.
     pub version: String,
     /// When it registered under this id.
     pub started_at: Timestamp,

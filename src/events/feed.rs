@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     domain::{
-        event::{Event, EventFilter},
+        event::{Ear, Event},
         feed::FeedCursor,
     },
     protocol::sse,
@@ -76,7 +76,7 @@ pub struct FeedHub {
 
 /// Somebody who wants to be told.
 struct Join {
-    filter: Arc<EventFilter>,
+    ear: Arc<Ear>,
     tell: oneshot::Sender<Live>,
 }
 
@@ -90,7 +90,7 @@ struct Live {
 
 /// The reader's side of a subscriber.
 struct Subscriber {
-    filter: Arc<EventFilter>,
+    ear: Arc<Ear>,
     pages: mpsc::Sender<Bytes>,
     farewell: Arc<OnceLock<&'static str>>,
 }
@@ -126,12 +126,12 @@ impl FeedHub {
     /// As the store's; [`StoreError::FeedCut`] where steps after `after` were deleted.
     pub async fn subscribe(
         &self,
-        filter: EventFilter,
+        ear: impl Into<Ear>,
         after: Option<FeedCursor>,
     ) -> Result<Subscription, StoreError> {
         let mut subscription = Subscription {
             hub: self.clone(),
-            filter: Arc::new(filter),
+            ear: Arc::new(ear.into()),
             stage: Stage::Over,
             pending: None,
         };
@@ -155,7 +155,7 @@ impl FeedHub {
 /// A stream of pages for one subscriber. Dropping it ends the subscription.
 pub struct Subscription {
     hub: FeedHub,
-    filter: Arc<EventFilter>,
+    ear: Arc<Ear>,
     stage: Stage,
     pending: Option<Bytes>,
 }
@@ -225,13 +225,13 @@ impl Subscription {
         let db = self.hub.store.client().await?;
         let page = feed::read(&db, cursor, PAGE).await?;
         let events = written(&page, feed::label(&db, &page.items).await?);
-        Ok((chosen(&events, &self.filter), page.next))
+        Ok((chosen(&events, &self.ear), page.next))
     }
 
     async fn join(&self) -> Result<Live, StoreError> {
         let gone = || StoreError::Unavailable { source: None };
         let (tell, told) = oneshot::channel();
-        let join = Join { filter: self.filter.clone(), tell };
+        let join = Join { ear: self.ear.clone(), tell };
         self.hub.joins.send(join).await.map_err(|_| gone())?;
         told.await.map_err(|_| gone())
     }
@@ -250,9 +250,9 @@ fn written(page: &FeedPage, events: Vec<Event>) -> Vec<Written> {
     events.into_iter().enumerate().map(write).collect()
 }
 
-/// Those that `filter` takes, as one piece; shared where it is one alone.
-fn chosen(events: &[Written], filter: &EventFilter) -> Bytes {
-    let mut taken = events.iter().filter(|(event, _)| filter.wants(event)).map(|(_, frame)| frame);
+/// Those that `ear` hears, as one piece; shared where it is one alone.
+fn chosen(events: &[Written], ear: &Ear) -> Bytes {
+    let mut taken = events.iter().filter(|(event, _)| ear.hears(event)).map(|(_, frame)| frame);
     let Some(first) = taken.next() else { return Bytes::new() };
     let Some(second) = taken.next() else { return first.clone() };
     let mut piece = BytesMut::new();
@@ -344,11 +344,10 @@ impl Reader {
 
     fn tell(&mut self, events: &[Written]) {
         self.metrics.events_read(events.len());
-        let mut pieces: HashMap<Arc<EventFilter>, Bytes> = HashMap::new();
+        let mut pieces: HashMap<Arc<Ear>, Bytes> = HashMap::new();
         let mut dropped = 0;
         self.subscribers.retain(|one| {
-            let piece =
-                pieces.entry(one.filter.clone()).or_insert_with(|| chosen(events, &one.filter));
+            let piece = pieces.entry(one.ear.clone()).or_insert_with(|| chosen(events, &one.ear));
             if piece.is_empty() {
                 return true;
             }
@@ -380,12 +379,12 @@ impl Reader {
     }
 
     fn admit(&mut self) {
-        for Join { filter, tell } in std::mem::take(&mut self.waiting) {
+        for Join { ear, tell } in std::mem::take(&mut self.waiting) {
             let (pages, told) = mpsc::channel(BUFFER);
             let farewell = Arc::new(OnceLock::new());
             let live = Live { at: self.at.clone(), pages: told, farewell: farewell.clone() };
             if tell.send(live).is_ok() {
-                self.subscribers.push(Subscriber { filter, pages, farewell });
+                self.subscribers.push(Subscriber { ear, pages, farewell });
             }
         }
         self.count();

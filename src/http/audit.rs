@@ -112,17 +112,7 @@ pub(super) fn note(
     let base = deed(&who.to_string(), peer, request);
     let base = Deed { outcome, status: Some(status), ..base };
     if let Some(tale) = request.extensions().get::<Tale>() {
-        for told in &tale.0 {
-            state.audit.note(Deed {
-                id: Uuid::now_v7(),
-                surface: told.surface,
-                operation: told.operation.clone(),
-                object: told.object.clone(),
-                outcome: Outcome::of_status(told.status),
-                status: Some(told.status),
-                ..base.clone()
-            });
-        }
+        note_all(state, &base, &tale.0);
         return;
     }
     let made = answer.headers().get(LOCATION).and_then(|at| at.to_str().ok());
@@ -132,6 +122,21 @@ pub(super) fn note(
         None => base.object.clone(),
     };
     state.audit.note(Deed { object, ..base });
+}
+
+/// Records changes; `base` says who made them, and from where.
+pub(super) fn note_all(state: &State, base: &Deed, changes: &[Told]) {
+    for told in changes {
+        state.audit.note(Deed {
+            id: Uuid::now_v7(),
+            surface: told.surface,
+            operation: told.operation.clone(),
+            object: told.object.clone(),
+            outcome: Outcome::of_status(told.status),
+            status: Some(told.status),
+            ..base.clone()
+        });
+    }
 }
 
 /// Whether the request is of a route that changes something.

@@ -15,9 +15,12 @@ use super::{
     Answer, State,
     api::{BatchCancelled, BatchSubmitted, FieldError},
     body,
+    caller::Caller,
     error::ApiError,
     fields::{Errors, Fields, kind_of},
-    ok, query,
+    ok,
+    once::HeaderKey,
+    query,
     submit::{self, Rules},
     tasks::{Said, many},
 };
@@ -37,9 +40,14 @@ pub(super) async fn group(state: Data<State>, request: HttpRequest) -> Answer {
     Ok(ok(&state.queue.group(name).await?))
 }
 
-pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn submit(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     query::none(&request)?;
-    let header_key = query::idempotency_key(request.headers())?;
+    let header_key = HeaderKey::read(request.headers(), &caller)?;
     let body = body::object(&request, payload, state.settings.max_body).await?;
     let id = BatchId::from_uuid(Uuid::now_v7());
     let terms = state.queue.terms();
@@ -117,7 +125,7 @@ fn read(
     object: Map<String, Value>,
     rules: &Rules<'_>,
     id: BatchId,
-    header_key: Option<&str>,
+    header_key: Option<HeaderKey<'_>>,
     mut new_id: impl FnMut() -> TaskId,
 ) -> Result<(NewBatch, Vec<NewTask>), Vec<FieldError>> {
     let mut errors = Errors::default();

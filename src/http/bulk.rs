@@ -93,9 +93,10 @@ fn read(
 ) -> Result<Bulk, Vec<FieldError>> {
     let mut errors = Errors::default();
     let mut body = Fields::new(String::new(), body, &mut errors);
+    // Before any of them is taken.
+    let is_narrow = NARROWING.iter().any(|name| body.gives(name));
     let deed = deed(&mut body);
     let states = states(&mut body, &deed);
-    let is_narrow = NARROWING.iter().any(|name| body.gives(name));
     let selection = Selection {
         states,
         queue: body.parsed("queue"),
@@ -210,6 +211,11 @@ mod tests {
         assert!(!plain.selection.discarded);
         let plain = cancel(json!({"queue": "q"})).unwrap();
         assert_eq!(plain.selection.states, Deed::Cancel.possible());
+        // Each of them is enough.
+        let by_state = cancel(json!({"states": ["pending"]})).unwrap();
+        assert_eq!(by_state.selection.states, [TaskState::Pending]);
+        let wrong = cancel(json!({"states": ["completed"]})).unwrap_err();
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
     }
 
     #[test]

@@ -81,6 +81,29 @@ impl Caller {
         }
     }
 
+    /// What the caller may do in a session. Where an agent at work got in, the gate has looked whether the
+    /// session is that of its task.
+    pub(super) fn in_sessions(&self) -> Arc<Grants> {
+        match self.who {
+            Who::Attempt(..) => Arc::new(Grants::all()),
+            _ => self.grants.clone(),
+        }
+    }
+
+    /// The caller's API key, in which what he calls something counts for him alone. All who may do
+    /// everything anyway, and agents at work, share one scope.
+    pub(super) const fn scope(&self) -> Option<&KeyId> {
+        match &self.who {
+            Who::Key(key) => Some(key),
+            Who::Owner
+            | Who::Anybody
+            | Who::HostKey
+            | Who::Signer
+            | Who::Attempt(..)
+            | Who::Nobody => None,
+        }
+    }
+
     /// Whether the caller may look at this.
     pub(super) fn sees(&self, about: About<'_>) -> bool {
         self.grants.allow(Scope::Read, about).is_ok()

@@ -278,6 +278,7 @@ impl From<SessionError> for ApiError {
             SessionError::NotAllowed { field, detail } => {
                 Self::of_field(Kind::NotAllowed, field.to_owned(), detail)
             }
+            SessionError::Denied(denied) => denied.into(),
             SessionError::Queue(error) => error.into(),
             SessionError::Fault(what) => Self::fault(what),
         }

@@ -1,6 +1,6 @@
 //! The feed of what becomes of all tasks: as pages, and as a stream of server-sent events.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -18,6 +18,10 @@ use super::{
     server::{KEY_ENDED, Over, Until},
 };
 use crate::{
+    domain::{
+        access::{About, Scope},
+        event::Ear,
+    },
     events::feed::Subscription,
     protocol::sse::{self, EVENT_STREAM},
     queue::QueueError,
@@ -33,13 +37,19 @@ pub(super) async fn feed(state: Data<State>, caller: Caller, request: HttpReques
         After::Cursor(cursor) => cursor,
         After::Latest => state.queue.feed_latest().await?,
     };
-    let page = tokio::select! {
-        page = state.queue.feed(&cursor, asked.limit, asked.wait) => page?,
-        () = state.closing.closed() => {
-            state.queue.feed(&cursor, asked.limit, std::time::Duration::ZERO).await?
+    let within = caller.grants.limited_to();
+    let read = async |wait| match &within {
+        None => {
+            let page = state.queue.feed(&cursor, asked.limit, wait).await?;
+            Ok::<_, QueueError>((page.items, page.next))
         }
+        Some(limits) => state.queue.feed_within(limits, &cursor, asked.limit, wait).await,
     };
-    Ok(ok(&FeedAnswer { items: page.items, next: page.next.to_string() }))
+    let (items, next) = tokio::select! {
+        page = read(asked.wait) => page?,
+        () = state.closing.closed() => read(Duration::ZERO).await?,
+    };
+    Ok(ok(&FeedAnswer { items, next: next.to_string() }))
 }
 
 async fn told(state: &State, caller: Caller, request: &HttpRequest) -> Answer {
@@ -48,7 +58,12 @@ async fn told(state: &State, caller: Caller, request: &HttpRequest) -> Answer {
         After::Cursor(cursor) => Some(cursor),
         After::Latest => None,
     };
-    let subscription = state.feed.subscribe(filter, after).await.map_err(QueueError::from)?;
+    // Who asks for others' by name is told so, and does not listen to silence.
+    for queue in &filter.queues {
+        caller.may(Scope::Read, About::Queue(queue))?;
+    }
+    let ear = Ear { wants: filter, within: caller.grants.limited_to() };
+    let subscription = state.feed.subscribe(ear, after).await.map_err(QueueError::from)?;
     let mut answer = HttpResponse::Ok();
     answer.content_type(EVENT_STREAM);
     // A proxy in between must not collect events until it has many.
@@ -76,7 +91,7 @@ fn pieces(
 }
 
 /// Whether the caller asks for a stream of events.
-fn wants_stream(headers: &HeaderMap) -> bool {
+pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok()).any(|value| {
         value.split(',').any(|one| {
             let essence = one.split(';').next().unwrap_or_default().trim();

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub(super) use values::{check_text, kind_of};
 use values::{json_size, storable};
 
-use super::api::FieldError;
+use super::{api::FieldError, once::HeaderKey};
 use crate::settings::parse_duration;
 
 /// The most mistakes that are named; a batch of thousands may have as many.
@@ -332,14 +332,14 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes `idempotency_key`, which `header` may say as well.
-    pub(super) fn idempotency_key(&mut self, header: Option<&str>) -> Option<String> {
+    pub(super) fn idempotency_key(&mut self, header: Option<HeaderKey<'_>>) -> Option<String> {
         let key = self.text("idempotency_key", MAX_KEY);
         match (key, header) {
-            (Some(key), Some(header)) if key != header => {
+            (Some(key), Some(header)) if key != header.said => {
                 self.wrong("idempotency_key", "is not what the header `Idempotency-Key` says");
                 None
             }
-            (key, header) => key.or_else(|| header.map(str::to_owned)),
+            (key, header) => key.or_else(|| header.map(|header| header.kept())),
         }
     }
 

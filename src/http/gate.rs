@@ -56,7 +56,7 @@ pub(super) enum Subject {
     OneQueue,
     /// What the handler leaves out where the caller does not reach it.
     Filtered,
-    /// What the body says: the handler looks.
+    /// What the body says, or what stands behind a name: the handler looks.
     Body,
 }
 
@@ -197,6 +197,10 @@ pub(super) async fn may_submit(
 ) -> Result<(), ApiError> {
     if !caller.grants.is_limited() {
         return Ok(());
+    }
+    // A key of a submit finds its task in whichever queue that is.
+    for queue in state.queue.queues_of_keys(tasks).await? {
+        caller.may(Scope::Submit, About::Queue(&queue))?;
     }
     for task in tasks {
         caller.may(Scope::Submit, About::Queue(&task.queue))?;

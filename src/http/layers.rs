@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     access::Refused,
-    domain::access::{ApiKey, AttemptKey, Grants, Scope},
+    domain::access::{ApiKey, AttemptKey, Grants, Scope, own_queues},
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
@@ -125,10 +125,23 @@ async fn who_asks(
                 let id = ApiKey::id_in(key).filter(|_| refused != Refused::Unknown);
                 (id.map_or(Who::Nobody, Who::Key), refused.into())
             })?;
-            (pass.key.map_or(Who::HostKey, Who::Key), pass.grants)
+            (pass.key.map_or(Who::HostKey, Who::Key), with_own_queues(state, pass.grants).await)
         }
     };
     Ok(Caller { who, peer, grants })
+}
+
+/// What a key allows, and where it is limited to fleets, their own queues beside that, as they are served
+/// now. While the supervisor does not answer, there are none.
+async fn with_own_queues(state: &State, grants: Arc<Grants>) -> Arc<Grants> {
+    if grants.fleets.is_empty() {
+        return grants;
+    }
+    let Ok(fleets) = state.supervisor.fleets().await else { return grants };
+    let served = fleets.iter().map(|fleet| (&fleet.name, &*fleet.queues));
+    let own = own_queues(served, &grants.fleets);
+    let queues = grants.queues.union(&own).cloned().collect();
+    Arc::new(Grants { queues, ..(*grants).clone() })
 }
 
 /// A header as text. What is not ASCII becomes a text that is no host, site or origin of ours.

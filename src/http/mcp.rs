@@ -1,6 +1,7 @@
 //! The Model Context Protocol at `/mcp`: what a host does, as tools for language models.
 //!
-//! Streamable HTTP, one message a request, every answer JSON. Both current revisions are spoken:
+//! Streamable HTTP, one message a request, every answer JSON, but for a call that waits for a task and wants to
+//! be told how far that is (`progress`): its answer is a stream. Both current revisions are spoken:
 //! 2025-11-25 (and its predecessors), which begins with `initialize`, and 2026-07-28, in which
 //! every request says all about itself. Nothing is kept between requests in either: no session is
 //! handed out, so none is lost when a host restarts, and a session id that somebody else handed out
@@ -11,10 +12,12 @@
 //! is what the API asks for the same thing.
 //!
 //! - `message` reads what comes: which revision, which call, what is wrong with it. Pure.
+//! - `progress` tells how far the task is that a call waits for.
 //! - `table` says what tools there are, `tools` does what they do; `tasks` the utility for long work.
 //! - `resources` are read by their addresses, `prompts` teach how it is done.
 
 mod message;
+mod progress;
 mod prompts;
 mod resources;
 mod table;
@@ -31,6 +34,7 @@ use serde_json::{Map, Value, json};
 use super::{Answer, State, audit::Told, body, caller::Caller, error::ApiError};
 use crate::domain::audit::Surface;
 use message::{Call, Era, Headers, Message, RpcError, SESSION_VERSIONS, STATELESS};
+use progress::Teller;
 
 /// The arguments that say what a tool is about.
 const OBJECTS: [&str; 7] = ["task", "taskId", "session_id", "session", "agent", "fleet", "run"];
@@ -62,7 +66,10 @@ pub(super) async fn post(
         Message::Call(call) => call,
         Message::Told => return Ok(HttpResponse::Accepted().finish()),
     };
-    let done = dispatch(&state, &caller, &call).await;
+    if let Some(token) = progress::wanted(&call, request.headers()) {
+        return Ok(progress::told(state, caller, &request, call, token));
+    }
+    let done = dispatch(&state, &caller, &call, &Teller::nobody()).await;
     super::audit::tell(&request, changes(&call, &done));
     let answer = match done {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": call.id, "result": result }),
@@ -118,14 +125,19 @@ fn refused(id: &Value, error: &RpcError) -> HttpResponse {
 }
 
 /// Does what a call asks for.
-async fn dispatch(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
+async fn dispatch(
+    state: &State,
+    caller: &Caller,
+    call: &Call,
+    teller: &Teller,
+) -> Result<Value, RpcError> {
     let fixed = Some(TTL_MS);
     match (&*call.method, call.era) {
         ("initialize", Era::Session) => Ok(initialize(call)),
         ("server/discover", Era::Stateless) => Ok(complete(call, discover(), fixed)),
         ("ping", _) => Ok(complete(call, json!({}), None)),
         ("tools/list", _) => Ok(complete(call, json!({ "tools": tools::list(call.era) }), fixed)),
-        ("tools/call", _) => tools::call(state, caller, call).await,
+        ("tools/call", _) => tools::call(state, caller, call, teller).await,
         ("resources/list", _) => {
             resources::list(state, caller, call).await.map(|list| complete(call, list, Some(0)))
         }
@@ -138,7 +150,7 @@ async fn dispatch(state: &State, caller: &Caller, call: &Call) -> Result<Value, 
         ("tasks/get", _) => tasks::get(state, caller, call).await,
         ("tasks/cancel", _) => tasks::cancel(state, caller, call).await,
         ("tasks/update", Era::Stateless) => tasks::update(state, caller, call).await,
-        ("tasks/result", Era::Session) => tasks::result(state, caller, call).await,
+        ("tasks/result", Era::Session) => tasks::result(state, caller, call, teller).await,
         ("tasks/list", Era::Session) => tasks::list(state, caller, call).await,
         _ => Err(RpcError::no_method(&call.method)),
     }

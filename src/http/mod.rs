@@ -35,6 +35,7 @@ mod limits;
 mod logs;
 mod mcp;
 mod needs;
+mod once;
 pub mod openapi;
 mod plans;
 mod query;

@@ -16,9 +16,12 @@ use super::{
     Answer, State,
     api::{FieldError, Listing, RunPreview, RunSubmitted},
     body,
+    caller::Caller,
     error::{ApiError, Kind},
     fields::Fields,
-    ok, query, workspaces,
+    ok,
+    once::HeaderKey,
+    query, workspaces,
 };
 use crate::{
     domain::{
@@ -55,9 +58,14 @@ const MAX_NAMES: usize = 100_000;
 /// How many runs a page has, and at most.
 const PAGE: (u32, u32) = (50, 500);
 
-pub(super) async fn submit(state: Data<State>, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn submit(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     query::none(&request)?;
-    let header_key = query::idempotency_key(request.headers())?;
+    let header_key = HeaderKey::read(request.headers(), &caller)?;
     let body = body::object(&request, payload, state.settings.max_body).await?;
     take(&state, body, header_key).await
 }
@@ -76,7 +84,7 @@ pub(super) fn check(body: Map<String, Value>) -> Result<Value, Vec<FieldError>> 
 pub(super) async fn take(
     state: &State,
     body: Map<String, Value>,
-    header_key: Option<&str>,
+    header_key: Option<HeaderKey<'_>>,
 ) -> Answer {
     let wanted = read::read(body, header_key).map_err(ApiError::invalid)?;
     let dry_run = wanted.dry_run;

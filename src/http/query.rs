@@ -189,7 +189,18 @@ pub(super) fn count(query: &str, name: &str, default: u32, most: u32) -> Result<
 
 /// Reads the filter of a listing of tasks.
 pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
-    let known = ["state", "queue", "kind", "group", "batch", "limit", "cursor"];
+    let known = [
+        "state",
+        "queue",
+        "kind",
+        "group",
+        "batch",
+        "class",
+        "created_after",
+        "created_before",
+        "limit",
+        "cursor",
+    ];
     let query = Query::read(query, &known)?;
     let states = match query.get("state") {
         None => Vec::new(),
@@ -204,6 +215,9 @@ pub(super) fn filter(query: &str) -> Result<TaskFilter, ApiError> {
         kind: query.text("kind", MAX_KIND)?,
         group: query.parsed("group")?,
         batch: query.parsed("batch")?,
+        class: query.parsed("class")?,
+        created_after: query.time("created_after")?,
+        created_before: query.time("created_before")?,
         limit: query.limit()?,
         before: query.before()?,
     })
@@ -343,7 +357,7 @@ pub(super) struct Feed {
 pub(super) fn feed(query: &str, max: Duration) -> Result<Feed, ApiError> {
     let query = Query::read(query, &["after", "limit", "wait"])?;
     let after = match query.get("after") {
-        None => After::Cursor(FeedCursor::beginning()),
+        None | Some("beginning") => After::Cursor(FeedCursor::beginning()),
         Some("latest") => After::Latest,
         Some(text) => After::Cursor(text.parse().map_err(|e: NoCursor| bad("after", &e))?),
     };

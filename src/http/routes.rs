@@ -160,10 +160,10 @@ pub(super) fn routes() -> Vec<Row> {
         ),
         (
             "/api/v1/sessions/{id}/tasks",
-            vec![get(read(Host), sessions::tasks), post(submit(Host), sessions::delegate)],
+            vec![get(read(Host), sessions::tasks), post(submit(Body), sessions::delegate)],
         ),
-        ("/api/v1/sessions/{id}/tasks/{item}", vec![get(read(Host), sessions::task)]),
-        ("/api/v1/sessions/{id}/tasks/{item}/cancel", vec![post(control(Host), sessions::cancel)]),
+        ("/api/v1/sessions/{id}/tasks/{item}", vec![get(read(Body), sessions::task)]),
+        ("/api/v1/sessions/{id}/tasks/{item}/cancel", vec![post(control(Body), sessions::cancel)]),
         (
             "/api/v1/sessions/{id}/artifacts",
             vec![get(read(Host), sessions::artifacts), post(submit(Host), sessions::add_artifact)],
@@ -176,7 +176,7 @@ pub(super) fn routes() -> Vec<Row> {
                 put(submit(Host), sessions::put_artifact_content),
             ],
         ),
-        ("/api/v1/events", vec![get(read(Host), events::feed)]),
+        ("/api/v1/events", vec![get(read(Filtered), events::feed)]),
         ("/api/v1/webhooks/endpoints", vec![get(read(Host), webhooks::list)]),
         (
             "/api/v1/webhooks/endpoints/{name}",

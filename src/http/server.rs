@@ -284,6 +284,11 @@ impl Closing {
         Self(Some(closed))
     }
 
+    /// Whether the server stops.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.as_ref().is_some_and(|closed| *closed.borrow() || closed.has_changed().is_err())
+    }
+
     /// Returns once the server stops.
     pub(super) async fn closed(&self) {
         match &self.0 {

@@ -9,7 +9,9 @@ use self::graph::Asked;
 use super::{
     api::FieldError,
     fields::{Errors, Fields, kind_of},
-    needs, terms, unique, workspaces,
+    needs,
+    once::HeaderKey,
+    terms, unique, workspaces,
 };
 use crate::{
     domain::{
@@ -46,7 +48,7 @@ pub(super) struct Rules<'a> {
     /// Now, for delays.
     pub(super) now: Timestamp,
     /// The `Idempotency-Key` header: the key of a single task.
-    pub(super) header_key: Option<&'a str>,
+    pub(super) header_key: Option<HeaderKey<'a>>,
     /// The batch that the request is for.
     pub(super) batch: Option<BatchId>,
 }

@@ -19,7 +19,9 @@ use super::{
     caller::Caller,
     error::{ApiError, Kind},
     fields::Fields,
-    gate, ok, query,
+    gate, ok,
+    once::HeaderKey,
+    query,
     submit::{self, Rules, Submission},
     terms,
 };
@@ -40,7 +42,7 @@ pub(super) async fn submit(
     payload: Payload,
 ) -> Answer {
     let wait = query::wait(request.query_string(), state.settings.max_wait)?;
-    let header_key = query::idempotency_key(request.headers())?;
+    let header_key = HeaderKey::read(request.headers(), &caller)?;
     let body = body::json(&request, payload, state.settings.max_body).await?;
     take(&state, &caller, body, header_key, wait).await
 }
@@ -50,7 +52,7 @@ pub(super) async fn take(
     state: &State,
     caller: &Caller,
     body: Value,
-    header_key: Option<&str>,
+    header_key: Option<HeaderKey<'_>>,
     wait: Option<Duration>,
 ) -> Answer {
     let terms = state.queue.terms();

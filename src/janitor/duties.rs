@@ -7,7 +7,7 @@ use slog::{Logger, info};
 use super::{Done, Duty};
 use crate::{
     domain::{history::Keep, leadership::Matter},
-    store::{audit, hosts, queues, sessions::receipts},
+    store::{audit, hosts, limits, queues, sessions::receipts},
 };
 
 /// How often hosts and pauses are looked at though the database did not say that it is time. Claims go by
@@ -19,9 +19,12 @@ const LOOK_FOR_RECEIPTS: Duration = Duration::from_secs(600);
 const RECEIPTS_AT_ONCE: usize = 10_000;
 /// How often records of the audit are looked for whose term is over.
 const LOOK_FOR_AUDIT: Duration = Duration::from_secs(600);
-/// As many as one statement forgets, and the pause before the next: others want the disk, too.
+/// As many as one statement forgets.
 const AUDIT_AT_ONCE: u32 = 5_000;
-const AUDIT_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before the next statement that forgets: others want the disk, too.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is looked for what began so long ago that no rate counts it.
+const LOOK_FOR_STARTS: Duration = Duration::from_secs(600);
 /// A host that is claiming in the very moment is left for the next look, this much later.
 const SOON: Duration = Duration::from_millis(100);
 /// How long a look may take.
@@ -91,7 +94,19 @@ pub fn forget_audit(keep: Keep) -> Duty {
         let Keep::For(kept) = keep else { return Ok(Done::default()) };
         let prune = async |db: &_| audit::prune(db, kept, AUDIT_AT_ONCE).await;
         let forgotten = leading.store().within(LIMIT, prune).await?;
-        let again_in = (forgotten == AUDIT_AT_ONCE as usize).then_some(AUDIT_PAUSE);
+        let again_in = (forgotten == AUDIT_AT_ONCE as usize).then_some(PAUSE);
+        Ok(Done { again_in, ..Done::default() })
+    })
+}
+
+/// Forgets what began longer ago than any rate counts.
+///
+/// Harmless whoever does it, so it needs no fence.
+pub fn forget_starts() -> Duty {
+    Duty::new("rate starts", LOOK_FOR_STARTS, move |leading| async move {
+        let forget = async |db: &_| limits::forget_starts(db).await;
+        let forgotten = leading.store().within(LIMIT, forget).await?;
+        let again_in = (forgotten == limits::STARTS_AT_ONCE).then_some(PAUSE);
         Ok(Done { again_in, ..Done::default() })
     })
 }

@@ -45,7 +45,7 @@ mod schedules;
 
 pub use actor::{Launch, Wake};
 pub use deadlines::expire_tasks;
-pub use duties::{ended_pauses, forget_audit, forget_receipts, lost_hosts};
+pub use duties::{ended_pauses, forget_audit, forget_receipts, forget_starts, lost_hosts};
 pub use duty::{Done, Duty, Leading, OnDeed, OnEnd};
 pub use handle::JanitorHandle;
 pub use plans::carry_out_plans;

@@ -20,6 +20,7 @@ use super::{
     lease::Lease,
     messages::{QueueReport, ToAgent},
     plain::Plain,
+    rumours::Rumours,
     settling::Settling,
 };
 use crate::{
@@ -108,6 +109,7 @@ pub(crate) struct QueueActor {
     pub(super) agents: HashMap<AgentName, Recipient<ToAgent>>,
     pub(super) running: HashMap<TaskId, Running>,
     pub(super) plain: Plain,
+    pub(super) rumours: Rumours,
     pub(super) settling: Settling,
     /// Who waits for the outcomes in `settling` to be written.
     pub(super) told_when_written: HashMap<(TaskId, Attempt), oneshot::Sender<()>>,
@@ -168,6 +170,7 @@ impl QueueActor {
             agents: HashMap::new(),
             running,
             plain: Plain::default(),
+            rumours: Rumours::default(),
             settling: Settling::default(),
             told_when_written: HashMap::new(),
             on_lease: launch.on_lease,

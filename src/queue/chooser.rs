@@ -169,7 +169,10 @@ impl Chooser {
             standing.clean_from = standing.clean_from.map(|_| i16::MIN);
             return false;
         };
-        standing.waiting = claimed.blocked || standing.waiting && floor > i16::MIN;
+        // What waits and was not found is in the hands of somebody who may let go of it; where only
+        // higher priorities were looked for, it may just be of a lower one.
+        let is_left = found.gate.waiting && !found.gave && floor == i16::MIN;
+        standing.waiting = claimed.blocked || is_left || standing.waiting && floor > i16::MIN;
         standing.memory = claimed.memory;
         // With every agent at work nobody knows what is left.
         if all || claimed.more {
@@ -235,6 +238,22 @@ mod tests {
         assert!(chooser.begin(&fleet, i16::MIN).is_none(), "blocked: not before something changes");
         chooser.poll();
         assert!(chooser.begin(&fleet, i16::MIN).is_some());
+    }
+
+    #[test]
+    fn what_waits_and_could_not_be_found_is_looked_for_at_the_next_poll() {
+        let (mut chooser, fleet) = chooser();
+        chooser.wake(None);
+        assert!(chooser.begin(&fleet, i16::MIN).is_some());
+        let gate = Gate { waiting: true, ..Gate::default() };
+        let nothing = Found { gate, claimed: Some(Claimed::default()), ..Found::default() };
+        assert!(!chooser.done(&fleet, nothing, false));
+        assert!(chooser.begin(&fleet, i16::MIN).is_none(), "not at once");
+        chooser.poll();
+        assert!(chooser.begin(&fleet, i16::MIN).is_some());
+        chooser.done(&fleet, Found::default(), false);
+        chooser.poll();
+        assert!(chooser.begin(&fleet, i16::MIN).is_none(), "nothing waits any more");
     }
 
     #[test]

@@ -210,6 +210,20 @@ impl QueueHandle {
         Ok(found.map(|task| self.complete(task)))
     }
 
+    /// The queues of the tasks that stand already for the idempotency keys of these.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn queues_of_keys(&self, tasks: &[NewTask]) -> Result<Vec<QueueName>, QueueError> {
+        let keys: Vec<_> =
+            tasks.iter().filter_map(|task| task.idempotency_key.as_deref()).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(tasks::queues_of_keys(&self.store.client().await?, &keys).await?)
+    }
+
     /// Names the agents of running plain tasks: only the host that runs them knows.
     async fn name_agents(&self, records: &mut [TaskRecord]) {
         let is_unnamed =

@@ -51,7 +51,7 @@ impl StreamHandler<Notice> for QueueActor {
                 self.look_again(ctx);
             }
             Notice::Freed => self.freed(),
-            Notice::Cancelled(task) => self.cancel_here(task),
+            Notice::Cancelled(task) => self.said_to_be_called_off(task, ctx),
             // Whatever was said while the line was down was missed.
             Notice::Reconnected => return self.look(ctx),
         }

@@ -18,6 +18,7 @@
 //!   `tasks.settle_buffer` of them do.
 //! - A claim whose answer got lost is put back: tasks that the database says this host holds, and
 //!   this actor does not know of, are returned to their queues.
+//! - A notice that a task was called off is looked into: it ends no attempt by itself.
 //! - A host that can't renew its lease says so ([`QueueReport::LeaseLost`]) before the lease ends.
 //!
 //! # Failures
@@ -43,6 +44,7 @@ mod messages;
 mod outcomes;
 mod plain;
 mod plans;
+mod rumours;
 mod schedules;
 mod settling;
 mod strays;

@@ -126,6 +126,11 @@ impl Command {
         }
     }
 
+    /// Whether it is about one task, which is of a queue; what else is in a session is of none.
+    pub const fn is_of_task(&self) -> bool {
+        matches!(self, Self::Delegate(_) | Self::GetTask(_) | Self::CancelTask(_))
+    }
+
     /// Whether it looks for something by words or tags.
     pub(super) const fn is_search(&self) -> bool {
         matches!(self, Self::Query(_))

@@ -4,10 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{SessionError, Sessions, plain_task};
+use super::{SessionError, Sessions, plain_task, reached};
 use crate::{
     domain::{
         QueueName, TaskId,
+        access::{About, Grants, Scope},
         record::TaskRecord,
         session::ItemName,
         task::{NewTask, TaskState},
@@ -89,24 +90,28 @@ pub struct CommandEnd {
 }
 
 impl Sessions {
-    /// Has a command carried out; answers as soon as its task is submitted.
+    /// Has a command carried out, for a caller who may do this much; answers as soon as its task is submitted.
     ///
     /// # Errors
     ///
     /// [`SessionError::Invalid`] and [`SessionError::NotAllowed`] name the field.
-    pub async fn task_command(&self, command: TaskCommand) -> Result<Commanded, SessionError> {
+    pub async fn task_command(
+        &self,
+        by: &Grants,
+        command: TaskCommand,
+    ) -> Result<Commanded, SessionError> {
         let is_program = !matches!(command.action, Action::Fleet { .. });
         let task = match command.action {
             Action::Git { command, dir, timeout } => {
                 let argv = git(&command, &self.rules.webhook.git).map_err(refused)?;
-                self.program("git", argv, dir, timeout).await?
+                self.program(by, "git", argv, (dir, timeout)).await?
             }
             Action::Shell { command, dir, timeout } => {
                 let argv = shell(&command, self.rules.shell).map_err(refused)?;
-                self.program("shell", argv, dir, timeout).await?
+                self.program(by, "shell", argv, (dir, timeout)).await?
             }
             Action::Fleet { fleet, params } => {
-                let queue = self.rules.queue_of("data.action_type", &fleet)?;
+                let queue = self.rules.queue_of(by, "data.action_type", &fleet)?;
                 plain_task(queue, fleet, params, &self.queue.terms())
             }
         };
@@ -133,6 +138,12 @@ impl Sessions {
         let is_plain = is_program && by_own_name;
         let idempotency_key = (!is_plain).then(|| format!("task_command:{name}"));
         let submitted = self.submit(NewTask { idempotency_key, ..task }).await?;
+        if !submitted.created && by.is_limited() {
+            // It may have been a command for another queue that had the name.
+            let found = self.queue.get(submitted.id).await?;
+            let about = found.as_ref().map_or(About::Host, |task| About::Queue(&task.queue));
+            by.allow(Scope::Submit, about)?;
+        }
         Ok(Commanded { name, task: submitted.id, created: submitted.created })
     }
 
@@ -150,17 +161,18 @@ impl Sessions {
     /// The task that runs a program.
     async fn program(
         &self,
+        by: &Grants,
         kind: &str,
         argv: Vec<String>,
-        dir: Option<String>,
-        timeout: Duration,
+        (dir, timeout): (Option<String>, Duration),
     ) -> Result<NewTask, SessionError> {
         let webhook = &self.rules.webhook;
-        let queue = webhook.command_fleet.as_ref().and_then(|fleet| self.rules.fleets.get(fleet));
-        let queue = queue.ok_or_else(|| SessionError::NotAllowed {
+        let queues = webhook.command_fleet.as_ref().and_then(|fleet| self.rules.fleets.get(fleet));
+        let queues = queues.ok_or_else(|| SessionError::NotAllowed {
             field: "data.action_type",
             detail: "no commands are run here (`webhook.command_fleet` in the config)".to_owned(),
         })?;
+        let queue = reached(queues, by)?;
         let roots = webhook.roots.clone();
         // Outside of a repository it compares any two files, through whatever links.
         let of_repository = kind == "git" && argv.iter().any(|word| word == "diff");

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     domain::{
         TaskId,
+        access::{Grants, Scope},
         record::Submitted,
         retry::AllQueueTerms,
         session::{Delegation, NewChunk, NewMemory, SessionEvent, SessionId, SessionState, step},
@@ -35,10 +36,19 @@ impl After {
     }
 }
 
+/// Within what a command is carried out.
+pub(super) struct By<'a> {
+    /// What the operator allows.
+    pub(super) rules: &'a Rules,
+    /// What the tasks of each queue are given.
+    pub(super) terms: &'a AllQueueTerms,
+    /// What the caller may do.
+    pub(super) grants: &'a Grants,
+}
+
 /// Carries out one command. What changes something needs a transaction.
 pub(super) async fn one(
-    rules: &Rules,
-    terms: &AllQueueTerms,
+    by: &By<'_>,
     db: &impl GenericClient,
     session: &SessionId,
     command: Command,
@@ -80,10 +90,12 @@ pub(super) async fn one(
         }
         Command::Retrieve(key) => Done::Memory(Box::new(reads::memory(db, session, &key).await?)),
         Command::Query(filter) => Done::Memories(reads::memories(db, session, *filter).await?),
-        Command::Delegate(delegation) => {
-            delegate(rules, terms, db, session, *delegation, after).await?
+        Command::Delegate(delegation) => delegate(by, db, session, *delegation, after).await?,
+        Command::GetTask(name) => {
+            let task = reads::task(db, session, &name).await?;
+            reads::may_task(db, by.grants, Scope::Read, &task).await?;
+            Done::Task(Box::new(task))
         }
-        Command::GetTask(name) => Done::Task(Box::new(reads::task(db, session, &name).await?)),
         Command::ListTasks { limit, after } => {
             Done::Tasks(reads::tasks(db, session, limit, after).await?)
         }
@@ -186,14 +198,13 @@ async fn keep(
 
 /// Gives a task away, unless there is one of the name.
 async fn delegate(
-    rules: &Rules,
-    terms: &AllQueueTerms,
+    by: &By<'_>,
     db: &impl GenericClient,
     session: &SessionId,
     delegation: Delegation,
     after: &mut After,
 ) -> Result<Done, SessionError> {
-    let queue = rules.queue_of("agent_name", &delegation.agent)?;
+    let queue = by.rules.queue_of(by.grants, "agent_name", &delegation.agent)?;
     let no = hold(db, session).await?;
     let input = delegation.task_input(session);
     let id = TaskId::from_uuid(Uuid::now_v7());
@@ -212,12 +223,16 @@ async fn delegate(
     };
     let created = links::put(db, no, &link).await?;
     if created {
-        let task = plain_task(queue, delegation.kind, input, terms);
+        let task = plain_task(queue, delegation.kind, input, by.terms);
         let task = NewTask { id, priority: delegation.priority, ..task };
         let submitted = tasks::submit(db, std::slice::from_ref(&task)).await?;
         after.tasks.push(task);
         after.submitted.extend(submitted);
     }
     let task = Box::new(reads::task(db, session, &name).await?);
+    if !created {
+        // Somebody has given away another of the name, in whichever queue that is.
+        reads::may_task(db, by.grants, Scope::Submit, &task).await?;
+    }
     Ok(Done::Delegated { task, created })
 }

@@ -1,7 +1,10 @@
 //! What can go wrong when somebody asks something of a session.
 
 use crate::{
-    domain::session::{IllegalSessionStep, NoCursor, SessionId},
+    domain::{
+        access::Denied,
+        session::{IllegalSessionStep, NoCursor, SessionId},
+    },
     queue::QueueError,
     store::StoreError,
 };
@@ -73,6 +76,9 @@ pub enum SessionError {
         /// What is not allowed, and what is.
         detail: String,
     },
+    /// The caller's key does not reach it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The queue, or the database behind it.
     #[error(transparent)]
     Queue(#[from] QueueError),

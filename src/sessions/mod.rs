@@ -11,6 +11,8 @@
 //!   transaction that submits it.
 //! - The same `task_id` again is the same task, in a session as in [`Sessions::task_command`].
 //! - Nothing gets into a session that is completed, or deleted in the same moment.
+//! - A caller whose key is limited to queues reaches tasks of these, wherever they were given away, and
+//!   nothing else that is in a session.
 //!
 //! # Failures
 //!
@@ -38,6 +40,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         FleetName, QueueName, TaskId,
+        access::{About, Denied, Grants, Limits, Scope},
         record::{Submitted, TaskRecord},
         session::{ItemName, SessionId, SessionTaskRecord},
         task::{NewTask, Terms},
@@ -56,7 +59,7 @@ pub use error::SessionError;
 pub use github::Delivered;
 pub use receipts::{KEPT, Receipt};
 
-use deeds::After;
+use deeds::{After, By};
 use writer::Writer;
 
 /// What a host says of itself to callers.
@@ -86,8 +89,8 @@ pub struct Sessions {
 struct Rules {
     webhook: settings::Webhook,
     github: Vec<GithubRule>,
-    /// The fleets that take tasks, each with the first of its queues.
-    fleets: BTreeMap<FleetName, QueueName>,
+    /// The fleets that take tasks, each with its queues.
+    fleets: BTreeMap<FleetName, Vec<QueueName>>,
     /// What of callers' commands may reach a shell: what the fleet that runs them allows.
     shell: ShellRule,
     max_input: u64,
@@ -107,9 +110,8 @@ impl Sessions {
         metrics: Arc<Metrics>,
         settings: &Settings,
     ) -> Self {
-        let fleets = settings.fleets.iter();
-        let fleets =
-            fleets.filter_map(|fleet| Some((fleet.name.clone(), fleet.queues.first()?.clone())));
+        let fleets = settings.fleets.iter().filter(|fleet| !fleet.queues.is_empty());
+        let fleets = fleets.map(|fleet| (fleet.name.clone(), fleet.queues.clone()));
         let commands = settings.webhook.command_fleet.as_ref();
         let of_commands = settings.fleets.iter().find(|fleet| Some(&fleet.name) == commands);
         let rules = Rules {
@@ -123,14 +125,25 @@ impl Sessions {
         Self { store, queue, writer, metrics, rules: Arc::new(rules) }
     }
 
-    /// What this host offers its callers.
-    pub fn offer(&self) -> Offer {
+    /// What this host offers a caller.
+    pub fn offer(&self, by: &Grants) -> Offer {
         let webhook = &self.rules.webhook;
-        let commands = webhook.command_fleet.is_some() && !webhook.roots.is_empty();
+        let of_commands =
+            webhook.command_fleet.as_ref().and_then(|fleet| self.rules.fleets.get(fleet));
+        let limits = by.limited_to();
+        let reaches = |queues: &[QueueName]| {
+            let is_own = |limits: &Limits| queues.iter().any(|queue| limits.queues.contains(queue));
+            limits.as_ref().is_none_or(is_own)
+        };
+        let commands =
+            of_commands.is_some_and(|queues| reaches(queues)) && !webhook.roots.is_empty();
         let shell = if commands { self.rules.shell } else { ShellRule::Off };
-        let fleets = self.rules.fleets.keys().filter(|fleet| self.rules.offers(fleet));
+        let offered = |(fleet, queues): &(&FleetName, &Vec<QueueName>)| {
+            self.rules.offers(fleet) && reaches(queues)
+        };
+        let fleets = self.rules.fleets.iter().filter(offered).map(|(fleet, _)| fleet.clone());
         Offer {
-            fleets: fleets.cloned().collect(),
+            fleets: fleets.collect(),
             git: commands && !webhook.git.is_empty(),
             shell,
             sync_wait: webhook.sync_wait,
@@ -152,7 +165,7 @@ impl Sessions {
         Ok(crate::store::sessions::tasks::gave_away(&db, session, task).await?)
     }
 
-    /// Carries out one command on a session.
+    /// Carries out one command on a session, for a caller who may do this much.
     ///
     /// # Errors
     ///
@@ -161,7 +174,13 @@ impl Sessions {
     /// # Cancel safety
     ///
     /// Dropped before it answered, the command may or may not have been carried out.
-    pub async fn run(&self, session: &SessionId, command: Command) -> Result<Done, SessionError> {
+    pub async fn run(
+        &self,
+        by: &Grants,
+        session: &SessionId,
+        command: Command,
+    ) -> Result<Done, SessionError> {
+        may(by, &command)?;
         let began = Instant::now();
         let is_search = command.is_search();
         let done = match command {
@@ -172,22 +191,16 @@ impl Sessions {
                 Ok(Done::Stored { key, kind, created })
             }
             Command::CancelTask(name) => {
-                self.cancel(session, &name).await.map(|task| Done::Task(Box::new(task)))
+                self.cancel(by, session, &name).await.map(|task| Done::Task(Box::new(task)))
             }
             command if command.only_reads() => {
                 let db = self.store.client().await?;
-                deeds::one(
-                    &self.rules,
-                    &self.queue.terms(),
-                    &db,
-                    session,
-                    command,
-                    &mut After::none(),
-                )
-                .await
+                let terms = self.queue.terms();
+                let by = By { rules: &self.rules, terms: &terms, grants: by };
+                deeds::one(&by, &db, session, command, &mut After::none()).await
             }
             command => {
-                let done = self.run_all(session, vec![command]).await;
+                let done = self.run_all(by, session, vec![command]).await;
                 let nothing = SessionError::Fault("a command came to nothing");
                 done.map_err(|(_, error)| error)?.pop().ok_or(nothing)
             }
@@ -198,7 +211,7 @@ impl Sessions {
         done
     }
 
-    /// Carries out several commands on a session, all of them or none.
+    /// Carries out several commands on a session, all of them or none, for a caller who may do this much.
     ///
     /// # Errors
     ///
@@ -209,9 +222,13 @@ impl Sessions {
     /// As [`Sessions::run`].
     pub async fn run_all(
         &self,
+        by: &Grants,
         session: &SessionId,
         commands: Vec<Command>,
     ) -> Result<Vec<Done>, (usize, SessionError)> {
+        for (nth, command) in commands.iter().enumerate() {
+            may(by, command).map_err(|denied| (nth, denied.into()))?;
+        }
         let mut at = 0;
         let done = self
             .store
@@ -221,8 +238,8 @@ impl Sessions {
                 for (nth, command) in commands.into_iter().enumerate() {
                     at = nth;
                     let terms = self.queue.terms();
-                    let one = deeds::one(&self.rules, &terms, db, session, command, &mut after);
-                    done.push(one.await?);
+                    let by = By { rules: &self.rules, terms: &terms, grants: by };
+                    done.push(deeds::one(&by, db, session, command, &mut after).await?);
                 }
                 Ok::<_, SessionError>((done, after))
             })
@@ -246,10 +263,12 @@ impl Sessions {
     /// Calls a task of a session off.
     async fn cancel(
         &self,
+        by: &Grants,
         session: &SessionId,
         name: &ItemName,
     ) -> Result<SessionTaskRecord, SessionError> {
         let task = self.task(session, name).await?;
+        reads::may_task(&self.store.client().await?, by, Scope::Control, &task).await?;
         let Some(id) = task.task else {
             return Err(SessionError::WrongState {
                 what: format!(
@@ -330,23 +349,49 @@ impl Rules {
         self.webhook.reach.allows(fleet) && self.webhook.command_fleet.as_ref() != Some(fleet)
     }
 
-    /// The queue in which a fleet finds its tasks, by the name of the fleet or of one of its agents.
-    fn queue_of(&self, field: &'static str, name: &str) -> Result<QueueName, SessionError> {
+    /// The queue in which a fleet finds its tasks, by the name of the fleet or of one of its agents: the first
+    /// that the caller reaches.
+    fn queue_of(
+        &self,
+        by: &Grants,
+        field: &'static str,
+        name: &str,
+    ) -> Result<QueueName, SessionError> {
         let by_agent = || {
             let agent: crate::domain::AgentName = serde_json::from_value(name.into()).ok()?;
             agent.fleet()
         };
         let fleet = name.parse::<FleetName>().ok().filter(|fleet| self.fleets.contains_key(fleet));
         let fleet = fleet.or_else(by_agent).filter(|fleet| self.offers(fleet));
-        fleet.and_then(|fleet| self.fleets.get(&fleet)).cloned().ok_or_else(|| {
+        let queues = fleet.and_then(|fleet| self.fleets.get(&fleet)).ok_or_else(|| {
             let names = self.fleets.keys().filter(|fleet| self.offers(fleet));
             let names: Vec<_> = names.map(ToString::to_string).collect();
             let known =
                 if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
             let detail = format!("is no fleet that may be given tasks here; those are: {known}");
             SessionError::Invalid { field: field.to_owned(), detail }
-        })
+        })?;
+        Ok(reached(queues, by)?.clone())
     }
+}
+
+/// Whether a caller may ask this at all. Whether he may about a task shows once it is known whose queue it is
+/// of.
+fn may(by: &Grants, command: &Command) -> Result<(), Denied> {
+    let about = if command.is_of_task() { About::Nothing } else { About::Host };
+    by.allow(command.scope(), about)
+}
+
+/// The first of these queues, of which there is one, that a caller may submit to.
+fn reached<'a>(queues: &'a [QueueName], by: &Grants) -> Result<&'a QueueName, SessionError> {
+    let of = |queue: &&QueueName| by.allow(Scope::Submit, About::Queue(queue));
+    if let Some(queue) = queues.iter().find(|queue| of(queue).is_ok()) {
+        return Ok(queue);
+    }
+    let first =
+        queues.first().ok_or(SessionError::Fault("a fleet that takes tasks has no queue"))?;
+    of(&first)?;
+    Ok(first)
 }
 
 /// A task with nothing special about it.

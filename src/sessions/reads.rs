@@ -5,6 +5,7 @@ use deadpool_postgres::GenericClient;
 use super::{SessionError, contents};
 use crate::{
     domain::{
+        access::{About, Grants, Scope},
         record::Page,
         session::{
             ArtifactFilter, ArtifactRecord, ChunkRecord, Cursor, ItemName, MemoryFilter,
@@ -148,7 +149,8 @@ pub(super) async fn artifact_alone(
     session: &SessionId,
     name: &ItemName,
 ) -> Result<(i64, ArtifactRecord), SessionError> {
-    let found = rows::artifacts(db, session, Some(name), None, None, 1).await?;
+    let alone = ArtifactFilter { limit: 1, ..ArtifactFilter::default() };
+    let found = rows::artifacts(db, session, Some(name), &alone, None).await?;
     let found = found.ok_or_else(|| unknown(session))?.into_iter().next();
     found.ok_or_else(|| nothing(session, "artifact", name))
 }
@@ -159,10 +161,11 @@ pub(super) async fn artifacts(
     session: &SessionId,
     filter: ArtifactFilter,
 ) -> Result<Page<ArtifactRecord>, SessionError> {
-    let (kind, before) = (filter.kind.as_deref(), number(filter.after)?);
-    let found =
-        rows::artifacts(db, session, None, kind, before, filter.limit.saturating_add(1)).await?;
-    Ok(page(found.ok_or_else(|| unknown(session))?, filter.limit, newest))
+    let limit = filter.limit;
+    let before = number(filter.after)?;
+    let more = ArtifactFilter { limit: limit.saturating_add(1), ..filter };
+    let found = rows::artifacts(db, session, None, &more, before).await?;
+    Ok(page(found.ok_or_else(|| unknown(session))?, limit, newest))
 }
 
 /// A task, as it is now.
@@ -174,6 +177,21 @@ pub(super) async fn task(
     let found = tasks::list(db, session, Some(name), None, 1).await?;
     let found = found.ok_or_else(|| unknown(session))?.into_iter().next();
     found.map(|(_, task)| task).ok_or_else(|| nothing(session, "task", name))
+}
+
+/// Whether a caller may do this to a task: to one of his queues. Of which queue one was that is deleted by
+/// now, or was brought along from elsewhere, is not known.
+pub(super) async fn may_task(
+    db: &impl GenericClient,
+    by: &Grants,
+    scope: Scope,
+    task: &SessionTaskRecord,
+) -> Result<(), SessionError> {
+    let found = match task.task {
+        Some(id) if by.is_limited() => crate::store::tasks::get(db, id).await?,
+        _ => None,
+    };
+    Ok(by.allow(scope, found.as_ref().map_or(About::Host, |task| About::Queue(&task.queue)))?)
 }
 
 /// Tasks, newest first.

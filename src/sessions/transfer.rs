@@ -6,8 +6,8 @@ use futures_util::{Stream, StreamExt, future::ready, stream};
 use super::{SessionError, Sessions, contents, reads};
 use crate::{
     domain::session::{
-        Export, Form, Imported, ItemName, MemoryFilter, NewArtifact, NewChunk, NewMemory,
-        NewSession, Part, PastTask, SessionId, SessionRecord, SessionTaskRecord, Tally,
+        ArtifactFilter, Export, Form, Imported, ItemName, MemoryFilter, NewArtifact, NewChunk,
+        NewMemory, NewSession, Part, PastTask, SessionId, SessionRecord, SessionTaskRecord, Tally,
     },
     store::sessions::{self as rows, Past, contents as texts, memories, tasks},
 };
@@ -150,7 +150,8 @@ async fn items(
             last(&found)
         }
         Part::Artifacts => {
-            let found = texts::artifacts(db, session, None, None, before, PAGE).await?;
+            let all = ArtifactFilter { limit: PAGE, ..ArtifactFilter::default() };
+            let found = texts::artifacts(db, session, None, &all, before).await?;
             let found = found.ok_or_else(unknown)?;
             for (nth, (number, artifact)) in found.iter().enumerate() {
                 let text = form.item(part, is_first(nth), &artifact.name, artifact, true);

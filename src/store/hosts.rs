@@ -75,6 +75,7 @@ pub struct TakenOver {
     pub next: Option<Duration>,
 }
 
+const CALLED_OFF: Sql = sql!("hosts/called_off");
 const LIST: Sql = sql!("hosts/list");
 const REGISTER: Sql = sql!("hosts/register");
 const RENEW: Sql = sql!("hosts/renew");
@@ -160,6 +161,12 @@ pub async fn renew(
     row.map(|row| RENEW.fields(&row).get("called_off")).transpose()
 }
 
+/// The tasks that `host` holds and somebody has called off.
+pub async fn called_off(db: &impl GenericClient, host: HostId) -> Result<Vec<TaskId>, StoreError> {
+    let rows = CALLED_OFF.query(db, &[&host]).await?;
+    rows.iter().map(|row| CALLED_OFF.fields(row).get("id")).collect()
+}
+
 /// Every host, in the order of their names; asked by the host of `slot`.
 pub async fn list(db: &impl GenericClient, slot: Uuid) -> Result<Vec<RegisteredHost>, StoreError> {
     let rows = LIST.query(db, &[&slot, &leader::LOCK]).await?;
@@ -169,6 +176,7 @@ pub async fn list(db: &impl GenericClient, slot: Uuid) -> Result<Vec<RegisteredH
             Ok(RegisteredHost {
                 id: fields.get("id")?,
                 name: fields.get("name")?,
+                agent: fields.get("agent")?,
                 version: fields.get("version")?,
                 started_at: fields.get("started_at")?,
                 lease_ends_at: fields.get("lease_ends_at")?,

@@ -25,6 +25,10 @@ const LIST: Sql = sql!("limits/list");
 const PAUSES: Sql = sql!("key_pauses/list");
 const PAUSE: Sql = sql!("key_pauses/set");
 const RESUME: Sql = sql!("key_pauses/end");
+const FORGET_STARTS: Sql = sql!("rate_starts/forget");
+
+/// As many rows of what began as [`forget_starts`] deletes at once.
+pub const STARTS_AT_ONCE: usize = 10_000;
 
 /// The scope and the name of a limit.
 fn columns(limited: &Limited) -> (LimitScope, &str) {
@@ -192,4 +196,10 @@ fn pause_record(fields: &Fields<'_>) -> Result<KeyPauseRecord, StoreError> {
         since: fields.get("since")?,
         until: fields.get("until")?,
     })
+}
+
+/// Forgets what began longer ago than any rate counts; returns how many rows that were.
+pub async fn forget_starts(db: &impl GenericClient) -> Result<usize, StoreError> {
+    let most = i64::try_from(STARTS_AT_ONCE).unwrap_or(i64::MAX);
+    Ok(FORGET_STARTS.query(db, &[&most]).await?.len())
 }

@@ -203,6 +203,10 @@ const FILES: &[File] = &[
             "/sql/migrations/0033_sql_bounds.sql"
         )),
     },
+    File {
+        name: "V34__alone",
+        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0034_alone.sql")),
+    },
 ];
 
 /// The newest version that this program knows.

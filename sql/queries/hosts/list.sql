@@ -1,9 +1,9 @@
--- hosts/list: every host, with what is left of its lease, how many tasks it holds, whether it is the one
+-- hosts/list: every host, and every agent that is not ours and has a lease, with what is left of its lease, how many tasks it holds, whether it is the one
 --     of slot $1, and whether it leads: it began the newest term, and a session has the lock $2.
 -- State: none.
 -- Locks: none.
 -- Index: hosts and leader are small; tasks_held and log_claims_by_host once per host.
-SELECT hosts.id, hosts.name, hosts.version, hosts.started_at, hosts.lease_ends_at,
+SELECT hosts.id, hosts.name, hosts.agent, hosts.version, hosts.started_at, hosts.lease_ends_at,
     greatest(0, ceil(1000 * extract(epoch FROM hosts.lease_ends_at - now())))::bigint
         AS lease_left_ms,
     (

@@ -1,10 +1,11 @@
 -- tasks/list: up to $5 tasks, newest first: in the states $1, in queue $2, of kind $3, older than
---     task $4; where null, in any queue, of any kind, from the newest on.
+--     task $4, with a newest failure of class $6, submitted from $7 on and before $8; where null, any,
+--     from the newest on.
 -- State: none.
 -- Locks: none.
 -- Index: tasks_listed, once per queue and state, each read from its newest end; so a listing of
---     the few failed tasks does not read past the many completed ones. A kind is looked for in
---     what these give, and has no index. Of the log: the completed by log_tasks_id, from the newest,
+--     the few failed tasks does not read past the many completed ones. A kind, a class
+--     and a time are looked for in what these give, and have no index. Of the log: the completed by log_tasks_id, from the newest,
 --     the pending behind each lane's cursor, the running in the ranges of claims.
 WITH shown AS MATERIALIZED (
     SELECT newest.id
@@ -15,6 +16,11 @@ WITH shown AS MATERIALIZED (
         FROM hostler.tasks
         WHERE tasks.queue = queues.name AND tasks.state = wanted.state
             AND ($3::text IS NULL OR tasks.kind = $3)
+            AND ($7::timestamptz IS NULL OR tasks.created_at >= $7)
+            AND ($8::timestamptz IS NULL OR tasks.created_at < $8)
+            AND (
+                $6::hostler.failure_class IS NULL OR hostler.newest_failure(tasks.id) = $6
+            )
             AND ($4::uuid IS NULL OR tasks.id < $4)
         ORDER BY tasks.id DESC
         LIMIT $5::bigint
@@ -26,7 +32,8 @@ WITH shown AS MATERIALIZED (
     SELECT log_lanes.id, log_lanes.head, log_cursors.taken
     FROM hostler.log_lanes
     JOIN hostler.log_cursors ON log_cursors.lane = log_lanes.id
-    WHERE $2::text IS NULL OR log_lanes.queue = $2
+    -- What failed has left the log.
+    WHERE ($2::text IS NULL OR log_lanes.queue = $2) AND $6 IS NULL
 ), logged AS MATERIALIZED (
     (
         SELECT entry.id
@@ -36,6 +43,8 @@ WITH shown AS MATERIALIZED (
         WHERE 'completed' = ANY ($1::hostler.task_state[])
             AND entry.lane = ANY (ARRAY(SELECT lanes.id FROM lanes))
             AND ($3::text IS NULL OR entry.kind = $3)
+            AND ($7 IS NULL OR entry.created_at >= $7)
+            AND ($8 IS NULL OR entry.created_at < $8)
             AND entry.id < coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
         ORDER BY entry.id DESC
         LIMIT $5::bigint
@@ -48,6 +57,8 @@ WITH shown AS MATERIALIZED (
         FROM hostler.log_tasks AS entry
         WHERE entry.lane = lanes.id AND entry.number > lanes.taken
             AND ($3::text IS NULL OR entry.kind = $3)
+            AND ($7 IS NULL OR entry.created_at >= $7)
+            AND ($8 IS NULL OR entry.created_at < $8)
             AND ($4::uuid IS NULL OR entry.id < $4)
             AND NOT EXISTS (
                 SELECT FROM hostler.log_ends AS ended
@@ -65,6 +76,8 @@ WITH shown AS MATERIALIZED (
         ON entry.lane = claim.lane AND entry.number >= claim.first AND entry.number <= claim.last
     WHERE 'running' = ANY ($1::hostler.task_state[])
         AND ($3::text IS NULL OR entry.kind = $3)
+        AND ($7 IS NULL OR entry.created_at >= $7)
+        AND ($8 IS NULL OR entry.created_at < $8)
         AND ($4::uuid IS NULL OR entry.id < $4)
         AND NOT EXISTS (
             SELECT FROM hostler.log_ends AS ended

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{
     address::with_query,
+    bulk::Which,
     client::Client,
     exit::{Exit, Outcome},
     global::Global,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     domain::{
-        BatchId, GroupName, QueueName, TaskId,
+        TaskId,
         record::{AttemptRecord, EventRecord, Page, TaskRecord},
         task::TaskState,
     },
@@ -68,24 +69,15 @@ pub(super) enum Task {
 #[command(
     visible_alias = "ls",
     after_help = "Examples:\n  hostler task list --state failed --limit 500\n  \
-    hostler task list --queue gpu --state pending,running --json"
+    hostler task list --queue gpu --state pending,running --json\n  \
+    hostler task list --class timeout --created-after 2030-01-31T08:00:00Z"
 )]
 pub(super) struct List {
     /// In one of these states; with commas, or given several times
     #[arg(long, value_delimiter = ',')]
     state: Vec<TaskState>,
-    /// In this queue
-    #[arg(short, long)]
-    queue: Option<QueueName>,
-    /// Of this kind
-    #[arg(short, long)]
-    kind: Option<String>,
-    /// In this group
-    #[arg(long)]
-    group: Option<GroupName>,
-    /// Of this batch
-    #[arg(long)]
-    batch: Option<BatchId>,
+    #[command(flatten)]
+    which: Which,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -118,15 +110,12 @@ impl List {
         let mut page = Page { items: Vec::new(), next_cursor: self.cursor };
         loop {
             let have = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-            let pairs = [
+            let mut pairs = self.which.pairs();
+            pairs.extend([
                 ("state", (!states.is_empty()).then(|| states.join(","))),
-                ("queue", self.queue.as_ref().map(ToString::to_string)),
-                ("kind", self.kind.clone()),
-                ("group", self.group.as_ref().map(ToString::to_string)),
-                ("batch", self.batch.map(|batch| batch.to_string())),
                 ("limit", Some((self.limit - have).min(PAGE).to_string())),
                 ("cursor", page.next_cursor.take()),
-            ];
+            ]);
             let next: Page<TaskRecord> = client.get(&with_query("/api/v1/tasks", &pairs)).await?;
             page.items.extend(next.items);
             page.next_cursor = next.next_cursor;

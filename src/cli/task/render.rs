@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::output::{Table, Tone, ago, brief, card, local, or_dash, span, task_tone};
 use crate::{
     domain::{
-        record::{AttemptRecord, Page, TaskError, TaskRecord, TimeoutFrom, WaitRecord},
+        record::{AttemptRecord, Page, TaskError, TaskRecord, TimeoutFrom, WaitKind, WaitRecord},
         retry::{Cause, Growth, RetryTerms},
         workspace::WorkspaceRecord,
     },
@@ -111,7 +111,8 @@ pub(in crate::cli) fn sheet(
 /// One thing that a task waits for: `lock repo, held by tsk_… since 3m ago`.
 fn waits_for(wait: &WaitRecord, now: Timestamp) -> String {
     let mut text = format!("{} {}", wait.kind.as_str(), wait.name);
-    if let Some(holder) = wait.holder {
+    // A dependency is its own name.
+    if let Some(holder) = wait.holder.filter(|_| wait.kind != WaitKind::Task) {
         let since = wait.since.map(|at| format!(" since {}", ago(at, now)));
         text.push_str(&format!(", {holder} has it{}", since.unwrap_or_default()));
     }
@@ -230,7 +231,6 @@ mod tests {
     use crate::domain::{
         Attempt, TaskId,
         admission::{NeedKind, Needs},
-        record::WaitKind,
         task::{FailureClass, TaskState},
     };
 

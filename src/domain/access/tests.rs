@@ -31,6 +31,30 @@ fn a_scope_allows_itself_and_admin_allows_all() {
 }
 
 #[test]
+fn fleets_bring_along_the_queues_that_nobody_else_serves() {
+    let name = |text: &str| text.parse::<FleetName>().unwrap();
+    let queues = |texts: &[&str]| -> Vec<QueueName> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let all = [
+        (name("claude"), queues(&["review", "shared"])),
+        (name("codex"), queues(&["build", "shared"])),
+        (name("watch"), queues(&[])),
+    ];
+    let own = |fleets: &[&str]| -> Vec<String> {
+        let fleets = fleets.iter().map(|text| name(text)).collect();
+        let all = all.iter().map(|(fleet, queues)| (fleet, &queues[..]));
+        own_queues(all, &fleets).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(own(&["claude"]), ["review"]);
+    assert_eq!(own(&["codex", "watch"]), ["build"]);
+    assert_eq!(own(&["claude", "codex"]), ["build", "review", "shared"]);
+    for none in [&[][..], &["watch"], &["gone"]] {
+        assert!(own(none).is_empty(), "{none:?}");
+    }
+}
+
+#[test]
 fn a_limited_key_reaches_what_it_is_limited_to() {
     let key = grants(&[Scope::Admin], &["claude"], &["review"]);
     let (claude, codex) = ("claude".parse().unwrap(), "codex".parse().unwrap());

@@ -362,6 +362,14 @@ pub struct MemoryFilter {
 pub struct ArtifactFilter {
     /// Of this type.
     pub kind: Option<String>,
+    /// Whose content, name, id or type fits these words.
+    pub text: Option<String>,
+    /// That this task made.
+    pub task: Option<ItemName>,
+    /// Written at this time or later.
+    pub since: Option<Timestamp>,
+    /// Written before this time.
+    pub until: Option<Timestamp>,
     /// At most so many.
     pub limit: u32,
     /// Where to begin.

@@ -3,7 +3,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     Attempt, TaskId,
-    event::{Labels, TaskEvent},
+    event::{EventFilter, Labels, TaskEvent},
     record::FeedEvent,
     task::TaskState,
 };
@@ -20,8 +20,9 @@ fn event(number: u32, queue: &str) -> Written {
     (Event::Task(TaskEvent::of(step, labels)), Bytes::from(format!("<{number}>")))
 }
 
-fn of_queue(queue: &str) -> Arc<EventFilter> {
-    Arc::new(EventFilter { queues: vec![queue.parse().unwrap()], ..EventFilter::default() })
+fn of_queue(queue: &str) -> Arc<Ear> {
+    let filter = EventFilter { queues: vec![queue.parse().unwrap()], ..EventFilter::default() };
+    Arc::new(filter.into())
 }
 
 fn reader() -> Reader {
@@ -48,9 +49,9 @@ fn reader() -> Reader {
     }
 }
 
-fn join(reader: &mut Reader, filter: Arc<EventFilter>) -> Live {
+fn join(reader: &mut Reader, ear: Arc<Ear>) -> Live {
     let (tell, mut told) = oneshot::channel();
-    reader.waiting.push(Join { filter, tell });
+    reader.waiting.push(Join { ear, tell });
     reader.admit();
     told.try_recv().unwrap()
 }
@@ -59,7 +60,7 @@ fn join(reader: &mut Reader, filter: Arc<EventFilter>) -> Live {
 fn one_frame_is_shared_and_several_are_one_piece() {
     let events = [event(1, "a"), event(2, "b"), event(3, "a")];
     assert_eq!(chosen(&events, &of_queue("a")), "<1><3>");
-    assert_eq!(chosen(&events, &EventFilter::default()), "<1><2><3>");
+    assert_eq!(chosen(&events, &Ear::default()), "<1><2><3>");
     assert_eq!(chosen(&events, &of_queue("c")), "");
     let alone = chosen(&events, &of_queue("b"));
     assert_eq!(alone.as_ptr(), events[1].1.as_ptr(), "not a copy");
@@ -69,7 +70,7 @@ fn one_frame_is_shared_and_several_are_one_piece() {
 async fn five_thousand_who_listen_to_the_same_share_its_bytes() {
     let mut reader = reader();
     let mut listeners: Vec<_> =
-        (0..5000).map(|_| join(&mut reader, Arc::new(EventFilter::default()))).collect();
+        (0..5000).map(|_| join(&mut reader, Arc::new(Ear::default()))).collect();
     let mut other = join(&mut reader, of_queue("b"));
     reader.tell(&[event(1, "a"), event(2, "a")]);
     let first = listeners[0].pages.try_recv().unwrap();
@@ -84,8 +85,8 @@ async fn five_thousand_who_listen_to_the_same_share_its_bytes() {
 #[tokio::test]
 async fn a_slow_subscriber_is_dropped_with_a_word_and_others_are_not() {
     let mut reader = reader();
-    let slow = join(&mut reader, Arc::new(EventFilter::default()));
-    let mut quick = join(&mut reader, Arc::new(EventFilter::default()));
+    let slow = join(&mut reader, Arc::new(Ear::default()));
+    let mut quick = join(&mut reader, Arc::new(Ear::default()));
     for number in 0..=BUFFER {
         reader.tell(&[event(u32::try_from(number).unwrap(), "a")]);
         assert!(quick.pages.try_recv().is_ok());
@@ -93,7 +94,7 @@ async fn a_slow_subscriber_is_dropped_with_a_word_and_others_are_not() {
     assert_eq!(reader.subscribers.len(), 1);
     let mut slow = Subscription {
         hub: FeedHub { joins: mpsc::channel(1).0, store: reader.store.clone() },
-        filter: Arc::new(EventFilter::default()),
+        ear: Arc::new(Ear::default()),
         stage: Stage::Live(slow),
         pending: None,
     };
@@ -107,7 +108,7 @@ async fn a_slow_subscriber_is_dropped_with_a_word_and_others_are_not() {
 #[tokio::test]
 async fn who_went_away_is_forgotten() {
     let mut reader = reader();
-    drop(join(&mut reader, Arc::new(EventFilter::default())));
+    drop(join(&mut reader, Arc::new(Ear::default())));
     assert_eq!(reader.subscribers.len(), 1);
     reader.keep_alive();
     assert_eq!(reader.subscribers.len(), 0);

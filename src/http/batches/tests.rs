@@ -16,7 +16,9 @@ fn batch(body: Value) -> Result<(NewBatch, Vec<NewTask>), Vec<FieldError>> {
     let id = BatchId::from_uuid(Uuid::from_u128(9));
     let now = Timestamp::UNIX_EPOCH;
     let rules = Rules { tasks: &TASKS, terms: &terms, now, header_key: None, batch: Some(id) };
-    read(body, &rules, id, Some("header"), || TaskId::from_uuid(Uuid::from_u128(1)))
+    read(body, &rules, id, Some(HeaderKey { said: "header", of: None }), || {
+        TaskId::from_uuid(Uuid::from_u128(1))
+    })
 }
 
 #[test]

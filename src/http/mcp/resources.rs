@@ -54,7 +54,7 @@ pub(super) async fn list(state: &State, caller: &Caller, call: &Call) -> Result<
     let mut next = None;
     // Who may not see sessions is not told that there are any.
     if caller.sees(About::Host) {
-        let page = sessions(state, after).await.map_err(failed)?;
+        let page = sessions(state, caller, after).await.map_err(failed)?;
         for session in &page.items {
             let uri = format!("hostler://sessions/{}", encoded(session.session_id.as_str()));
             let what = format!("{}, {}", session.title, session.status);
@@ -112,7 +112,7 @@ pub(super) async fn read(state: &State, caller: &Caller, call: &Call) -> Result<
             caller.may(Scope::Read, About::Host).map_err(failed)?;
             let session: Option<SessionId> = rest.first().and_then(|id| id.parse().ok());
             let none = || ApiError::new(Kind::NotFound, said.clone());
-            let found = of_session(state, rest).await;
+            let found = of_session(state, caller, rest).await;
             let found = found.and_then(|found| found.ok_or_else(none));
             journal::called(state, caller, "read_resource", session.as_ref(), found.as_ref().err());
             found.map_err(failed)?
@@ -151,9 +151,13 @@ async fn of_host(state: &State, caller: &Caller, path: &[&str]) -> Result<Option
 }
 
 /// A resource of a session; nothing if there is none of this path.
-async fn of_session(state: &State, path: &[&str]) -> Result<Option<Read>, ApiError> {
+async fn of_session(
+    state: &State,
+    caller: &Caller,
+    path: &[&str],
+) -> Result<Option<Read>, ApiError> {
     let [session, rest @ ..] = path else {
-        return json_of(&sessions(state, None).await?);
+        return json_of(&sessions(state, caller, None).await?);
     };
     let Ok(session) = session.parse::<SessionId>() else { return Ok(None) };
     let command = match rest {
@@ -163,7 +167,7 @@ async fn of_session(state: &State, path: &[&str]) -> Result<Option<Read>, ApiErr
         }
         ["tasks"] => Command::ListTasks { limit: PAGE, after: None },
         ["artifacts"] => {
-            let filter = ArtifactFilter { kind: None, limit: PAGE, after: None };
+            let filter = ArtifactFilter { limit: PAGE, ..ArtifactFilter::default() };
             Command::ListArtifacts(Box::new(filter))
         }
         ["artifacts", name] => match name.parse::<ItemName>() {
@@ -172,7 +176,7 @@ async fn of_session(state: &State, path: &[&str]) -> Result<Option<Read>, ApiErr
         },
         _ => return Ok(None),
     };
-    match state.sessions.run(&session, command).await? {
+    match state.sessions.run(&caller.grants, &session, command).await? {
         Done::Session(session) => json_of(&session),
         Done::Memories(page) => json_of(&page),
         Done::Tasks(page) => json_of(&page),
@@ -198,10 +202,11 @@ fn content_of(artifact: ArtifactRecord) -> Read {
 
 async fn sessions(
     state: &State,
+    caller: &Caller,
     after: Option<Cursor>,
 ) -> Result<crate::domain::record::Page<crate::domain::session::SessionRecord>, ApiError> {
     let filter = SessionFilter { limit: PAGE, after, ..SessionFilter::default() };
-    match state.sessions.run(&anybody()?, Command::List(Box::new(filter))).await? {
+    match state.sessions.run(&caller.grants, &anybody()?, Command::List(Box::new(filter))).await? {
         Done::Sessions(page) => Ok(page),
         _ => Err(ApiError::fault("sessions were asked for and others came")),
     }

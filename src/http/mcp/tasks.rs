@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     State, complete,
     message::{Call, Era, RpcError},
+    progress::Teller,
 };
 use crate::{
     domain::{
@@ -83,7 +84,7 @@ fn outcome(task: &TaskRecord) -> Value {
 }
 
 pub(super) async fn get(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
-    let task = find(state, (caller, Scope::Read), call, Duration::ZERO).await?;
+    let task = find(state, (caller, Scope::Read), call).await?;
     let mut value = told(&task, call.era);
     if let (Era::Stateless, Some(fields)) = (call.era, value.as_object_mut())
         && matches!(task.state, TaskState::Completed | TaskState::Failed)
@@ -94,8 +95,15 @@ pub(super) async fn get(state: &State, caller: &Caller, call: &Call) -> Result<V
 }
 
 /// Waits for the end, for as long as a request may.
-pub(super) async fn result(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
-    let task = find(state, (caller, Scope::Read), call, state.settings.max_wait).await?;
+pub(super) async fn result(
+    state: &State,
+    caller: &Caller,
+    call: &Call,
+    teller: &Teller,
+) -> Result<Value, RpcError> {
+    let task = find(state, (caller, Scope::Read), call).await?;
+    let limit = state.settings.max_wait;
+    let task = teller.settled(state, task.id, limit).await.map_err(failed)?;
     if !task.state.is_final() {
         let what = format!("task {} is {} still: ask again", task.id, task.state);
         return Err(RpcError::internal(what));
@@ -109,7 +117,7 @@ pub(super) async fn result(state: &State, caller: &Caller, call: &Call) -> Resul
 }
 
 pub(super) async fn cancel(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
-    let task = find(state, (caller, Scope::Control), call, Duration::ZERO).await?;
+    let task = find(state, (caller, Scope::Control), call).await?;
     if task.state.is_final() && call.era == Era::Session {
         return Err(RpcError::params(format!("task {} is {} already", task.id, task.state)));
     }
@@ -125,7 +133,7 @@ pub(super) async fn cancel(state: &State, caller: &Caller, call: &Call) -> Resul
 
 /// Takes answers for a task. None of ours asks anything, so there is nothing to do with them.
 pub(super) async fn update(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
-    find(state, (caller, Scope::Submit), call, Duration::ZERO).await?;
+    find(state, (caller, Scope::Submit), call).await?;
     Ok(complete(call, json!({}), None))
 }
 
@@ -148,13 +156,12 @@ async fn find(
     state: &State,
     (caller, scope): (&Caller, Scope),
     call: &Call,
-    wait: Duration,
 ) -> Result<TaskRecord, RpcError> {
     let text = call.text("taskId")?;
     let id: TaskId =
         text.parse().map_err(|_| RpcError::params("`taskId` is no id of a task, `tsk_…`"))?;
     gate::may_task(state, caller, scope, id).await.map_err(failed)?;
-    settled(state, id, wait).await.map_err(failed)
+    settled(state, id, Duration::ZERO).await.map_err(failed)
 }
 
 fn failed(error: ApiError) -> RpcError {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     State, complete,
     message::{Call, Era, RpcError},
+    progress::Teller,
     table::{self, Tool},
     tasks, value, value_of,
 };
@@ -70,7 +71,12 @@ pub(super) fn changes(name: &str) -> bool {
 }
 
 /// Calls a tool. What is wrong with its arguments, or can't be done, is told to the model.
-pub(super) async fn call(state: &State, caller: &Caller, call: &Call) -> Result<Value, RpcError> {
+pub(super) async fn call(
+    state: &State,
+    caller: &Caller,
+    call: &Call,
+    teller: &Teller,
+) -> Result<Value, RpcError> {
     let name = call.text("name")?;
     let Some(tool) = table::find(name) else {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
@@ -81,11 +87,7 @@ pub(super) async fn call(state: &State, caller: &Caller, call: &Call) -> Result<
         Some(Value::Object(arguments)) => arguments.clone(),
         Some(_) => return Err(RpcError::params("`arguments` must be an object")),
     };
-    let wants_task = match call.era {
-        Era::Session => call.params.contains_key("task"),
-        // Whoever waits would rather ask later, if it can.
-        Era::Stateless => call.knows(tasks::EXTENSION) && arguments.contains_key("wait"),
-    };
+    let wants_task = wants_task(call);
     if wants_task && !tool.long && call.era == Era::Session {
         return Err(RpcError::params(format!(
             "`{name}` is no tool for long work: call it as it is"
@@ -97,11 +99,21 @@ pub(super) async fn call(state: &State, caller: &Caller, call: &Call) -> Result<
         let given = delegated(state, caller, tool, arguments).await;
         given.map(|task| tasks::made(&task, call.era))
     } else {
-        let done = run(state, caller, tool, arguments).await;
+        let done = run(state, caller, tool, arguments, teller).await;
         done.map(|value| complete(call, shown(value, false), None))
     };
     journal::called(state, caller, tool.name, session.as_ref(), said.as_ref().err());
     Ok(said.unwrap_or_else(|error| complete(call, refused(&error), None)))
+}
+
+/// Whether a call of a tool for long work is to be answered by the task, to be asked about later.
+pub(super) fn wants_task(call: &Call) -> bool {
+    let waits = || call.params.get("arguments").is_some_and(|all| all.get("wait").is_some());
+    match call.era {
+        Era::Session => call.params.contains_key("task"),
+        // Whoever waits would rather ask later, if it can.
+        Era::Stateless => call.knows(tasks::EXTENSION) && waits(),
+    }
 }
 
 /// What a tool says: as text for the model, and as it is for programs.
@@ -120,24 +132,25 @@ async fn run(
     caller: &Caller,
     tool: &Tool,
     arguments: Map<String, Value>,
+    teller: &Teller,
 ) -> Result<Value, ApiError> {
     caller.may(tool.scope, About::Nothing)?;
     if tool.name == "delegate_task" {
-        return Ok(delegate(state, caller, arguments, true).await?.1);
+        return Ok(delegate(state, caller, arguments, Some(teller)).await?.1);
     }
     if table::is_of_sessions(tool) {
-        return sessions::run(state, caller, tool, arguments).await;
+        return sessions::run(state, caller, tool, arguments, teller).await;
     }
-    host::run(state, caller, tool.name, arguments).await
+    host::run(state, caller, tool.name, arguments, teller).await
 }
 
 /// Submits the task that `arguments` describe, in the words of the API; its id, and what is told of it
-/// after the wait that it asks for, if it is to be waited for.
+/// after the wait that it asks for, if it is to be waited for; `teller` is told of that.
 async fn delegate(
     state: &State,
     caller: &Caller,
     mut arguments: Map<String, Value>,
-    waits: bool,
+    teller: Option<&Teller>,
 ) -> Result<(TaskId, Value), ApiError> {
     let wait = wait_of(&mut arguments)?;
     let answer =
@@ -145,11 +158,12 @@ async fn delegate(
             .await?;
     let made: Submitted = serde_json::from_value(answer.clone())
         .map_err(|error| ApiError::fault(format!("a submit was answered oddly: {error}")))?;
-    let Some(wait) = wait.filter(|_| waits) else { return Ok((made.id, answer)) };
-    let wait = wait.min(state.settings.max_wait);
-    let task = settled(state, made.id, wait).await?;
+    let Some((wait, teller)) = wait.zip(teller) else { return Ok((made.id, answer)) };
+    let task = settled(state, made.id, Duration::ZERO).await?;
     // A key of a submit finds its task in whichever queue that is.
     caller.may(Scope::Submit, About::Queue(&task.queue))?;
+    let wait = wait.min(state.settings.max_wait);
+    let task = teller.settled(state, made.id, wait).await?;
     Ok((made.id, value(&task)?))
 }
 
@@ -164,7 +178,7 @@ async fn delegated(
     let id = if table::is_of_sessions(tool) {
         sessions::delegated(state, caller, tool, arguments).await?
     } else {
-        delegate(state, caller, arguments, false).await?.0
+        delegate(state, caller, arguments, None).await?.0
     };
     let task = settled(state, id, Duration::ZERO).await?;
     caller.may(Scope::Submit, About::Queue(&task.queue))?;

@@ -266,7 +266,7 @@ fn in_words(needs: Needs) -> String {
                 Subject::Agent => ", for its fleet",
                 Subject::OneQueue => ", for the queue that is named",
                 Subject::Filtered => "; a limited API key is shown its own",
-                Subject::Body => ", for each queue that is named",
+                Subject::Body => ", for each queue that it is about",
             };
             format!("Needs the scope `{scope}`{reach}.")
         }

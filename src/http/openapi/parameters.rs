@@ -79,7 +79,7 @@ pub(super) fn idempotency_key() -> Value {
     json!({
         "name": "Idempotency-Key", "in": "header",
         "schema": { "type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$" },
-        "description": "A second submit with the same key is the same.",
+        "description": "A second request with the same key, by the same API key, is the same.",
     })
 }
 

@@ -232,7 +232,13 @@ fn made() -> Vec<Op> {
             "listArtifacts",
             "What was made, without contents",
         )
-        .asks([a::<Line>("type", "Of this type.")])
+        .asks([
+            a::<Line>("type", "Of this type."),
+            a::<Line>("text", "Whose content, name, id or type fits these words."),
+            a::<ItemName>("task_id", "That this task made."),
+            time("since", "Written at this time or later."),
+            time("until", "Written before this time."),
+        ])
         .asks(paged(ITEMS))
         .gives(page::<ArtifactRecord>()),
         Op::post("/api/v1/sessions/{id}/artifacts", "addArtifact", "Keep what was made")

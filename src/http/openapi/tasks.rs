@@ -30,6 +30,9 @@ fn filters() -> Vec<Value> {
         a::<Line>("kind", "Of this kind."),
         a::<GroupName>("group", "In this group."),
         a::<BatchId>("batch", "Of this batch."),
+        a::<FailureClass>("class", "Whose newest failure is of this class."),
+        time("created_after", "Submitted at this time or later."),
+        time("created_before", "Submitted before this time."),
         number("limit", (DEFAULT_LIMIT, MAX_LIMIT), "At most so many."),
         cursor("^tsk_[0-9a-f]{32}$"),
     ]
@@ -141,14 +144,9 @@ fn together() -> Vec<Op> {
 }
 
 fn dead() -> Vec<Op> {
-    let more = [
-        a::<FailureClass>("class", "Whose newest failure is of this class."),
-        time("created_after", "Submitted at this time or later."),
-        time("created_before", "Submitted before this time."),
-        flag("discarded", "Those too that were given up."),
-    ];
+    let more = flag("discarded", "Those too that were given up.");
     let listed = Op::get("/api/v1/dead-letters", "listDeadLetters", "Failed tasks, newest first")
-        .asks(filters().into_iter().chain(more))
+        .asks(filters().into_iter().chain([more]))
         .gives(page::<DeadLetter>());
     vec![
         listed,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::super::{
     api::FieldError,
     fields::{Errors, Fields, MAX_KEY, kind_of},
+    once::HeaderKey,
     workspaces::{self, MAX_PATH},
 };
 use crate::{
@@ -43,7 +44,7 @@ pub(super) struct Request {
 /// Every mistake, each with its field; those of the plan with their lines.
 pub(super) fn read(
     body: Map<String, Value>,
-    header_key: Option<&str>,
+    header_key: Option<HeaderKey<'_>>,
 ) -> Result<Request, Vec<FieldError>> {
     let mut errors = Errors::default();
     let mut fields = Fields::new(String::new(), body, &mut errors);

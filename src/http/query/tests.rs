@@ -14,7 +14,8 @@ fn a_filter_is_read() {
     let id = "tsk_00000000000000000000000000000007";
     let query = format!(
         "state=pending,running&queue=gpu&kind=a%20b&limit=7&cursor={id}\
-         &group=g&batch=bat_00000000000000000000000000000009"
+         &group=g&batch=bat_00000000000000000000000000000009&class=timeout\
+         &created_after=2030-01-31T08:00:00Z&created_before=2030-02-01T08:00:00Z"
     );
     let expected = TaskFilter {
         states: vec![TaskState::Pending, TaskState::Running],
@@ -22,6 +23,9 @@ fn a_filter_is_read() {
         kind: Some("a b".to_owned()),
         group: Some("g".parse().unwrap()),
         batch: Some("bat_00000000000000000000000000000009".parse().unwrap()),
+        class: Some(FailureClass::Timeout),
+        created_after: Some("2030-01-31T08:00:00Z".parse().unwrap()),
+        created_before: Some("2030-02-01T08:00:00Z".parse().unwrap()),
         limit: 7,
         before: Some(id.parse().unwrap()),
     };
@@ -42,6 +46,9 @@ fn broken_filters_are_named() {
         ("kind=a%00b", "`kind`"),
         ("group=A", "`group`"),
         ("batch=7", "`batch`"),
+        ("class=oops", "`class`"),
+        ("created_after=today", "`created_after`"),
+        ("created_before=", "`created_before`"),
         ("batch=tsk_00000000000000000000000000000007", "`batch`"),
         ("limit=0", "`limit`"),
         ("limit=501", "`limit`"),

@@ -20,6 +20,7 @@ use super::{
     fields::Fields,
     journal::{self, Entry, Via},
     ok,
+    once::HeaderKey,
     query::{self, Query},
 };
 use crate::{
@@ -78,7 +79,11 @@ async fn run(
     command: Command,
 ) -> Answer {
     let (word, is_of_one) = (command.word(), !matches!(command, Command::List(_)));
-    let answer = carry_out(state, session, command).await;
+    let caller = request.extensions().get::<Caller>().cloned();
+    let answer = match caller {
+        Some(caller) => carry_out(state, &caller, session, command).await,
+        None => Err(ApiError::fault("a request without a caller got to a session")),
+    };
     noted(state, request, word, Some(session).filter(|_| is_of_one), answer)
 }
 
@@ -99,9 +104,14 @@ fn noted(
     answer
 }
 
-async fn carry_out(state: &State, session: &SessionId, command: Command) -> Answer {
+async fn carry_out(
+    state: &State,
+    caller: &Caller,
+    session: &SessionId,
+    command: Command,
+) -> Answer {
     let is_new = matches!(command, Command::Create(_));
-    Ok(match state.sessions.run(session, command).await? {
+    Ok(match state.sessions.run(&caller.in_sessions(), session, command).await? {
         Done::Session(session) if is_new => {
             let place = format!("/api/v1/sessions/{}", encoded(session.session_id.as_str()));
             made(true, &place, &session)
@@ -175,8 +185,10 @@ async fn fields_of<T>(
     payload: Payload,
     read: impl FnOnce(&mut Fields<'_>, &mut Names) -> Option<T>,
 ) -> Result<T, ApiError> {
-    let key = query::idempotency_key(request.headers())?;
-    let take = |fields: &mut Fields<'_>| read(fields, &mut Names::of(key));
+    let caller = request.extensions().get::<Caller>().cloned();
+    let caller = caller.ok_or_else(|| ApiError::fault("a request without a caller was read"))?;
+    let key = HeaderKey::read(request.headers(), &caller)?.map(|key| key.kept());
+    let take = |fields: &mut Fields<'_>| read(fields, &mut Names::of(key.as_deref()));
     let read = body::fields(state, request, payload, take).await?;
     read.ok_or_else(|| ApiError::fault("a body without mistakes could not be read"))
 }
@@ -339,9 +351,14 @@ pub(super) async fn cancel(state: Data<State>, request: HttpRequest, payload: Pa
 
 pub(super) async fn artifacts(state: Data<State>, request: HttpRequest) -> Answer {
     let id = id(&request)?;
-    let query = Query::read(request.query_string(), &["type", "limit", "cursor"])?;
+    let known = ["type", "text", "task_id", "since", "until", "limit", "cursor"];
+    let query = Query::read(request.query_string(), &known)?;
     let filter = ArtifactFilter {
         kind: query.text("type", MAX_TITLE)?,
+        text: query.text("text", MAX_TITLE)?,
+        task: query.parsed("task_id")?,
+        since: query.time("since")?,
+        until: query.time("until")?,
         limit: query.number("limit", ITEMS, 1, MAX_LIMIT)?,
         after: query.parsed("cursor")?,
     };

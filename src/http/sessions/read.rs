@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use crate::{
     domain::session::{
-        ChunkFormat, Cursor, Delegation, Extracted, ItemName, MAX_TAG, MAX_TAGS, MemoryFilter,
-        MemoryType, NewArtifact, NewChunk, NewMemory, NewSession, SessionChange, SessionFilter,
-        SessionId, SessionState,
+        ArtifactFilter, ChunkFormat, Cursor, Delegation, Extracted, ItemName, MAX_TAG, MAX_TAGS,
+        MemoryFilter, MemoryType, NewArtifact, NewChunk, NewMemory, NewSession, SessionChange,
+        SessionFilter, SessionId, SessionState,
     },
     http::fields::{Fields, kind_of},
 };
@@ -345,6 +345,19 @@ pub(in crate::http) fn memory_filter(fields: &mut Fields<'_>) -> MemoryFilter {
         kinds: kind.into_iter().collect(),
         tags: tags(fields),
         text: fields.text("text", MAX_TITLE),
+        limit: limit(fields, ITEMS),
+        after: cursor(fields),
+    }
+}
+
+/// Which artifacts are listed.
+pub(in crate::http) fn artifact_filter(fields: &mut Fields<'_>) -> ArtifactFilter {
+    ArtifactFilter {
+        kind: fields.text("type", MAX_TITLE),
+        text: fields.text("text", MAX_TITLE),
+        task: fields.parsed("task_id"),
+        since: time(fields, "since"),
+        until: time(fields, "until"),
         limit: limit(fields, ITEMS),
         after: cursor(fields),
     }

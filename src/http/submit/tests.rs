@@ -47,6 +47,7 @@ pub(in crate::http) fn terms() -> AllQueueTerms {
 }
 
 fn read_with(body: Value, header_key: Option<&str>) -> Result<Submission, Vec<FieldError>> {
+    let header_key = header_key.map(|said| HeaderKey { said, of: None });
     let mut count = 0;
     let terms = terms();
     read(body, &Rules { tasks: &TASKS, terms: &terms, now: NOW, header_key, batch: None }, || {

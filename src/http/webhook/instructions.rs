@@ -24,8 +24,8 @@ pub(in crate::http) async fn show(state: Data<State>, request: HttpRequest) -> A
         "http://localhost".to_owned()
     };
     let needs_key = state.access.is_locked();
-    let is_let_in = request.extensions().get::<Caller>().is_some();
-    let offer = is_let_in.then(|| state.sessions.offer());
+    let caller = request.extensions().get::<Caller>().cloned();
+    let offer = caller.map(|caller| state.sessions.offer(&caller.grants));
     let page = page(&base, needs_key, offer.as_ref(), state.settings.max_body);
     Ok(HttpResponse::Ok().content_type("text/markdown; charset=utf-8").body(page))
 }

@@ -30,6 +30,7 @@ use super::{
     caller::Caller,
     error::{ApiError, Kind},
     journal::{self, Entry, Via},
+    once::HeaderKey,
     query,
     sessions::read::Names,
 };
@@ -53,6 +54,7 @@ struct Taken {
     /// Its type.
     event: String,
     bytes: Bytes,
+    /// Its key, in the scope of its caller.
     key: Option<String>,
 }
 
@@ -125,16 +127,16 @@ async fn take(
     payload: Payload,
 ) -> Result<Taken, ApiError> {
     let bytes = whole(state, request, payload).await?;
-    let key = query::idempotency_key(request.headers())?;
+    let key = HeaderKey::read(request.headers(), caller)?.map(|key| key.kept());
     let Value::Object(object) = body::parse(&bytes)? else {
         return Err(ApiError::new(Kind::BadJson, "the body must be an object"));
     };
     let event = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let asked = read::read(object, &mut Names::of_body(key, &bytes)).map_err(wrong)?;
-    for scope in asked.scopes() {
-        caller.may(scope, About::Host)?;
+    let asked = read::read(object, &mut Names::of_body(key.as_deref(), &bytes)).map_err(wrong)?;
+    for (scope, is_of_tasks) in asked.needs() {
+        // Of whose queue a task is shows when it is looked for.
+        caller.may(scope, if is_of_tasks { About::Nothing } else { About::Host })?;
     }
-    let key = key.map(str::to_owned);
     Ok(Taken { asked, event, bytes, key })
 }
 
@@ -177,7 +179,7 @@ async fn carry_out(
     match asked {
         Asked::One { word, session, command, sync } => {
             tell(sync);
-            let told = one(state, word, &session, command, sync).await;
+            let told = one(state, caller, (word, &session), command, sync).await;
             note(word, Some(&session), told.status, told.cause.as_deref());
             (told.status, told.body(word, &session))
         }
@@ -187,15 +189,15 @@ async fn carry_out(
                 note(word, Some(&session), told.status, told.cause.as_deref());
             };
             let told = if atomic {
-                together(state, &session, commands, &note).await
+                together(state, caller, &session, commands, &note).await
             } else {
-                each(state, &session, commands, &note).await
+                each(state, caller, &session, commands, &note).await
             };
             note(BATCH, &told);
             (told.status, told.body(BATCH, &session))
         }
         Asked::Task { command, sync } => {
-            let (status, body, cause) = task::carry_out(state, command, sync, &tell).await;
+            let (status, body, cause) = task::carry_out(state, caller, command, sync, &tell).await;
             note(TASK, None, status, cause.as_deref());
             (status, body)
         }
@@ -203,8 +205,14 @@ async fn carry_out(
 }
 
 /// Carries out one command.
-async fn one(state: &State, word: &str, session: &SessionId, command: Command, sync: bool) -> Told {
-    let done = match state.sessions.run(session, command).await {
+async fn one(
+    state: &State,
+    caller: &Caller,
+    (word, session): (&str, &SessionId),
+    command: Command,
+    sync: bool,
+) -> Told {
+    let done = match state.sessions.run(&caller.grants, session, command).await {
         Ok(done) => done,
         Err(error) => return Told::failed(error),
     };
@@ -230,6 +238,7 @@ async fn one(state: &State, word: &str, session: &SessionId, command: Command, s
 /// Carries out commands one by one; each counts by itself. `note` writes down what came of one.
 async fn each(
     state: &State,
+    caller: &Caller,
     session: &SessionId,
     commands: Vec<(&'static str, Command)>,
     note: &impl Fn(&'static str, &Told),
@@ -237,7 +246,7 @@ async fn each(
     let mut items = Vec::with_capacity(commands.len());
     let mut failed = 0_usize;
     for (word, command) in commands {
-        let told = one(state, word, session, command, false).await;
+        let told = one(state, caller, (word, session), command, false).await;
         note(word, &told);
         failed += usize::from(!told.is_done());
         items.push(told.item(word));
@@ -255,12 +264,13 @@ async fn each(
 /// nothing was done.
 async fn together(
     state: &State,
+    caller: &Caller,
     session: &SessionId,
     commands: Vec<(&'static str, Command)>,
     note: &impl Fn(&'static str, &Told),
 ) -> Told {
     let (words, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
-    match state.sessions.run_all(session, commands).await {
+    match state.sessions.run_all(&caller.grants, session, commands).await {
         Ok(done) => {
             let items = words.iter().zip(done).map(|(word, done)| {
                 let told = Told::done(word, done);
@@ -292,6 +302,6 @@ async fn together(
 pub(super) fn fuzzed(object: serde_json::Map<String, Value>) {
     if let Ok(asked) = read::read(object, &mut Names::of(Some("key"))) {
         let asks_nothing = matches!(&asked, Asked::Batch { commands, .. } if commands.is_empty());
-        assert!(!asked.scopes().is_empty() || asks_nothing, "nothing is free");
+        assert!(!asked.needs().is_empty() || asks_nothing, "nothing is free");
     }
 }

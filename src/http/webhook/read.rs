@@ -119,14 +119,16 @@ impl Asked {
         }
     }
 
-    /// The scopes that a key needs for it.
-    pub(super) fn scopes(&self) -> BTreeSet<Scope> {
+    /// The scopes that a key needs for it, each with whether it is for a task, which is of a queue; else for
+    /// a session, which is of none.
+    pub(super) fn needs(&self) -> BTreeSet<(Scope, bool)> {
+        let of = |command: &Command| (command.scope(), command.is_of_task());
         match self {
-            Self::One { command, .. } => [command.scope()].into(),
+            Self::One { command, .. } => [of(command)].into(),
             Self::Batch { commands, .. } => {
-                commands.iter().map(|(_, command)| command.scope()).collect()
+                commands.iter().map(|(_, command)| of(command)).collect()
             }
-            Self::Task { .. } => [Scope::Submit].into(),
+            Self::Task { .. } => [(Scope::Submit, true)].into(),
         }
     }
 }
@@ -306,9 +308,10 @@ pub(in crate::http) fn command(
         "add_artifact" => Command::AddArtifact(Box::new(read::artifact(data, None, names)?)),
         "get_artifact" => Command::GetArtifact(named(data, "artifact_id")?),
         "list_artifacts" => {
-            let kind = data.text("type", 1000);
-            let (limit, after) = (read::limit(data, read::ITEMS), read::cursor(data));
-            let filter = crate::domain::session::ArtifactFilter { kind, limit, after };
+            let filter = match data.object("filter") {
+                Some(mut filter) => read::artifact_filter(&mut filter),
+                None => read::artifact_filter(data),
+            };
             Command::ListArtifacts(Box::new(filter))
         }
         _ => return None,

@@ -5,19 +5,20 @@ use serde_json::{Value, json};
 
 use super::answer::Told;
 use crate::{
-    http::State,
+    http::{State, caller::Caller},
     sessions::{CommandEnd, Commanded, SessionError, TaskCommand},
 };
 
 /// Carries out a command; the status, the body, and what went wrong behind it. `tell` tells the relay.
 pub(super) async fn carry_out(
     state: &State,
+    caller: &Caller,
     command: TaskCommand,
     sync: bool,
     tell: &impl Fn(bool),
 ) -> (StatusCode, Value, Option<String>) {
     let asked_for = command.name.clone();
-    match attempt(state, command, sync, tell).await {
+    match attempt(state, caller, command, sync, tell).await {
         Ok((status, body)) => (status, body, None),
         Err(error) => {
             let told = Told::failed(error);
@@ -30,11 +31,12 @@ pub(super) async fn carry_out(
 
 async fn attempt(
     state: &State,
+    caller: &Caller,
     command: TaskCommand,
     sync: bool,
     tell: &impl Fn(bool),
 ) -> Result<(StatusCode, Value), SessionError> {
-    let commanded = state.sessions.task_command(command).await?;
+    let commanded = state.sessions.task_command(&caller.grants, command).await?;
     if !sync {
         tell(false);
         if commanded.created {

@@ -7,7 +7,8 @@ use tokio_postgres::types::Json;
 use super::{SessionNo, object};
 use crate::{
     domain::session::{
-        ArtifactRecord, ChunkRecord, Extracted, ItemName, NewArtifact, NewChunk, SessionId,
+        ArtifactFilter, ArtifactRecord, ChunkRecord, Extracted, ItemName, NewArtifact, NewChunk,
+        SessionId,
     },
     store::{
         StoreError,
@@ -168,18 +169,31 @@ pub async fn chunks(
     })
 }
 
-/// Artifacts without their contents, newest first, each with its number: one, or those of a type and
-/// before `before`. None if the session is unknown.
+/// Artifacts without their contents, newest first, each with its number: one, or those that a filter lets
+/// through, before `before`. None if the session is unknown.
 pub async fn artifacts(
     db: &impl GenericClient,
     session: &SessionId,
     one: Option<&ItemName>,
-    kind: Option<&str>,
+    filter: &ArtifactFilter,
     before: Option<i64>,
-    limit: u32,
 ) -> Result<Option<Vec<(i64, ArtifactRecord)>>, StoreError> {
-    let rows =
-        LIST_ARTIFACTS.query(db, &[session, &one, &kind, &before, &i64::from(limit)]).await?;
+    let rows = LIST_ARTIFACTS
+        .query(
+            db,
+            &[
+                session,
+                &one,
+                &filter.kind.as_deref().map(plain_text),
+                &before,
+                &i64::from(filter.limit),
+                &filter.text.as_deref().map(plain_text),
+                &filter.task.as_ref().map(ItemName::as_str),
+                &filter.since,
+                &filter.until,
+            ],
+        )
+        .await?;
     listed(&LIST_ARTIFACTS, &rows, |fields| {
         Ok(ArtifactRecord {
             session_id: session.clone(),

@@ -82,15 +82,17 @@ pub(super) async fn list(
     let states = if filter.states.is_empty() { &TaskState::ALL } else { &*filter.states };
     let limit = i64::from(filter.limit);
     let (queue, kind, group, before) = (&filter.queue, &filter.kind, &filter.group, &filter.before);
+    let (class, from, to) = (&filter.class, &filter.created_after, &filter.created_before);
     let (statement, rows) = match filter.batch {
         Some(batch) => {
-            let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-                [&states, queue, kind, &batch, group, before, &limit];
+            let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 10] =
+                [&states, queue, kind, &batch, group, before, &limit, class, from, to];
             (&OF_BATCH, OF_BATCH.query(db, &columns).await?)
         }
         None => {
-            let rows = OF_GROUP.query(db, &[&states, queue, kind, group, before, &limit]).await?;
-            (&OF_GROUP, rows)
+            let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+                [&states, queue, kind, group, before, &limit, class, from, to];
+            (&OF_GROUP, OF_GROUP.query(db, &columns).await?)
         }
     };
     rows.iter().map(|row| statement.fields(row).get("id")).collect()

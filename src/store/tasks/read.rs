@@ -7,7 +7,7 @@ use tokio_postgres::{Row, types::Json};
 use super::members;
 use crate::{
     domain::{
-        TaskId, graph,
+        QueueName, TaskId, graph,
         record::{
             AttemptRecord, EventRecord, TaskError, TaskFilter, TaskRecord, TimeoutFrom, WaitRecord,
         },
@@ -27,6 +27,7 @@ const GET: Sql = sql!("tasks/get");
 const LIST: Sql = sql!("tasks/list");
 const OF_IDS: Sql = sql!("tasks/of_ids");
 const ATTEMPTS: Sql = sql!("tasks/attempts");
+const QUEUES_OF_KEYS: Sql = sql!("tasks/queues_of_keys");
 const EVENTS: Sql = sql!("tasks/events");
 
 /// One task, or none if it is unknown.
@@ -46,9 +47,21 @@ pub async fn list(
     }
     let states = if filter.states.is_empty() { &TaskState::ALL } else { &*filter.states };
     let limit = i64::from(filter.limit);
-    let rows =
-        LIST.query(db, &[&states, &filter.queue, &filter.kind, &filter.before, &limit]).await?;
+    let of = filter;
+    let (class, after, before) = (&of.class, &of.created_after, &of.created_before);
+    let rows = LIST
+        .query(db, &[&states, &of.queue, &of.kind, &of.before, &limit, class, after, before])
+        .await?;
     rows.iter().map(|row| record(&LIST.fields(row))).collect()
+}
+
+/// The queues of the tasks that have one of these idempotency keys.
+pub async fn queues_of_keys(
+    db: &impl GenericClient,
+    keys: &[&str],
+) -> Result<Vec<QueueName>, StoreError> {
+    let rows = QUEUES_OF_KEYS.query(db, &[&keys]).await?;
+    rows.iter().map(|row| QUEUES_OF_KEYS.fields(row).get("queue")).collect()
 }
 
 /// These tasks, newest first; one that is unknown is left out.

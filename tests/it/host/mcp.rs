@@ -45,7 +45,7 @@ fn new(host: &Host, method: &str, mut params: Value, extensions: &Value) -> Answ
     host.ask(&ask)
 }
 
-fn tool(host: &Host, name: &str, arguments: &Value) -> Value {
+pub(super) fn tool(host: &Host, name: &str, arguments: &Value) -> Value {
     let answer = old(host, "tools/call", &json!({"name": name, "arguments": arguments}));
     answer["result"].clone()
 }
@@ -464,6 +464,12 @@ async def use(server, mode):
         assert "delegate_task" in names, names
         done = await client.call_tool("delegate_task", {"input": {"op": "echo", "value": 5}, "wait": 20})
         assert json.loads(done.content[0].text)["output"] == 5, done
+        told = []
+        async def heard(progress, total, message):
+            told.append(message)
+        slow = {"input": {"op": "sleep", "ms": 1500}, "wait": 20}
+        slow = await client.call_tool("delegate_task", slow, progress_callback=heard)
+        assert not slow.is_error and any("is running" in message for message in told), (slow, told)
         bad = await client.call_tool("cancel_task", {"task": "tsk_00000000000000000000000000000001"})
         assert bad.is_error, bad
         assert len((await client.list_prompts()).prompts) == 5

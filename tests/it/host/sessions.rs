@@ -18,6 +18,60 @@ fn ask(host: &Host, method: &str, path: &str, body: Option<&Value>) -> Answer {
 }
 
 #[test]
+fn artifacts_are_listed_alike_on_every_way_in() {
+    let host = Host::new(&fleets()).up();
+    done(&host, "create_session", "s", json!({}));
+    for (id, kind, text) in
+        [("plan", "document", "export as csv"), ("sum", "code", "csv"), ("note", "document", "tea")]
+    {
+        let body = json!({"artifact_id": id, "type": kind, "content": text, "task_id": "t"});
+        done(&host, "add_artifact", "s", body);
+    }
+    let ids = |page: &Value, list: &str| -> Vec<String> {
+        let items = page[list].as_array().unwrap_or_else(|| panic!("{page}")).iter();
+        items.map(|item| item["artifact_id"].as_str().unwrap().to_owned()).collect()
+    };
+    // Each as the fields of the contract, as a query, and as options of the command line.
+    let rows: [(Value, &str, &[&str], &[&str]); 5] = [
+        (json!({"text": "csv"}), "?text=csv", &["--text", "csv"], &["sum", "plan"]),
+        (
+            json!({"text": "csv", "type": "code", "task_id": "t"}),
+            "?text=csv&type=code&task_id=t",
+            &["--text", "csv", "--type", "code", "--task", "t"],
+            &["sum"],
+        ),
+        (json!({"task_id": "u"}), "?task_id=u", &["--task", "u"], &[]),
+        (
+            json!({"since": "2020-01-01T00:00:00Z", "limit": 2}),
+            "?since=2020-01-01T00:00:00Z&limit=2",
+            &["--since", "2020-01-01T00:00:00Z", "--limit", "2"],
+            &["note", "sum"],
+        ),
+        (
+            json!({"until": "2020-01-01T00:00:00Z"}),
+            "?until=2020-01-01T00:00:00Z",
+            &["--until", "2020-01-01T00:00:00Z"],
+            &[],
+        ),
+    ];
+    for (data, query, options, wanted) in rows {
+        assert_eq!(ids(&done(&host, "list_artifacts", "s", data.clone()), "artifacts"), wanted);
+        let inside = json!({"filter": data});
+        assert_eq!(ids(&done(&host, "list_artifacts", "s", inside), "artifacts"), wanted);
+        let page = ask(&host, "GET", &format!("/sessions/s/artifacts{query}"), None).expect(200);
+        assert_eq!(ids(&page, "items"), wanted, "{query}");
+        let listed = host.cli_json(&[&["artifact", "list", "s"], options].concat());
+        assert_eq!(ids(&listed, "items"), wanted, "{options:?}");
+        let mut arguments = data;
+        arguments["session_id"] = json!("s");
+        let told = super::mcp::tool(&host, "list_artifacts", &arguments);
+        assert_eq!(ids(&told["structuredContent"], "artifacts"), wanted, "{told}");
+    }
+    let odd = ask(&host, "GET", "/sessions/s/artifacts?since=yesterday", None).expect(400);
+    assert!(odd["detail"].as_str().unwrap().contains("since"), "{odd}");
+}
+
+#[test]
 fn the_resources_are_what_the_webhook_writes() {
     let host = Host::new(&fleets()).up();
     let made = ask(&host, "POST", "/sessions", Some(&json!({"session_id": "a b", "title": "T"})));

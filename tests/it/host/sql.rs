@@ -112,6 +112,10 @@ fn agents_that_are_not_ours_work_beside_a_host() {
     let claimed = query(&host, "SELECT task_id, attempt FROM hostler.claim_task('bot-2')");
     let (task, attempt): (uuid::Uuid, i32) = (claimed[0].get(0), claimed[0].get(1));
     assert_eq!(attempt, 2);
+    // It is no host, and is told as what it is.
+    let leases = host.get("/api/v1/hosts")["items"].clone();
+    let agents: Vec<_> = leases.as_array().unwrap().iter().map(|it| &it["agent"]).collect();
+    assert!(agents.contains(&&json!("bot-2")) && agents.contains(&&Value::Null), "{leases}");
     let done = format!("SELECT hostler.complete_task('{task}', '\"done\"', {attempt})");
     assert!(query(&host, &done)[0].get::<_, bool>(0));
     let task = host.wait(&id);
@@ -121,6 +125,26 @@ fn agents_that_are_not_ours_work_beside_a_host() {
         WHERE queue IN ('', 'default')";
     let terms = query(&host, terms);
     assert_eq!(terms.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [50, 50]);
+}
+
+/// Whoever may connect to the database can send a notice, and may do nothing else, perhaps.
+#[test]
+fn a_notice_alone_ends_no_attempt() {
+    let host = Host::new(WORKER).up();
+    let running = |ms: u32| {
+        let id = enqueue(&host, "default", &json!({"op": "sleep", "ms": ms}));
+        eventually("it runs", || host.task(&id)["state"] == "running");
+        let uuid = id.strip_prefix("tsk_").unwrap().to_owned();
+        (id, uuid)
+    };
+    let (id, uuid) = running(1_500);
+    query(&host, &format!("SELECT pg_notify('hostler_cancel', '{uuid}')"));
+    assert_eq!(host.wait(&id)["state"], "completed");
+    // With what stands in the table it does, at once.
+    let (id, uuid) = running(600_000);
+    query(&host, "UPDATE hostler.tasks SET cancel_requested = true WHERE state = 'running'");
+    query(&host, &format!("SELECT pg_notify('hostler_cancel', '{uuid}')"));
+    assert_eq!(host.wait(&id)["state"], "cancelled");
 }
 
 #[test]

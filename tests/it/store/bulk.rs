@@ -316,7 +316,7 @@ async fn a_search_reads_by_index_whatever_was_when_it_was_planned() {
         (
             "of_group",
             include_str!("../../../sql/queries/task_members/of_group.sql"),
-            "'{}', NULL, NULL, 'g', NULL, 10",
+            "'{}', NULL, NULL, 'g', NULL, 10, NULL, NULL, NULL",
         ),
         (
             "plain",

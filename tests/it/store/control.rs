@@ -6,13 +6,14 @@ use hostler::{
     domain::{
         TaskId,
         record::TaskFilter,
-        task::{TaskEvent, TaskState},
+        task::{FailureClass, TaskEvent, TaskState},
     },
     store::{
         hosts,
         tasks::{self, CancelAnswer, RetryAnswer},
     },
 };
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{World, end, ensure, states::put_in, task};
@@ -99,6 +100,11 @@ async fn listings_are_newest_first_and_filtered() {
     let given = world.claim(1).await.pop().unwrap();
     world.settle(&[end(&given, TaskEvent::FailedForGood)]).await;
     let ids: Vec<TaskId> = batch.iter().map(|task| task.id).collect();
+    let at = |hour: i64| Timestamp::from_second(1_900_000_000 + hour * 3600).unwrap();
+    for (id, hour) in ids.iter().zip(0..) {
+        let date = "UPDATE hostler.tasks SET created_at = $2 WHERE id = $1";
+        world.db.execute(date, &[id, &at(hour)]).await.unwrap();
+    }
 
     let all = TaskFilter { limit: 50, ..TaskFilter::default() };
     let rows = [
@@ -112,9 +118,16 @@ async fn listings_are_newest_first_and_filtered() {
             TaskFilter {
                 states: vec![TaskState::Failed, TaskState::Pending],
                 before: Some(ids[2]),
-                ..all
+                ..all.clone()
             },
             vec![1, 0],
+        ),
+        (TaskFilter { class: Some(FailureClass::Exit), ..all.clone() }, vec![0]),
+        (TaskFilter { class: Some(FailureClass::Timeout), ..all.clone() }, vec![]),
+        (TaskFilter { created_after: Some(at(2)), ..all.clone() }, vec![5, 4, 3, 2]),
+        (
+            TaskFilter { created_after: Some(at(1)), created_before: Some(at(4)), ..all },
+            vec![3, 2, 1],
         ),
     ];
     for (filter, expected) in rows {

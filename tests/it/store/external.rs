@@ -111,6 +111,20 @@ async fn a_claim_takes_from_its_queues_and_never_from_a_paused_one() {
     .await
     .unwrap();
     assert_eq!(claim(&world.db, "'bot-1'").await, None);
+    // A pause that has ended holds nothing back, and is shown no more, though no host took it down.
+    let paused = "SELECT paused, paused_reason, paused_until IS NOT NULL
+        FROM hostler.queue_overview WHERE queue = 'default'";
+    let shown = async || {
+        let row = world.db.query_one(paused, &[]).await.unwrap();
+        (row.get::<_, bool>(0), row.get::<_, Option<String>>(1), row.get::<_, bool>(2))
+    };
+    assert_eq!(shown().await, (true, Some("upkeep".to_owned()), false));
+    let until = "UPDATE hostler.queues SET paused_until = now() + interval '1 hour' * $1
+        WHERE name = 'default'";
+    world.db.execute(until, &[&1_f64]).await.unwrap();
+    assert_eq!(shown().await, (true, Some("upkeep".to_owned()), true));
+    world.db.execute(until, &[&-1_f64]).await.unwrap();
+    assert_eq!(shown().await, (false, None, false));
     queue_rows::resume(&world.db, &world.queue).await.unwrap();
     let mut elsewhere = super::task(&other);
     elsewhere.priority = 1;
@@ -221,9 +235,13 @@ async fn who_does_not_beat_is_lost_and_its_task_goes_back() {
     let record = tasks::get(&world.db, id).await.unwrap().unwrap();
     assert_eq!((record.state, record.failures), (TaskState::Pending, 0));
 
-    // Where no host of ours runs, the next claim takes over.
+    // Where no host of ours lives, the next claim takes over.
     claim(&world.db, "'bot-1'").await.unwrap();
     let_leases_end(&world).await;
+    assert_eq!(claim(&world.db, "'bot-2'").await, None, "the one that lives will see to it");
+    let dead = "UPDATE hostler.hosts SET lease_ends_at = now() - interval '1 s'
+        WHERE kind = 'host'";
+    world.db.execute(dead, &[]).await.unwrap();
     let again = claim(&world.db, "'bot-2'").await.unwrap();
     assert_eq!((again.task, again.attempt), (id, 3));
     assert!(!counts(&world.db, "complete_task", id, "'1', 2").await, "the lost one is late");
@@ -242,6 +260,47 @@ async fn a_beat_tells_what_was_called_off() {
     assert!(counts(&world.db, "fail_task", id, "'stopped', 1").await);
     assert_eq!(world.state(id).await, TaskState::Cancelled, "and is not tried again");
     world.check_events(id).await;
+    // Nor is it failed, where that was the last try.
+    let last = "SELECT hostler.enqueue('default', 'say', max_attempts => 1)";
+    let last = TaskId::from_uuid(world.db.query_one(last, &[]).await.unwrap().get(0));
+    claim(&world.db, "'bot-1'").await.unwrap();
+    tasks::cancel(&world.db, last).await.unwrap();
+    assert!(counts(&world.db, "fail_task", last, "'stopped', 1").await);
+    assert_eq!(world.state(last).await, TaskState::Cancelled);
+    world.check_events(last).await;
+}
+
+/// Its transaction may last as long as its work.
+#[tokio::test]
+async fn a_claim_touches_no_task_but_its_own() {
+    let world = World::new().await;
+    let mut waited: Vec<_> = (0..3).map(|_| super::task(&world.queue)).collect();
+    for task in &mut waited {
+        task.run_at = Some("2100-01-01T00:00:00Z".parse().unwrap());
+    }
+    waited[2].priority = 1;
+    let lost = world.submit(1).await[0];
+    claim(&world.db, "'bot-0'").await.unwrap();
+    let ids: Vec<_> = waited.iter().map(|task| task.id).collect();
+    tasks::submit(&world.db, &waited).await.unwrap();
+    let due = "UPDATE hostler.tasks SET run_at = now() - interval '1 s' WHERE state = 'scheduled'";
+    world.db.execute(due, &[]).await.unwrap();
+    let_leases_end(&world).await;
+
+    let mut one = world.store.client().await.unwrap();
+    let open = one.transaction().await.unwrap();
+    let row = open.query_one("SELECT * FROM hostler.claim_task('bot-1')", &[]).await.unwrap();
+    assert_eq!(row.get::<_, Uuid>("task_id"), *ids[2].as_uuid(), "the first of those that are due");
+    // While it works: another agent gets the next of them, a host what is left, and what was lost.
+    assert_eq!(claim(&world.db, "'bot-2'").await.unwrap().task, ids[0]);
+    tasks::promote_due(&world.db).await.unwrap();
+    assert_eq!(world.state(ids[1]).await, TaskState::Pending);
+    let returned = hosts::take_over(&world.db).await.unwrap().returned;
+    assert_eq!(returned.iter().map(|one| one.task).collect::<Vec<_>>(), [lost]);
+    open.commit().await.unwrap();
+    for id in ids.into_iter().chain([lost]) {
+        world.check_events(id).await;
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use hostler::{
-    domain::{Attempt, ClaimId, Lane},
+    domain::{Attempt, ClaimId, Lane, record::TaskFilter},
     store::{
         StoreError, ends, hosts,
         log::{self, Appended, Claimed, Direct, Range},
@@ -294,7 +294,7 @@ async fn listings_show_the_log_and_the_tracked_as_one() {
     log.end(&done, &[]).await;
     all.reverse();
     let list = async |states: &[TaskState], limit: u32, before: Option<TaskId>| {
-        let filter = hostler::domain::record::TaskFilter {
+        let filter = TaskFilter {
             states: states.to_vec(),
             queue: Some(log.world.queue.clone()),
             limit,
@@ -311,6 +311,16 @@ async fn listings_show_the_log_and_the_tracked_as_one() {
     let running: Vec<_> = ids(&range)[1..].iter().rev().copied().collect();
     assert_eq!(list(&[TaskState::Running], 9, None).await, running);
     assert_eq!(list(&[TaskState::Pending], 9, None).await.len(), 5);
+    // By when they were submitted, wherever they are kept; and what is in the log has not failed.
+    let by = async |filter: TaskFilter| {
+        let filter = TaskFilter { limit: 100, ..filter };
+        tasks::list(&log.world.db, &filter).await.unwrap().len()
+    };
+    let long_ago = Some(jiff::Timestamp::UNIX_EPOCH);
+    assert_eq!(by(TaskFilter { created_after: long_ago, ..TaskFilter::default() }).await, 8);
+    assert_eq!(by(TaskFilter { created_before: long_ago, ..TaskFilter::default() }).await, 0);
+    let class = Some(hostler::domain::task::FailureClass::Exit);
+    assert_eq!(by(TaskFilter { class, ..TaskFilter::default() }).await, 0);
 }
 
 /// Claimers on two hosts, a submitter, and somebody who calls tasks off, all at once: every task is

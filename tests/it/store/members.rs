@@ -6,10 +6,11 @@ use hostler::{
     domain::{
         GroupName, TaskId,
         record::TaskFilter,
-        task::{NewTask, TaskEvent, TaskState},
+        task::{FailureClass, NewTask, TaskEvent, TaskState},
     },
     store::{groups, tasks},
 };
+use jiff::Timestamp;
 
 use super::{World, end, ensure, task};
 
@@ -96,6 +97,12 @@ async fn the_tasks_of_a_group_are_listed() {
         (TaskFilter { queue: Some(other), ..all.clone() }, vec![1]),
         (TaskFilter { kind: Some("special".to_owned()), ..all.clone() }, vec![2]),
         (TaskFilter { states: vec![TaskState::Cancelled], ..all.clone() }, vec![5]),
+        (TaskFilter { class: Some(FailureClass::Exit), ..all.clone() }, vec![]),
+        (TaskFilter { created_before: Some(Timestamp::UNIX_EPOCH), ..all.clone() }, vec![]),
+        (
+            TaskFilter { created_after: Some(Timestamp::UNIX_EPOCH), limit: 2, ..all.clone() },
+            vec![5, 4],
+        ),
         (TaskFilter { group: Some("none".parse().unwrap()), ..all }, vec![]),
     ];
     for (filter, expected) in rows {

@@ -3,8 +3,8 @@
 
 use hostler::{
     domain::session::{
-        ItemName, MemoryType, NewArtifact, NewChunk, NewMemory, NewSession, SearchFilter,
-        SearchHit, SearchKind, SessionId,
+        ArtifactFilter, ItemName, MemoryType, NewArtifact, NewChunk, NewMemory, NewSession,
+        SearchFilter, SearchHit, SearchKind, SessionId,
     },
     store::sessions::{
         self, contents,
@@ -55,6 +55,76 @@ async fn artifact(world: &World, no: sessions::SessionNo, name: &str, title: &st
     };
     let (item, _) = contents::put_artifact(&world.db, no, &artifact).await.unwrap();
     contents::add(&world.db, item, 0, &[text]).await.unwrap();
+}
+
+/// The artifacts of session `one` that a filter lets through.
+async fn made(world: &World, filter: ArtifactFilter, before: Option<i64>) -> Vec<(i64, String)> {
+    let filter = ArtifactFilter { limit: filter.limit.max(1), ..filter };
+    let of: SessionId = "one".parse().unwrap();
+    let found = contents::artifacts(&world.db, &of, None, &filter, before).await.unwrap().unwrap();
+    found.into_iter().map(|(number, one)| (number, one.artifact_id.to_string())).collect()
+}
+
+#[tokio::test]
+async fn artifacts_are_listed_by_type_words_task_and_time_newest_first_and_of_their_session_alone()
+{
+    let world = World::new().await;
+    let (one, two) = (session(&world, "one").await, session(&world, "two").await);
+    for nth in 1..=4 {
+        artifact(&world, one, &format!("a{nth}"), &format!("Sketch {nth}"), "caching queues").await;
+    }
+    artifact(&world, two, "other", "Sketch", "caching queues").await;
+    artifact(&world, one, "plain", "Notes", "nothing of it").await;
+    // The content of a large one is in several pieces, each of which is looked at.
+    let long = NewArtifact {
+        name: "long".parse().unwrap(),
+        kind: "report".to_owned(),
+        title: "Long".to_owned(),
+        content: String::new(),
+        format: "text".to_owned(),
+        metadata: Map::new(),
+        task: "t".parse().ok(),
+        at: "2020-05-01T00:00:00Z".parse().ok(),
+    };
+    let (item, _) = contents::put_artifact(&world.db, one, &long).await.unwrap();
+    contents::add(&world.db, item, 0, &["first piece", "cached in the second"]).await.unwrap();
+
+    let text = |text: &str| ArtifactFilter {
+        text: Some(text.to_owned()),
+        limit: 50,
+        ..ArtifactFilter::default()
+    };
+    let names = async |filter: ArtifactFilter| -> Vec<String> {
+        made(&world, filter, None).await.into_iter().map(|(_, name)| name).collect()
+    };
+    assert_eq!(names(text("caching")).await, ["long", "a4", "a3", "a2", "a1"]);
+    assert_eq!(names(text("sketch -2")).await, ["a4", "a3", "a1"], "by its name");
+    assert_eq!(names(text("diagram plain")).await, ["plain"], "by its type and id");
+    for none in ["nowhere", "the", "", "-", "other"] {
+        assert!(names(text(none)).await.is_empty(), "{none}");
+    }
+    let of_type = ArtifactFilter { kind: Some("report".to_owned()), ..text("caching") };
+    assert_eq!(names(of_type).await, ["long"]);
+    let of_task = ArtifactFilter { task: "t".parse().ok(), text: None, ..text("") };
+    assert_eq!(names(of_task.clone()).await, ["long"]);
+    let at = "2020-05-01T00:00:00Z".parse::<Timestamp>().ok();
+    let day = "2020-05-02T00:00:00Z".parse::<Timestamp>().ok();
+    assert_eq!(names(ArtifactFilter { until: day, task: None, ..of_task.clone() }).await, ["long"]);
+    assert!(names(ArtifactFilter { until: at, ..of_task.clone() }).await.is_empty());
+    assert_eq!(names(ArtifactFilter { since: at, ..of_task.clone() }).await, ["long"]);
+    assert!(names(ArtifactFilter { since: day, ..of_task }).await.is_empty());
+    // Page by page, each once.
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = made(&world, ArtifactFilter { limit: 2, ..text("caching") }, before).await;
+        let Some((number, _)) = page.last() else { break };
+        before = Some(*number);
+        seen.extend(page.into_iter().map(|(_, name)| name));
+    }
+    assert_eq!(seen, ["long", "a4", "a3", "a2", "a1"]);
+    let nowhere = "nowhere".parse().unwrap();
+    let found = contents::artifacts(&world.db, &nowhere, None, &text("caching"), None).await;
+    assert_eq!(found.unwrap(), None);
 }
 
 async fn hits(world: &World, filter: SearchFilter) -> Vec<(i64, SearchHit)> {
@@ -154,8 +224,9 @@ async fn a_search_finds_whatever_there_is_by_every_filter_and_marks_the_place() 
     assert_eq!(names(&world, words("reviewing")).await, ["task t"]);
     let first: ItemName = "a".parse().unwrap();
     let of: SessionId = "one".parse().unwrap();
-    let (number, _) =
-        contents::artifacts(&world.db, &of, Some(&first), None, None, 1).await.unwrap().unwrap()[0];
+    let alone = ArtifactFilter { limit: 1, ..ArtifactFilter::default() };
+    let found = contents::artifacts(&world.db, &of, Some(&first), &alone, None).await;
+    let (number, _) = found.unwrap().unwrap()[0];
     assert_eq!(contents::read(&world.db, number, 0, 10).await.unwrap(), ["<svg/>"]);
     let nowhere = SearchFilter { session: "nowhere".parse().ok(), limit: 1, ..words("queue") };
     assert_eq!(search::search(&world.db, &nowhere, After::default()).await.unwrap(), None);

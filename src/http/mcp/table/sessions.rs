@@ -181,11 +181,15 @@ pub(super) const TOOLS: &[Tool] = &[
         "list_artifacts",
         Scope::Read,
         "List artifacts",
-        "The artifacts of a session, newest first, without their contents.",
+        "The artifacts of a session by type, words, task and time, newest first, without their contents.",
     )
     .takes(
         r#"{
             "session_id": {"type": "string"}, "type": {"type": "string"},
+            "text": {"type": "string", "description": "Words of the content or the name, \"phrases\", or, -not"},
+            "task_id": {"type": "string", "description": "The task that made it"},
+            "since": {"type": "string", "description": "Written at this time or later"},
+            "until": {"type": "string", "description": "Written before this time"},
             "limit": {"type": "integer", "minimum": 1, "maximum": 500}, "cursor": {"type": "string"}
         }"#,
         &["session_id"],

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{State, value, value_of},
-    MAX_WAIT, needed, read,
+    MAX_WAIT, Teller, needed, read,
 };
 use crate::{
     domain::{
@@ -32,6 +32,7 @@ pub(super) async fn run(
     caller: &Caller,
     name: &str,
     arguments: Map<String, Value>,
+    teller: &Teller,
 ) -> Result<Value, ApiError> {
     match name {
         "wait_task" => {
@@ -42,7 +43,7 @@ pub(super) async fn run(
             let wait = Duration::from_secs(wait).min(state.settings.max_wait);
             let id = needed("task", id)?;
             gate::may_task(state, caller, Scope::Read, id).await?;
-            value(&settled(state, id, wait).await?)
+            value(&teller.settled(state, id, wait).await?)
         }
         "task_status" => {
             let id = task(arguments)?;

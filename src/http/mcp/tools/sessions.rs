@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{State, needed, read as arguments_of, table::Tool, value, wait_of};
+use super::{State, Teller, needed, read as arguments_of, table::Tool, value, wait_of};
 use crate::{
     domain::{
         TaskId,
@@ -16,7 +16,6 @@ use crate::{
         error::ApiError,
         fields::Fields,
         sessions::read::{self, Names},
-        tasks::settled,
         webhook::{answer, read as contract},
     },
     sessions::{Command, Done},
@@ -28,16 +27,17 @@ pub(super) async fn run(
     caller: &Caller,
     tool: &Tool,
     mut arguments: Map<String, Value>,
+    teller: &Teller,
 ) -> Result<Value, ApiError> {
-    // A key that is limited to queues or fleets reaches no session.
-    caller.may(tool.scope, About::Host)?;
-    let Some(word) = tool.word else { return look(state, tool, arguments).await };
+    // A key that is limited to queues or fleets reaches no session, but gives its own queues tasks in one.
+    caller.may(tool.scope, if tool.long { About::Nothing } else { About::Host })?;
+    let Some(word) = tool.word else { return look(state, caller, tool, arguments).await };
     if tool.long {
         let seconds = wait_of(&mut arguments)?;
-        let (task, created) = delegate(state, arguments).await?;
+        let (task, created) = delegate(state, caller, arguments).await?;
         let task = match (seconds, task.task) {
             (Some(seconds), Some(id)) => {
-                settled(state, id, seconds.min(state.settings.max_wait)).await?;
+                teller.settled(state, id, seconds.min(state.settings.max_wait)).await?;
                 state.sessions.task(&task.session_id, &task.task_id).await?
             }
             _ => task,
@@ -45,16 +45,17 @@ pub(super) async fn run(
         return Ok(answer::data(word, Done::Delegated { task: Box::new(task), created }));
     }
     let (session, command) = command(word, arguments)?;
-    Ok(answer::data(word, state.sessions.run(&session, command).await?))
+    Ok(answer::data(word, state.sessions.run(&caller.grants, &session, command).await?))
 }
 
 /// Gives a task away; the task as its session knows it, and whether it was made.
 async fn delegate(
     state: &State,
+    caller: &Caller,
     arguments: Map<String, Value>,
 ) -> Result<(SessionTaskRecord, bool), ApiError> {
     let (session, command) = command("delegate_task", arguments)?;
-    match state.sessions.run(&session, command).await? {
+    match state.sessions.run(&caller.grants, &session, command).await? {
         Done::Delegated { task, created } => Ok((*task, created)),
         _ => Err(ApiError::fault("a task was neither given away nor refused")),
     }
@@ -67,9 +68,9 @@ pub(super) async fn delegated(
     tool: &Tool,
     mut arguments: Map<String, Value>,
 ) -> Result<TaskId, ApiError> {
-    caller.may(tool.scope, About::Host)?;
+    caller.may(tool.scope, About::Nothing)?;
     wait_of(&mut arguments)?;
-    let (task, _) = delegate(state, arguments).await?;
+    let (task, _) = delegate(state, caller, arguments).await?;
     needed("task", task.task)
 }
 
@@ -99,6 +100,7 @@ fn missing(fields: &mut Fields<'_>, name: &str) {
 /// The tools that are no command of the contract.
 async fn look(
     state: &State,
+    caller: &Caller,
     tool: &Tool,
     arguments: Map<String, Value>,
 ) -> Result<Value, ApiError> {
@@ -109,7 +111,7 @@ async fn look(
         let (limit, after) = (read::limit(fields, read::ITEMS), read::cursor(fields));
         (fields.parsed("session_id"), Command::ListTasks { limit, after })
     })?;
-    match state.sessions.run(&needed("session_id", session)?, command).await? {
+    match state.sessions.run(&caller.grants, &needed("session_id", session)?, command).await? {
         Done::Tasks(Page { items, next_cursor }) => {
             Ok(json!({ "count": items.len(), "tasks": items, "next_cursor": next_cursor }))
         }

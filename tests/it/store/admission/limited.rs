@@ -134,12 +134,37 @@ async fn a_window_of_many_keeps_few_rows() {
     assert!(count(&world.db, "SELECT count(*) FROM hostler.rate_starts").await <= 2);
 }
 
+/// Keys may be as many as there are tasks, and be used once.
+#[tokio::test]
+async fn what_no_rate_counts_any_more_is_forgotten_whoever_needs_it() {
+    let world = World::new().await;
+    let key_limit = per(5, 600_000);
+    world.limit(QueueChange { key_limit, ..QueueChange::default() }).await;
+    world.submit_needing(&["@order:1", "@order:2", "@order:3"]).await;
+    assert_eq!(world.choose(3).await.len(), 3);
+    let rows = "SELECT count(*) FROM hostler.rate_starts";
+    assert_eq!(count(&world.db, rows).await, 3);
+    let age = |key: u32, age: &str| {
+        let scope = format!("scope LIKE '%order:{key}'");
+        format!("UPDATE hostler.rate_starts SET at = now() - interval '{age}' WHERE {scope}")
+    };
+    world.db.batch_execute(&age(1, "12 minutes")).await.unwrap();
+    world.db.batch_execute(&age(2, "9 minutes")).await.unwrap();
+    assert_eq!(limits::forget_starts(&world.db).await.unwrap(), 1, "the windows of others last");
+    assert_eq!(count(&world.db, rows).await, 2);
+    // Where there is no rate any more, nothing counts.
+    let key_limit = LimitChange { concurrency: None, rate: Some(None) };
+    world.limit(QueueChange { key_limit, ..QueueChange::default() }).await;
+    assert_eq!(limits::forget_starts(&world.db).await.unwrap(), 1);
+    assert_eq!(count(&world.db, rows).await, 1, "the one of this minute");
+}
+
 #[tokio::test]
 async fn a_pause_ends_by_itself_and_uses_up_no_attempt() {
     let world = World::new().await;
     let ids = world.submit_needing(&["", "@account:a"]).await;
     // Long enough for all that is looked at meanwhile.
-    let short = Until::For(Duration::from_secs(2));
+    let short = Until::For(Duration::from_secs(4));
     assert!(queues::pause(&world.db, &world.queue, "quota", short).await.unwrap());
     assert_eq!((world.claim(9).await, world.choose(9).await), (vec![], vec![]));
     assert_eq!(world.waits(ids[0]).await, [(WaitKind::Paused, "default".to_owned())]);
@@ -154,7 +179,7 @@ async fn a_pause_ends_by_itself_and_uses_up_no_attempt() {
     assert!(!queues::list(&world.db).await.unwrap()[0].paused);
 
     let key = "account:*".parse().unwrap();
-    let until = Until::At(Timestamp::now() + Duration::from_secs(2));
+    let until = Until::At(Timestamp::now() + Duration::from_secs(4));
     let paused = limits::pause_key(&world.db, &key, "quota", until).await.unwrap().unwrap();
     assert_eq!((paused.key, paused.reason.as_deref()), (key.clone(), Some("quota")));
     let claimed = choose(
@@ -232,6 +257,29 @@ async fn the_config_is_heard_when_it_says_something_else_and_operators_otherwise
         (None, None, 1, true)
     );
     assert_eq!(limits.key_rate.map(|rate| (rate.count, rate.per_ms)), Some((2, 5)));
+}
+
+/// An agent that is not ours may have a plain task in hand for as long as its transaction lasts. All
+/// hosts wait for the one that chooses, so that one must not wait for it.
+#[tokio::test]
+async fn who_chooses_waits_for_no_agent_at_work() {
+    let world = World::new().await;
+    let slot = uuid::Uuid::new_v4();
+    let lanes = log::lanes(&world.db, slot, std::slice::from_ref(&world.queue)).await.unwrap();
+    let batch: Vec<_> = (0..3).map(|_| task(&world.queue)).collect();
+    let placed: Vec<_> = batch.iter().map(|task| (lanes[&world.queue], task)).collect();
+    log::submit(&world.db, &placed, None).await.unwrap();
+    world.limit(QueueChange { fair: Some(true), ..QueueChange::default() }).await;
+    let mut theirs = world.store.client().await.unwrap();
+    let open = theirs.transaction().await.unwrap();
+    let claimed = open.query_one("SELECT * FROM hostler.claim_task('bot-1')", &[]).await.unwrap();
+    assert_eq!(claimed.get::<_, uuid::Uuid>("task_id"), *batch[0].id.as_uuid());
+    let other = world.submit_needing(&["@account:a"]).await;
+    assert_eq!(world.chosen(&other, 4).await, [0], "whatever else there is");
+    assert!(world.gate().await.waiting, "the others are left, and looked for again");
+    open.commit().await.unwrap();
+    let rest: Vec<_> = world.choose(4).await.iter().map(|one| one.task).collect();
+    assert_eq!(rest, [batch[1].id, batch[2].id]);
 }
 
 /// Plain tasks stand in the log: what is limited of them is moved out of it as it is chosen.

@@ -55,6 +55,25 @@ async fn results_come_with_the_attempt_that_uses_them() {
     assert_eq!(world.claim(1).await.pop().unwrap().results, None);
 }
 
+/// A deadline is no attempt's failure.
+#[tokio::test]
+async fn the_deadline_that_a_dependency_did_not_meet_is_handed_on() {
+    let world = World::new().await;
+    let mut batch = batch(&world, &[(P::Run, &[]), (P::Run, &[0])]);
+    batch[1].terms.graph.template = true;
+    batch[1].input = json!({"why": "{{ deps.a.error.class }}: {{ deps.a.error.message }}"});
+    let depends_on = &mut batch[1].terms.graph.depends_on[0];
+    (depends_on.name, depends_on.used) = ("a".to_owned(), true);
+    let ids = submit(&world, &batch).await;
+    let late = "UPDATE hostler.tasks SET deadline = now() - interval '1 s' WHERE id = $1";
+    world.db.execute(late, &[&ids[0]]).await.unwrap();
+    tasks::expire(&world.db).await.unwrap();
+    let given = world.claim(1).await.pop().unwrap();
+    let filled = render(&given.input, &given.results.unwrap(), 1_000).unwrap();
+    let why = "deadline: its deadline passed before its first attempt began";
+    assert_eq!((given.task, filled), (ids[1], json!({"why": why})));
+}
+
 #[tokio::test]
 async fn results_that_are_too_large_are_counted_and_not_handed_on() {
     let world = World::new().await;
