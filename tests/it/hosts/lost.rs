@@ -20,7 +20,7 @@ fn one_after_the_other(host: &Host, ids: &[String], effects: &[Effect]) {
         let task = host.task(id);
         let now = task["attempt"].as_u64().unwrap();
         assert!((2..=4).contains(&now) && task["failures"] == 0, "{task}");
-        let begin = of_attempt(effects, id, now).into_iter().find(|one| is_begin(one)).unwrap();
+        let begin = of_attempt(effects, id, now).into_iter().find(is_begin).unwrap();
         assert!(!of_attempt(effects, id, 1).is_empty());
         for earlier in 1..now {
             let done = of_attempt(effects, id, earlier);
