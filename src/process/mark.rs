@@ -15,6 +15,9 @@ pub const VARIABLE: &str = "HOSTLER_MARK";
 /// The most of an environment that is read: the kernel takes no more than this by default.
 const MAX_ENVIRONMENT: u64 = 8 << 20;
 
+/// What environments have at the most, as a rule.
+const USUAL_ENVIRONMENT: usize = 16 << 10;
+
 /// Whose a process is: the keeper, and the process that it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -46,12 +49,13 @@ impl Mark {
 
     /// Looks for the mark of a process.
     pub(crate) fn look(pid: i32) -> Seen {
-        let mut environment = Vec::new();
+        // As a rule one reading takes all of it.
+        let mut environment = Vec::with_capacity(USUAL_ENVIRONMENT);
         let read = File::open(format!("/proc/{pid}/environ"))
             .and_then(|file| file.take(MAX_ENVIRONMENT).read_to_end(&mut environment));
         match (read, Self::find(&environment)) {
             (Ok(_), Some(mark)) => Seen::Mark(mark),
-            (Ok(0), None) if is_changing(pid) => Seen::Changing,
+            (Ok(length), None) if is_changing(pid, length) => Seen::Changing,
             _ => Seen::None,
         }
     }
@@ -64,19 +68,23 @@ impl Mark {
     }
 }
 
-/// Whether a process whose environment was read as empty has one: it is in the middle of an `execve`, or was since
-/// the file was opened.
+/// Whether a process of whose environment so many bytes were read has more than that: it is in the middle of an
+/// `execve`, or was since the file was opened.
 ///
 /// The kernel gives it the memory of the new program first, and writes down where in that the environment is
 /// after (the 50th and 51st field of `stat` of proc(5), 0 until then). What is dead, and what is a part of the
 /// kernel, has no memory (the 23rd field).
-fn is_changing(pid: i32) -> bool {
+fn is_changing(pid: i32, length: usize) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The second field is a name that may hold anything.
     let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
-    let field = |number: usize| fields.split(' ').nth(number - 3).map(str::trim_end);
-    let (start, end) = (field(50), field(51));
-    field(23).is_some_and(|memory| memory != "0") && (end == Some("0") || start != end)
+    let field = |number: usize| -> u64 {
+        let field = fields.split(' ').nth(number - 3);
+        field.and_then(|field| field.trim_end().parse().ok()).unwrap_or(0)
+    };
+    let (memory, start, end) = (field(23), field(50), field(51));
+    let whole = end.saturating_sub(start).min(MAX_ENVIRONMENT);
+    memory > 0 && (end == 0 || u64::try_from(length).is_ok_and(|length| length < whole))
 }
 
 impl fmt::Display for Mark {

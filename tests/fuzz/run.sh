@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fuzzes every target, or those that are named, for TIME each (600 s), from the corpus that is kept here.
-# What is found that is new stays in target/fuzz/corpus; --keep takes the least that covers the same into
-# the corpus here. What makes one fail is in target/fuzz/found, and the run ends with 1.
+# What is found that is new stays in target/fuzz/corpus; --keep takes the least that reaches the same
+# code into the corpus here. What makes one fail is in target/fuzz/found, and the run ends with 1.
 #
 #   tests/fuzz/run.sh [--keep] [TARGET...]
 set -eu
@@ -23,6 +23,13 @@ machine=$(rustc -vV | sed -n 's/^host: //p')
 CARGO_TARGET_DIR=$out/build cargo build --release --quiet --target "$machine" \
     --manifest-path "$here/Cargo.toml"
 
+# Where what is fuzzed writes files: in memory if that is there, and gone with this run.
+memory=/dev/shm
+[ -w "$memory" ] || memory=${TMPDIR:-/tmp}
+TMPDIR=$(mktemp -d "$memory/hostler-fuzz.XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
 status=0
 for target in "$@"; do
     program=$out/build/$machine/release/$target
@@ -33,8 +40,7 @@ for target in "$@"; do
         >"$out/$target.log" 2>&1 || { status=1; tail -n 30 "$out/$target.log"; }
     grep -E '^(Done|stat::number_of_executed|SUMMARY)' "$out/$target.log" || true
     if [ -n "$keep" ]; then
-        "$program" -merge=1 -max_len=16384 "$here/corpus/$target" "$out/corpus/$target" >>"$out/$target.log" 2>&1
+        "$program" -merge=1 -use_counters=0 -max_len=16384 "$here/corpus/$target" "$out/corpus/$target" >>"$out/$target.log" 2>&1
     fi
 done
-rm -rf /dev/shm/hostler-fuzz-*
 exit "$status"

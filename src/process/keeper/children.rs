@@ -275,7 +275,8 @@ impl Children {
             self.again = if others { self.sweep()? } else { Again::No };
         }
         if self.again == Again::Soon {
-            let soon = now + FULL_LOOK;
+            // Where nobody waits for it there is time: a program on a file system that hangs may stay so for long.
+            let soon = now + if self.dying.is_empty() { LATE_LOOK } else { FULL_LOOK };
             self.late_look = Some(self.late_look.map_or(soon, |at| at.min(soon)));
         }
         let is_clean = self.again == Again::No;

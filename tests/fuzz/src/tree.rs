@@ -1,13 +1,11 @@
 //! The tree of the first system: the files of one session, with a byte that no text has between them.
 #![no_main]
 
-use std::{fs, path::PathBuf, sync::LazyLock};
+use std::{env, fs, path::PathBuf, sync::LazyLock};
 
 /// Where they are written, each run over the last.
 static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
-    let memory = PathBuf::from("/dev/shm");
-    let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    let dir = base.join(format!("hostler-fuzz-{}", std::process::id())).join("walk");
+    let dir = env::temp_dir().join(format!("tree-{}", std::process::id())).join("walk");
     for part in ["conversation", "memories", "tasks", "artifacts"] {
         fs::create_dir_all(dir.join(part)).expect("a directory");
     }
