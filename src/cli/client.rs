@@ -48,7 +48,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 const CALLS_WITHIN: Duration = Duration::from_secs(700);
 
 /// The largest answer that is read.
-const MAX_ANSWER: usize = 1 << 30;
+pub(super) const MAX_ANSWER: usize = 1 << 30;
 
 /// What a message of MCP is answered with.
 pub(super) enum McpAnswer {

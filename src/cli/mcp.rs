@@ -16,10 +16,11 @@ use tokio::{
 };
 
 use super::{
-    client::{Client, McpAnswer},
-    exit::{Exit, Outcome},
+    client::{Client, MAX_ANSWER, McpAnswer},
+    exit::{CliError, Exit, Outcome},
     global::Global,
 };
+use crate::protocol::sse::Reader;
 
 /// The longest message.
 const MAX_LINE: u64 = 16 << 20;
@@ -139,10 +140,13 @@ async fn answer(client: &Client, line: Vec<u8>, message: &Value) {
 
 /// Says what a host tells in a stream, of which the response is the last.
 async fn pass_on(client: &Client, mut body: Incoming) -> Outcome<()> {
-    let mut events = Events::default();
+    let mut reader = Reader::of_lines_up_to(MAX_ANSWER);
     while let Some(piece) = client.next_piece(&mut body).await? {
-        for message in events.push(&piece) {
-            told(&message);
+        let messages = reader.push(&piece).map_err(|error| {
+            CliError::new(Exit::Failed, format!("the host's answer can't be read: {error}"))
+        })?;
+        for (message, _) in messages {
+            told(message.data.as_bytes());
         }
     }
     Ok(())
@@ -151,26 +155,6 @@ async fn pass_on(client: &Client, mut body: Incoming) -> Outcome<()> {
 /// Says a message. A client that reads no more has gone away; its input ends, too.
 fn told(message: &[u8]) {
     say(message).unwrap_or_default();
-}
-
-/// Reads messages out of a stream of events, however long one is: each is one line of data.
-#[derive(Debug, Default)]
-struct Events(Vec<u8>);
-
-impl Events {
-    /// The messages whose ends are in this piece.
-    fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
-        let mut messages = Vec::new();
-        let mut lines = piece.split(|byte| *byte == b'\n').peekable();
-        while let Some(part) = lines.next() {
-            self.0.extend_from_slice(part);
-            if lines.peek().is_some() {
-                let line = std::mem::take(&mut self.0);
-                messages.extend(line.strip_prefix(b"data: ").map(<[u8]>::to_vec));
-            }
-        }
-        messages
-    }
 }
 
 /// The headers that say the same as the message, which a client on a pipe need not send.
@@ -219,11 +203,16 @@ mod tests {
     fn a_stream_is_messages_wherever_it_is_cut() {
         let stream = b"event: message\ndata: {\"a\": 1}\n\n: alive\n\nevent: message\ndata: {}\n\n";
         for size in 1..stream.len() {
-            let mut events = Events::default();
-            let told: Vec<_> = stream.chunks(size).flat_map(|piece| events.push(piece)).collect();
-            assert_eq!(told, [b"{\"a\": 1}".to_vec(), b"{}".to_vec()], "{size}");
+            let mut reader = Reader::of_lines_up_to(MAX_ANSWER);
+            let told: Vec<_> = stream
+                .chunks(size)
+                .flat_map(|piece| reader.push(piece).unwrap())
+                .map(|(message, _)| message.data)
+                .collect();
+            assert_eq!(told, ["{\"a\": 1}", "{}"], "{size}");
         }
-        assert!(Events::default().push(b"data: {}").is_empty(), "it has no end yet");
+        let mut reader = Reader::of_lines_up_to(MAX_ANSWER);
+        assert!(reader.push(b"data: {}").unwrap().is_empty(), "it has no end yet");
     }
 
     #[test]

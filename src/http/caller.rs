@@ -63,6 +63,12 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Who asks, of a request that was let in.
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let caller = request.extensions().get::<Self>().cloned();
+        caller.ok_or_else(|| ApiError::fault("a request without a caller got to a handler"))
+    }
+
     /// Whether a request of this kind about this is allowed; every caller that got this far has the
     /// scope of its route.
     pub(super) fn may(&self, scope: Scope, about: About<'_>) -> Result<(), ApiError> {
@@ -115,7 +121,6 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let caller = request.extensions().get::<Self>().cloned();
-        ready(caller.ok_or_else(|| ApiError::fault("a request without a caller got to a handler")))
+        ready(Self::of(request))
     }
 }

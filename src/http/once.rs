@@ -8,7 +8,7 @@
 use actix_web::http::header::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-use super::{caller::Caller, error::ApiError, fields::MAX_KEY, query};
+use super::{caller::Caller, error::ApiError, fields::MAX_KEY, query, sessions::read::hex};
 use crate::domain::access::KeyId;
 
 /// The header of a request, and whose it is.
@@ -37,8 +37,7 @@ impl<'a> HeaderKey<'a> {
         if whole.len() <= MAX_KEY {
             return whole;
         }
-        let digits = Sha256::digest(self.said).into_iter().map(|byte| format!("{byte:02x}"));
-        format!("{id}:sha256:{}", digits.collect::<String>())
+        format!("{id}:sha256:{}", hex(&Sha256::digest(self.said)))
     }
 }
 

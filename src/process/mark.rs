@@ -9,6 +9,8 @@ use std::{
 
 use uuid::Uuid;
 
+use super::stat;
+
 /// The environment variable that holds the mark.
 pub const VARIABLE: &str = "HOSTLER_MARK";
 
@@ -75,12 +77,10 @@ impl Mark {
 /// after (the 50th and 51st field of `stat` of proc(5), 0 until then). What is dead, and what is a part of the
 /// kernel, has no memory (the 23rd field).
 fn is_changing(pid: i32, length: usize) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    // The second field is a name that may hold anything.
-    let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
+    let Ok(line) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let Some(fields) = stat::fields(&line) else { return false };
     let field = |number: usize| -> u64 {
-        let field = fields.split(' ').nth(number - 3);
-        field.and_then(|field| field.trim_end().parse().ok()).unwrap_or(0)
+        fields.get(number - 3).and_then(|field| field.parse().ok()).unwrap_or(0)
     };
     let (memory, start, end) = (field(23), field(50), field(51));
     let whole = end.saturating_sub(start).min(MAX_ENVIRONMENT);

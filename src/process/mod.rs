@@ -40,6 +40,7 @@ mod mark;
 mod notify;
 mod pass;
 mod room;
+mod stat;
 mod sweep;
 mod sys;
 mod tree;

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The wait before the next look where a process could not be told, in milliseconds: an `execve` takes less,
 /// as a rule.
-const MOMENT_MS: u8 = 1;
+const MOMENT_MS: u16 = 1;
 
 /// What a sweep found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) fn sweep(instance: Uuid, leaders: &[u32]) -> io::Result<Swept> {
             break;
         }
         if marked.is_empty() {
-            poll(&mut [], MOMENT_MS)?;
+            poll_for(&mut [], MOMENT_MS)?;
         }
         for process in &marked {
             // One that may not be signalled is seen again at the next look, and counted at last.
@@ -131,10 +131,17 @@ fn wait_for(process: &PidFd, deadline: Instant) -> io::Result<()> {
         }
         let millis = u16::try_from(left.as_millis() + 1).unwrap_or(u16::MAX);
         let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::from(millis)) {
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(errno) => return Err(errno.into()),
+        if poll_for(&mut fds, millis)? {
+            return Ok(());
         }
+    }
+}
+
+/// Waits for one of these, so many milliseconds at the most, or until a signal comes; tells whether one came.
+fn poll_for(fds: &mut [PollFd<'_>], millis: u16) -> io::Result<bool> {
+    match poll(fds, PollTimeout::from(millis)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }

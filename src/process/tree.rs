@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::mark::Mark;
+use super::{mark::Mark, stat};
 use crate::domain::heartbeat::Tree;
 
 /// How long one tick of the times in `/proc` is: the kernel shows them in hundredths of a second on all
@@ -37,10 +37,9 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// Reads the line. The name of the program, in brackets, may hold anything.
+    /// Reads the line.
     fn parse(line: &str) -> Option<Self> {
-        let (_, rest) = line.rsplit_once(") ")?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let fields = stat::fields(line)?;
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         let cpu = (11..=14).map(number).sum::<Option<u64>>()?;
         Some(Self {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// The content type.
 pub const EVENT_STREAM: &str = "text/event-stream";
 
-/// The longest line that is read; a longer one ends the reading.
+/// The longest line that is read where nothing else is said; a longer one ends the reading.
 const MAX_LINE: usize = 4 << 20;
 
 /// One event with its id, its name and its data, which must have no line end.
@@ -33,7 +33,13 @@ pub fn farewell(reason: &str) -> Bytes {
     let mut data = String::new();
     // Writing to a String does not fail.
     write!(data, "{}", serde_json::json!({ "reason": reason })).unwrap_or_default();
-    Bytes::from(format!("event: dropped\ndata: {data}\n\n"))
+    unplaced("dropped", &data)
+}
+
+/// One event without an id, for a stream that is not gone on with: its name and its data, which must have
+/// no line end.
+pub fn unplaced(name: &str, data: &str) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
 }
 
 /// One event that was read.
@@ -47,13 +53,14 @@ pub struct Received {
 
 /// A line that is too long to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a line of the event stream is longer than {MAX_LINE} bytes")]
-pub struct LineTooLong;
+#[error("a line of the event stream is longer than {0} bytes")]
+pub struct LineTooLong(usize);
 
 /// Reads a stream. What has no event in it (comments, a new place alone) is taken note of, and no
 /// more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reader {
+    most: usize,
     line: Vec<u8>,
     after_cr: bool,
     name: String,
@@ -62,7 +69,26 @@ pub struct Reader {
     id: Option<String>,
 }
 
+impl Default for Reader {
+    fn default() -> Self {
+        Self::of_lines_up_to(MAX_LINE)
+    }
+}
+
 impl Reader {
+    /// One that reads lines of so many bytes at the most.
+    pub fn of_lines_up_to(most: usize) -> Self {
+        Self {
+            most,
+            line: Vec::new(),
+            after_cr: false,
+            name: String::new(),
+            data: String::new(),
+            has_data: false,
+            id: None,
+        }
+    }
+
     /// The place that the sender named last.
     pub fn last_id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -84,7 +110,7 @@ impl Reader {
                     let line = std::mem::take(&mut self.line);
                     events.extend(self.take(&String::from_utf8_lossy(&line)));
                 }
-                _ if self.line.len() == MAX_LINE => return Err(LineTooLong),
+                _ if self.line.len() == self.most => return Err(LineTooLong(self.most)),
                 _ => self.line.push(byte),
             }
         }
@@ -180,7 +206,7 @@ mod tests {
         let mut reader = Reader::default();
         let block = vec![b'x'; MAX_LINE];
         assert_eq!(reader.push(&block), Ok(vec![]));
-        assert_eq!(reader.push(b"x"), Err(LineTooLong));
+        assert_eq!(reader.push(b"x"), Err(LineTooLong(MAX_LINE)));
     }
 
     proptest! {

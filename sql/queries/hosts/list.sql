@@ -1,5 +1,6 @@
--- hosts/list: every host, and every agent that is not ours and has a lease, with what is left of its lease, how many tasks it holds, whether it is the one
---     of slot $1, and whether it leads: it began the newest term, and a session has the lock $2.
+-- hosts/list: every host, and every agent that is not ours and has a lease, with what is left of its lease, how
+--     many tasks it holds, whether it is the one of slot $1, and whether it leads: it began the newest term,
+--     and a session has the lock $2.
 -- State: none.
 -- Locks: none.
 -- Index: hosts and leader are small; tasks_held and log_claims_by_host once per host.

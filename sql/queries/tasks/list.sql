@@ -4,8 +4,8 @@
 -- State: none.
 -- Locks: none.
 -- Index: tasks_listed, once per queue and state, each read from its newest end; so a listing of
---     the few failed tasks does not read past the many completed ones. A kind, a class
---     and a time are looked for in what these give, and have no index. Of the log: the completed by log_tasks_id, from the newest,
+--     the few failed tasks does not read past the many completed ones. A kind, a class and a time are looked
+--     for in what these give, and have no index. Of the log: the completed by log_tasks_id, from the newest,
 --     the pending behind each lane's cursor, the running in the ranges of claims.
 WITH shown AS MATERIALIZED (
     SELECT newest.id

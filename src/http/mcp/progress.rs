@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{TaskId, record::TaskRecord},
     http::{audit, caller::Caller, error::ApiError, events::wants_stream, tasks::settled},
-    protocol::sse::EVENT_STREAM,
+    protocol::sse::{self, EVENT_STREAM},
 };
 
 /// How often it is looked how far the task is.
@@ -94,7 +94,7 @@ impl Told {
 }
 
 fn frame(message: &Value) -> Bytes {
-    Bytes::from(format!("event: message\ndata: {message}\n\n"))
+    sse::unplaced("message", &message.to_string())
 }
 
 /// What the agent that has the task says of how far it is, where it is an agent of this host.

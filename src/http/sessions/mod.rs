@@ -79,10 +79,9 @@ async fn run(
     command: Command,
 ) -> Answer {
     let (word, is_of_one) = (command.word(), !matches!(command, Command::List(_)));
-    let caller = request.extensions().get::<Caller>().cloned();
-    let answer = match caller {
-        Some(caller) => carry_out(state, &caller, session, command).await,
-        None => Err(ApiError::fault("a request without a caller got to a session")),
+    let answer = match Caller::of(request) {
+        Ok(caller) => carry_out(state, &caller, session, command).await,
+        Err(fault) => Err(fault),
     };
     noted(state, request, word, Some(session).filter(|_| is_of_one), answer)
 }
@@ -185,8 +184,7 @@ async fn fields_of<T>(
     payload: Payload,
     read: impl FnOnce(&mut Fields<'_>, &mut Names) -> Option<T>,
 ) -> Result<T, ApiError> {
-    let caller = request.extensions().get::<Caller>().cloned();
-    let caller = caller.ok_or_else(|| ApiError::fault("a request without a caller was read"))?;
+    let caller = Caller::of(request)?;
     let key = HeaderKey::read(request.headers(), &caller)?.map(|key| key.kept());
     let take = |fields: &mut Fields<'_>| read(fields, &mut Names::of(key.as_deref()));
     let read = body::fields(state, request, payload, take).await?;
