@@ -851,6 +851,8 @@ CREATE INDEX audit_at ON hostler.audit USING btree (at);
 
 CREATE UNIQUE INDEX batches_idempotency_key ON hostler.batches USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
+CREATE INDEX batches_unfinished ON hostler.batches USING btree (id) WHERE (done_at IS NULL);
+
 CREATE INDEX dependencies_on ON hostler.dependencies USING btree (depends_on, task_id);
 
 CREATE INDEX host_events_tx ON hostler.host_events USING btree (tx);

@@ -2,8 +2,8 @@
 //! whatever else speaks of sessions.
 //!
 //! A caller makes a [`Command`] and gets a [`Done`]. A command is carried out whole or not at all;
-//! several can be, together ([`Sessions::run_all`]). Memories, which come most often, go through one
-//! writer of each thread that keeps all that have arrived meanwhile by one statement (`writer`).
+//! several can be, together ([`Sessions::run_all`]). Memories, which come most often, go through the
+//! writer of their thread, which keeps all that have arrived meanwhile by one statement (`writer`).
 //!
 //! # Guarantees
 //!

@@ -30,8 +30,9 @@ async fn what_may_have_been_told_before_is_looked_for_and_told_once() {
     careless.unwrap_err();
     assert_eq!(objects(&world).await, ["1", "2"], "all or nothing");
     for _ in 0..2 {
-        let again = async |db: &_| audit::insert_again(db, "one", &mixed).await;
-        world.store.transact(again).await.unwrap();
+        let again =
+            world.store.transact(async |db| audit::insert_again(db, "one", &mixed).await).await;
+        again.unwrap();
         assert_eq!(objects(&world).await, ["1", "2", "3", "4"]);
     }
 }
