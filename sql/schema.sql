@@ -851,6 +851,8 @@ CREATE INDEX audit_at ON hostler.audit USING btree (at);
 
 CREATE UNIQUE INDEX batches_idempotency_key ON hostler.batches USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
+CREATE INDEX batches_unfinished ON hostler.batches USING btree (id) WHERE (done_at IS NULL);
+
 CREATE INDEX dependencies_on ON hostler.dependencies USING btree (depends_on, task_id);
 
 CREATE INDEX host_events_tx ON hostler.host_events USING btree (tx);
@@ -2656,25 +2658,20 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION hostler.tag_changed_memories()
+CREATE OR REPLACE FUNCTION hostler.tag_changed_memory()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-    former record;
+    former text;
 BEGIN
-    FOR former IN
-        SELECT DISTINCT was.session_no, tag, was.id
-        FROM old_rows AS was CROSS JOIN unnest(was.tags) AS tag
-    LOOP
+    -- One after the other: each is found by the index, whatever is known of how many there are.
+    FOREACH former IN ARRAY OLD.tags LOOP
         DELETE FROM hostler.memory_tags
-        WHERE session_no = former.session_no AND tag = former.tag AND memory_id = former.id;
+        WHERE session_no = OLD.session_no AND tag = former AND memory_id = OLD.id;
     END LOOP;
-    IF EXISTS (SELECT FROM new_rows) THEN
-        INSERT INTO hostler.memory_tags (session_no, tag, memory_id)
-        SELECT DISTINCT now.session_no, tag, now.id
-        FROM new_rows AS now CROSS JOIN unnest(now.tags) AS tag;
-    END IF;
+    INSERT INTO hostler.memory_tags (session_no, tag, memory_id)
+    SELECT DISTINCT NEW.session_no, tag, NEW.id FROM unnest(NEW.tags) AS tag;
     RETURN NULL;
 END
 $function$;
@@ -3115,11 +3112,11 @@ CREATE TRIGGER batches_call_back AFTER UPDATE ON batches FOR EACH ROW WHEN (old.
 
 CREATE TRIGGER batches_done BEFORE UPDATE ON batches FOR EACH ROW EXECUTE FUNCTION close_done_batch();
 
-CREATE TRIGGER memories_tag_changed AFTER UPDATE ON memories REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_changed_memories();
+CREATE TRIGGER memories_tag_changed AFTER UPDATE ON memories FOR EACH ROW EXECUTE FUNCTION tag_changed_memory();
 
 CREATE TRIGGER memories_tag_gone AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION untag_memories();
 
-CREATE TRIGGER memories_tag_new AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tag_new_memories();
+CREATE TRIGGER memories_tag_new AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN (current_setting('hostler.tags_are_entered'::text, true) IS DISTINCT FROM 'yes'::text) EXECUTE FUNCTION tag_new_memories();
 
 CREATE TRIGGER sessions_step BEFORE UPDATE OF state ON sessions FOR EACH ROW EXECUTE FUNCTION check_session_step();
 

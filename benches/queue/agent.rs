@@ -114,6 +114,11 @@ pub(crate) struct Ear(UnixDatagram);
 impl Ear {
     /// Listens at `path`.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        // That of the repeat before.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let socket = UnixDatagram::bind(path)?;
         socket.set_read_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self(socket))

@@ -18,7 +18,10 @@ mod journal;
 use std::{
     fmt, io,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,9 @@ struct Inner {
     began: Instant,
     came: Notify,
     sending: Mutex<Option<JoinHandle<()>>>,
+    /// Whether some of what is sent next may have been sent before: by the host before this one, or by this
+    /// one, which did not hear what became of it.
+    again: AtomicBool,
     /// Held while deeds are sent.
     turn: tokio::sync::Mutex<()>,
 }
@@ -86,6 +92,7 @@ impl Audit {
             began: Instant::now(),
             came: Notify::new(),
             sending: Mutex::default(),
+            again: AtomicBool::new(true),
             turn: tokio::sync::Mutex::default(),
         }));
         let task = actix::spawn(audit.clone().send_what_comes());
@@ -188,21 +195,35 @@ impl Audit {
             return;
         }
         for some in deeds.chunks(AT_ONCE) {
-            while let Err(failed) = self.insert(some).await {
-                if failed.recovery() != Recovery::RetryLater {
-                    error!(self.0.log, "a part of the audit record can't be kept";
-                        "count" => some.len(), "error" => %Chain(&failed));
-                    break;
-                }
-                debug!(self.0.log, "the audit record is sent later"; "error" => %Chain(&failed));
-                tokio::time::sleep(AGAIN).await;
-            }
+            self.send_some(some).await;
         }
-        if let Err(failed) = lock(&self.0.journal).sent() {
+        let removed = lock(&self.0.journal).sent();
+        self.0.again.store(removed.is_err(), Relaxed);
+        if let Err(failed) = removed {
             warn!(self.0.log, "what was sent of the audit record is sent once more";
                 "error" => %Chain(&failed));
         }
         self.tell_lost();
+    }
+
+    async fn send_some(&self, deeds: &[Deed]) {
+        loop {
+            // Whoever is stopped from here on does not know either.
+            let again = self.0.again.swap(true, Relaxed);
+            match self.insert(deeds, again).await {
+                Ok(()) => return,
+                Err(failed) if failed.recovery() == Recovery::RetryLater => {
+                    debug!(self.0.log, "the audit record is sent later"; "error" => %Chain(&failed));
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(failed) if again => {
+                    error!(self.0.log, "a part of the audit record can't be kept";
+                        "count" => deeds.len(), "error" => %Chain(&failed));
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Records that there was more than could be kept.
@@ -217,8 +238,14 @@ impl Audit {
         }
     }
 
-    async fn insert(&self, deeds: &[Deed]) -> Result<(), StoreError> {
-        let insert = async |db: &Transaction<'_>| audit::insert(db, &self.0.host, deeds).await;
+    async fn insert(&self, deeds: &[Deed], again: bool) -> Result<(), StoreError> {
+        let insert = async |db: &Transaction<'_>| {
+            if again {
+                audit::insert_again(db, &self.0.host, deeds).await
+            } else {
+                audit::insert(db, &self.0.host, deeds).await
+            }
+        };
         self.0.store.transact_within(LIMIT, insert).await
     }
 }

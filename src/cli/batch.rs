@@ -13,13 +13,14 @@ use super::{
     client::Client,
     exit::{CliError, Exit, Outcome},
     global::Global,
-    output::{Output, Tone, ago, card, counts, local, or_dash},
+    output::{Output, Table, Tone, ago, card, counts, local, or_dash},
     task::{batch::submit_lines, wait::deadline},
 };
 use crate::{
     domain::{
         BatchId,
         batch::{BatchEnd, BatchRecord},
+        record::Page,
         task::TaskState,
     },
     http::api::{BatchBody, BatchCancelled, BatchSubmitted, BulkBody},
@@ -36,6 +37,7 @@ const NO_ROUND: Duration = Duration::from_millis(100);
 #[derive(Debug, Subcommand)]
 pub(super) enum Batch {
     Submit(Submit),
+    List(List),
     /// Show a batch: how many of its tasks are in each state, and its callbacks
     #[command(after_help = "Examples:\n  hostler batch show bat_0198c1d2…")]
     Show {
@@ -85,6 +87,21 @@ pub(super) struct Submit {
     key: Option<String>,
 }
 
+/// List batches, newest first
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hostler batch list\n  hostler batch list --unfinished --json")]
+pub(super) struct List {
+    /// Those alone that are not done
+    #[arg(long)]
+    unfinished: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    /// Go on after a page: its `next_cursor`
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<BatchId>,
+}
+
 /// Wait until a batch is done
 #[derive(Debug, Args)]
 #[command(
@@ -104,6 +121,7 @@ impl Batch {
         let (client, output) = (global.client()?, global.output());
         match self {
             Self::Submit(submit) => submit.run(&client, output).await,
+            Self::List(list) => list.run(&client, output).await,
             Self::Show { batch } => show(&client, output, batch).await,
             Self::Close { batch } => {
                 let path = format!("/api/v1/batches/{batch}/close");
@@ -114,6 +132,17 @@ impl Batch {
             Self::Cancel { batch } => cancel(&client, output, batch).await,
             Self::Wait(wait) => wait.run(&client, output).await,
         }
+    }
+}
+
+impl List {
+    async fn run(self, client: &Client, output: Output) -> Outcome {
+        let unfinished = if self.unfinished { "&unfinished=true" } else { "" };
+        let cursor = self.cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let path = format!("/api/v1/batches?limit={}{unfinished}{cursor}", self.limit);
+        let page: Page<BatchRecord> = client.get(&path).await?;
+        output.show(&page, |page| table(&page.items, Timestamp::now()))?;
+        Ok(Exit::Done)
     }
 }
 
@@ -224,14 +253,35 @@ fn verdict(batch: &BatchRecord) -> Exit {
     }
 }
 
-fn sheet(batch: &BatchRecord, now: Timestamp) -> String {
-    let when = |at: Timestamp| format!("{} ({})", local(at), ago(at, now));
-    let (word, tone) = match (batch.done_at, batch.closed_at) {
+/// In which state a batch is, and how that is shown.
+fn standing(batch: &BatchRecord) -> (&'static str, Tone) {
+    match (batch.done_at, batch.closed_at) {
         (Some(_), _) if verdict(batch) == Exit::Done => ("done", Tone::Good),
         (Some(_), _) => ("done", Tone::Bad),
         (None, Some(_)) => ("closed", Tone::Plain),
         (None, None) => ("open", Tone::Warn),
-    };
+    }
+}
+
+fn table(batches: &[BatchRecord], now: Timestamp) -> String {
+    let mut table = Table::new(&["BATCH", "STATE", "ENDED", "STATES", "SUBMITTED"]);
+    for batch in batches {
+        let (word, tone) = standing(batch);
+        let cells = [
+            batch.id.to_string(),
+            word.to_owned(),
+            format!("{}/{}", batch.ended, batch.total),
+            counts(&batch.counts),
+            ago(batch.created_at, now),
+        ];
+        table.row(tone, cells);
+    }
+    table.render("no batches")
+}
+
+fn sheet(batch: &BatchRecord, now: Timestamp) -> String {
+    let when = |at: Timestamp| format!("{} ({})", local(at), ago(at, now));
+    let (word, tone) = standing(batch);
     let mut lines = vec![
         ("tasks", format!("{} ({} ended)", batch.total, batch.ended)),
         ("states", counts(&batch.counts)),

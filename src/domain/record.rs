@@ -307,6 +307,16 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// The first `limit` of what was found; the next page begins with the one after them, if there is one.
+    pub fn cut<C: ToString>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> C) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let next_cursor = items.get(limit).map(|next| cursor(next).to_string());
+        items.truncate(limit);
+        Self { items, next_cursor }
+    }
+}
+
 /// Which tasks a listing shows. Everything set must match.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFilter {

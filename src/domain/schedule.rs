@@ -105,7 +105,7 @@ impl Cadence {
     }
 }
 
-/// What happens at a due time while the last task is not finished.
+/// What happens at a due time while a task of it is not finished.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
@@ -115,7 +115,7 @@ pub enum Overlap {
     Skip,
     /// Another task is submitted all the same.
     Queue,
-    /// The last task is called off, and another one submitted.
+    /// What is not finished is called off, and another one submitted.
     Replace,
 }
 
@@ -211,7 +211,7 @@ pub struct Schedule {
     pub deadline: Option<Duration>,
     /// How long an agent may be silent at one of them; its fleet's limit where absent.
     pub stale_after: Option<Duration>,
-    /// What happens while the last task is not finished.
+    /// What happens while a task of it is not finished.
     pub overlap: Overlap,
     /// What happens to due times that nobody looked at.
     pub catch_up: CatchUp,
@@ -285,9 +285,9 @@ fn filled_text(text: &str, names: &[(&str, String)]) -> String {
 pub enum Action {
     /// A task is submitted.
     Fire,
-    /// The last task is called off, and a task is submitted.
+    /// What is not finished is called off, and a task is submitted.
     Replace,
-    /// Nothing: the last task is not finished, or the next due time takes its place.
+    /// Nothing: a task of it is not finished, or the next due time takes its place.
     Skip,
 }
 
@@ -314,7 +314,7 @@ pub struct Plan {
 }
 
 /// Decides what is done at `now` about `schedule`, which has been due since `due`. `anchor` is when
-/// it was made, and `busy` says that its last task is not finished.
+/// it was made, and `busy` says that a task of it is not finished.
 pub fn plan(
     schedule: &Schedule,
     anchor: Timestamp,

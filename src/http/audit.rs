@@ -73,10 +73,14 @@ pub(super) fn operation(method: &Method, pattern: &str) -> String {
 
 /// A deed of this caller, as far as the request says.
 pub(super) fn deed(who: &str, peer: Option<String>, request: &HttpRequest) -> Deed {
+    deed_at(request.match_pattern().as_deref(), who, peer, request)
+}
+
+/// A deed of this caller on the route with this pattern.
+fn deed_at(pattern: Option<&str>, who: &str, peer: Option<String>, request: &HttpRequest) -> Deed {
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-    let pattern = request.match_pattern();
     let operation =
-        pattern.map_or_else(|| "unknown".to_owned(), |it| operation(request.method(), &it));
+        pattern.map_or_else(|| "unknown".to_owned(), |it| operation(request.method(), it));
     let parts: Vec<_> = request.match_info().iter().map(|(_, part)| part).collect();
     Deed {
         id: Uuid::now_v7(),
@@ -106,10 +110,11 @@ pub(super) fn note(
 ) {
     let (request, status) = (answer.request(), answer.status().as_u16());
     let outcome = Outcome::of_status(status);
-    if outcome != Outcome::Refused && !changes(request) {
+    let pattern = request.match_pattern();
+    if outcome != Outcome::Refused && !changes(request.method(), pattern.as_deref()) {
         return;
     }
-    let base = deed(&who.to_string(), peer, request);
+    let base = deed_at(pattern.as_deref(), &who.to_string(), peer, request);
     let base = Deed { outcome, status: Some(status), ..base };
     if let Some(tale) = request.extensions().get::<Tale>() {
         note_all(state, &base, &tale.0);
@@ -139,13 +144,13 @@ pub(super) fn note_all(state: &State, base: &Deed, changes: &[Told]) {
     }
 }
 
-/// Whether the request is of a route that changes something.
-fn changes(request: &HttpRequest) -> bool {
+/// Whether this method of the route with this pattern changes something.
+fn changes(method: &Method, pattern: Option<&str>) -> bool {
     use super::gate::Needs;
-    let Some(pattern) = request.match_pattern() else { return false };
-    let looks = matches!(request.method(), &Method::GET | &Method::HEAD);
+    let Some(pattern) = pattern else { return false };
+    let looks = matches!(method, &Method::GET | &Method::HEAD);
     !looks
-        && routes::needs(request.method(), &pattern)
+        && routes::needs(method, pattern)
             .is_some_and(|needs| !matches!(needs, Needs::Scope(Scope::Read, _)))
 }
 

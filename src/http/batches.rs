@@ -28,16 +28,32 @@ use crate::{
     domain::{
         BatchId, TaskId,
         batch::{BatchEnd, Callback, NewBatch},
+        record::Page,
         retry::AllQueueTerms,
         task::NewTask,
     },
     queue::QueueError,
 };
 
+/// How many are on a page, and the most that can be.
+pub(super) const PAGE: (u32, u32) = (50, 500);
+
 pub(super) async fn group(state: Data<State>, request: HttpRequest) -> Answer {
     query::none(&request)?;
     let name = query::path(&request, "name")?;
     Ok(ok(&state.queue.group(name).await?))
+}
+
+pub(super) async fn groups(state: Data<State>, request: HttpRequest) -> Answer {
+    let (limit, cursor) = query::page(request.query_string(), PAGE)?;
+    let found = state.queue.groups(cursor, limit + 1).await?;
+    Ok(ok(&Page::cut(found, limit, |group| group.name.clone())))
+}
+
+pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
+    let (limit, cursor, unfinished) = query::batches(request.query_string(), PAGE)?;
+    let found = state.queue.batches(cursor, unfinished, limit + 1).await?;
+    Ok(ok(&Page::cut(found, limit, |batch| batch.id)))
 }
 
 pub(super) async fn submit(

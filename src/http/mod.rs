@@ -223,6 +223,11 @@ impl State {
             closing,
         }
     }
+
+    /// The same for those whom the current thread answers.
+    fn of_this_thread(&self) -> Self {
+        Self { sessions: self.sessions.of_this_thread(), ..self.clone() }
+    }
 }
 
 impl fmt::Debug for State {

@@ -166,14 +166,8 @@ pub(super) async fn history(state: Data<State>, request: HttpRequest, payload: P
 
 pub(super) async fn list(state: Data<State>, request: HttpRequest) -> Answer {
     let (limit, cursor) = query::page(request.query_string(), PAGE)?;
-    let mut items = state.queue.runs(cursor, limit + 1).await?;
-    let more = usize::try_from(limit).ok().filter(|limit| items.len() > *limit);
-    let next_cursor = more.and_then(|limit| {
-        let next = items.get(limit).map(|run| run.id.to_string());
-        items.truncate(limit);
-        next
-    });
-    Ok(ok(&Page { items, next_cursor }))
+    let found = state.queue.runs(cursor, limit + 1).await?;
+    Ok(ok(&Page::cut(found, limit, |run| run.id)))
 }
 
 pub(super) async fn show(state: Data<State>, request: HttpRequest) -> Answer {

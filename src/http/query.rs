@@ -1,6 +1,7 @@
 //! Reading paths, queries and headers. A parameter that is not known is an error, not ignored: a
 //! misspelt filter would show the wrong tasks.
 
+mod pages;
 mod wanted;
 
 use std::{fmt::Display, str::FromStr, time::Duration};
@@ -28,7 +29,10 @@ use crate::{
     webhooks::DeliveryFilter,
 };
 
-pub(super) use wanted::wanted;
+pub(super) use {
+    pages::{batches, page},
+    wanted::wanted,
+};
 
 /// How many tasks a page holds where the caller does not say.
 pub(super) const DEFAULT_LIMIT: u32 = 50;
@@ -166,20 +170,6 @@ pub(super) fn wait(query: &str, max: Duration) -> Result<Option<Duration>, ApiEr
     let query = Query::read(query, &["wait"])?;
     let wait = query.get("wait").map(|text| parse_duration(text).map_err(|e| bad("wait", &e)));
     Ok(wait.transpose()?.map(|wait| wait.min(max)))
-}
-
-/// Reads how many items a page has, of which `default` and `most` say how many, and where it begins.
-pub(super) fn page<T: FromStr<Err: Display>>(
-    query: &str,
-    (default, most): (u32, u32),
-) -> Result<(u32, Option<T>), ApiError> {
-    let query = Query::read(query, &["limit", "cursor"])?;
-    let cursor = query.get("cursor").map(|text| {
-        text.parse().map_err(|_: T::Err| {
-            bad("cursor", &"is no cursor; send the `next_cursor` of the page before")
-        })
-    });
-    Ok((query.number("limit", default, 1, most)?, cursor.transpose()?))
 }
 
 /// Reads one number, the only parameter there is.

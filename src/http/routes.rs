@@ -75,8 +75,12 @@ pub(super) fn routes() -> Vec<Row> {
         ("/api/v1/dead-letters/redrive", vec![post(control(Host), bulk::redrive)]),
         ("/api/v1/dead-letters/discard", vec![post(control(Host), bulk::discard)]),
         ("/api/v1/dead-letters/{id}", vec![get(read(Host), bulk::letter)]),
+        ("/api/v1/groups", vec![get(read(Host), batches::groups)]),
         ("/api/v1/groups/{name}", vec![get(read(Host), batches::group)]),
-        ("/api/v1/batches", vec![post(submit(Host), batches::submit)]),
+        (
+            "/api/v1/batches",
+            vec![get(read(Host), batches::list), post(submit(Host), batches::submit)],
+        ),
         ("/api/v1/batches/{id}", vec![get(read(Host), batches::show)]),
         ("/api/v1/batches/{id}/tasks", vec![post(submit(Host), batches::add)]),
         ("/api/v1/batches/{id}/close", vec![post(submit(Host), batches::close)]),

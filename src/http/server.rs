@@ -215,7 +215,7 @@ fn open(
     let (state, guests) = (state.clone(), guests.clone());
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(state.clone())
+            .app_data(Data::new(state.of_this_thread()))
             .configure(configure)
             .default_service(route().to(no_route))
             .wrap(from_fn(layers::around))

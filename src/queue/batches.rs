@@ -34,6 +34,19 @@ impl QueueHandle {
         found.ok_or(QueueError::UnknownGroup { group })
     }
 
+    /// Up to `limit` groups by their names, from one on.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn groups(
+        &self,
+        from: Option<GroupName>,
+        limit: u32,
+    ) -> Result<Vec<GroupRecord>, QueueError> {
+        Ok(groups::list(&self.store.client().await?, from.as_ref(), limit).await?)
+    }
+
     /// Submits a batch with its first tasks, in one transaction. Returns it as it is then, and what
     /// became of the tasks; nothing of those if the batch was there already, by its key.
     ///
@@ -76,6 +89,20 @@ impl QueueHandle {
     pub async fn batch(&self, batch: BatchId) -> Result<BatchRecord, QueueError> {
         let found = batches::get(&self.store.client().await?, batch).await?;
         found.ok_or(QueueError::UnknownBatch { batch })
+    }
+
+    /// Up to `limit` batches, newest first, from one on; or only those that are not done.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Unavailable`], [`QueueError::Internal`].
+    pub async fn batches(
+        &self,
+        from: Option<BatchId>,
+        unfinished: bool,
+        limit: u32,
+    ) -> Result<Vec<BatchRecord>, QueueError> {
+        Ok(batches::list(&self.store.client().await?, from, unfinished, limit).await?)
     }
 
     /// A batch once it is done, or as it is when `limit` has passed.

@@ -2,8 +2,8 @@
 //! whatever else speaks of sessions.
 //!
 //! A caller makes a [`Command`] and gets a [`Done`]. A command is carried out whole or not at all;
-//! several can be, together ([`Sessions::run_all`]). Memories, which come most often, go through one
-//! writer that keeps all that have arrived meanwhile by one statement (`writer`).
+//! several can be, together ([`Sessions::run_all`]). Memories, which come most often, go through the
+//! writer of their thread, which keeps all that have arrived meanwhile by one statement (`writer`).
 //!
 //! # Guarantees
 //!
@@ -123,6 +123,12 @@ impl Sessions {
         };
         let writer = Writer::start(store.clone(), metrics.clone());
         Self { store, queue, writer, metrics, rules: Arc::new(rules) }
+    }
+
+    /// The same for those whom the current thread answers: with a writer of its own in the current arbiter.
+    pub(crate) fn of_this_thread(&self) -> Self {
+        let writer = Writer::start(self.store.clone(), self.metrics.clone());
+        Self { writer, ..self.clone() }
     }
 
     /// What this host offers a caller.

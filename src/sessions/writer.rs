@@ -1,21 +1,22 @@
 //! The writer of memories: a statement keeps many at once.
 //!
-//! A memory alone is written at once. While a statement runs, others gather; once enough have, a second
-//! statement takes some of them beside it, so that the database has work while the answers to the first go
-//! out. The more callers there are, the fewer commits each needs. Two of the same key are never under way
-//! at once; they are kept in the order in which they came.
+//! A memory alone is written at once. While a statement runs, others gather, and go together with the next:
+//! the more callers there are, the fewer commits each needs. Two of the same key are never in one statement;
+//! they are kept in the order in which they came.
+//!
+//! Each thread that answers callers has a writer of its own, so that nobody is woken across threads for a
+//! memory, and one statement runs while the answers to another go out.
 
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot};
 
 use super::SessionError;
 use crate::{
-    domain::session::{ItemName, NewMemory, SessionId},
+    domain::session::{NewMemory, SessionId},
     store::{
         Store, StoreError,
         sessions::memories::{self, Stored},
@@ -28,12 +29,6 @@ const ROOM: usize = 1024;
 
 /// The most in one statement.
 const TOGETHER: usize = 256;
-
-/// How many statements run at once.
-const AT_ONCE: usize = 2;
-
-/// How many must wait for another statement to run beside one: fewer are better off with the next.
-const ENOUGH: usize = 8;
 
 /// A memory that waits to be written.
 struct Waiting {
@@ -79,86 +74,45 @@ pub(super) fn created(stored: Stored, session: SessionId) -> Result<bool, Sessio
 }
 
 async fn write(store: Store, mut arrived: mpsc::Receiver<Waiting>, metrics: Arc<Metrics>) {
-    let mut line = Line::default();
-    let mut running = FuturesUnordered::new();
-    let mut open = true;
-    while open || !running.is_empty() {
-        while let Some(together) = line.next(running.len()) {
-            metrics.memories_written(together.len());
-            running.push(keep(&store, together));
-        }
-        tokio::select! {
-            one = arrived.recv(), if open && line.waiting.len() < ROOM => match one {
-                Some(one) => line.waiting.push_back(one),
-                None => open = false,
-            },
-            Some(keys) = running.next() => line.over(&keys),
-        }
-        // What has come meanwhile goes together.
-        while line.waiting.len() < ROOM
-            && let Ok(more) = arrived.try_recv()
-        {
-            line.waiting.push_back(more);
-        }
-    }
-}
-
-/// What a memory is kept under.
-type Key = (SessionId, ItemName);
-
-/// Those that wait, and the keys of those that are being written.
-#[derive(Default)]
-struct Line {
-    waiting: VecDeque<Waiting>,
-    under_way: HashSet<Key>,
-}
-
-impl Line {
-    /// The next that go together, while so many statements run: the first of each key, in their order, and
-    /// where there are many no more than half, for another statement has the rest.
-    fn next(&mut self, running: usize) -> Option<Vec<Waiting>> {
-        let least = if running == 0 { 1 } else { ENOUGH };
-        if running >= AT_ONCE || self.waiting.len() < least {
-            return None;
-        }
-        let all = self.waiting.len() + self.under_way.len();
-        let most = all.div_ceil(AT_ONCE).clamp(ENOUGH, TOGETHER);
-        let mut passed = HashSet::new();
-        let (mut together, mut rest) = (Vec::new(), VecDeque::new());
-        for one in self.waiting.drain(..) {
-            let key = one.key();
-            if together.len() < most && !passed.contains(&key) && !self.under_way.contains(&key) {
-                self.under_way.insert(key);
-                together.push(one);
-            } else {
-                // Whoever comes after it with the same key waits as well.
-                passed.insert(key);
-                rest.push_back(one);
+    let mut waiting = VecDeque::new();
+    loop {
+        if waiting.is_empty() {
+            match arrived.recv().await {
+                Some(one) => waiting.push_back(one),
+                None => return,
             }
         }
-        self.waiting = rest;
-        (!together.is_empty()).then_some(together)
+        // Those whose requests were read come first to hand theirs in, and then those whose requests are there.
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
+        // What has come meanwhile goes together.
+        while waiting.len() < ROOM
+            && let Ok(more) = arrived.try_recv()
+        {
+            waiting.push_back(more);
+        }
+        let together = next(&mut waiting);
+        metrics.memories_written(together.len());
+        write_down(&store, together).await;
     }
+}
 
-    /// These are written, or never will be.
-    fn over(&mut self, keys: &[Key]) {
-        for key in keys {
-            self.under_way.remove(key);
+/// Takes the next that go together: the first of each key, in their order.
+fn next(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    let mut keys = HashSet::new();
+    let (mut together, mut rest) = (Vec::new(), VecDeque::new());
+    for one in waiting.drain(..) {
+        let is_new = keys.insert((one.session.clone(), one.memory.key.clone()));
+        if is_new && together.len() < TOGETHER {
+            together.push(one);
+        } else {
+            // Whoever comes after it with the same key waits as well.
+            rest.push_back(one);
         }
     }
-}
-
-impl Waiting {
-    fn key(&self) -> Key {
-        (self.session.clone(), self.memory.key.clone())
-    }
-}
-
-/// Writes these, tells their callers, and says which they were.
-async fn keep(store: &Store, together: Vec<Waiting>) -> Vec<Key> {
-    let keys = together.iter().map(Waiting::key).collect();
-    write_down(store, together).await;
-    keys
+    *waiting = rest;
+    together
 }
 
 async fn write_down(store: &Store, together: Vec<Waiting>) {
@@ -222,51 +176,25 @@ mod tests {
         together.iter().map(|one| one.memory.content.as_i64().unwrap()).collect()
     }
 
-    fn keys(together: &[Waiting]) -> Vec<Key> {
-        together.iter().map(Waiting::key).collect()
-    }
-
     #[test]
-    fn two_of_a_key_are_never_under_way_at_once_and_stay_in_their_order() {
+    fn two_of_a_key_are_never_in_one_statement_and_stay_in_their_order() {
         let given = [("a", "k", 1), ("a", "k", 2), ("b", "k", 3), ("a", "k", 4)];
-        let waiting = given.map(|(session, key, content)| waiting(session, key, content));
-        let mut line = Line { waiting: waiting.into(), ..Line::default() };
-        let first = line.next(0).unwrap();
-        assert_eq!(contents(&first), [1, 3]);
-        assert!(line.next(0).is_none(), "the others have to wait for it");
-        line.over(&keys(&first));
-        let second = line.next(0).unwrap();
-        assert_eq!(contents(&second), [2]);
-        line.over(&keys(&second));
-        assert_eq!(contents(&line.next(0).unwrap()), [4]);
+        let mut line = given.map(|(session, key, content)| waiting(session, key, content)).into();
+        assert_eq!(contents(&next(&mut line)), [1, 3]);
+        assert_eq!(contents(&next(&mut line)), [2]);
+        assert_eq!(contents(&next(&mut line)), [4]);
+        assert!(line.is_empty());
     }
 
     #[test]
-    fn one_that_has_to_wait_lets_nobody_of_its_key_pass() {
-        let many = (0..20).map(|nth| waiting("s", &format!("k{nth}"), nth));
-        let mut line = Line { waiting: many.collect(), ..Line::default() };
+    fn a_statement_has_a_bound_and_lets_nobody_of_a_key_pass() {
+        let many = (0..).take(TOGETHER + 2);
+        let mut line: VecDeque<_> = many.map(|nth| waiting("s", &format!("k{nth}"), nth)).collect();
         // Of the same key as one that is not taken now, for there are too many.
-        line.waiting.push_back(waiting("s", "k19", 20));
-        let first = line.next(0).unwrap();
-        assert_eq!(contents(&first), (0..11).collect::<Vec<_>>());
-        let second = line.next(1).unwrap();
-        assert_eq!(contents(&second), (11..20).collect::<Vec<_>>());
-        assert!(line.next(1).is_none());
-    }
-
-    #[test]
-    fn a_statement_has_a_bound_and_runs_beside_another_where_many_wait() {
-        let many = |count: i64| (0..count).map(|nth| waiting("s", &format!("k{nth}"), nth));
-        let mut line = Line { waiting: many(600).collect(), ..Line::default() };
-        let first = line.next(0).unwrap();
-        let second = line.next(1).unwrap();
-        assert_eq!((first.len(), second.len()), (TOGETHER, TOGETHER));
-        assert!(line.next(2).is_none(), "no third");
-        line.over(&keys(&first));
-        assert_eq!(line.next(1).unwrap().len(), 88);
-        let mut line = Line { waiting: many(3).collect(), ..Line::default() };
-        assert_eq!(line.next(0).unwrap().len(), 3);
-        line.waiting.extend((10..12).map(|nth| waiting("s", &format!("k{nth}"), nth)));
-        assert!(line.next(1).is_none(), "so few go with the next");
+        line.push_back(waiting("s", &format!("k{TOGETHER}"), 1_000));
+        assert_eq!(next(&mut line).len(), TOGETHER);
+        let first = i64::try_from(TOGETHER).unwrap();
+        assert_eq!(contents(&next(&mut line)), [first, first + 1]);
+        assert_eq!(contents(&next(&mut line)), [1_000]);
     }
 }

@@ -1,10 +1,12 @@
 //! Statements on the audit record.
 
-use std::time::Duration;
+use std::{collections::HashSet, pin::pin, time::Duration};
 
 use deadpool_postgres::{GenericClient, Transaction};
-use jiff::Timestamp;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
+};
 use uuid::Uuid;
 
 use super::{
@@ -15,7 +17,23 @@ use super::{
 use crate::domain::audit::{AuditFilter, AuditRecord, Deed};
 
 const TURN: Sql = sql!("audit/turn");
-const INSERT: Sql = sql!("audit/insert");
+const THERE: Sql = sql!("audit/there");
+const COPY: Sql = sql!("audit/copy");
+/// The columns of [`COPY`].
+const COLUMNS: [Type; 12] = [
+    Type::UUID,
+    Type::TIMESTAMPTZ,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::INT4,
+    Type::INT4,
+    Type::TEXT,
+];
 const NEWEST: Sql = sql!("audit/newest");
 const OLDEST: Sql = sql!("audit/oldest");
 const PRUNE: Sql = sql!("audit/prune");
@@ -23,43 +41,67 @@ const PRUNE: Sql = sql!("audit/prune");
 /// What the advisory lock goes by: any number that nobody else uses ("audit" in ASCII).
 const LOCK: i64 = 0x61_75_64_69_74;
 
-/// Adds what `host` tells, in the transaction of the change where there is one. What is there already,
-/// by its id, is left. Others who add wait until the transaction ends: nothing slow may come after.
+/// Adds what `host` tells, in the transaction of the change where there is one. Others who add wait until the
+/// transaction ends: nothing slow may come after.
+///
+/// # Errors
+///
+/// Those of the statements; also where one of them is there already, by its id.
+pub async fn insert(db: &Transaction<'_>, host: &str, deeds: &[Deed]) -> Result<(), StoreError> {
+    TURN.query(db, &[&LOCK]).await?;
+    copy(db, host, deeds.iter()).await
+}
+
+/// As [`insert`], for what may have been added before: what is there already, by its id, is left.
 ///
 /// # Errors
 ///
 /// Those of the statements.
-pub async fn insert(db: &Transaction<'_>, host: &str, deeds: &[Deed]) -> Result<(), StoreError> {
+pub async fn insert_again(
+    db: &Transaction<'_>,
+    host: &str,
+    deeds: &[Deed],
+) -> Result<(), StoreError> {
     TURN.query(db, &[&LOCK]).await?;
-    fn each<'a, T>(deeds: &'a [Deed], of: impl Fn(&'a Deed) -> T) -> Vec<T> {
-        deeds.iter().map(of).collect()
+    let ids: Vec<Uuid> = deeds.iter().map(|deed| deed.id).collect();
+    let rows = THERE.query(db, &[&ids]).await?;
+    let there = rows.iter().map(|row| THERE.fields(row).get("id"));
+    let there = there.collect::<Result<HashSet<Uuid>, StoreError>>()?;
+    // Of two with the same id, one.
+    let mut added = HashSet::new();
+    copy(db, host, deeds.iter().filter(|deed| !there.contains(&deed.id) && added.insert(deed.id)))
+        .await
+}
+
+/// By COPY, which takes half of what an INSERT takes of the server for each: this is told with every change.
+async fn copy<'a>(
+    db: &Transaction<'_>,
+    host: &str,
+    deeds: impl Iterator<Item = &'a Deed>,
+) -> Result<(), StoreError> {
+    let failed = |source| COPY.failed(source);
+    let statement = db.prepare_cached(COPY.text).await.map_err(failed)?;
+    let sink = db.copy_in(&statement).await.map_err(failed)?;
+    let mut writer = pin!(BinaryCopyInWriter::new(sink, &COLUMNS));
+    for deed in deeds {
+        let (status, count) = (deed.status.map(i32::from), int4(deed.count));
+        let row: [&(dyn ToSql + Sync); 12] = [
+            &deed.id,
+            &deed.at,
+            &host,
+            &deed.who,
+            &deed.peer,
+            &deed.surface.as_str(),
+            &deed.operation,
+            &deed.object,
+            &deed.outcome.as_str(),
+            &status,
+            &count,
+            &deed.request,
+        ];
+        writer.as_mut().write(&row).await.map_err(failed)?;
     }
-    let ids: Vec<Uuid> = each(deeds, |deed| deed.id);
-    let times: Vec<Timestamp> = each(deeds, |deed| deed.at);
-    let who = each(deeds, |deed| deed.who.as_str());
-    let peers = each(deeds, |deed| deed.peer.as_deref());
-    let surfaces = each(deeds, |deed| deed.surface.as_str());
-    let operations = each(deeds, |deed| deed.operation.as_str());
-    let objects = each(deeds, |deed| deed.object.as_str());
-    let outcomes = each(deeds, |deed| deed.outcome.as_str());
-    let statuses = each(deeds, |deed| deed.status.map(i32::from));
-    let counts = each(deeds, |deed| int4(deed.count));
-    let requests = each(deeds, |deed| deed.request.as_deref());
-    let given: [&(dyn ToSql + Sync); 12] = [
-        &host,
-        &ids,
-        &times,
-        &who,
-        &peers,
-        &surfaces,
-        &operations,
-        &objects,
-        &outcomes,
-        &statuses,
-        &counts,
-        &requests,
-    ];
-    INSERT.query(db, &given).await?;
+    writer.finish().await.map_err(failed)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::{
     StoreError,
     codec::{Document, int4, milliseconds},
     queues,
-    statement::{Sql, sql},
+    statement::{Fields, Sql, sql},
     tasks,
 };
 use crate::domain::{
@@ -25,7 +25,7 @@ use crate::domain::{
 const CREATE: Sql = sql!("batches/create");
 const ADD_CALLBACKS: Sql = sql!("batches/add_callbacks");
 const CLOSE: Sql = sql!("batches/close");
-const GET: Sql = sql!("batches/get");
+const LIST: Sql = sql!("batches/list");
 
 /// What came of submitting a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,8 +115,22 @@ pub async fn get(
     db: &impl GenericClient,
     batch: BatchId,
 ) -> Result<Option<BatchRecord>, StoreError> {
-    let Some(row) = GET.query_opt(db, &[&batch]).await? else { return Ok(None) };
-    let fields = GET.fields(&row);
+    let found = list(db, Some(batch), false, 1).await?.into_iter().next();
+    Ok(found.filter(|found| found.id == batch))
+}
+
+/// Up to `limit` batches, newest first, from one on; or only those that are not done.
+pub async fn list(
+    db: &impl GenericClient,
+    from: Option<BatchId>,
+    unfinished: bool,
+    limit: u32,
+) -> Result<Vec<BatchRecord>, StoreError> {
+    let rows = LIST.query(db, &[&from, &i64::from(limit), &unfinished]).await?;
+    rows.iter().map(|row| record(&LIST.fields(row))).collect()
+}
+
+fn record(fields: &Fields<'_>) -> Result<BatchRecord, StoreError> {
     let states: Option<Vec<TaskState>> = fields.get("states")?;
     let tasks: Option<Vec<i64>> = fields.get("tasks")?;
     let open = states.unwrap_or_default().into_iter().zip(tasks.unwrap_or_default());
@@ -131,7 +145,7 @@ pub async fn get(
     counts.retain(|_, tasks| *tasks > 0);
     let on: Option<Vec<BatchEnd>> = fields.get("ends")?;
     let made: Option<Vec<Option<TaskId>>> = fields.get("made")?;
-    Ok(Some(BatchRecord {
+    Ok(BatchRecord {
         id: fields.get("id")?,
         total: fields.count("total")?,
         ended: ends.iter().map(|(_, tasks)| tasks).sum(),
@@ -141,5 +155,5 @@ pub async fn get(
         cancelled_at: fields.get("cancelled_at")?,
         done_at: fields.get("done_at")?,
         callbacks: on.unwrap_or_default().into_iter().zip(made.unwrap_or_default()).collect(),
-    }))
+    })
 }

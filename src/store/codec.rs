@@ -314,6 +314,26 @@ pub(super) fn plain_text(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Texts as the text of a `text[]`: the one way to give a statement an array for each of its rows.
+pub(super) fn array_text(texts: &[String]) -> String {
+    let mut array = String::from("{");
+    for (nth, text) in texts.iter().enumerate() {
+        if nth > 0 {
+            array.push(',');
+        }
+        array.push('"');
+        for character in plain_text(text).chars() {
+            if matches!(character, '"' | '\\') {
+                array.push('\\');
+            }
+            array.push(character);
+        }
+        array.push('"');
+    }
+    array.push('}');
+    array
+}
+
 /// A count as `integer`; one that is too large becomes the largest.
 pub(super) fn int4(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
@@ -331,6 +351,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_text_of_an_array_keeps_what_is_in_it() {
+        let texts = ["plain", "", "null", "a,b", "{c}", "say \"hi\"", "back\\slash", "n\0l"];
+        assert_eq!(
+            array_text(&texts.map(str::to_owned)),
+            "{\"plain\",\"\",\"null\",\"a,b\",\"{c}\",\"say \\\"hi\\\"\",\"back\\\\slash\",\"n\u{fffd}l\"}"
+        );
+        assert_eq!(array_text(&[]), "{}");
+    }
 
     #[test]
     fn a_nul_is_replaced_wherever_it_stands() {

@@ -207,6 +207,20 @@ const FILES: &[File] = &[
         name: "V34__alone",
         text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0034_alone.sql")),
     },
+    File {
+        name: "V35__tags_of_new_memories",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0035_tags_of_new_memories.sql"
+        )),
+    },
+    File {
+        name: "V36__unfinished_batches",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0036_unfinished_batches.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

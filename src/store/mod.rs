@@ -61,7 +61,8 @@ pub mod workspaces;
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction,
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime,
+    Transaction,
 };
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -139,6 +140,8 @@ impl Store {
         let pool = Pool::builder(manager)
             .max_size(usize::try_from(settings.pool_size).unwrap_or(usize::MAX).max(1))
             .runtime(Runtime::Tokio1)
+            // The one that was used last, whose caches are warm; the others rest.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(settings.connect_timeout))
             .create_timeout(Some(settings.connect_timeout))
             .post_create(Hook::async_fn(move |client, _| {

@@ -64,7 +64,7 @@ pub(in crate::cli) struct Add {
     /// How long an agent may be silent at a task [default: its fleet's]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     stale_after: Option<Duration>,
-    /// While the last task is not finished: skip, queue or replace [default: skip]
+    /// While a task of it is not finished: skip, queue or replace [default: skip]
     #[arg(long, value_name = "POLICY", value_parser = overlap)]
     overlap: Option<Overlap>,
     /// Due times when no host ran: none, last or all [default: last]

@@ -40,7 +40,7 @@ pub struct ScheduleRecord {
     pub deadline_ms: Option<u64>,
     /// How long an agent may be silent at one of them, in milliseconds; `null` is as its fleet has it.
     pub stale_after_ms: Option<u64>,
-    /// What happens while the last task is not finished.
+    /// What happens while a task of it is not finished.
     pub overlap: Overlap,
     /// What happens to due times that nobody looked at.
     pub catch_up: CatchUp,
@@ -101,11 +101,6 @@ impl ScheduleRecord {
             catch_up_max: self.catch_up_max,
         })
     }
-
-    /// Whether its last task is not finished.
-    pub fn is_busy(&self) -> bool {
-        self.last_task_state.is_some_and(|state| !state.is_final())
-    }
 }
 
 /// What became of a due time.
@@ -116,7 +111,7 @@ pub enum FiringOutcome {
     Fired,
     /// The same, because somebody asked for it.
     ByHand,
-    /// Nothing: the last task was not finished.
+    /// Nothing: a task of it was not finished.
     Skipped,
     /// Nothing: no host looked in time.
     Missed,

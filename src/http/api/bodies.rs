@@ -351,7 +351,7 @@ pub struct ScheduleBody {
     /// How long an agent may be silent at a task; its fleet's limit where absent.
     #[schema(value_type = Option<Length>)]
     pub stale_after: Option<String>,
-    /// What happens at a due time while the last task is not finished.
+    /// What happens at a due time while a task of it is not finished.
     pub overlap: Option<Overlap>,
     /// What happens about due times at which no host ran.
     pub catch_up: Option<CatchUp>,

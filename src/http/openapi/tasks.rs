@@ -20,6 +20,7 @@ use crate::{
             BatchBody, BatchCancelled, BatchSubmitted, BulkBody, DiscardBody, Line, NothingBody,
             RedriveBody, RetryManyBody, SnoozeBody, SubmittedMany, TaskBody, TasksBody,
         },
+        batches::PAGE,
         query::{DEFAULT_GRAPH, DEFAULT_LIMIT, MAX_GRAPH, MAX_LIMIT},
     },
 };
@@ -120,8 +121,21 @@ fn together() -> Vec<Op> {
     let nothing = || of::<NothingBody>();
     let batch = json!({ "tasks": [{ "kind": "build" }], "on_success": { "kind": "deploy" } });
     vec![
+        Op::get("/api/v1/groups", "listGroups", "Groups that have tasks, by their names")
+            .asks([
+                number("limit", PAGE, "At most so many."),
+                cursor("^[a-z0-9][a-z0-9_.-]{0,62}$"),
+            ])
+            .gives(page::<GroupRecord>()),
         Op::get("/api/v1/groups/{name}", "showGroup", "How the tasks of a group stand")
             .gives(of::<GroupRecord>()),
+        Op::get("/api/v1/batches", "listBatches", "Batches, newest first")
+            .asks([
+                flag("unfinished", "Those alone that are not done."),
+                number("limit", PAGE, "At most so many."),
+                cursor("^bat_[0-9a-f]{32}$"),
+            ])
+            .gives(page::<BatchRecord>()),
         Op::post("/api/v1/batches", "submitBatch", "Submit tasks that end together")
             .asks([idempotency_key()])
             .takes(of::<BatchBody>(), batch)

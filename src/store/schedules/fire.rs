@@ -12,12 +12,12 @@ use crate::{
         QueueName, ScheduleName, TaskId,
         record::Submitted,
         retry::AllQueueTerms,
-        schedule::{Action, FiringOutcome, Overlap, Plan, Schedule, ScheduleRecord, plan},
+        schedule::{Action, FiringOutcome, Overlap, Plan, Schedule, plan},
         task::{NewTask, TaskState},
     },
     store::{
         StoreError, notify,
-        statement::{Sql, sql},
+        statement::{Fields, Sql, sql},
         tasks::{self, CancelAnswer},
     },
 };
@@ -86,9 +86,10 @@ pub async fn fire_due(db: &impl GenericClient, terms: &AllQueueTerms) -> Result<
             }
         };
         let due = record.next_at.unwrap_or(now);
-        let plan = plan(&schedule, record.since, due, now, record.is_busy());
+        let unended = unended(&fields)?;
+        let plan = plan(&schedule, record.since, due, now, !unended.is_empty());
         let most = terms.of(&schedule.queue).max_attempts;
-        fire(db, &record, &schedule, &plan, has_queue, most, &mut fired).await?;
+        fire(db, &unended, &schedule, &plan, has_queue, most, &mut fired).await?;
     }
     Ok(fired)
 }
@@ -122,6 +123,20 @@ fn new_id() -> TaskId {
     TaskId::from_uuid(Uuid::now_v7())
 }
 
+/// A task of a schedule that has not ended.
+struct Unended {
+    task: TaskId,
+    state: TaskState,
+}
+
+/// Those of a schedule, the newest first.
+fn unended(fields: &Fields<'_>) -> Result<Vec<Unended>, StoreError> {
+    let tasks: Option<Vec<TaskId>> = fields.get("unended")?;
+    let states: Option<Vec<TaskState>> = fields.get("states")?;
+    let both = tasks.unwrap_or_default().into_iter().zip(states.unwrap_or_default());
+    Ok(both.map(|(task, state)| Unended { task, state }).collect())
+}
+
 /// One row of the record of firings.
 struct FiringRow {
     due: Timestamp,
@@ -148,7 +163,7 @@ impl FiringRow {
 /// Carries a plan out.
 async fn fire(
     db: &impl GenericClient,
-    record: &ScheduleRecord,
+    unended: &[Unended],
     schedule: &Schedule,
     plan: &Plan,
     has_queue: bool,
@@ -168,23 +183,13 @@ async fn fire(
         })
         .collect();
     for (due, action) in &plan.firings {
-        rows.push(row(*due, *action, record, schedule, has_queue));
+        rows.push(row(*due, *action, unended.first(), schedule, has_queue));
     }
     let entered = enter(db, &schedule.name, &rows).await?;
     rows.retain(|row| entered.contains(&row.due));
-    let replaced = rows.iter().find_map(|row| row.replaced);
-    if let Some(task) = replaced {
-        match tasks::cancel(db, task).await? {
-            CancelAnswer::Requested { .. } => {
-                notify::cancel(db, &[task]).await?;
-                fired.replaced.push((schedule.name.clone(), task));
-            }
-            CancelAnswer::Cancelled => {
-                fired.cancelled.push(task);
-                fired.replaced.push((schedule.name.clone(), task));
-            }
-            // It has ended in this moment.
-            CancelAnswer::AlreadyFinal(_) | CancelAnswer::Unknown => {}
+    if rows.iter().any(|row| row.replaced.is_some()) {
+        for one in unended {
+            call_off(db, &schedule.name, one.task, fired).await?;
         }
     }
     let made: Vec<NewTask> = rows
@@ -204,10 +209,32 @@ async fn fire(
     Ok(())
 }
 
+/// Calls a task off that makes room.
+async fn call_off(
+    db: &impl GenericClient,
+    schedule: &ScheduleName,
+    task: TaskId,
+    fired: &mut Fired,
+) -> Result<(), StoreError> {
+    match tasks::cancel(db, task).await? {
+        CancelAnswer::Requested { .. } => {
+            notify::cancel(db, &[task]).await?;
+            fired.replaced.push((schedule.clone(), task));
+        }
+        CancelAnswer::Cancelled => {
+            fired.cancelled.push(task);
+            fired.replaced.push((schedule.clone(), task));
+        }
+        // It has ended in this moment.
+        CancelAnswer::AlreadyFinal(_) | CancelAnswer::Unknown => {}
+    }
+    Ok(())
+}
+
 fn row(
     due: Timestamp,
     action: Action,
-    record: &ScheduleRecord,
+    newest: Option<&Unended>,
     schedule: &Schedule,
     has_queue: bool,
 ) -> FiringRow {
@@ -218,13 +245,10 @@ fn row(
     let fires = FiringRow::of(due, FiringOutcome::Fired).with_task(new_id());
     match action {
         Action::Fire => fires,
-        Action::Replace => FiringRow { replaced: record.last_task, ..fires },
+        Action::Replace => FiringRow { replaced: newest.map(|one| one.task), ..fires },
         Action::Skip => {
-            let note = match (schedule.overlap, record.last_task) {
-                (Overlap::Skip, Some(task)) if record.is_busy() => {
-                    let state = record.last_task_state.unwrap_or(TaskState::Running);
-                    format!("{task} is {state}")
-                }
+            let note = match (schedule.overlap, newest) {
+                (Overlap::Skip, Some(Unended { task, state })) => format!("{task} is {state}"),
                 (Overlap::Skip, _) => "the due time before it has just fired".to_owned(),
                 _ => "a later due time takes its place".to_owned(),
             };

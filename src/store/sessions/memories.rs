@@ -12,7 +12,7 @@ use crate::{
     },
     store::{
         StoreError,
-        codec::{Document, plain_text},
+        codec::{Document, array_text, plain_text},
         statement::{Sql, sql},
     },
 };
@@ -63,15 +63,9 @@ async fn keep(
     let kinds: Vec<&str> = memories.iter().map(|one| one.1.kind.as_str()).collect();
     let contents: Vec<Document<'_>> = memories.iter().map(|one| Document(&one.1.content)).collect();
     let times: Vec<_> = memories.iter().map(|one| one.1.at).collect();
-    let (mut places, mut tags) = (Vec::new(), Vec::new());
-    for ((_, memory), place) in memories.iter().zip(1_i32..) {
-        for tag in &memory.tags {
-            places.push(place);
-            tags.push(plain_text(tag));
-        }
-    }
+    let tags: Vec<String> = memories.iter().map(|one| array_text(&one.1.tags)).collect();
     let rows = STORE
-        .query(db, &[&sessions, &keys, &kinds, &contents, &places, &tags, &times, &in_completed])
+        .query(db, &[&sessions, &keys, &kinds, &contents, &tags, &times, &in_completed])
         .await?;
     rows.iter()
         .map(|row| {

@@ -177,3 +177,53 @@ fn a_batch_that_is_wrong_is_refused_whole() {
     assert_eq!(done.code, 2, "{done:?}");
     assert!(done.stderr.contains("line 2: kind") && done.stderr.contains("batch cancel bat_"));
 }
+
+fn ids(page: &Value) -> Vec<&str> {
+    page["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn batches_and_groups_are_listed_page_by_page() {
+    let host = Host::new(WORKER).up();
+    let make = |body: Value| post(&host, BATCHES, &body).expect(201)["id"].clone();
+    let done = make(json!({"tasks": [echo(1), echo(2)]}));
+    let later = json!({"input": {"op": "echo"}, "run_at": "2999-01-01T00:00:00Z", "group": "b"});
+    let closed = make(json!({"tasks": [later]}));
+    let open = make(json!({"open": true}));
+    host.cli_json(&["batch", "wait", done.as_str().unwrap()]);
+    let (done, closed, open) =
+        (done.as_str().unwrap(), closed.as_str().unwrap(), open.as_str().unwrap());
+
+    let all = host.get(BATCHES);
+    assert_eq!((ids(&all), &all["next_cursor"]), (vec![open, closed, done], &Value::Null));
+    assert_eq!(all["items"][2], host.get(&format!("{BATCHES}/{done}")), "as it is shown alone");
+    assert_eq!(ids(&host.get(&format!("{BATCHES}?unfinished=true"))), [open, closed]);
+    let first = host.get(&format!("{BATCHES}?limit=2"));
+    assert_eq!(ids(&first), [open, closed]);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    assert_eq!(ids(&host.get(&format!("{BATCHES}?limit=2&cursor={cursor}"))), [done]);
+    let listed = host.cli_json(&["batch", "list", "--unfinished", "--limit", "1"]);
+    assert_eq!(ids(&listed), [open]);
+    let text = host.cli(&["batch", "list"]).stdout;
+    assert!(text.contains("BATCH") && text.contains("0/1") && text.contains("2/2"), "{text}");
+
+    for group in ["c", "a", "a.b"] {
+        host.submit(&json!({"input": {"op": "echo"}, "group": group}));
+    }
+    let names = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let groups = "/api/v1/groups";
+    assert_eq!(names(&host.get(groups)), ["a", "a.b", "b", "c"]);
+    assert_eq!(host.get(groups)["items"][2], host.get("/api/v1/groups/b"), "as it is shown alone");
+    let first = host.get(&format!("{groups}?limit=3"));
+    assert_eq!((names(&first).len(), &first["next_cursor"]), (3, &json!("c")));
+    assert_eq!(names(&host.cli_json(&["group", "list", "--cursor", "c"])), ["c"]);
+    assert!(host.cli(&["group", "list"]).stdout.contains("scheduled 1"));
+
+    for bad in ["?limit=0", "?cursor=%20", "?unfinished=maybe", "?state=done"] {
+        host.ask(&Ask::new("GET", &format!("{BATCHES}{bad}"))).expect(400);
+    }
+    host.ask(&Ask::new("GET", "/api/v1/groups?cursor=Not%20one")).expect(400);
+}

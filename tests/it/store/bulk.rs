@@ -323,7 +323,7 @@ async fn a_search_reads_by_index_whatever_was_when_it_was_planned() {
             include_str!("../../../sql/queries/log/find.sql"),
             "'{}', NULL, NULL, NULL, NULL, NULL, 10",
         ),
-        ("grouped", include_str!("../../../sql/queries/task_tally/group.sql"), "'g'"),
+        ("grouped", include_str!("../../../sql/queries/task_tally/groups.sql"), "'g', 2"),
         ("cancelling", include_str!("../../../sql/queries/tasks/cancel_many.sql"), "'{}', '{}'"),
         (
             "retrying",
@@ -332,9 +332,10 @@ async fn a_search_reads_by_index_whatever_was_when_it_was_planned() {
         ),
         (
             "batch",
-            include_str!("../../../sql/queries/batches/get.sql"),
-            "'00000000-0000-0000-0000-000000000000'",
+            include_str!("../../../sql/queries/batches/list.sql"),
+            "'00000000-0000-0000-0000-000000000000', 1, false",
         ),
+        ("unfinished", include_str!("../../../sql/queries/batches/list.sql"), "NULL, 9, true"),
     ] {
         world.db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
         let explain = format!("EXPLAIN EXECUTE {name}({nulls})");

@@ -1,6 +1,7 @@
 //! The store against a real Postgres.
 
 mod admission;
+mod audit;
 mod batches;
 mod bulk;
 mod claim;

@@ -279,6 +279,38 @@ async fn the_overlap_policy_looks_at_what_has_become_of_the_last_task() {
 }
 
 #[tokio::test]
+async fn the_overlap_policy_looks_at_what_was_asked_for_by_hand_and_is_not_the_last() {
+    let world = World::new().await;
+    let run = async |name: &str| {
+        let name = name.parse().unwrap();
+        let run = world.store.transact(async |db| schedules::run_now(db, &name, &terms()).await);
+        run.await.unwrap().unwrap().1.id
+    };
+    for (name, overlap) in [("skip", Overlap::Skip), ("replace", Overlap::Replace)] {
+        world.put(&schedule(name, overlap)).await;
+        let (older, newer) = (run(name).await, run(name).await);
+        world.store.transact(async |db| tasks::cancel(db, newer).await).await.unwrap();
+        world.make_due(name, 5).await;
+        let fired = world.fire().await;
+        let firings = world.firings(name).await;
+        let firing = firings.into_iter().find(|one| one.outcome != FiringOutcome::ByHand).unwrap();
+        if overlap == Overlap::Skip {
+            assert_eq!((fired.submitted.len(), fired.cancelled.len()), (0, 0));
+            assert_eq!(firing.note, Some(format!("{older} is pending")));
+        } else {
+            assert_eq!((fired.submitted.len(), &*fired.cancelled), (1, &[older][..]));
+            assert_eq!(firing.replaced, Some(older));
+        }
+    }
+    // All that is not finished makes room, not the newest alone.
+    let by_hand = [run("replace").await, run("replace").await];
+    world.make_due("replace", 3).await;
+    let mut cancelled = world.fire().await.cancelled;
+    cancelled.sort_unstable();
+    assert_eq!((cancelled.len(), cancelled.ends_with(&by_hand)), (3, true));
+}
+
+#[tokio::test]
 async fn what_was_missed_is_made_up_for_and_told() {
     let world = World::new().await;
     let policies = [("none", CatchUp::None), ("last", CatchUp::Last), ("all", CatchUp::All)];
