@@ -3,8 +3,6 @@
 //! That a batch is done, and that its callbacks are submitted once, is the work of triggers, in the
 //! transaction of the last end: see `sql/migrations`.
 
-use std::collections::BTreeMap;
-
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
 
@@ -131,11 +129,7 @@ pub async fn list(
 }
 
 fn record(fields: &Fields<'_>) -> Result<BatchRecord, StoreError> {
-    let states: Option<Vec<TaskState>> = fields.get("states")?;
-    let tasks: Option<Vec<i64>> = fields.get("tasks")?;
-    let open = states.unwrap_or_default().into_iter().zip(tasks.unwrap_or_default());
-    let mut counts: BTreeMap<TaskState, u64> =
-        open.filter_map(|(state, tasks)| Some((state, u64::try_from(tasks).ok()?))).collect();
+    let mut counts = fields.tally("states", "tasks")?;
     let ends = [
         (TaskState::Completed, fields.count("completed")?),
         (TaskState::Failed, fields.count("failed")?),

@@ -6,7 +6,7 @@ use super::{
     StoreError,
     statement::{Sql, sql},
 };
-use crate::domain::{GroupName, batch::GroupRecord, task::TaskState};
+use crate::domain::{GroupName, batch::GroupRecord};
 
 const GROUPS: Sql = sql!("task_tally/groups");
 
@@ -30,16 +30,12 @@ pub async fn list(
     rows.iter()
         .map(|row| {
             let fields = GROUPS.fields(row);
-            let (states, tasks): (Vec<TaskState>, Vec<i64>) =
-                (fields.get("states")?, fields.get("tasks")?);
-            let counts = states.into_iter().zip(tasks);
+            let mut counts = fields.tally("states", "tasks")?;
+            counts.retain(|_, tasks| *tasks > 0);
             Ok(GroupRecord {
                 name: fields.parsed("name")?,
                 total: fields.count("total")?,
-                counts: counts
-                    .filter_map(|(state, tasks)| Some((state, u64::try_from(tasks).ok()?)))
-                    .filter(|(_, tasks)| *tasks > 0)
-                    .collect(),
+                counts,
                 first_at: fields.get("first_at")?,
                 last_at: fields.get("last_at")?,
             })

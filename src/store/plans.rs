@@ -5,8 +5,6 @@
 mod going_on;
 mod merges;
 
-use std::collections::BTreeMap;
-
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
@@ -24,7 +22,7 @@ use crate::domain::{
     plan::run::{NewRun, Planned, RunFigures, RunRecord, RunState, RunTaskRecord},
     plan::{Learned, NEWEST},
     record::Submitted,
-    task::{NewTask, TaskState},
+    task::NewTask,
 };
 
 pub use going_on::{
@@ -179,8 +177,8 @@ pub async fn list(
 }
 
 fn run_record(fields: &Fields<'_>) -> Result<RunRecord, StoreError> {
-    let counts = counted(fields, "states", "counts")?;
-    let merges = counted(fields, "merge_states", "merge_counts")?;
+    let counts = fields.tally("states", "counts")?;
+    let merges = fields.tally("merge_states", "merge_counts")?;
     let paused_at: Option<Timestamp> = fields.get("paused_at")?;
     let cancelled_at: Option<Timestamp> = fields.get("cancelled_at")?;
     let figures = RunFigures {
@@ -211,18 +209,6 @@ fn run_record(fields: &Fields<'_>) -> Result<RunRecord, StoreError> {
         cancelled_at,
         ended_at: fields.get("ended_at")?,
     })
-}
-
-/// How many there are in each state, of two lists.
-fn counted(
-    fields: &Fields<'_>,
-    states: &'static str,
-    counts: &'static str,
-) -> Result<BTreeMap<TaskState, u64>, StoreError> {
-    let states: Option<Vec<TaskState>> = fields.get(states)?;
-    let counts: Option<Vec<i64>> = fields.get(counts)?;
-    let per = states.unwrap_or_default().into_iter().zip(counts.unwrap_or_default());
-    Ok(per.filter_map(|(state, tasks)| Some((state, u64::try_from(tasks).ok()?))).collect())
 }
 
 /// The tasks of a run, in the order of the plan.

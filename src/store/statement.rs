@@ -1,5 +1,7 @@
 //! A statement, the name it goes by, and reading its rows.
 
+use std::collections::BTreeMap;
+
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{
     Row,
@@ -7,6 +9,7 @@ use tokio_postgres::{
 };
 
 use super::error::{Cause, StoreError};
+use crate::domain::task::TaskState;
 
 /// A statement and the name it goes by in errors, logs and metrics.
 pub(super) struct Sql {
@@ -91,6 +94,18 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<T>, StoreError> {
         let value: Option<Integer> = self.get(column)?;
         value.map(|value| T::try_from(value.0).map_err(|_| self.unknown(column))).transpose()
+    }
+
+    /// How many tasks there are in each state, of two lists of the same length: an empty one is null.
+    pub(super) fn tally(
+        &self,
+        states: &'static str,
+        counts: &'static str,
+    ) -> Result<BTreeMap<TaskState, u64>, StoreError> {
+        let states: Option<Vec<TaskState>> = self.get(states)?;
+        let counts: Option<Vec<i64>> = self.get(counts)?;
+        let per = states.unwrap_or_default().into_iter().zip(counts.unwrap_or_default());
+        Ok(per.filter_map(|(state, tasks)| Some((state, u64::try_from(tasks).ok()?))).collect())
     }
 
     /// The value of `column`, a text that parses.
