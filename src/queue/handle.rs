@@ -174,8 +174,12 @@ impl QueueHandle {
     async fn append(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, StoreError> {
         let gone = || StoreError::Unavailable { source: None };
         let (tell, told) = oneshot::channel();
-        // Not before there is room: whoever submits faster than Postgres can write waits here.
-        self.actor.send(Submit { tasks, tell }).await.map_err(|_| gone())?;
+        match self.actor.try_send(Submit { tasks, tell }) {
+            Ok(()) => {}
+            // Not before there is room: whoever submits faster than Postgres can write waits here.
+            Err(SendError::Full(submit)) => self.actor.send(submit).await.map_err(|_| gone())?,
+            Err(SendError::Closed(_)) => return Err(gone()),
+        }
         told.await.map_err(|_| gone())?
     }
 

@@ -7,6 +7,7 @@ use std::{
 
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::{
+    Row,
     binary_copy::BinaryCopyInWriter,
     types::{Json, ToSql, Type},
 };
@@ -24,6 +25,7 @@ use crate::{
 };
 
 const SUBMIT: Sql = sql!("log/submit");
+const APPEND: Sql = sql!("log/append");
 const COPY: Sql = sql!("log/copy");
 /// The columns of [`COPY`].
 const COLUMNS: [Type; 7] =
@@ -126,13 +128,19 @@ impl Batch {
         direct: Option<&Direct>,
         tasks: &[(Lane, &NewTask)],
     ) -> Result<HashMap<Lane, Appended>, StoreError> {
-        let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
-        let places = self.places.get(..tasks.len()).unwrap_or_default();
         let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();
         let kinds: Vec<&str> = tasks.iter().map(|(_, task)| &*task.kind).collect();
         let inputs: Vec<_> = tasks.iter().map(|(_, task)| Json(&task.input)).collect();
         let attempts: Vec<_> = tasks.iter().map(|(_, task)| int4(task.max_attempts)).collect();
         let limits: Vec<_> = tasks.iter().map(|(_, task)| task.timeout.map(milliseconds)).collect();
+        if let (None, [(lane, _), ..], 1) = (direct, tasks, self.grows.len()) {
+            let rows = APPEND
+                .query(db, &[&lane.0, &int(tasks.len()), &ids, &kinds, &inputs, &attempts, &limits])
+                .await?;
+            return read(&APPEND, &rows, &HashMap::new());
+        }
+        let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
+        let places = self.places.get(..tasks.len()).unwrap_or_default();
         let lanes: Vec<i32> = self.grows.keys().map(|lane| lane.0).collect();
         let counts: Vec<i32> = self.grows.values().copied().collect();
         let host = direct.map(|direct| direct.host);
@@ -149,14 +157,23 @@ impl Batch {
             )
             .await?;
         let claims: HashMap<i32, Uuid> = lanes.into_iter().zip(claims).collect();
-        rows.iter()
-            .map(|row| {
-                let fields = SUBMIT.fields(row);
-                let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
-                let (taken, paused): (i64, _) = (fields.get("taken")?, fields.get("paused")?);
-                let claim = ClaimId(claims.get(&lane).copied().unwrap_or_default());
-                Ok((Lane(lane), Appended { base, claimed: taken - base, claim, paused }))
-            })
-            .collect()
+        read(&SUBMIT, &rows, &claims)
     }
+}
+
+/// Reads where the tasks went; `claims` are those that were asked for, by their lanes.
+fn read(
+    of: &Sql,
+    rows: &[Row],
+    claims: &HashMap<i32, Uuid>,
+) -> Result<HashMap<Lane, Appended>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let fields = of.fields(row);
+            let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
+            let (taken, paused): (i64, _) = (fields.get("taken")?, fields.get("paused")?);
+            let claim = ClaimId(claims.get(&lane).copied().unwrap_or_default());
+            Ok((Lane(lane), Appended { base, claimed: taken - base, claim, paused }))
+        })
+        .collect()
 }
