@@ -93,7 +93,8 @@ async fn submit(store: &Store, me: Myself, queue: &QueueName, count: usize) -> O
         let last = count.min(first + BULK);
         let batch: Vec<_> = (first..last).map(|number| new_task(queue, number)).collect();
         let began = now();
-        let placed: Vec<_> = batch.iter().map(|task| (me.lane, task)).collect();
+        let ready = log::Ready::all(batch)?;
+        let placed: Vec<_> = ready.iter().map(|task| (me.lane, task)).collect();
         store.transact(async |db| log::submit_many(db, &placed, None).await).await?;
         took += Duration::from_nanos(now() - began);
     }

@@ -30,7 +30,9 @@ use crate::{
     },
     events::EventsHandle,
     store::{
-        Store, StoreError, hosts, notify, queues,
+        Store, StoreError, hosts,
+        log::Ready,
+        notify, queues,
         tasks::{self, CancelAnswer, RetryAnswer, SnoozeAnswer},
     },
     telemetry::metrics::Metrics,
@@ -173,6 +175,7 @@ impl QueueHandle {
     /// Appends plain tasks to the log, together with what others submit at the same moment.
     async fn append(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, StoreError> {
         let gone = || StoreError::Unavailable { source: None };
+        let tasks = Ready::all(tasks)?;
         let (tell, told) = oneshot::channel();
         match self.actor.try_send(Submit { tasks, tell }) {
             Ok(()) => {}
@@ -180,7 +183,8 @@ impl QueueHandle {
             Err(SendError::Full(submit)) => self.actor.send(submit).await.map_err(|_| gone())?,
             Err(SendError::Closed(_)) => return Err(gone()),
         }
-        told.await.map_err(|_| gone())?
+        let (submitted, _) = told.await.map_err(|_| gone())??;
+        Ok(submitted)
     }
 
     /// Writes tracked tasks. Those with terms need more than one statement, and so a transaction.

@@ -25,7 +25,7 @@ use crate::domain::{
     task::{Assignment, Outcome, RunTerms, Settlement},
 };
 
-pub use append::{Appended, Direct, submit, submit_many};
+pub use append::{Appended, Direct, Ready, submit, submit_many};
 
 const LANES: Sql = sql!("log/lanes");
 const CLAIM: Sql = sql!("log/claim");

@@ -9,7 +9,7 @@ use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::{
     Row,
     binary_copy::BinaryCopyInWriter,
-    types::{Json, ToSql, Type},
+    types::{ToSql, Type},
 };
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::{
     domain::{ClaimId, HostId, Lane, TaskId, task::NewTask},
     store::{
         StoreError,
-        codec::{int4, milliseconds},
+        codec::{JsonText, int4, milliseconds},
         statement::{Sql, sql},
         tasks::check,
     },
@@ -30,6 +30,36 @@ const COPY: Sql = sql!("log/copy");
 /// The columns of [`COPY`].
 const COLUMNS: [Type; 7] =
     [Type::INT4, Type::INT8, Type::UUID, Type::TEXT, Type::JSONB, Type::INT4, Type::INT8];
+
+/// A plain task that the log can hold, with its input written as JSON.
+///
+/// Whoever has read the task makes it: that takes longer than all that is left to do for one of many, and
+/// those that submit are served by several threads, but all that they submit is appended by one.
+#[derive(Debug)]
+pub struct Ready {
+    /// The task.
+    pub task: NewTask,
+    input: String,
+}
+
+impl Ready {
+    /// Makes all of `tasks` ready.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unstorable`]: one of them can't be kept.
+    pub fn all(tasks: Vec<NewTask>) -> Result<Vec<Self>, StoreError> {
+        let one = |(position, task): (usize, NewTask)| {
+            check(&task).map_err(|(field, problem)| StoreError::Unstorable {
+                position,
+                field,
+                problem,
+            })?;
+            Ok(Self { input: task.input.to_string(), task })
+        };
+        tasks.into_iter().enumerate().map(one).collect()
+    }
+}
 
 /// What a host asks to have at once of what it appends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,37 +88,33 @@ pub struct Appended {
 ///
 /// With `direct`, that host's agents take the first ones in the same commit, unless others wait
 /// before them, the queue is paused, or the host's lease has ended.
-///
-/// # Errors
-///
-/// [`StoreError::Unstorable`]: the batch is wrong, and nothing of it was appended.
 pub async fn submit(
     db: &impl GenericClient,
-    tasks: &[(Lane, &NewTask)],
+    tasks: &[(Lane, &Ready)],
     direct: Option<&Direct>,
 ) -> Result<HashMap<Lane, Appended>, StoreError> {
-    Batch::of(tasks)?.send(db, direct, tasks).await
+    Batch::of(tasks).send(db, direct, tasks).await
 }
 
 /// As [`submit`], for many: a few round trips more, and half the work for each task.
 ///
 /// # Errors
 ///
-/// As [`submit`]; after any error the transaction is to be given up.
+/// Those of the statements; after any of them the transaction is to be given up.
 pub async fn submit_many(
     db: &Transaction<'_>,
-    tasks: &[(Lane, &NewTask)],
+    tasks: &[(Lane, &Ready)],
     direct: Option<&Direct>,
 ) -> Result<HashMap<Lane, Appended>, StoreError> {
-    let batch = Batch::of(tasks)?;
+    let batch = Batch::of(tasks);
     let appended = batch.send(db, direct, &[]).await?;
     let failed = |source| COPY.failed(source);
     let statement = db.prepare_cached(COPY.text).await.map_err(failed)?;
     let sink = db.copy_in(&statement).await.map_err(failed)?;
     let mut writer = pin!(BinaryCopyInWriter::new(sink, &COLUMNS));
-    for ((lane, task), place) in tasks.iter().zip(&batch.places) {
+    for ((lane, Ready { task, input }), place) in tasks.iter().zip(&batch.places) {
         let base = appended.get(lane).map(|appended| appended.base).unwrap_or_default();
-        let (number, input) = (base + i64::from(*place), Json(&task.input));
+        let (number, input) = (base + i64::from(*place), JsonText(input));
         let (most, limit) = (int4(task.max_attempts), task.timeout.map(milliseconds));
         let row: [&(dyn ToSql + Sync); 7] =
             [&lane.0, &number, &task.id, &task.kind, &input, &most, &limit];
@@ -106,19 +132,14 @@ struct Batch {
 }
 
 impl Batch {
-    fn of(tasks: &[(Lane, &NewTask)]) -> Result<Self, StoreError> {
+    fn of(tasks: &[(Lane, &Ready)]) -> Self {
         let mut batch = Self { places: Vec::with_capacity(tasks.len()), grows: BTreeMap::new() };
-        for (position, (lane, task)) in tasks.iter().enumerate() {
-            check(task).map_err(|(field, problem)| StoreError::Unstorable {
-                position,
-                field,
-                problem,
-            })?;
+        for (lane, _) in tasks {
             let place = batch.grows.entry(*lane).or_default();
             *place += 1;
             batch.places.push(*place);
         }
-        Ok(batch)
+        batch
     }
 
     /// Has the lanes grow, with these tasks or for those that come by COPY.
@@ -126,13 +147,14 @@ impl Batch {
         &self,
         db: &impl GenericClient,
         direct: Option<&Direct>,
-        tasks: &[(Lane, &NewTask)],
+        tasks: &[(Lane, &Ready)],
     ) -> Result<HashMap<Lane, Appended>, StoreError> {
-        let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();
-        let kinds: Vec<&str> = tasks.iter().map(|(_, task)| &*task.kind).collect();
-        let inputs: Vec<_> = tasks.iter().map(|(_, task)| Json(&task.input)).collect();
-        let attempts: Vec<_> = tasks.iter().map(|(_, task)| int4(task.max_attempts)).collect();
-        let limits: Vec<_> = tasks.iter().map(|(_, task)| task.timeout.map(milliseconds)).collect();
+        let task_of = || tasks.iter().map(|(_, ready)| &ready.task);
+        let ids: Vec<TaskId> = task_of().map(|task| task.id).collect();
+        let kinds: Vec<&str> = task_of().map(|task| &*task.kind).collect();
+        let inputs: Vec<_> = tasks.iter().map(|(_, ready)| JsonText(&ready.input)).collect();
+        let attempts: Vec<_> = task_of().map(|task| int4(task.max_attempts)).collect();
+        let limits: Vec<_> = task_of().map(|task| task.timeout.map(milliseconds)).collect();
         if let (None, [(lane, _), ..], 1) = (direct, tasks, self.grows.len()) {
             let rows = APPEND
                 .query(db, &[&lane.0, &int(tasks.len()), &ids, &kinds, &inputs, &attempts, &limits])

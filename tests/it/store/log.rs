@@ -39,11 +39,13 @@ impl Log {
 
     async fn append_for(&self, count: usize, direct: Option<usize>) -> (Vec<TaskId>, Appended) {
         let tasks: Vec<NewTask> = (0..count).map(|_| task(&self.world.queue)).collect();
-        let placed: Vec<_> = tasks.iter().map(|task| (self.lane, task)).collect();
+        let ids = tasks.iter().map(|task| task.id).collect();
+        let ready = log::Ready::all(tasks).unwrap();
+        let placed: Vec<_> = ready.iter().map(|task| (self.lane, task)).collect();
         let direct = direct
             .map(|most| Direct { host: self.world.host, most: HashMap::from([(self.lane, most)]) });
         let appended = log::submit(&self.world.db, &placed, direct.as_ref()).await.unwrap();
-        (tasks.iter().map(|task| task.id).collect(), appended[&self.lane])
+        (ids, appended[&self.lane])
     }
 
     async fn claim(&self, most: usize) -> Option<Range> {
@@ -383,7 +385,8 @@ async fn many_are_appended_as_few_are() {
     tasks[7].max_attempts = 9;
     tasks[7].kind = "seventh".to_owned();
     tasks[7].input = json!({"text": "\t\n\\N \"ü\"", "deep": [1.5, null, {"a": []}]});
-    let placed: Vec<_> = tasks.iter().map(|task| (log.lane, task)).collect();
+    let ready = log::Ready::all(tasks.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (log.lane, task)).collect();
     let direct = Direct { host: log.world.host, most: HashMap::from([(log.lane, tasks.len())]) };
     let store = &log.world.store;
     let undone: Result<(), _> = store
@@ -404,7 +407,8 @@ async fn many_are_appended_as_few_are() {
     assert_eq!(seventh.max_attempts, 9);
     assert_eq!(log.depth().await[&TaskState::Running], 301);
     let more: Vec<NewTask> = (0..2).map(|_| task(&log.world.queue)).collect();
-    let placed: Vec<_> = more.iter().map(|task| (log.lane, task)).collect();
+    let ready = log::Ready::all(more.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (log.lane, task)).collect();
     store.transact(async |db| log::submit_many(db, &placed, None).await).await.unwrap();
     assert_eq!(ids(&log.claim(9).await.unwrap()), [more[0].id, more[1].id]);
 }
