@@ -68,7 +68,8 @@ impl QueueHandle {
         let terms = Arc::new(RwLock::new(launch.terms.clone()));
         let fleets = Arc::new(RwLock::new(launch.fleets.clone()));
         let wait_patience = launch.wait_patience;
-        let actor = QueueActor::new(launch).start();
+        let of_queue = store.for_queue();
+        let actor = QueueActor::new(Launch { store: of_queue, ..launch }).start();
         Self { actor, store, slot, wait_patience, events, metrics, terms, fleets }
     }
 

@@ -86,6 +86,17 @@ impl Claimed {
     }
 }
 
+/// Has this connection make its plans for all that a plain task waits for, which takes it some ten
+/// milliseconds; nothing is written.
+pub async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
+    let nobody = Uuid::nil();
+    append::warm(db).await?;
+    settle(db, HostId::from_uuid(nobody), &[], &[]).await?;
+    let no_queues: &[QueueName] = &[];
+    CLAIM.query(db, &[&nobody, &nobody, &no_queues, &0, &nobody, &""]).await?;
+    Ok(())
+}
+
 /// Takes up to `most` plain tasks of these queues for `host`, all from one lane.
 ///
 /// The lane of `slot` goes first among the equally old. What is limited is passed over, also where

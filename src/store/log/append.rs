@@ -96,6 +96,16 @@ pub async fn submit(
     Batch::of(tasks).send(db, direct, tasks).await
 }
 
+/// Has this connection make its plans for [`submit`].
+pub(super) async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
+    Batch::of(&[]).send(db, None, &[]).await?;
+    let (no_ids, no_texts, no_inputs): (&[Uuid], &[&str], &[JsonText<'_>]) = (&[], &[], &[]);
+    let (no_counts, no_limits): (&[i32], &[i64]) = (&[], &[]);
+    // No lane has this number.
+    APPEND.query(db, &[&0, &0, &no_ids, &no_texts, &no_inputs, &no_counts, &no_limits]).await?;
+    Ok(())
+}
+
 /// As [`submit`], for many: a few round trips more, and half the work for each task.
 ///
 /// # Errors

@@ -375,6 +375,27 @@ async fn nobody_gets_what_another_has() {
     assert_eq!(all, made.into_iter().collect());
 }
 
+/// What a host does before the first task comes, so that it finds its plans made: all of them, and nothing
+/// is written by that.
+#[tokio::test]
+async fn a_connection_is_warmed_without_a_trace() {
+    let log = Log::new().await;
+    let mut client = log.world.store.client().await.unwrap();
+    let open = client.transaction().await.unwrap();
+    log::warm(&open).await.unwrap();
+    tasks::warm(&open).await.unwrap();
+    let seen = "SELECT pg_current_xact_id_if_assigned() IS NULL AS clean,
+        (
+            SELECT array_agg(substring(statement FROM '^-- ([a-z/]+):') ORDER BY 1)
+            FROM pg_prepared_statements WHERE generic_plans = 1 AND statement LIKE '-- %'
+        ) AS planned";
+    let row = open.query_one(seen, &[]).await.unwrap();
+    assert!(row.get::<_, bool>("clean"), "nothing was written");
+    let mut planned: Vec<&str> = row.get("planned");
+    planned.sort_unstable();
+    assert_eq!(planned, ["log/append", "log/claim", "log/settle", "log/submit", "tasks/claim"]);
+}
+
 /// Many tasks come by COPY: all of them or none, with nothing lost of what each is.
 #[tokio::test]
 async fn many_are_appended_as_few_are() {
