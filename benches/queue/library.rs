@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     Outcome, Run,
     agent::now,
+    ceiling::LONG,
     cluster::{Cluster, alone, joined},
     host::QUEUE,
     meter::{Drained, rate},
@@ -154,7 +155,7 @@ fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcom
 
 /// Has the library submit in bulk and drain.
 pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
-    let (database, count) = ("ours_library", run.sizes.drain);
+    let (database, count) = ("ours_library", LONG * run.sizes.drain);
     run.cluster.make(database, None)?;
     let config = run.cluster.config(database);
     let (me, queue) = prepared(&config)?;
