@@ -396,6 +396,50 @@ async fn a_connection_is_warmed_without_a_trace() {
     assert_eq!(planned, ["log/append", "log/claim", "log/settle", "log/submit", "tasks/claim"]);
 }
 
+/// Of a table that was empty when a plan was made, and vacuumed, to read all is thought to cost no more than
+/// to look one up: and a plan stays, however the table grows. What is done again and again leaves no choice.
+#[tokio::test]
+async fn a_plan_of_a_time_without_tasks_reads_by_keys_all_the_same() {
+    let world = World::new().await;
+    world.db.batch_execute("VACUUM ANALYZE").await.unwrap();
+    for (name, text, given) in [
+        ("claim", include_str!("../../../sql/queries/log/claim.sql"), 6),
+        ("submit", include_str!("../../../sql/queries/log/submit.sql"), 12),
+        ("append", include_str!("../../../sql/queries/log/append.sql"), 7),
+        ("settle", include_str!("../../../sql/queries/log/settle.sql"), 7),
+        ("again", include_str!("../../../sql/queries/log/settle_again.sql"), 7),
+        ("oldest", include_str!("../../../sql/queries/queues/oldest.sql"), 1),
+        ("feed", include_str!("../../../sql/queries/feed/read.sql"), 5),
+        ("tracked", include_str!("../../../sql/queries/tasks/claim.sql"), 6),
+    ] {
+        world.db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
+        let nulls = vec!["NULL"; given].join(", ");
+        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE {name}({nulls})");
+        let row = world.db.query_one(&explain, &[]).await.unwrap();
+        let plan: serde_json::Value = row.get(0);
+        let mut read = Vec::new();
+        scans(&plan[0]["Plan"], "", &mut read);
+        for (table, whole) in read {
+            let large = ["tasks", "task_events", "log_tasks", "log_ends", "log_feed"];
+            assert!(!whole || !large.contains(&&*table), "{name} reads all of {table}: {plan:#}");
+        }
+    }
+}
+
+/// The tables that a plan reads, and whether it reads all of each. The first row of an index is not all.
+fn scans(node: &serde_json::Value, above: &str, read: &mut Vec<(String, bool)>) {
+    let kind = node["Node Type"].as_str().unwrap_or_default();
+    if let Some(table) = node["Relation Name"].as_str()
+        && kind.ends_with("Scan")
+    {
+        let by_key = node.get("Index Cond").is_some() || kind.starts_with("Bitmap");
+        read.push((table.to_owned(), !by_key && above != "Limit"));
+    }
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        scans(below, kind, read);
+    }
+}
+
 /// Many tasks come by COPY: all of them or none, with nothing lost of what each is.
 #[tokio::test]
 async fn many_are_appended_as_few_are() {
