@@ -867,7 +867,7 @@ CREATE UNIQUE INDEX memories_by_key ON hostler.memories USING btree (session_no,
 
 CREATE INDEX memories_newest ON hostler.memories USING btree (session_no, type, id);
 
-CREATE INDEX memories_search ON hostler.memories USING gin (search) WITH (gin_pending_list_limit='256');
+CREATE INDEX memories_search ON hostler.memories USING gin (search) WITH (gin_pending_list_limit='4096');
 
 CREATE INDEX plan_durations_newest ON hostler.plan_durations USING btree (name, ended_at);
 

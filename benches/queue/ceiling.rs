@@ -17,6 +17,8 @@ use crate::{
 
 /// Under which name the figures are kept.
 pub(crate) const NAME: &str = "ceiling";
+/// How many times the tasks of a drain the ceilings have, and what is held against them.
+pub(crate) const LONG: usize = 5;
 
 const DATABASE: &str = "ceiling";
 /// Tasks in one claim.
@@ -48,7 +50,7 @@ const LAZY: &str = "SET synchronous_commit = off";
 
 /// Measures the ceilings of draining.
 pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
-    let count = 5 * run.sizes.drain;
+    let count = LONG * run.sizes.drain;
     let config = start(run)?;
     for (what, shape) in [("pipe", Shape::Pipe), ("mark", Shape::Mark), ("log", Shape::Log)] {
         fill(run, count)?;
@@ -156,7 +158,7 @@ pub(crate) fn submits(run: &mut Run) -> Outcome<()> {
     run.samples.add(NAME, "bare insert", &[inserted]);
 
     run.cluster.execute(DATABASE, &[TABLE])?;
-    run.samples.add(NAME, "copy", &[copy(&config, 5 * run.sizes.drain)?]);
+    run.samples.add(NAME, "copy", &[copy(&config, LONG * run.sizes.drain)?]);
     run.cluster.remove(DATABASE)
 }
 

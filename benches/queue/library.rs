@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     Outcome, Run,
     agent::now,
+    ceiling::LONG,
     cluster::{Cluster, alone, joined},
     host::QUEUE,
     meter::{Drained, rate},
@@ -93,7 +94,8 @@ async fn submit(store: &Store, me: Myself, queue: &QueueName, count: usize) -> O
         let last = count.min(first + BULK);
         let batch: Vec<_> = (first..last).map(|number| new_task(queue, number)).collect();
         let began = now();
-        let placed: Vec<_> = batch.iter().map(|task| (me.lane, task)).collect();
+        let ready = log::Ready::all(batch)?;
+        let placed: Vec<_> = ready.iter().map(|task| (me.lane, task)).collect();
         store.transact(async |db| log::submit_many(db, &placed, None).await).await?;
         took += Duration::from_nanos(now() - began);
     }
@@ -153,7 +155,7 @@ fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcom
 
 /// Has the library submit in bulk and drain.
 pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
-    let (database, count) = ("ours_library", run.sizes.drain);
+    let (database, count) = ("ours_library", LONG * run.sizes.drain);
     run.cluster.make(database, None)?;
     let config = run.cluster.config(database);
     let (me, queue) = prepared(&config)?;

@@ -116,7 +116,7 @@ fn measure(run: &mut Run, scenario: Scenario) -> Outcome<()> {
         }
         Scenario::Submit => {
             ceiling::submits(run)?;
-            ours::singles(run)
+            ours::submits(run)
         }
         Scenario::Pickup => {
             ceiling::pickups(run)?;

@@ -11,6 +11,7 @@ use crate::{
     Outcome, Run,
     agent::now,
     api::Api,
+    ceiling::LONG,
     cluster::connect,
     host::{Agents, Host, PARKED, QUEUE, WORKERS},
     library,
@@ -112,7 +113,7 @@ pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
     run.cluster.make(database, None)?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     hold(&host)?;
-    run.samples.add(NAME, "bulk", &[bulk(&host, QUEUE, count)?]);
+    bulk(&host, QUEUE, count)?;
     run.cluster.settle(database, false)?;
     let drained = drain(run, database, &host, count, true)?;
     check(run, database, count)?;
@@ -121,14 +122,16 @@ pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
     run.cluster.remove(database)
 }
 
-/// One task a request, by ten clients, into a queue that waits.
-pub(crate) fn singles(run: &mut Run) -> Outcome<()> {
+/// One task a request, by ten clients, into a queue that waits; then a thousand a request, as many as the
+/// ceiling copies.
+pub(crate) fn submits(run: &mut Run) -> Outcome<()> {
     let database = "ours_submit";
     run.cluster.make(database, None)?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue / 10)?;
     let (count, took) = submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue)?;
     run.samples.add(NAME, "submit", &[count as f64 / took.as_secs_f64()]);
+    run.samples.add(NAME, "bulk", &[bulk(&host, PARKED, LONG * run.sizes.drain)?]);
     drop(host);
     run.cluster.remove(database)
 }

@@ -23,6 +23,9 @@ pub(super) const MAX_KEY: usize = 255;
 /// other objects.
 pub(super) const MAX_DEPTH: usize = 64;
 
+/// Room for the names of about so many fields that an object may have.
+const FIELDS: usize = 24;
+
 /// What is wrong so far.
 #[derive(Debug, Default)]
 pub(super) struct Errors(Vec<FieldError>);
@@ -54,7 +57,7 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads `object`, which stands at `at`: empty for the body itself, else `tasks[3]`.
     pub(super) fn new(at: String, object: Map<String, Value>, errors: &'a mut Errors) -> Self {
-        Self { at, object, known: Vec::new(), errors }
+        Self { at, object, known: Vec::with_capacity(FIELDS), errors }
     }
 
     /// Where the object stands; empty for the body itself.
@@ -319,9 +322,8 @@ impl<'a> Fields<'a> {
     /// Takes any JSON that can be stored, of at most `max` bytes.
     pub(super) fn json(&mut self, name: &'static str, max: u64) -> Value {
         let Some(value) = self.take(name) else { return Value::Null };
-        let path = self.path(name);
-        if let Err((at, detail)) = storable(&value, path, MAX_DEPTH) {
-            self.errors.add(at, detail);
+        if let Err((within, detail)) = storable(&value, MAX_DEPTH) {
+            self.errors.add(self.path(name) + &within, detail);
         } else {
             let size = json_size(&value);
             if size > max {
@@ -345,6 +347,9 @@ impl<'a> Fields<'a> {
 
     /// Everything was taken: what is left has no meaning.
     pub(super) fn finish(self) {
+        if self.object.is_empty() {
+            return;
+        }
         let known = self.known.join(", ");
         for name in self.object.keys() {
             let detail = format!("is no field of this object; the fields are {known}");

@@ -16,7 +16,7 @@ use crate::{
     },
     store::{
         Recovery, Store, StoreError,
-        log::{self, Appended, Direct, Lanes},
+        log::{self, Appended, Direct, Lanes, Ready},
         notify::News,
     },
     telemetry::Chain,
@@ -85,7 +85,7 @@ impl QueueActor {
     fn direct(&self, requests: &[Request]) -> Option<Idle> {
         let host = self.lease.host().filter(|_| self.may_claim())?;
         let mut fleets = HashMap::new();
-        for task in requests.iter().flat_map(|request| &request.tasks) {
+        for Ready { task, .. } in requests.iter().flat_map(|request| &request.tasks) {
             if !fleets.contains_key(&task.queue)
                 && let Some(idle) = self.dispatch.direct(&task.queue)
             {
@@ -107,9 +107,9 @@ impl QueueActor {
             self.plain.open.insert(appended.claim, claimed);
         }
         let mut placed: HashMap<Lane, i64> = HashMap::new();
-        for Request { tasks, tell } in std::mem::take(&mut written.requests) {
-            let mut answers = Vec::with_capacity(tasks.len());
-            for task in tasks {
+        for Request { mut tasks, tell } in std::mem::take(&mut written.requests) {
+            let mut submitted = Vec::with_capacity(tasks.len());
+            for Ready { task, .. } in &mut tasks {
                 let lane = written.lanes.get(&task.queue).copied();
                 let Some((lane, at)) = lane.and_then(|l| Some((l, written.appended.get(&l)?)))
                 else {
@@ -119,7 +119,7 @@ impl QueueActor {
                 *place += 1;
                 let is_claimed = *place <= at.claimed;
                 let state = if is_claimed { TaskState::Running } else { TaskState::Pending };
-                answers.push(Submitted::new(task.id, state, SubmitOutcome::Created));
+                submitted.push(Submitted::new(task.id, state, SubmitOutcome::Created));
                 if is_claimed && let Some(fleet) = written.fleet(&task.queue) {
                     let entry = Entry { lane, number: at.base + *place, claim: at.claim };
                     self.dispatch.submitted(&fleet, vec![assignment(task, entry)]);
@@ -132,11 +132,11 @@ impl QueueActor {
                     {
                         self.dispatch.wake(Some(&task.queue));
                     }
-                    self.announce.insert(News::Work(task.queue));
+                    self.announce.insert(News::Work(task.queue.clone()));
                 }
             }
             // Whoever asked may be gone; the tasks are there.
-            tell.send(Ok(answers)).unwrap_or_default();
+            drop(tell.send(Ok((submitted, tasks))));
         }
         self.plain.lanes = written.lanes;
         self.announce(ctx);
@@ -168,7 +168,7 @@ impl QueueActor {
         let mut error = Some(error);
         for request in requests {
             let error = error.take().unwrap_or(StoreError::Unavailable { source: None });
-            request.tell.send(Err(error)).unwrap_or_default();
+            drop(request.tell.send(Err(error)));
         }
     }
 }
@@ -188,7 +188,7 @@ async fn write(
     requests: Vec<Request>,
     idle: Option<Idle>,
 ) -> Result<Written, (Vec<Request>, StoreError)> {
-    let tasks: Vec<&NewTask> = requests.iter().flat_map(|request| &request.tasks).collect();
+    let tasks: Vec<&Ready> = requests.iter().flat_map(|request| &request.tasks).collect();
     let result = if tasks.len() < COPY_FROM {
         let send = async |db: &Client| {
             let (placed, direct) = target.place(db, &tasks, idle.as_ref()).await?;
@@ -213,11 +213,11 @@ impl Target {
     async fn place<'a>(
         &mut self,
         db: &impl GenericClient,
-        tasks: &[&'a NewTask],
+        tasks: &[&'a Ready],
         idle: Option<&Idle>,
-    ) -> Result<(Vec<(Lane, &'a NewTask)>, Option<Direct>), StoreError> {
+    ) -> Result<(Vec<(Lane, &'a Ready)>, Option<Direct>), StoreError> {
         let mut unknown: Vec<QueueName> = Vec::new();
-        for task in tasks {
+        for Ready { task, .. } in tasks {
             if !self.lanes.contains_key(&task.queue) && !unknown.contains(&task.queue) {
                 unknown.push(task.queue.clone());
             }
@@ -226,11 +226,12 @@ impl Target {
             self.lanes.extend(log::lanes(db, self.slot, &unknown).await?);
         }
         let mut placed = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            let Some(lane) = self.lanes.get(&task.queue) else {
-                return Err(StoreError::UnknownQueue { queue: task.queue.clone() });
+        for ready in tasks {
+            let queue = &ready.task.queue;
+            let Some(lane) = self.lanes.get(queue) else {
+                return Err(StoreError::UnknownQueue { queue: queue.clone() });
             };
-            placed.push((*lane, *task));
+            placed.push((*lane, *ready));
         }
         let direct = idle.map(|Idle { host, fleets }| {
             let of_lane =
@@ -242,16 +243,16 @@ impl Target {
 }
 
 /// A task that was claimed as it was submitted.
-fn assignment(task: NewTask, entry: Entry) -> Assignment {
+fn assignment(task: &mut NewTask, entry: Entry) -> Assignment {
     Assignment {
         task: task.id,
         attempt: Attempt(1),
         failures: 0,
         max_attempts: task.max_attempts,
         agent: AgentName::nobody(),
-        queue: task.queue,
-        kind: task.kind,
-        input: task.input,
+        queue: task.queue.clone(),
+        kind: std::mem::take(&mut task.kind),
+        input: std::mem::take(&mut task.input),
         timeout: task.timeout,
         waited: Duration::ZERO,
         frees: false,

@@ -30,7 +30,9 @@ use crate::{
     },
     events::EventsHandle,
     store::{
-        Store, StoreError, hosts, notify, queues,
+        Store, StoreError, hosts,
+        log::Ready,
+        notify, queues,
         tasks::{self, CancelAnswer, RetryAnswer, SnoozeAnswer},
     },
     telemetry::metrics::Metrics,
@@ -66,7 +68,8 @@ impl QueueHandle {
         let terms = Arc::new(RwLock::new(launch.terms.clone()));
         let fleets = Arc::new(RwLock::new(launch.fleets.clone()));
         let wait_patience = launch.wait_patience;
-        let actor = QueueActor::new(launch).start();
+        let of_queue = store.for_queue();
+        let actor = QueueActor::new(Launch { store: of_queue, ..launch }).start();
         Self { actor, store, slot, wait_patience, events, metrics, terms, fleets }
     }
 
@@ -173,10 +176,16 @@ impl QueueHandle {
     /// Appends plain tasks to the log, together with what others submit at the same moment.
     async fn append(&self, tasks: Vec<NewTask>) -> Result<Vec<Submitted>, StoreError> {
         let gone = || StoreError::Unavailable { source: None };
+        let tasks = Ready::all(tasks)?;
         let (tell, told) = oneshot::channel();
-        // Not before there is room: whoever submits faster than Postgres can write waits here.
-        self.actor.send(Submit { tasks, tell }).await.map_err(|_| gone())?;
-        told.await.map_err(|_| gone())?
+        match self.actor.try_send(Submit { tasks, tell }) {
+            Ok(()) => {}
+            // Not before there is room: whoever submits faster than Postgres can write waits here.
+            Err(SendError::Full(submit)) => self.actor.send(submit).await.map_err(|_| gone())?,
+            Err(SendError::Closed(_)) => return Err(gone()),
+        }
+        let (submitted, _) = told.await.map_err(|_| gone())??;
+        Ok(submitted)
     }
 
     /// Writes tracked tasks. Those with terms need more than one statement, and so a transaction.

@@ -1,6 +1,7 @@
 //! What the actor is told.
 
 use actix::prelude::*;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use slog::debug;
 
 use super::{
@@ -12,8 +13,12 @@ use super::{
 };
 use crate::{
     rounds,
-    store::{listen::Notice, notify::News},
+    store::{StoreError, listen::Notice, log, notify::News, tasks},
+    telemetry::Chain,
 };
+
+/// How many connections are warm when the first task comes: for a submit, an end and a claim at a time.
+const WARM: usize = 3;
 
 impl Actor for QueueActor {
     type Context = Context<Self>;
@@ -27,11 +32,32 @@ impl Actor for QueueActor {
                 notices.recv().await.map(|notice| (notice, notices))
             }));
         }
+        self.warm(ctx);
         self.promote(ctx);
     }
 }
 
 impl QueueActor {
+    /// Has some connections planned for what tasks wait for, before one does. One after another, for there is
+    /// much else to do at a start.
+    fn warm(&self, ctx: &mut Context<Self>) {
+        let (store, logger) = (self.store.clone(), self.log.clone());
+        let warm = async move {
+            let mut cold = Vec::new();
+            while cold.len() < WARM.min(store.pool_status().max) {
+                cold.push(store.client().await?);
+            }
+            for client in cold {
+                log::warm(&client).await?;
+                tasks::warm(&client).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        // Whatever is wrong, whoever needs a connection finds it too, and says so.
+        let told = warm.map_err(move |error| debug!(logger, "not warm"; "error" => %Chain(&error)));
+        ctx.spawn(told.map(drop).into_actor(self));
+    }
+
     /// Polls from now on.
     fn look_in_rounds(&self, ctx: &mut Context<Self>) {
         ctx.run_later(rounds::wait(self.poll), |this, ctx| {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::plain::Tell;
 use crate::{
     domain::{
         AgentName, Attempt, FleetName, QueueName, TaskId,
-        record::Submitted,
         retry::AllQueueTerms,
-        task::{Assignment, NewTask, Outcome},
+        task::{Assignment, Outcome},
     },
-    store::StoreError,
+    store::log::Ready,
 };
 
 /// What agents tell the queue.
@@ -103,8 +103,8 @@ pub enum QueueReport {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Submit {
-    pub(super) tasks: Vec<NewTask>,
-    pub(super) tell: oneshot::Sender<Result<Vec<Submitted>, StoreError>>,
+    pub(super) tasks: Vec<Ready>,
+    pub(super) tell: Tell,
 }
 
 /// Who runs these tasks here.

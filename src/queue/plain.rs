@@ -12,14 +12,11 @@ use tokio::{sync::oneshot, time::Instant};
 use super::actor::QueueActor;
 use crate::{
     domain::{
-        ClaimId, FleetName, HostId,
-        dispatch::RangeClaim,
-        record::Submitted,
-        task::{NewTask, Settlement},
+        ClaimId, FleetName, HostId, dispatch::RangeClaim, record::Submitted, task::Settlement,
     },
     store::{
         StoreError,
-        log::{self, Claimed, Lanes, Range},
+        log::{self, Claimed, Lanes, Range, Ready},
     },
     telemetry::Chain,
 };
@@ -31,11 +28,13 @@ const LOCKED: Duration = Duration::from_millis(5);
 /// Submits go together up to so many tasks.
 const APPEND_MOST: usize = 4_000;
 
-pub(super) type Tell = oneshot::Sender<Result<Vec<Submitted>, StoreError>>;
+/// Tells whoever submits what became of each task; what there was of the tasks goes back with it, to be freed
+/// by the thread that made it.
+pub(super) type Tell = oneshot::Sender<Result<(Vec<Submitted>, Vec<Ready>), StoreError>>;
 
 /// One submit that waits.
 pub(super) struct Request {
-    pub(super) tasks: Vec<NewTask>,
+    pub(super) tasks: Vec<Ready>,
     pub(super) tell: Tell,
 }
 
@@ -52,7 +51,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    pub(super) fn submit(&mut self, tasks: Vec<NewTask>, tell: Tell) {
+    pub(super) fn submit(&mut self, tasks: Vec<Ready>, tell: Tell) {
         self.waiting.push_back(Request { tasks, tell });
     }
 

@@ -25,6 +25,7 @@ mod commands;
 mod contents;
 mod deeds;
 mod error;
+mod gathered;
 mod github;
 mod reads;
 mod receipts;
@@ -60,6 +61,7 @@ pub use github::Delivered;
 pub use receipts::{KEPT, Receipt};
 
 use deeds::{After, By};
+use gathered::Gathered;
 use writer::Writer;
 
 /// What a host says of itself to callers.
@@ -81,6 +83,7 @@ pub struct Sessions {
     store: Store,
     queue: QueueHandle,
     writer: Writer,
+    gathered: Gathered,
     metrics: Arc<Metrics>,
     rules: Arc<Rules>,
 }
@@ -103,7 +106,7 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// Starts the writer in the current arbiter.
+    /// Starts the writer and what enters memories into their index in the current arbiter.
     pub(crate) fn start(
         store: Store,
         queue: QueueHandle,
@@ -122,7 +125,8 @@ impl Sessions {
             max_input: settings.tasks.max_input,
         };
         let writer = Writer::start(store.clone(), metrics.clone());
-        Self { store, queue, writer, metrics, rules: Arc::new(rules) }
+        let gathered = Gathered::start(store.clone());
+        Self { store, queue, writer, gathered, metrics, rules: Arc::new(rules) }
     }
 
     /// The same for those whom the current thread answers: with a writer of its own in the current arbiter.
@@ -194,6 +198,7 @@ impl Sessions {
                 let key = memory.key.clone();
                 let kind = memory.kind;
                 let created = self.writer.store(session.clone(), memory).await?;
+                self.gathered.came();
                 Ok(Done::Stored { key, kind, created })
             }
             Command::CancelTask(name) => {
@@ -252,6 +257,8 @@ impl Sessions {
             .await;
         match done {
             Ok((done, after)) => {
+                // Whatever is kept may have left memories.
+                self.gathered.came();
                 self.submitted(after).await;
                 Ok(done)
             }

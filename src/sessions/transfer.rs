@@ -119,7 +119,9 @@ impl Sessions {
     ///
     /// [`SessionError::Exists`].
     pub async fn import(&self, export: Export, merge: bool) -> Result<Imported, SessionError> {
-        self.store.transact_for(async |db| import(db, &export, merge).await).await
+        let imported = self.store.transact_for(async |db| import(db, &export, merge).await).await;
+        self.gathered.came();
+        imported
     }
 }
 

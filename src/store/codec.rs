@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, str, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::types::{FromSql, IsNull, Json, Kind, ToSql, Type, to_sql_checked};
@@ -210,6 +210,27 @@ impl ToSql for Document<'_> {
         } else {
             Json(self.0).to_sql(ty, out)
         }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <Json<&Value> as ToSql>::accepts(ty)
+    }
+
+    to_sql_checked!();
+}
+
+/// A JSON document that is written already, without the character NUL.
+#[derive(Debug)]
+pub(super) struct JsonText<'a>(pub(super) &'a str);
+
+impl ToSql for JsonText<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        if *ty == Type::JSONB {
+            // The version of its format, the only one that there is.
+            out.put_u8(1);
+        }
+        out.put_slice(self.0.as_bytes());
+        Ok(IsNull::No)
     }
 
     fn accepts(ty: &Type) -> bool {

@@ -25,7 +25,7 @@ use crate::domain::{
     task::{Assignment, Outcome, RunTerms, Settlement},
 };
 
-pub use append::{Appended, Direct, submit, submit_many};
+pub use append::{Appended, Direct, Ready, submit, submit_many};
 
 const LANES: Sql = sql!("log/lanes");
 const CLAIM: Sql = sql!("log/claim");
@@ -84,6 +84,17 @@ impl Claimed {
             Self::Busy | Self::Nothing => None,
         }
     }
+}
+
+/// Has this connection make its plans for all that a plain task waits for, which takes it some ten
+/// milliseconds; nothing is written.
+pub async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
+    let nobody = Uuid::nil();
+    append::warm(db).await?;
+    settle(db, HostId::from_uuid(nobody), &[], &[]).await?;
+    let no_queues: &[QueueName] = &[];
+    CLAIM.query(db, &[&nobody, &nobody, &no_queues, &0, &nobody, &""]).await?;
+    Ok(())
 }
 
 /// Takes up to `most` plain tasks of these queues for `host`, all from one lane.

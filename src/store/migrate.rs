@@ -221,6 +221,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0036_unfinished_batches.sql"
         )),
     },
+    File {
+        name: "V37__gathered_memories",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0037_gathered_memories.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -76,10 +76,18 @@ use statement::{Sql, sql};
 
 const PING: Sql = sql!("schema/ping");
 
+/// From so many connections on a host keeps some for its queue.
+const ENOUGH: usize = 8;
+
+/// How many those are: submits, ends and claims may be under way at the same time.
+const OF_QUEUE: usize = 4;
+
 /// A pool of connections to one database. Clones share it.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    /// The connections of the queue, where there are enough in all.
+    of_queue: Option<Pool>,
     config: Config,
     tls: MakeRustlsConnect,
     /// What the sessions of this data directory go by, if it is a host's.
@@ -134,23 +142,37 @@ impl Store {
         let tls = connect::tls(config.get_ssl_mode())?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let sessions = Sessions::default();
-        let for_hook = sessions.clone();
-        let connector = local::Connector(tls.clone());
-        let manager = Manager::from_connect(config.clone(), connector, recycling);
-        let pool = Pool::builder(manager)
-            .max_size(usize::try_from(settings.pool_size).unwrap_or(usize::MAX).max(1))
-            .runtime(Runtime::Tokio1)
-            // The one that was used last, whose caches are warm; the others rest.
-            .queue_mode(QueueMode::Lifo)
-            .wait_timeout(Some(settings.connect_timeout))
-            .create_timeout(Some(settings.connect_timeout))
-            .post_create(Hook::async_fn(move |client, _| {
-                let sessions = for_hook.clone();
-                Box::pin(async move { sessions.begin(client).await.map_err(HookError::Backend) })
-            }))
-            .build()
-            .map_err(|_| StoreError::Unavailable { source: None })?;
-        Ok(Self { pool, config, tls, name, sessions })
+        let pool_of = |size: usize| {
+            let connector = local::Connector(tls.clone());
+            let manager = Manager::from_connect(config.clone(), connector, recycling.clone());
+            let sessions = sessions.clone();
+            Pool::builder(manager)
+                .max_size(size)
+                .runtime(Runtime::Tokio1)
+                // The one that was used last, whose caches are warm; the others rest.
+                .queue_mode(QueueMode::Lifo)
+                .wait_timeout(Some(settings.connect_timeout))
+                .create_timeout(Some(settings.connect_timeout))
+                .post_create(Hook::async_fn(move |client, _| {
+                    let sessions = sessions.clone();
+                    let begin =
+                        async move { sessions.begin(client).await.map_err(HookError::Backend) };
+                    Box::pin(begin)
+                }))
+                .build()
+                .map_err(|_| StoreError::Unavailable { source: None })
+        };
+        let size = usize::try_from(settings.pool_size).unwrap_or(usize::MAX).max(1);
+        let of_queue = (name.is_some() && size >= ENOUGH).then(|| pool_of(OF_QUEUE)).transpose()?;
+        let pool = pool_of(if of_queue.is_some() { size - OF_QUEUE } else { size })?;
+        Ok(Self { pool, of_queue, config, tls, name, sessions })
+    }
+
+    /// The same for the queue of a host: with connections that nobody else uses, so that what tasks wait for
+    /// finds its plans there, and never has to wait for who reads.
+    pub fn for_queue(&self) -> Self {
+        let pool = self.of_queue.clone().unwrap_or_else(|| self.pool.clone());
+        Self { pool, of_queue: None, ..self.clone() }
     }
 
     /// Reads a `postgres://` URL. TLS is as the table in `connect.rs` says: with `sslmode=require`
@@ -321,6 +343,9 @@ impl Store {
     /// any more.
     pub fn close(&self) {
         self.pool.close();
+        if let Some(of_queue) = &self.of_queue {
+            of_queue.close();
+        }
     }
 }
 

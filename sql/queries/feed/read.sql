@@ -7,7 +7,8 @@
 -- State: none.
 -- Locks: none.
 -- Index: feed_horizon is one row; task_events_tx, log_feed_tx and host_events_tx, their newest ends first: whatever $1
---     did not see is of its oldest open transaction, or of a later one. Then log_tasks_pkey.
+--     did not see is of its oldest open transaction, or of a later one. Then log_tasks_pkey. Nothing large is
+--     joined, as in log/claim.
 WITH moment AS MATERIALIZED (
     SELECT gone, upto FROM hostler.feed_moment()
 ), view AS MATERIALIZED (
@@ -19,18 +20,20 @@ WITH moment AS MATERIALIZED (
     FROM moment
 ), tracked AS (
     SELECT position, 0::bigint AS place, task_id, number, state, attempt, at
-    FROM view
-    CROSS JOIN hostler.task_events
-    WHERE tx >= pg_snapshot_xmin(seen) AND tx < pg_snapshot_xmax(upto) AND position > $3
-        AND NOT pg_visible_in_snapshot(tx, seen) AND pg_visible_in_snapshot(tx, upto)
+    FROM hostler.task_events
+    WHERE tx >= pg_snapshot_xmin((SELECT seen FROM view))
+        AND tx < pg_snapshot_xmax((SELECT view.upto FROM view)) AND position > $3
+        AND NOT pg_visible_in_snapshot(tx, (SELECT seen FROM view))
+        AND pg_visible_in_snapshot(tx, (SELECT view.upto FROM view))
     ORDER BY position
     LIMIT $5::bigint
 ), changes AS (
     SELECT log_feed.*
-    FROM view
-    CROSS JOIN hostler.log_feed
-    WHERE tx >= pg_snapshot_xmin(seen) AND tx < pg_snapshot_xmax(upto) AND position >= $3
-        AND NOT pg_visible_in_snapshot(tx, seen) AND pg_visible_in_snapshot(tx, upto)
+    FROM hostler.log_feed
+    WHERE tx >= pg_snapshot_xmin((SELECT seen FROM view))
+        AND tx < pg_snapshot_xmax((SELECT view.upto FROM view)) AND position >= $3
+        AND NOT pg_visible_in_snapshot(tx, (SELECT seen FROM view))
+        AND pg_visible_in_snapshot(tx, (SELECT view.upto FROM view))
     ORDER BY position
     LIMIT $5::bigint + 1
 ), logged AS (
@@ -48,16 +51,22 @@ WITH moment AS MATERIALIZED (
             SELECT number FROM unnest(changes.numbers) AS one (number)
         ) AS all_numbers
     ) AS told
-    JOIN hostler.log_tasks AS entry ON entry.lane = changes.lane AND entry.number = told.number
+    CROSS JOIN LATERAL (
+        SELECT log_tasks.id
+        FROM hostler.log_tasks
+        WHERE log_tasks.lane = changes.lane AND log_tasks.number = told.number
+        LIMIT 1
+    ) AS entry
     WHERE changes.position > $3 OR told.place > $4::bigint
     ORDER BY changes.position, told.place
     LIMIT $5::bigint
 ), of_hosts AS (
     SELECT position, 0::bigint AS place, host_id, type, fleet, agent, reason, detail, host_events.at
-    FROM view
-    CROSS JOIN hostler.host_events
-    WHERE tx >= pg_snapshot_xmin(seen) AND tx < pg_snapshot_xmax(upto) AND position > $3
-        AND NOT pg_visible_in_snapshot(tx, seen) AND pg_visible_in_snapshot(tx, upto)
+    FROM hostler.host_events
+    WHERE tx >= pg_snapshot_xmin((SELECT seen FROM view))
+        AND tx < pg_snapshot_xmax((SELECT view.upto FROM view)) AND position > $3
+        AND NOT pg_visible_in_snapshot(tx, (SELECT seen FROM view))
+        AND pg_visible_in_snapshot(tx, (SELECT view.upto FROM view))
     ORDER BY position
     LIMIT $5::bigint
 ), steps AS (

@@ -9,7 +9,9 @@
 --     locked cursor the newest version counts; `log_ends` is read as of the beginning, and is too old
 --     where `moves` is not as it was then.
 -- Index: log_cursors is small; then log_tasks_pkey and log_ends_pkey, one range each. $2 is unused
---     where the host has no preference: its own lanes (slot $2) go first among the equally old.
+--     where the host has no preference: its own lanes (slot $2) go first among the equally old. What is
+--     large is read by its key alone, and not joined: of a table that was empty when the plan was made, to
+--     read all costs no more than to look one up.
 WITH host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $1 AND lease_ends_at > now() FOR KEY SHARE
 ), waiting AS MATERIALIZED (
@@ -19,8 +21,12 @@ WITH host AS MATERIALIZED (
     CROSS JOIN hostler.log_cursors
     JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
     JOIN hostler.queues ON queues.name = log_cursors.queue
-    JOIN hostler.log_tasks AS next
-        ON next.lane = log_cursors.lane AND next.number = log_cursors.taken + 1
+    CROSS JOIN LATERAL (
+        SELECT log_tasks.created_at
+        FROM hostler.log_tasks
+        WHERE log_tasks.lane = log_cursors.lane AND log_tasks.number = log_cursors.taken + 1
+        LIMIT 1
+    ) AS next
     WHERE log_cursors.queue = ANY ($3::text[]) AND NOT queues.limited
         AND (NOT queues.paused OR queues.paused_until <= now())
         AND log_lanes.head > log_cursors.taken
@@ -49,10 +55,10 @@ WITH host AS MATERIALIZED (
     UPDATE hostler.log_cursors SET taken = lane.upto FROM lane WHERE log_cursors.lane = lane.lane
 ), gone AS MATERIALIZED (
     SELECT coalesce(array_agg(log_ends.number), '{}') AS numbers
-    FROM lane
-    JOIN hostler.log_ends
-        ON log_ends.lane = lane.lane AND log_ends.number > lane.taken
-        AND log_ends.number <= lane.upto
+    FROM hostler.log_ends
+    WHERE log_ends.lane = (SELECT lane.lane FROM lane)
+        AND log_ends.number > (SELECT lane.taken FROM lane)
+        AND log_ends.number <= (SELECT lane.upto FROM lane)
 ), claimed AS (
     INSERT INTO hostler.log_claims (id, host_id, lane, first, last)
     SELECT $5, host.id, lane.lane, lane.taken + 1, lane.upto FROM host CROSS JOIN lane

@@ -31,7 +31,12 @@ WITH given AS MATERIALIZED (
     UNION ALL
     SELECT log_ends.lane, log_ends.number
     FROM given
-    JOIN hostler.log_ends ON log_ends.lane = given.lane AND log_ends.number = given.number
+    -- By the key, however small the table was when this was planned.
+    CROSS JOIN LATERAL (
+        SELECT * FROM hostler.log_ends
+        WHERE log_ends.lane = given.lane AND log_ends.number = given.number
+        LIMIT 1
+    ) AS log_ends
     WHERE log_ends.host_id = $1 AND NOT (SELECT counted.all FROM counted)
 )
 SELECT (SELECT counted.all FROM counted) AS all, array_agg(each.lane) AS lanes,

@@ -66,6 +66,10 @@ FROM (
     SELECT next.created_at
     FROM served
     JOIN hostler.log_cursors ON log_cursors.queue = served.name
-    JOIN hostler.log_tasks AS next
-        ON next.lane = log_cursors.lane AND next.number = log_cursors.taken + 1
+    CROSS JOIN LATERAL (
+        SELECT log_tasks.created_at
+        FROM hostler.log_tasks
+        WHERE log_tasks.lane = log_cursors.lane AND log_tasks.number = log_cursors.taken + 1
+        LIMIT 1
+    ) AS next
 ) AS waiting;

@@ -36,25 +36,25 @@ pub(in crate::http) const fn kind_of(value: &Value) -> &'static str {
 /// What is said of a U+0000.
 const NO_NUL: &str = "has the character U+0000, which Postgres can't store";
 
-/// Whether Postgres can store the value: it has no U+0000, and is not nested too deep.
-pub(super) fn storable(value: &Value, at: String, depth: usize) -> Result<(), (String, String)> {
+/// Whether Postgres can store the value: it has no U+0000, and is not nested too deep. If not, the place within
+/// the value, as `.name[3]`, and what is wrong there.
+pub(super) fn storable(value: &Value, depth: usize) -> Result<(), (String, String)> {
     let inside = match value {
         Value::Array(_) | Value::Object(_) => depth
             .checked_sub(1)
-            .ok_or_else(|| (at.clone(), format!("is nested deeper than {MAX_DEPTH} levels")))?,
+            .ok_or_else(|| (String::new(), format!("is nested deeper than {MAX_DEPTH} levels")))?,
         _ => depth,
     };
     match value {
-        Value::String(text) if text.contains('\0') => Err((at, NO_NUL.to_owned())),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(nth, item)| storable(item, format!("{at}[{nth}]"), inside)),
+        Value::String(text) if text.contains('\0') => Err((String::new(), NO_NUL.to_owned())),
+        Value::Array(items) => items.iter().enumerate().try_for_each(|(nth, item)| {
+            storable(item, inside).map_err(|(at, detail)| (format!("[{nth}]{at}"), detail))
+        }),
         Value::Object(fields) => fields.iter().try_for_each(|(name, field)| {
             if name.contains('\0') {
-                return Err((at.clone(), format!("has a field whose name {NO_NUL}")));
+                return Err((String::new(), format!("has a field whose name {NO_NUL}")));
             }
-            storable(field, format!("{at}.{name}"), inside)
+            storable(field, inside).map_err(|(at, detail)| (format!(".{name}{at}"), detail))
         }),
         _ => Ok(()),
     }

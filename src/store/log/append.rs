@@ -7,8 +7,9 @@ use std::{
 
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::{
+    Row,
     binary_copy::BinaryCopyInWriter,
-    types::{Json, ToSql, Type},
+    types::{ToSql, Type},
 };
 use uuid::Uuid;
 
@@ -17,17 +18,48 @@ use crate::{
     domain::{ClaimId, HostId, Lane, TaskId, task::NewTask},
     store::{
         StoreError,
-        codec::{int4, milliseconds},
+        codec::{JsonText, int4, milliseconds},
         statement::{Sql, sql},
         tasks::check,
     },
 };
 
 const SUBMIT: Sql = sql!("log/submit");
+const APPEND: Sql = sql!("log/append");
 const COPY: Sql = sql!("log/copy");
 /// The columns of [`COPY`].
 const COLUMNS: [Type; 7] =
     [Type::INT4, Type::INT8, Type::UUID, Type::TEXT, Type::JSONB, Type::INT4, Type::INT8];
+
+/// A plain task that the log can hold, with its input written as JSON.
+///
+/// Whoever has read the task makes it: that takes longer than all that is left to do for one of many, and
+/// those that submit are served by several threads, but all that they submit is appended by one.
+#[derive(Debug)]
+pub struct Ready {
+    /// The task.
+    pub task: NewTask,
+    input: String,
+}
+
+impl Ready {
+    /// Makes all of `tasks` ready.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unstorable`]: one of them can't be kept.
+    pub fn all(tasks: Vec<NewTask>) -> Result<Vec<Self>, StoreError> {
+        let one = |(position, task): (usize, NewTask)| {
+            check(&task).map_err(|(field, problem)| StoreError::Unstorable {
+                position,
+                field,
+                problem,
+            })?;
+            Ok(Self { input: task.input.to_string(), task })
+        };
+        tasks.into_iter().enumerate().map(one).collect()
+    }
+}
 
 /// What a host asks to have at once of what it appends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,37 +88,43 @@ pub struct Appended {
 ///
 /// With `direct`, that host's agents take the first ones in the same commit, unless others wait
 /// before them, the queue is paused, or the host's lease has ended.
-///
-/// # Errors
-///
-/// [`StoreError::Unstorable`]: the batch is wrong, and nothing of it was appended.
 pub async fn submit(
     db: &impl GenericClient,
-    tasks: &[(Lane, &NewTask)],
+    tasks: &[(Lane, &Ready)],
     direct: Option<&Direct>,
 ) -> Result<HashMap<Lane, Appended>, StoreError> {
-    Batch::of(tasks)?.send(db, direct, tasks).await
+    Batch::of(tasks).send(db, direct, tasks).await
+}
+
+/// Has this connection make its plans for [`submit`].
+pub(super) async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
+    Batch::of(&[]).send(db, None, &[]).await?;
+    let (no_ids, no_texts, no_inputs): (&[Uuid], &[&str], &[JsonText<'_>]) = (&[], &[], &[]);
+    let (no_counts, no_limits): (&[i32], &[i64]) = (&[], &[]);
+    // No lane has this number.
+    APPEND.query(db, &[&0, &0, &no_ids, &no_texts, &no_inputs, &no_counts, &no_limits]).await?;
+    Ok(())
 }
 
 /// As [`submit`], for many: a few round trips more, and half the work for each task.
 ///
 /// # Errors
 ///
-/// As [`submit`]; after any error the transaction is to be given up.
+/// Those of the statements; after any of them the transaction is to be given up.
 pub async fn submit_many(
     db: &Transaction<'_>,
-    tasks: &[(Lane, &NewTask)],
+    tasks: &[(Lane, &Ready)],
     direct: Option<&Direct>,
 ) -> Result<HashMap<Lane, Appended>, StoreError> {
-    let batch = Batch::of(tasks)?;
+    let batch = Batch::of(tasks);
     let appended = batch.send(db, direct, &[]).await?;
     let failed = |source| COPY.failed(source);
     let statement = db.prepare_cached(COPY.text).await.map_err(failed)?;
     let sink = db.copy_in(&statement).await.map_err(failed)?;
     let mut writer = pin!(BinaryCopyInWriter::new(sink, &COLUMNS));
-    for ((lane, task), place) in tasks.iter().zip(&batch.places) {
+    for ((lane, Ready { task, input }), place) in tasks.iter().zip(&batch.places) {
         let base = appended.get(lane).map(|appended| appended.base).unwrap_or_default();
-        let (number, input) = (base + i64::from(*place), Json(&task.input));
+        let (number, input) = (base + i64::from(*place), JsonText(input));
         let (most, limit) = (int4(task.max_attempts), task.timeout.map(milliseconds));
         let row: [&(dyn ToSql + Sync); 7] =
             [&lane.0, &number, &task.id, &task.kind, &input, &most, &limit];
@@ -104,19 +142,14 @@ struct Batch {
 }
 
 impl Batch {
-    fn of(tasks: &[(Lane, &NewTask)]) -> Result<Self, StoreError> {
+    fn of(tasks: &[(Lane, &Ready)]) -> Self {
         let mut batch = Self { places: Vec::with_capacity(tasks.len()), grows: BTreeMap::new() };
-        for (position, (lane, task)) in tasks.iter().enumerate() {
-            check(task).map_err(|(field, problem)| StoreError::Unstorable {
-                position,
-                field,
-                problem,
-            })?;
+        for (lane, _) in tasks {
             let place = batch.grows.entry(*lane).or_default();
             *place += 1;
             batch.places.push(*place);
         }
-        Ok(batch)
+        batch
     }
 
     /// Has the lanes grow, with these tasks or for those that come by COPY.
@@ -124,15 +157,22 @@ impl Batch {
         &self,
         db: &impl GenericClient,
         direct: Option<&Direct>,
-        tasks: &[(Lane, &NewTask)],
+        tasks: &[(Lane, &Ready)],
     ) -> Result<HashMap<Lane, Appended>, StoreError> {
+        let task_of = || tasks.iter().map(|(_, ready)| &ready.task);
+        let ids: Vec<TaskId> = task_of().map(|task| task.id).collect();
+        let kinds: Vec<&str> = task_of().map(|task| &*task.kind).collect();
+        let inputs: Vec<_> = tasks.iter().map(|(_, ready)| JsonText(&ready.input)).collect();
+        let attempts: Vec<_> = task_of().map(|task| int4(task.max_attempts)).collect();
+        let limits: Vec<_> = task_of().map(|task| task.timeout.map(milliseconds)).collect();
+        if let (None, [(lane, _), ..], 1) = (direct, tasks, self.grows.len()) {
+            let rows = APPEND
+                .query(db, &[&lane.0, &int(tasks.len()), &ids, &kinds, &inputs, &attempts, &limits])
+                .await?;
+            return read(&APPEND, &rows, &HashMap::new());
+        }
         let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
         let places = self.places.get(..tasks.len()).unwrap_or_default();
-        let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();
-        let kinds: Vec<&str> = tasks.iter().map(|(_, task)| &*task.kind).collect();
-        let inputs: Vec<_> = tasks.iter().map(|(_, task)| Json(&task.input)).collect();
-        let attempts: Vec<_> = tasks.iter().map(|(_, task)| int4(task.max_attempts)).collect();
-        let limits: Vec<_> = tasks.iter().map(|(_, task)| task.timeout.map(milliseconds)).collect();
         let lanes: Vec<i32> = self.grows.keys().map(|lane| lane.0).collect();
         let counts: Vec<i32> = self.grows.values().copied().collect();
         let host = direct.map(|direct| direct.host);
@@ -149,14 +189,23 @@ impl Batch {
             )
             .await?;
         let claims: HashMap<i32, Uuid> = lanes.into_iter().zip(claims).collect();
-        rows.iter()
-            .map(|row| {
-                let fields = SUBMIT.fields(row);
-                let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
-                let (taken, paused): (i64, _) = (fields.get("taken")?, fields.get("paused")?);
-                let claim = ClaimId(claims.get(&lane).copied().unwrap_or_default());
-                Ok((Lane(lane), Appended { base, claimed: taken - base, claim, paused }))
-            })
-            .collect()
+        read(&SUBMIT, &rows, &claims)
     }
+}
+
+/// Reads where the tasks went; `claims` are those that were asked for, by their lanes.
+fn read(
+    of: &Sql,
+    rows: &[Row],
+    claims: &HashMap<i32, Uuid>,
+) -> Result<HashMap<Lane, Appended>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let fields = of.fields(row);
+            let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
+            let (taken, paused): (i64, _) = (fields.get("taken")?, fields.get("paused")?);
+            let claim = ClaimId(claims.get(&lane).copied().unwrap_or_default());
+            Ok((Lane(lane), Appended { base, claimed: taken - base, claim, paused }))
+        })
+        .collect()
 }

@@ -22,6 +22,7 @@ const GET: Sql = sql!("memories/get");
 const NEWEST: Sql = sql!("memories/newest");
 const TAGGED: Sql = sql!("memories/tagged");
 const MATCHING: Sql = sql!("memories/matching");
+const ENTER: Sql = sql!("memories/enter");
 
 /// What became of a memory that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +81,12 @@ async fn keep(
             })
         })
         .collect()
+}
+
+/// Puts what has gathered for the search index into it; says over how many pages it was.
+pub async fn enter(db: &impl GenericClient) -> Result<u64, StoreError> {
+    let row = ENTER.query_opt(db, &[]).await?;
+    row.map_or(Ok(0), |row| ENTER.fields(&row).count("pages"))
 }
 
 /// The memory under a key; `None` if the session is unknown, `Some(None)` if the memory is.

@@ -32,7 +32,7 @@ pub use control::{CancelAnswer, RetryAnswer, SnoozeAnswer, cancel, retry, snooze
 pub use graph::{ReleaseAnswer, graph, pending_queues, release, woken_queues};
 pub use letters::{dead_letter, dead_letters};
 pub use read::{attempts, events, get, list, queues_of_keys};
-pub use run::{Promoted, Settled, claim, expire, next_deadline, promote_due, settle};
+pub use run::{Promoted, Settled, claim, expire, next_deadline, promote_due, settle, warm};
 pub(super) use run::{assignment, readable, run_terms};
 pub(super) use submit::check;
 pub use submit::{MAX_KEY, MAX_KIND, submit};

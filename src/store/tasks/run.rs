@@ -84,6 +84,14 @@ pub async fn claim(
     rows.iter().map(|row| assignment(&CLAIM.fields(row), false)).collect()
 }
 
+/// Has this connection make its plan for [`claim`]; nothing is claimed.
+pub async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
+    let (no_queues, nobody): (&[QueueName], &[AgentName]) = (&[], &[]);
+    let host = HostId::from_uuid(uuid::Uuid::nil());
+    CLAIM.query(db, &[&host, &no_queues, &nobody, &SPARE, &0_i16, &""]).await?;
+    Ok(())
+}
+
 /// A row of a claim. `frees` says whether others may wait for its end.
 pub(in crate::store) fn assignment(
     fields: &Fields<'_>,

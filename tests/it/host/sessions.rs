@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::webhook::{done, fleets};
 use crate::support::{
-    host::Host,
+    cluster::on_a_runtime,
+    host::{Host, WORKER},
     processes::eventually,
     wire::{Answer, Ask},
 };
@@ -285,4 +286,25 @@ fn a_session_is_written_to_a_file_and_comes_back_the_same() {
     }
     let broken = Ask::new("POST", "/api/v1/session-imports").text("{\"hostler_session\": 1}");
     host.ask(&broken).expect(400);
+}
+
+/// A host enters memories into their index by itself, so that neither who keeps them nor who searches waits
+/// for that. There is no look at what has gathered that leaves it there: so the statement is looked for.
+#[test]
+fn memories_go_into_their_index_by_themselves() {
+    let host = Host::new(WORKER).up();
+    done(&host, "create_session", "s", json!({}));
+    let seen = "SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE '-- memories/enter:%'
+    )";
+    let mut nth = 0;
+    eventually("memories are entered", || {
+        nth += 1;
+        done(&host, "store_memory", "s", json!({"key": format!("k{nth}"), "content": nth}));
+        on_a_runtime(async {
+            let db = host.database().store().await.client().await.unwrap();
+            db.query_one(seen, &[]).await.unwrap().get::<_, bool>(0)
+        })
+    });
 }

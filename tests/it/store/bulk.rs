@@ -356,7 +356,8 @@ async fn plain_tasks_are_found_in_the_log() {
     let lane = log::lanes(&world.db, slot, &queues).await.unwrap()[&world.queue];
     let mut batch: Vec<_> = (0..6).map(|_| task(&world.queue)).collect();
     batch[4].kind = "special".to_owned();
-    let placed: Vec<_> = batch.iter().map(|task| (lane, task)).collect();
+    let ready = log::Ready::all(batch.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (lane, task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
     let ids: Vec<TaskId> = batch.iter().map(|task| task.id).collect();
     let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), &queues, 2)

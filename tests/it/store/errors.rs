@@ -66,6 +66,26 @@ async fn a_full_pool_says_so() {
     store.ping().await.unwrap();
 }
 
+/// Whoever reads can take all connections but those of the queue.
+#[tokio::test]
+async fn the_queue_has_connections_of_its_own_where_there_are_enough() {
+    let world = World::new().await;
+    for (size, others, queue) in [(8, 4, 4), (12, 8, 4), (7, 7, 7)] {
+        let settings = settings(size, Duration::from_secs(20));
+        let slot = uuid::Uuid::new_v4();
+        let store = Store::of_host(&settings, world.database.config(), slot).unwrap();
+        let of_queue = store.for_queue();
+        assert_eq!((store.pool_status().max, of_queue.pool_status().max), (others, queue));
+        let reads = store.client().await.unwrap();
+        let open = of_queue.pool_status().open;
+        assert_eq!(open, usize::from(size == 7), "that of {size} is the others'");
+        drop(reads);
+        of_queue.ping().await.unwrap();
+        store.close();
+        assert!(of_queue.client().await.is_err(), "closed with the rest");
+    }
+}
+
 #[tokio::test]
 async fn what_the_server_says_of_a_row_is_left_out() {
     let world = World::new().await;

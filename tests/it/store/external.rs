@@ -360,9 +360,11 @@ async fn what_makes_no_sense_is_refused_by_name() {
 async fn append(world: &World, slot: Uuid, count: usize) -> Vec<TaskId> {
     let lanes = log::lanes(&world.db, slot, std::slice::from_ref(&world.queue)).await.unwrap();
     let tasks: Vec<_> = (0..count).map(|_| super::task(&world.queue)).collect();
-    let placed: Vec<_> = tasks.iter().map(|task| (lanes[&world.queue], task)).collect();
+    let ids = tasks.iter().map(|task| task.id).collect();
+    let ready = log::Ready::all(tasks).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (lanes[&world.queue], task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
-    tasks.iter().map(|task| task.id).collect()
+    ids
 }
 
 #[tokio::test]

@@ -43,9 +43,11 @@ async fn append(world: &World, count: usize) -> (Uuid, Vec<TaskId>) {
     let queues = std::slice::from_ref(&world.queue);
     let lane = log::lanes(&world.db, slot, queues).await.unwrap()[&world.queue];
     let tasks: Vec<NewTask> = (0..count).map(|_| task(&world.queue)).collect();
-    let placed: Vec<_> = tasks.iter().map(|task| (lane, task)).collect();
+    let ids = tasks.iter().map(|task| task.id).collect();
+    let ready = log::Ready::all(tasks).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (lane, task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
-    (slot, tasks.iter().map(|task| task.id).collect())
+    (slot, ids)
 }
 
 #[tokio::test]

@@ -39,11 +39,13 @@ impl Log {
 
     async fn append_for(&self, count: usize, direct: Option<usize>) -> (Vec<TaskId>, Appended) {
         let tasks: Vec<NewTask> = (0..count).map(|_| task(&self.world.queue)).collect();
-        let placed: Vec<_> = tasks.iter().map(|task| (self.lane, task)).collect();
+        let ids = tasks.iter().map(|task| task.id).collect();
+        let ready = log::Ready::all(tasks).unwrap();
+        let placed: Vec<_> = ready.iter().map(|task| (self.lane, task)).collect();
         let direct = direct
             .map(|most| Direct { host: self.world.host, most: HashMap::from([(self.lane, most)]) });
         let appended = log::submit(&self.world.db, &placed, direct.as_ref()).await.unwrap();
-        (tasks.iter().map(|task| task.id).collect(), appended[&self.lane])
+        (ids, appended[&self.lane])
     }
 
     async fn claim(&self, most: usize) -> Option<Range> {
@@ -373,6 +375,71 @@ async fn nobody_gets_what_another_has() {
     assert_eq!(all, made.into_iter().collect());
 }
 
+/// What a host does before the first task comes, so that it finds its plans made: all of them, and nothing
+/// is written by that.
+#[tokio::test]
+async fn a_connection_is_warmed_without_a_trace() {
+    let log = Log::new().await;
+    let mut client = log.world.store.client().await.unwrap();
+    let open = client.transaction().await.unwrap();
+    log::warm(&open).await.unwrap();
+    tasks::warm(&open).await.unwrap();
+    let seen = "SELECT pg_current_xact_id_if_assigned() IS NULL AS clean,
+        (
+            SELECT array_agg(substring(statement FROM '^-- ([a-z/]+):') ORDER BY 1)
+            FROM pg_prepared_statements WHERE generic_plans = 1 AND statement LIKE '-- %'
+        ) AS planned";
+    let row = open.query_one(seen, &[]).await.unwrap();
+    assert!(row.get::<_, bool>("clean"), "nothing was written");
+    let mut planned: Vec<&str> = row.get("planned");
+    planned.sort_unstable();
+    assert_eq!(planned, ["log/append", "log/claim", "log/settle", "log/submit", "tasks/claim"]);
+}
+
+/// Of a table that was empty when a plan was made, and vacuumed, to read all is thought to cost no more than
+/// to look one up: and a plan stays, however the table grows. What is done again and again leaves no choice.
+#[tokio::test]
+async fn a_plan_of_a_time_without_tasks_reads_by_keys_all_the_same() {
+    let world = World::new().await;
+    world.db.batch_execute("VACUUM ANALYZE").await.unwrap();
+    for (name, text, given) in [
+        ("claim", include_str!("../../../sql/queries/log/claim.sql"), 6),
+        ("submit", include_str!("../../../sql/queries/log/submit.sql"), 12),
+        ("append", include_str!("../../../sql/queries/log/append.sql"), 7),
+        ("settle", include_str!("../../../sql/queries/log/settle.sql"), 7),
+        ("again", include_str!("../../../sql/queries/log/settle_again.sql"), 7),
+        ("oldest", include_str!("../../../sql/queries/queues/oldest.sql"), 1),
+        ("feed", include_str!("../../../sql/queries/feed/read.sql"), 5),
+        ("tracked", include_str!("../../../sql/queries/tasks/claim.sql"), 6),
+    ] {
+        world.db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
+        let nulls = vec!["NULL"; given].join(", ");
+        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE {name}({nulls})");
+        let row = world.db.query_one(&explain, &[]).await.unwrap();
+        let plan: serde_json::Value = row.get(0);
+        let mut read = Vec::new();
+        scans(&plan[0]["Plan"], "", &mut read);
+        for (table, whole) in read {
+            let large = ["tasks", "task_events", "log_tasks", "log_ends", "log_feed"];
+            assert!(!whole || !large.contains(&&*table), "{name} reads all of {table}: {plan:#}");
+        }
+    }
+}
+
+/// The tables that a plan reads, and whether it reads all of each. The first row of an index is not all.
+fn scans(node: &serde_json::Value, above: &str, read: &mut Vec<(String, bool)>) {
+    let kind = node["Node Type"].as_str().unwrap_or_default();
+    if let Some(table) = node["Relation Name"].as_str()
+        && kind.ends_with("Scan")
+    {
+        let by_key = node.get("Index Cond").is_some() || kind.starts_with("Bitmap");
+        read.push((table.to_owned(), !by_key && above != "Limit"));
+    }
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        scans(below, kind, read);
+    }
+}
+
 /// Many tasks come by COPY: all of them or none, with nothing lost of what each is.
 #[tokio::test]
 async fn many_are_appended_as_few_are() {
@@ -383,7 +450,8 @@ async fn many_are_appended_as_few_are() {
     tasks[7].max_attempts = 9;
     tasks[7].kind = "seventh".to_owned();
     tasks[7].input = json!({"text": "\t\n\\N \"ü\"", "deep": [1.5, null, {"a": []}]});
-    let placed: Vec<_> = tasks.iter().map(|task| (log.lane, task)).collect();
+    let ready = log::Ready::all(tasks.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (log.lane, task)).collect();
     let direct = Direct { host: log.world.host, most: HashMap::from([(log.lane, tasks.len())]) };
     let store = &log.world.store;
     let undone: Result<(), _> = store
@@ -404,7 +472,8 @@ async fn many_are_appended_as_few_are() {
     assert_eq!(seventh.max_attempts, 9);
     assert_eq!(log.depth().await[&TaskState::Running], 301);
     let more: Vec<NewTask> = (0..2).map(|_| task(&log.world.queue)).collect();
-    let placed: Vec<_> = more.iter().map(|task| (log.lane, task)).collect();
+    let ready = log::Ready::all(more.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (log.lane, task)).collect();
     store.transact(async |db| log::submit_many(db, &placed, None).await).await.unwrap();
     assert_eq!(ids(&log.claim(9).await.unwrap()), [more[0].id, more[1].id]);
 }

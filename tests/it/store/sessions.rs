@@ -69,6 +69,20 @@ async fn the_database_refuses_the_steps_that_the_table_refuses() {
     }
 }
 
+/// What is new is found whether it has been entered into the index or not.
+#[tokio::test]
+async fn memories_gather_and_are_entered() {
+    let world = World::new().await;
+    let session: SessionId = "s".parse().unwrap();
+    sessions::create(&world.db, &new("s"), None).await.unwrap();
+    keep(&world, &session, &memory("k", json!("about elephants"), &["animals"])).await;
+    let about = || MemoryFilter { text: Some("elephant".to_owned()), ..MemoryFilter::default() };
+    assert_eq!(keys(&world, &session, about()).await, ["k"]);
+    assert!(memories::enter(&world.db).await.unwrap() > 0, "there was something");
+    assert_eq!(memories::enter(&world.db).await.unwrap(), 0, "and now there is not");
+    assert_eq!(keys(&world, &session, about()).await, ["k"]);
+}
+
 #[tokio::test]
 async fn counters_do_not_drift_however_many_write_at_once() {
     let world = World::new().await;

@@ -267,7 +267,8 @@ async fn who_chooses_waits_for_no_agent_at_work() {
     let slot = uuid::Uuid::new_v4();
     let lanes = log::lanes(&world.db, slot, std::slice::from_ref(&world.queue)).await.unwrap();
     let batch: Vec<_> = (0..3).map(|_| task(&world.queue)).collect();
-    let placed: Vec<_> = batch.iter().map(|task| (lanes[&world.queue], task)).collect();
+    let ready = log::Ready::all(batch.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (lanes[&world.queue], task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
     world.limit(QueueChange { fair: Some(true), ..QueueChange::default() }).await;
     let mut theirs = world.store.client().await.unwrap();
@@ -291,7 +292,8 @@ async fn plain_tasks_of_a_limited_queue_are_chosen_out_of_the_log() {
     let queues = [world.queue.clone()];
     let lanes = log::lanes(&world.db, slot, &queues).await.unwrap();
     let batch: Vec<_> = (0..40).map(|_| task(&world.queue)).collect();
-    let placed: Vec<_> = batch.iter().map(|task| (lanes[&world.queue], task)).collect();
+    let ready = log::Ready::all(batch.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (lanes[&world.queue], task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
     let fleet = "agent".parse().unwrap();
     // Claimed before there was a limit: it counts.
@@ -304,8 +306,8 @@ async fn plain_tasks_of_a_limited_queue_are_chosen_out_of_the_log() {
         log::Claimed::Nothing
     );
     let direct = log::Direct { host, most: [(lanes[&world.queue], 9)].into() };
-    let late = task(&world.queue);
-    let appended = log::submit(&world.db, &[(lanes[&world.queue], &late)], Some(&direct)).await;
+    let late = log::Ready::all(vec![task(&world.queue)]).unwrap();
+    let appended = log::submit(&world.db, &[(lanes[&world.queue], &late[0])], Some(&direct)).await;
     assert_eq!(appended.unwrap()[&lanes[&world.queue]].claimed, 0);
     assert!(world.gate().await.waiting);
 
@@ -324,5 +326,5 @@ async fn plain_tasks_of_a_limited_queue_are_chosen_out_of_the_log() {
     let range =
         log::claim(&world.db, host, slot, &fleet, &queues, 99).await.unwrap().range().unwrap();
     let left: Vec<_> = range.tasks.iter().map(|one| one.task).collect();
-    assert_eq!((left.len(), left[0], left[31]), (32, ids[9], late.id));
+    assert_eq!((left.len(), left[0], left[31]), (32, ids[9], late[0].task.id));
 }

@@ -22,7 +22,8 @@ async fn append(
     let queues = std::slice::from_ref(&world.queue);
     let lanes = log::lanes(&world.db, slot, queues).await.unwrap();
     let batch: Vec<_> = (0..count).map(|_| super::task(&world.queue)).collect();
-    let placed: Vec<_> = batch.iter().map(|task| (lanes[&world.queue], task)).collect();
+    let ready = log::Ready::all(batch.clone()).unwrap();
+    let placed: Vec<_> = ready.iter().map(|task| (lanes[&world.queue], task)).collect();
     log::submit(&world.db, &placed, None).await.unwrap();
     let range = log::claim(&world.db, world.host, slot, &"agent".parse().unwrap(), queues, claimed)
         .await
