@@ -123,24 +123,33 @@ impl QueueActor {
                 if is_claimed && let Some(fleet) = written.fleet(&task.queue) {
                     let entry = Entry { lane, number: at.base + *place, claim: at.claim };
                     self.dispatch.submitted(&fleet, vec![assignment(task, entry)]);
-                } else {
-                    if at.paused {
-                        self.pause(&task.queue, ctx);
-                    }
-                    if self.dispatch.wake_plain(&task.queue)
-                        && self.chooser.plain(Some(&task.queue))
-                    {
-                        self.dispatch.wake(Some(&task.queue));
-                    }
-                    self.announce.insert(News::Work(task.queue.clone()));
                 }
             }
             // Whoever asked may be gone; the tasks are there.
             drop(tell.send(Ok((submitted, tasks))));
         }
+        for (queue, lane) in &written.lanes {
+            let (placed, at) = (placed.get(lane), written.appended.get(lane));
+            if let (Some(placed), Some(at)) = (placed, at)
+                && (!ours || *placed > at.claimed)
+            {
+                self.left(queue, at.paused, ctx);
+            }
+        }
         self.plain.lanes = written.lanes;
         self.announce(ctx);
         self.serve(ctx);
+    }
+
+    /// Something of what was appended to `queue` waits: whoever takes of it hears so.
+    fn left(&mut self, queue: &QueueName, is_paused: bool, ctx: &mut Context<Self>) {
+        if is_paused {
+            self.pause(queue, ctx);
+        }
+        if self.dispatch.wake_plain(queue) && self.chooser.plain(Some(queue)) {
+            self.dispatch.wake(Some(queue));
+        }
+        self.announce.insert(News::Work(queue.clone()));
     }
 
     /// `queue` is paused: it is asked for in a while only, however much is appended to it.

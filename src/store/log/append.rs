@@ -50,11 +50,7 @@ impl Ready {
     /// [`StoreError::Unstorable`]: one of them can't be kept.
     pub fn all(tasks: Vec<NewTask>) -> Result<Vec<Self>, StoreError> {
         let one = |(position, task): (usize, NewTask)| {
-            check(&task).map_err(|(field, problem)| StoreError::Unstorable {
-                position,
-                field,
-                problem,
-            })?;
+            check(position, &task)?;
             Ok(Self { input: task.input.to_string(), task })
         };
         tasks.into_iter().enumerate().map(one).collect()

@@ -64,11 +64,7 @@ pub async fn submit(
     tasks: &[NewTask],
 ) -> Result<Vec<Submitted>, StoreError> {
     for (position, task) in tasks.iter().enumerate() {
-        check(task).map_err(|(field, problem)| StoreError::Unstorable {
-            position,
-            field,
-            problem,
-        })?;
+        check(position, task)?;
     }
     let (places, sent) = one_per_key(tasks);
     if sent.is_empty() {
@@ -165,8 +161,14 @@ async fn submit_unique(
         .collect()
 }
 
-/// What the tables cannot hold.
-pub(in crate::store) fn check(task: &NewTask) -> Result<(), (&'static str, &'static str)> {
+/// Refuses what the tables cannot hold; the task is at this place of a submit.
+pub(in crate::store) fn check(position: usize, task: &NewTask) -> Result<(), StoreError> {
+    let refused = |(field, problem)| StoreError::Unstorable { position, field, problem };
+    storable(task).map_err(refused)
+}
+
+/// What of a task the tables cannot hold, and why.
+fn storable(task: &NewTask) -> Result<(), (&'static str, &'static str)> {
     const NUL: &str = "contains the character NUL, which Postgres cannot keep";
     if has_nul(&task.input) {
         return Err(("input", NUL));

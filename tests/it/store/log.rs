@@ -386,7 +386,7 @@ async fn a_connection_is_warmed_without_a_trace() {
     tasks::warm(&open).await.unwrap();
     let seen = "SELECT pg_current_xact_id_if_assigned() IS NULL AS clean,
         (
-            SELECT array_agg(substring(statement FROM '^-- ([a-z/]+):') ORDER BY 1)
+            SELECT array_agg(substring(statement FROM '^-- ([a-z/]+):'))
             FROM pg_prepared_statements WHERE generic_plans = 1 AND statement LIKE '-- %'
         ) AS planned";
     let row = open.query_one(seen, &[]).await.unwrap();
