@@ -146,7 +146,9 @@ impl Audit {
             task.abort();
         }
         self.tell_counts();
-        if tokio::time::timeout(FINISH, self.send()).await.is_err() {
+        // The task may have been at it: then what came meanwhile waits behind what it had taken.
+        let all = async { while self.send().await {} };
+        if tokio::time::timeout(FINISH, all).await.is_err() {
             warn!(self.0.log, "the rest of the audit record is left for the next host");
         }
     }
@@ -179,8 +181,8 @@ impl Audit {
         }
     }
 
-    /// Sends what waits, again and again until that is done.
-    async fn send(&self) {
+    /// Sends what waits, again and again until that is done. Returns whether anything waited.
+    async fn send(&self) -> bool {
         let _one_at_a_time = self.0.turn.lock().await;
         let taken = lock(&self.0.journal).take();
         let deeds = match taken {
@@ -188,11 +190,11 @@ impl Audit {
             Err(failed) => {
                 error!(self.0.log, "the audit record can't be sent: its files can't be used";
                     "error" => %Chain(&failed));
-                return;
+                return false;
             }
         };
         if deeds.is_empty() {
-            return;
+            return false;
         }
         for some in deeds.chunks(AT_ONCE) {
             self.send_some(some).await;
@@ -204,6 +206,7 @@ impl Audit {
                 "error" => %Chain(&failed));
         }
         self.tell_lost();
+        true
     }
 
     async fn send_some(&self, deeds: &[Deed]) {

@@ -12,7 +12,7 @@ use hostler::{
 };
 use uuid::Uuid;
 
-use super::{World, agents, end, new_host};
+use super::{World, agents, end, new_host, waiting};
 use crate::support::database::settings;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -186,13 +186,6 @@ async fn what_was_taken_over_meanwhile_is_not_gone_on_with() {
 /// What a host wants to go on with.
 fn held(attempt: &Assignment) -> (Hold, AgentName) {
     (Hold { task: attempt.task, attempt: attempt.attempt }, attempt.agent.clone())
-}
-
-/// How many sessions of the database wait for a lock.
-async fn waiting(world: &World) -> usize {
-    let waiting = "SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    world.db.query(waiting, &[]).await.unwrap().len()
 }
 
 /// A claim that its host gave up on is carried out by the server all the same, later: nobody would

@@ -6,7 +6,7 @@ use hostler::store::{StoreError, leader};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::World;
+use super::{World, waiting};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -98,10 +98,7 @@ async fn a_new_term_begins_when_the_work_of_the_last_one_has_ended() {
             }
         }
     });
-    // In this database: those of other tests are no matter of this one's.
-    let waiting = "SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while world.db.query(waiting, &[]).await.unwrap().is_empty() {
+    while waiting(&world).await == 0 {
         tokio::task::yield_now().await;
     }
     assert!(timeout(Duration::from_millis(50), &mut next).await.is_err());

@@ -193,6 +193,13 @@ async fn until_it_waits(world: &World, pid: i32) {
     }
 }
 
+/// How many sessions of the world's database wait for a lock.
+async fn waiting(world: &World) -> usize {
+    let waiting = "SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    world.db.query(waiting, &[]).await.unwrap().len()
+}
+
 async fn pid(client: &Client) -> i32 {
     client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
 }
