@@ -1772,6 +1772,7 @@ DECLARE
     );
     due timestamptz;
     waits boolean;
+    microseconds bigint;
     made uuid;
     is_new boolean;
 BEGIN
@@ -1783,34 +1784,40 @@ BEGIN
     END IF;
     due := coalesce(enqueue.run_at, now() + enqueue.delay, now());
     waits := due > now();
-    made := hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
-    -- As in sql/queries/tasks/submit.sql: the update changes nothing but makes the row visible,
-    -- whenever it was committed; and a row that was inserted has no xmax.
-    WITH inserted AS (
-        INSERT INTO hostler.tasks (
-            id, queue, kind, state, priority, run_at, max_attempts, timeout_ms, idempotency_key,
-            stale_after_ms
+    -- A variable: a function of SQL whose argument is an expression of the clock is planned at every call.
+    microseconds := extract(epoch FROM clock_timestamp()) * 1000000;
+    made := hostler.task_id_at(microseconds);
+    LOOP
+        WITH inserted AS (
+            INSERT INTO hostler.tasks (
+                id, queue, kind, state, priority, run_at, max_attempts, timeout_ms,
+                idempotency_key, stale_after_ms
+            )
+            VALUES (
+                made, enqueue.queue, enqueue.kind,
+                CASE WHEN waits THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
+                coalesce(enqueue.priority, 0), due,
+                coalesce(
+                    enqueue.max_attempts,
+                    (SELECT max_attempts FROM hostler.queue_terms WHERE queue = enqueue.queue),
+                    (SELECT max_attempts FROM hostler.queue_terms WHERE queue = '')
+                ),
+                extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key,
+                extract(epoch FROM enqueue.stale_after) * 1000
+            )
+            -- Nothing, and not an update that changes nothing: that would fire all that an update fires.
+            ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+            RETURNING tasks.id
         )
-        VALUES (
-            made, enqueue.queue, enqueue.kind,
-            CASE WHEN waits THEN 'scheduled' ELSE 'pending' END::hostler.task_state,
-            coalesce(enqueue.priority, 0), due,
-            coalesce(
-                enqueue.max_attempts,
-                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = enqueue.queue),
-                (SELECT max_attempts FROM hostler.queue_terms WHERE queue = '')
-            ),
-            extract(epoch FROM enqueue.timeout) * 1000, enqueue.idempotency_key,
-            extract(epoch FROM enqueue.stale_after) * 1000
-        )
-        ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE
-        SET idempotency_key = EXCLUDED.idempotency_key
-        RETURNING tasks.id, tasks.xmax = 0 AS is_new
-    ), inputs AS (
         INSERT INTO hostler.task_inputs (task_id, input)
-        SELECT inserted.id, coalesce(enqueue.input, 'null') FROM inserted WHERE inserted.is_new
-    )
-    SELECT inserted.id, inserted.is_new INTO made, is_new FROM inserted;
+        SELECT inserted.id, coalesce(enqueue.input, 'null') FROM inserted;
+        is_new := FOUND;
+        EXIT WHEN is_new;
+        made := (SELECT id FROM hostler.tasks WHERE idempotency_key = enqueue.idempotency_key);
+        EXIT WHEN made IS NOT NULL;
+        -- It was deleted since: this one may be the first again.
+        made := hostler.task_id_at(microseconds);
+    END LOOP;
     IF is_new AND NOT waits THEN
         PERFORM hostler.wake_hosts(enqueue.wake);
     END IF;

@@ -228,6 +228,13 @@ const FILES: &[File] = &[
             "/sql/migrations/0037_gathered_memories.sql"
         )),
     },
+    File {
+        name: "V38__enqueue_without_update",
+        text: include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/migrations/0038_enqueue_without_update.sql"
+        )),
+    },
 ];
 
 /// The newest version that this program knows.

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
-use super::{World, ensure};
+use super::{World, ensure, pid, until_it_waits};
 
 /// What the server says of a call that it refuses.
 async fn refused(world: &World, call: &str) -> String {
@@ -94,6 +94,31 @@ async fn a_key_gives_the_task_that_has_it() {
     let record = tasks::get(&world.db, first).await.unwrap().unwrap();
     assert_eq!(record.input, json!(1), "the first one stays as it is");
     assert_eq!(count(&world).await, 1);
+}
+
+#[tokio::test]
+async fn of_two_with_one_key_the_second_waits_for_what_becomes_of_the_first() {
+    let call = "SELECT hostler.enqueue('default', 'say', idempotency_key => 'k')";
+    for commits in [true, false] {
+        let world = World::new().await;
+        let mut other = world.store.client().await.unwrap();
+        let before = other.transaction().await.unwrap();
+        let first: Uuid = before.query_one(call, &[]).await.unwrap().get(0);
+        let asking = world.store.client().await.unwrap();
+        let pid = pid(&asking).await;
+        let second =
+            tokio::spawn(
+                async move { asking.query_one(call, &[]).await.unwrap().get::<_, Uuid>(0) },
+            );
+        until_it_waits(&world, pid).await;
+        if commits {
+            before.commit().await.unwrap();
+        } else {
+            before.rollback().await.unwrap();
+        }
+        assert_eq!(second.await.unwrap() == first, commits);
+        assert_eq!(count(&world).await, 1);
+    }
 }
 
 #[tokio::test]
