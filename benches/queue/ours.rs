@@ -191,10 +191,11 @@ pub(crate) fn pickups(run: &mut Run) -> Outcome<()> {
     run.cluster.remove(database)
 }
 
-/// A drain of an empty table, with tasks finished beside it, and with more pending behind it.
+/// A drain of an empty table, with tasks finished beside it, and with more pending behind it. They are long
+/// ones: a short one is as much about the moment as about the table.
 pub(crate) fn backlog(run: &mut Run) -> Outcome<()> {
     let database = "ours_backlog";
-    let (count, finished, behind) = (run.sizes.drain, run.sizes.finished, run.sizes.behind);
+    let (count, finished, behind) = (LONG * run.sizes.drain, run.sizes.finished, run.sizes.behind);
     run.cluster.make(database, None)?;
     let one_drain = |run: &Run, host: &Host, behind: usize| {
         hold(host)?;

@@ -21,221 +21,58 @@ struct File {
     text: &'static str,
 }
 
+macro_rules! files {
+    ($($number:literal $digits:literal $name:literal,)+) => {
+        &[$(File {
+            name: concat!("V", $number, "__", $name),
+            text: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"), "/sql/migrations/", $digits, "_", $name, ".sql"
+            )),
+        }),+]
+    };
+}
+
 /// Every migration, in its order. A file is never changed once it has been released.
-const FILES: &[File] = &[
-    File {
-        name: "V1__initial",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0001_initial.sql")),
-    },
-    File {
-        name: "V2__leader",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0002_leader.sql")),
-    },
-    File {
-        name: "V3__retry",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0003_retry.sql")),
-    },
-    File {
-        name: "V4__unique",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0004_unique.sql")),
-    },
-    File {
-        name: "V5__sql_surface",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0005_sql_surface.sql"
-        )),
-    },
-    File {
-        name: "V6__schedules",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0006_schedules.sql"
-        )),
-    },
-    File {
-        name: "V7__log",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0007_log.sql")),
-    },
-    File {
-        name: "V8__feed",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0008_feed.sql")),
-    },
-    File {
-        name: "V9__sql_log",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_sql_log.sql")),
-    },
-    File {
-        name: "V10__graphs",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0010_graphs.sql")),
-    },
-    File {
-        name: "V11__deadlines",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0011_deadlines.sql"
-        )),
-    },
-    File {
-        name: "V12__admission",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0012_admission.sql"
-        )),
-    },
-    File {
-        name: "V13__members",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0013_members.sql")),
-    },
-    File {
-        name: "V14__moves",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0014_moves.sql")),
-    },
-    File {
-        name: "V15__history",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0015_history.sql")),
-    },
-    File {
-        name: "V16__moment",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0016_moment.sql")),
-    },
-    File {
-        name: "V17__plans",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0017_plans.sql")),
-    },
-    File {
-        name: "V18__workspaces",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0018_workspaces.sql"
-        )),
-    },
-    File {
-        name: "V19__sessions",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0019_sessions.sql"
-        )),
-    },
-    File {
-        name: "V20__memory",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0020_memory.sql")),
-    },
-    File {
-        name: "V21__merges",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0021_merges.sql")),
-    },
-    File {
-        name: "V22__plan_history",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0022_plan_history.sql"
-        )),
-    },
-    File {
-        name: "V23__api_keys",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0023_api_keys.sql"
-        )),
-    },
-    File {
-        name: "V24__webhooks",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0024_webhooks.sql"
-        )),
-    },
-    File {
-        name: "V25__stale_after",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0025_stale_after.sql"
-        )),
-    },
-    File {
-        name: "V26__host_events",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0026_host_events.sql"
-        )),
-    },
-    File {
-        name: "V27__audit",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0027_audit.sql")),
-    },
-    File {
-        name: "V28__attempt_tokens",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0028_attempt_tokens.sql"
-        )),
-    },
-    File {
-        name: "V29__cached_plans",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0029_cached_plans.sql"
-        )),
-    },
-    File {
-        name: "V30__memory_tags",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0030_memory_tags.sql"
-        )),
-    },
-    File {
-        name: "V31__silence",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0031_silence.sql")),
-    },
-    File {
-        name: "V32__headings",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0032_headings.sql"
-        )),
-    },
-    File {
-        name: "V33__sql_bounds",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0033_sql_bounds.sql"
-        )),
-    },
-    File {
-        name: "V34__alone",
-        text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0034_alone.sql")),
-    },
-    File {
-        name: "V35__tags_of_new_memories",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0035_tags_of_new_memories.sql"
-        )),
-    },
-    File {
-        name: "V36__unfinished_batches",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0036_unfinished_batches.sql"
-        )),
-    },
-    File {
-        name: "V37__gathered_memories",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0037_gathered_memories.sql"
-        )),
-    },
-    File {
-        name: "V38__enqueue_without_update",
-        text: include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/sql/migrations/0038_enqueue_without_update.sql"
-        )),
-    },
-];
+const FILES: &[File] = files! {
+    1 "0001" "initial",
+    2 "0002" "leader",
+    3 "0003" "retry",
+    4 "0004" "unique",
+    5 "0005" "sql_surface",
+    6 "0006" "schedules",
+    7 "0007" "log",
+    8 "0008" "feed",
+    9 "0009" "sql_log",
+    10 "0010" "graphs",
+    11 "0011" "deadlines",
+    12 "0012" "admission",
+    13 "0013" "members",
+    14 "0014" "moves",
+    15 "0015" "history",
+    16 "0016" "moment",
+    17 "0017" "plans",
+    18 "0018" "workspaces",
+    19 "0019" "sessions",
+    20 "0020" "memory",
+    21 "0021" "merges",
+    22 "0022" "plan_history",
+    23 "0023" "api_keys",
+    24 "0024" "webhooks",
+    25 "0025" "stale_after",
+    26 "0026" "host_events",
+    27 "0027" "audit",
+    28 "0028" "attempt_tokens",
+    29 "0029" "cached_plans",
+    30 "0030" "memory_tags",
+    31 "0031" "silence",
+    32 "0032" "headings",
+    33 "0033" "sql_bounds",
+    34 "0034" "alone",
+    35 "0035" "tags_of_new_memories",
+    36 "0036" "unfinished_batches",
+    37 "0037" "gathered_memories",
+    38 "0038" "enqueue_without_update",
+};
 
 /// The newest version that this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are not four billion migrations")]

@@ -26,6 +26,7 @@ use crate::{
 const HOLD: Sql = sql!("webhooks/hold");
 const BEGIN: Sql = sql!("webhooks/begin");
 const MOVE: Sql = sql!("webhooks/move");
+const PASS: Sql = sql!("webhooks/pass");
 const IDLE: Sql = sql!("webhooks/idle");
 const QUIET: Sql = sql!("webhooks/quiet");
 const WANTS: Sql = sql!("webhooks/wants");
@@ -89,7 +90,7 @@ pub async fn decide(db: &Transaction<'_>) -> Result<Decided, StoreError> {
         let seen: Snapshot = seen.parse().map_err(|_| IDLE.fields(&row).unknown("seen"))?;
         let now = FeedCursor::latest(seen);
         if place.as_ref() != Some(&now) {
-            move_to(db, &now).await?;
+            PASS.query(db, &[&now.to_string()]).await?;
         }
         return Ok(Decided::Nobody);
     }

@@ -9,7 +9,7 @@ use hostler::{
         event::EventFilter,
         schedule::Origin,
     },
-    store::webhooks::{self, Claimed, Settled},
+    store::webhooks::{self, Claimed, Decided, Settled},
 };
 use uuid::Uuid;
 
@@ -137,4 +137,23 @@ async fn two_secrets_sign_for_as_long_as_a_rotation_says() {
     let over = "UPDATE hostler.webhook_endpoints SET old_secret_until = now()";
     world.db.execute(over, &[]).await.unwrap();
     assert_eq!(keys(&claim(&world, sender).await), [new.reveal().to_string()]);
+}
+
+#[tokio::test]
+async fn the_disk_is_waited_for_only_where_somebody_is_to_be_told() {
+    let world = World::new().await;
+    webhooks::begin(&world.db).await.unwrap();
+    let decide = async || {
+        world.submit(1).await;
+        let work = async |db: &deadpool_postgres::Transaction<'_>| {
+            let decided = webhooks::decide(db).await?;
+            let row = db.query_one("SHOW synchronous_commit", &[]).await.unwrap();
+            Ok((decided, row.get::<_, String>(0)))
+        };
+        world.store.transact(work).await.unwrap()
+    };
+    assert_eq!(decide().await, (Decided::Nobody, "off".to_owned()));
+    endpoint(&world, "one", 1, false).await;
+    let told = Decided::Made { deliveries: 1, more: false };
+    assert_eq!(decide().await, (told, "on".to_owned()));
 }
