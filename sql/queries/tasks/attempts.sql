@@ -2,7 +2,7 @@
 --     at most one.
 -- State: none.
 -- Locks: none.
--- Index: attempts_pkey; log_tasks_id; workspaces_pkey.
+-- Index: attempts_pkey; workspaces_pkey; log_tasks_id, then as in tasks/get.
 SELECT ended.*, workspaces.record AS workspace
 FROM (
     SELECT attempt, outcome, class, message, detail, reason, host_id, agent, started_at, ended_at
@@ -12,7 +12,9 @@ FROM (
     SELECT attempt, 'completed', NULL, NULL, NULL, NULL, ended_host_id, ended_agent, started_at,
         finished_at
     FROM hostler.log_records
-    WHERE id = $1 AND state = 'completed'
+    WHERE lane = (SELECT lane FROM hostler.log_tasks WHERE id = $1)
+        AND number = (SELECT number FROM hostler.log_tasks WHERE id = $1)
+        AND state = 'completed'
 ) AS ended
 LEFT JOIN hostler.workspaces
     ON workspaces.task_id = $1 AND workspaces.attempt = ended.attempt

@@ -2,7 +2,7 @@
 --     where it is.
 -- State: none.
 -- Locks: none.
--- Index: task_events_pkey; log_tasks_id.
+-- Index: task_events_pkey; log_tasks_id, then as in tasks/get.
 SELECT number, state, attempt, at
 FROM hostler.task_events
 WHERE task_id = $1
@@ -13,5 +13,7 @@ CROSS JOIN LATERAL (
     VALUES (1, 'pending', 0, task.created_at), (2, 'running', 1, task.started_at),
         (3, 'completed', 1, task.finished_at)
 ) AS step (number, state, attempt, at)
-WHERE task.id = $1 AND step.at IS NOT NULL
+WHERE task.lane = (SELECT lane FROM hostler.log_tasks WHERE id = $1)
+    AND task.number = (SELECT number FROM hostler.log_tasks WHERE id = $1)
+    AND step.at IS NOT NULL
 ORDER BY number;

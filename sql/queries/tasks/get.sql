@@ -3,7 +3,8 @@
 -- State: none.
 -- Locks: none.
 -- Index: tasks_pkey, task_inputs_pkey, task_results_pkey, attempts_pkey, task_failures_pkey,
---     task_needs_pkey, dependents_pkey, dependencies_pkey, log_tasks_id.
+--     task_needs_pkey, dependents_pkey, dependencies_pkey; log_tasks_id, and with what that gives log_tasks_pkey,
+--     log_lanes_pkey, log_ends_pkey, log_claims_by_lane: each by its key, whatever the planner makes of it.
 SELECT tasks.id, tasks.queue, tasks.kind, tasks.state, tasks.priority, task_inputs.input,
     task_results.output, coalesce(late.class, failure.class) AS class,
     coalesce(late.message, failure.message) AS message,
@@ -54,4 +55,5 @@ SELECT record.id, record.queue, record.kind, record.state, 0::smallint, record.i
     record.created_at, record.created_at, record.started_at, record.finished_at,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM hostler.log_records AS record
-WHERE record.id = $1;
+WHERE record.lane = (SELECT lane FROM hostler.log_tasks WHERE id = $1)
+    AND record.number = (SELECT number FROM hostler.log_tasks WHERE id = $1);
