@@ -1786,8 +1786,8 @@ BEGIN
     waits := due > now();
     -- A variable: a function of SQL whose argument is an expression of the clock is planned at every call.
     microseconds := extract(epoch FROM clock_timestamp()) * 1000000;
-    made := hostler.task_id_at(microseconds);
     LOOP
+        made := hostler.task_id_at(microseconds);
         WITH inserted AS (
             INSERT INTO hostler.tasks (
                 id, queue, kind, state, priority, run_at, max_attempts, timeout_ms,
@@ -1814,9 +1814,8 @@ BEGIN
         is_new := FOUND;
         EXIT WHEN is_new;
         made := (SELECT id FROM hostler.tasks WHERE idempotency_key = enqueue.idempotency_key);
+        -- Or it was deleted since: then this one may be the first again.
         EXIT WHEN made IS NOT NULL;
-        -- It was deleted since: this one may be the first again.
-        made := hostler.task_id_at(microseconds);
     END LOOP;
     IF is_new AND NOT waits THEN
         PERFORM hostler.wake_hosts(enqueue.wake);

@@ -106,16 +106,15 @@ impl QueueActor {
             let claimed = usize::try_from(appended.claimed).unwrap_or_default();
             self.plain.open.insert(appended.claim, claimed);
         }
-        let mut placed: HashMap<Lane, i64> = HashMap::new();
+        let mut placed: HashMap<Lane, (&QueueName, i64)> = HashMap::new();
         for Request { mut tasks, tell } in std::mem::take(&mut written.requests) {
             let mut submitted = Vec::with_capacity(tasks.len());
             for Ready { task, .. } in &mut tasks {
-                let lane = written.lanes.get(&task.queue).copied();
-                let Some((lane, at)) = lane.and_then(|l| Some((l, written.appended.get(&l)?)))
-                else {
+                let Some((queue, &lane)) = written.lanes.get_key_value(&task.queue) else {
                     continue;
                 };
-                let place = placed.entry(lane).or_default();
+                let Some(at) = written.appended.get(&lane) else { continue };
+                let (_, place) = placed.entry(lane).or_insert((queue, 0));
                 *place += 1;
                 let is_claimed = *place <= at.claimed;
                 let state = if is_claimed { TaskState::Running } else { TaskState::Pending };
@@ -128,10 +127,9 @@ impl QueueActor {
             // Whoever asked may be gone; the tasks are there.
             drop(tell.send(Ok((submitted, tasks))));
         }
-        for (queue, lane) in &written.lanes {
-            let (placed, at) = (placed.get(lane), written.appended.get(lane));
-            if let (Some(placed), Some(at)) = (placed, at)
-                && (!ours || *placed > at.claimed)
+        for (lane, (queue, placed)) in placed {
+            if let Some(at) = written.appended.get(&lane)
+                && (!ours || placed > at.claimed)
             {
                 self.left(queue, at.paused, ctx);
             }

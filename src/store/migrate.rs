@@ -21,6 +21,7 @@ struct File {
     text: &'static str,
 }
 
+/// The files of these versions, with their numbers as the names of files have them.
 macro_rules! files {
     ($($number:literal $digits:literal $name:literal,)+) => {
         &[$(File {

@@ -12,8 +12,7 @@ FROM (
     SELECT attempt, 'completed', NULL, NULL, NULL, NULL, ended_host_id, ended_agent, started_at,
         finished_at
     FROM hostler.log_records
-    WHERE lane = (SELECT lane FROM hostler.log_tasks WHERE id = $1)
-        AND number = (SELECT number FROM hostler.log_tasks WHERE id = $1)
+    WHERE (lane, number) = (SELECT lane, number FROM hostler.log_tasks WHERE id = $1)
         AND state = 'completed'
 ) AS ended
 LEFT JOIN hostler.workspaces

@@ -13,7 +13,6 @@ CROSS JOIN LATERAL (
     VALUES (1, 'pending', 0, task.created_at), (2, 'running', 1, task.started_at),
         (3, 'completed', 1, task.finished_at)
 ) AS step (number, state, attempt, at)
-WHERE task.lane = (SELECT lane FROM hostler.log_tasks WHERE id = $1)
-    AND task.number = (SELECT number FROM hostler.log_tasks WHERE id = $1)
+WHERE (task.lane, task.number) = (SELECT lane, number FROM hostler.log_tasks WHERE id = $1)
     AND step.at IS NOT NULL
 ORDER BY number;

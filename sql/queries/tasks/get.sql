@@ -55,5 +55,4 @@ SELECT record.id, record.queue, record.kind, record.state, 0::smallint, record.i
     record.created_at, record.created_at, record.started_at, record.finished_at,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM hostler.log_records AS record
-WHERE record.lane = (SELECT lane FROM hostler.log_tasks WHERE id = $1)
-    AND record.number = (SELECT number FROM hostler.log_tasks WHERE id = $1);
+WHERE (record.lane, record.number) = (SELECT lane, number FROM hostler.log_tasks WHERE id = $1);

@@ -26,7 +26,6 @@ use crate::{
 const HOLD: Sql = sql!("webhooks/hold");
 const BEGIN: Sql = sql!("webhooks/begin");
 const MOVE: Sql = sql!("webhooks/move");
-const PASS: Sql = sql!("webhooks/pass");
 const IDLE: Sql = sql!("webhooks/idle");
 const QUIET: Sql = sql!("webhooks/quiet");
 const WANTS: Sql = sql!("webhooks/wants");
@@ -90,17 +89,17 @@ pub async fn decide(db: &Transaction<'_>) -> Result<Decided, StoreError> {
         let seen: Snapshot = seen.parse().map_err(|_| IDLE.fields(&row).unknown("seen"))?;
         let now = FeedCursor::latest(seen);
         if place.as_ref() != Some(&now) {
-            PASS.query(db, &[&now.to_string()]).await?;
+            move_to(db, &now, false).await?;
         }
         return Ok(Decided::Nobody);
     }
     let Some(place) = place else {
-        move_to(db, &feed::latest(db).await?).await?;
+        move_to(db, &feed::latest(db).await?, true).await?;
         return Ok(Decided::Made { deliveries: 0, more: true });
     };
     let page = match feed::read(db, &place, PAGE).await {
         Err(StoreError::FeedCut) => {
-            move_to(db, &feed::latest(db).await?).await?;
+            move_to(db, &feed::latest(db).await?, true).await?;
             return Ok(Decided::Cut);
         }
         page => page?,
@@ -111,7 +110,7 @@ pub async fn decide(db: &Transaction<'_>) -> Result<Decided, StoreError> {
         add(db, &deliveries).await?;
     }
     if page.next != place {
-        move_to(db, &page.next).await?;
+        move_to(db, &page.next, true).await?;
     }
     Ok(Decided::Made { deliveries: deliveries.len(), more: !page.next.is_whole() })
 }
@@ -122,8 +121,13 @@ pub async fn is_quiet(db: &impl GenericClient) -> Result<bool, StoreError> {
     row.map_or(Ok(true), |row| QUIET.fields(&row).get("quiet"))
 }
 
-async fn move_to(db: &impl GenericClient, place: &FeedCursor) -> Result<(), StoreError> {
-    MOVE.query(db, &[&place.to_string()]).await?;
+/// Moves the place; `is_kept` if the commit waits until that is on disk.
+async fn move_to(
+    db: &impl GenericClient,
+    place: &FeedCursor,
+    is_kept: bool,
+) -> Result<(), StoreError> {
+    MOVE.query(db, &[&place.to_string(), &is_kept]).await?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use slog::{Discard, Logger, o};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{World, waiting};
+use super::{World, until_one_waits};
 
 fn deed(nth: u128) -> Deed {
     let deed = Deed::of_host(Uuid::from_u128(nth), Timestamp::now(), Surface::Host, "test");
@@ -52,9 +52,7 @@ async fn who_stops_while_some_is_sent_sends_what_came_meanwhile_too() {
     let holding = other.transaction().await.unwrap();
     holding.execute("LOCK TABLE hostler.audit IN SHARE MODE", &[]).await.unwrap();
     audit.note(deed(1));
-    while waiting(&world).await == 0 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    until_one_waits(&world).await;
     audit.note(deed(2));
     let mut stopping = pin!(audit.finish());
     timeout(Duration::from_millis(20), &mut stopping).await.unwrap_err();

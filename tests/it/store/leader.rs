@@ -6,7 +6,7 @@ use hostler::store::{StoreError, leader};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{World, waiting};
+use super::{World, until_one_waits};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -98,9 +98,7 @@ async fn a_new_term_begins_when_the_work_of_the_last_one_has_ended() {
             }
         }
     });
-    while waiting(&world).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    until_one_waits(&world).await;
     assert!(timeout(Duration::from_millis(50), &mut next).await.is_err());
     go_on.send(()).unwrap();
     assert_eq!(work.await.unwrap().unwrap(), Some(()), "it counts");

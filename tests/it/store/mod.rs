@@ -200,6 +200,15 @@ async fn waiting(world: &World) -> usize {
     world.db.query(waiting, &[]).await.unwrap().len()
 }
 
+/// Waits until some session of the world's database waits for a lock.
+async fn until_one_waits(world: &World) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while waiting(world).await == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "nobody waits");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 async fn pid(client: &Client) -> i32 {
     client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
 }
