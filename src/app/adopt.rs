@@ -30,6 +30,7 @@ use crate::{
     store::{
         Store, StoreError,
         hosts::{self, Resumed},
+        webhooks,
     },
     supervisor::Scales,
     workspace::Workspaces,
@@ -92,6 +93,7 @@ pub(super) async fn adopt(
     let db = store.client().await?;
     // Nothing that the host before this one sent comes after this.
     store.sever_predecessor(&db).await?;
+    webhooks::release_predecessor(&db, host.slot).await?;
     let registered = Instant::now();
     let answer = hosts::resume(&db, host, &wanted).await?;
     info!(log, "host registered"; "host" => %host.id, "count" => answer.returned.len(),

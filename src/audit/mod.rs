@@ -39,7 +39,7 @@ use crate::{
 use journal::Journal;
 
 /// How long deeds are gathered before they are sent together.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(250);
 /// After which wait they are sent again, where that failed.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How many are sent in one transaction.

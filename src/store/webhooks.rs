@@ -14,7 +14,7 @@ use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 pub use outbox::{Decided, add_callbacks, begin, decide, is_quiet};
-pub use sending::{Claimed, Settled, claim, release, settle};
+pub use sending::{Claimed, Settled, claim, release, release_predecessor, settle};
 
 use super::{
     StoreError,

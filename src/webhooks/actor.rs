@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How long news may wait while nobody was to be told anything a moment ago.
-const IDLE_PAUSE: Duration = Duration::from_millis(50);
+const IDLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// After how long is looked again where another host was at it.
 const ELSEWHERE: Duration = Duration::from_millis(20);
@@ -75,6 +75,7 @@ pub(super) struct WebhookActor {
     claiming: Work,
     /// Nobody was to be told anything when that was looked at last.
     pub(super) nobody: bool,
+    held: Held,
     /// The next look, and whether it is one of those that are seldom.
     pub(super) next_look: Option<(SpawnHandle, bool)>,
     on_their_way: HashSet<Uuid>,
@@ -104,6 +105,39 @@ impl Work {
     }
 }
 
+/// News that nobody is to be told: on a busy host they would be looked at after every commit, so they wait for
+/// each other.
+#[derive(Default)]
+struct Held(bool);
+
+/// When news are looked at.
+#[derive(Debug, PartialEq, Eq)]
+enum When {
+    Now,
+    /// After a pause, which begins.
+    Later,
+    /// With others, after the pause that has begun.
+    Planned,
+}
+
+impl Held {
+    fn news(&mut self, nobody: bool) -> When {
+        match (nobody, self.0) {
+            (false, _) => When::Now,
+            (true, true) => When::Planned,
+            (true, false) => {
+                self.0 = true;
+                When::Later
+            }
+        }
+    }
+
+    /// The pause is over.
+    const fn let_go(&mut self) {
+        self.0 = false;
+    }
+}
+
 impl WebhookActor {
     pub(super) fn new(launch: Launch) -> Self {
         let sender = Arc::new(Sender::new(launch.settings.reach));
@@ -119,6 +153,7 @@ impl WebhookActor {
             deciding: Work::default(),
             claiming: Work::default(),
             nobody: false,
+            held: Held::default(),
             next_look: None,
             on_their_way: HashSet::new(),
             closing: None,
@@ -353,13 +388,15 @@ struct News;
 
 impl StreamHandler<News> for WebhookActor {
     fn handle(&mut self, _: News, ctx: &mut Self::Context) {
-        if !self.nobody {
-            self.decide(ctx);
-        } else if self.deciding.begin() {
-            // Held for a moment: on a busy host this would be looked at after every commit.
-            self.deciding.end();
-            self.nobody = false;
-            ctx.run_later(IDLE_PAUSE, Self::decide);
+        match self.held.news(self.nobody) {
+            When::Now => self.decide(ctx),
+            When::Planned => {}
+            When::Later => {
+                ctx.run_later(IDLE_PAUSE, |this, ctx| {
+                    this.held.let_go();
+                    this.decide(ctx);
+                });
+            }
         }
     }
 

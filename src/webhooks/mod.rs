@@ -8,8 +8,9 @@
 //! - A delivery is made for each event that an endpoint's filter takes, and for the end of each task
 //!   that has a callback: in the transaction that moves the place up to which was decided. So none
 //!   is lost and none is made up, whichever host decides, and whatever ends in between.
-//! - One host sends a delivery at a time. Should that host die, another sends it again once the time
-//!   has passed that the answer could have taken: a receiver may get one twice, under the same id.
+//! - One host sends a delivery at a time. Should that host die, it sends it again when it has
+//!   started again, or another does once the time has passed that the answer could have taken: a receiver may get
+//!   one twice, under the same id.
 //! - A receiver is never asked at an address of the inside of a network, unless the settings allow it:
 //!   names are looked up once, and the address that was judged is the one that is connected to.
 //!

@@ -21,6 +21,7 @@ use crate::{
 const CLAIM: Sql = sql!("webhooks/claim");
 const SETTLE: Sql = sql!("webhooks/settle");
 const RELEASE: Sql = sql!("webhooks/release");
+const RELEASE_PREDECESSOR: Sql = sql!("webhooks/release_predecessor");
 
 /// How much longer than its answer may take nobody else sends a delivery.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -132,5 +133,12 @@ pub async fn release(
     ids: &[Uuid],
 ) -> Result<(), StoreError> {
     RELEASE.query(db, &[&sender, &ids]).await?;
+    Ok(())
+}
+
+/// Gives back at once what the host on `slot` was sending when it was killed; before another takes the slot.
+/// Whoever got one of them gets it twice, under the same id.
+pub async fn release_predecessor(db: &impl GenericClient, slot: Uuid) -> Result<(), StoreError> {
+    RELEASE_PREDECESSOR.query(db, &[&slot]).await?;
     Ok(())
 }

@@ -55,3 +55,14 @@ fn work_runs_once_at_a_time_and_once_more_if_asked() {
     assert!(work.begin());
     assert!(!work.end());
 }
+
+#[test]
+fn news_for_nobody_wait_for_each_other_and_news_for_somebody_do_not() {
+    let mut held = Held::default();
+    assert_eq!(held.news(true), When::Later);
+    assert_eq!(held.news(true), When::Planned, "one look for both");
+    assert_eq!(held.news(false), When::Now, "somebody came meanwhile");
+    assert_eq!(held.news(true), When::Planned);
+    held.let_go();
+    assert_eq!(held.news(true), When::Later);
+}

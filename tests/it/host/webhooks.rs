@@ -95,6 +95,21 @@ fn an_endpoint_is_told_of_what_its_filter_takes_over_a_crash() {
 }
 
 #[test]
+fn what_was_on_its_way_when_the_host_was_killed_goes_again_at_once() {
+    let receiver = Receiver::new(&[""]);
+    let mut host = host();
+    let filter = json!({"types": ["task.completed"]});
+    endpoint(&host, "ops", &json!({"url": receiver.url("/in"), "filter": filter, "timeout": "1m"}));
+    host.submit(&json!({"input": {"op": "echo", "value": 7}}));
+    receiver.wait(1);
+    host.kill9();
+    host.restart();
+    // By the time that its answer could have taken, it would come half a minute too late for this.
+    let got = receiver.wait(2);
+    assert_eq!(got[0].header("webhook-id"), got[1].header("webhook-id"));
+}
+
+#[test]
 fn a_callback_tells_the_end_of_its_task_once() {
     let receiver = Receiver::new(&[]);
     let host = host();

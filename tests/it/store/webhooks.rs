@@ -9,11 +9,14 @@ use hostler::{
         event::EventFilter,
         schedule::Origin,
     },
-    store::webhooks::{self, Claimed, Decided, Settled},
+    store::{
+        hosts,
+        webhooks::{self, Claimed, Decided, Settled},
+    },
 };
 use uuid::Uuid;
 
-use super::World;
+use super::{World, new_host};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -118,6 +121,26 @@ async fn an_ordered_endpoint_gets_the_oldest_alone_whoever_sends_and_whether_it_
     assert_eq!(ids(&claim(&world, two).await), [all[0]]);
     settle(&world, two, all[0], DeliveryState::Dead, Duration::ZERO).await;
     assert_eq!(ids(&claim(&world, one).await), [all[1]], "nor does one that is given up");
+}
+
+#[tokio::test]
+async fn what_a_killed_host_was_sending_goes_again_when_it_starts_again() {
+    let world = World::new().await;
+    let name = endpoint(&world, "ops", 9, false).await;
+    let all = deliveries(&world, &name, 4).await;
+    let [killed, bystander] = [(); 2].map(|()| new_host(Uuid::new_v4(), Duration::from_secs(60)));
+    for host in [&killed, &bystander] {
+        hosts::register(&world.db, host).await.unwrap();
+    }
+    assert_eq!(ids(&webhooks::claim(&world.db, bystander.id, 1).await.unwrap()), [all[0]]);
+    assert_eq!(ids(&claim(&world, killed.id).await), all[1..]);
+    settle(&world, killed.id, all[1], DeliveryState::Delivered, Duration::ZERO).await;
+    webhooks::release_predecessor(&world.db, Uuid::new_v4()).await.unwrap();
+    assert!(claim(&world, killed.id).await.is_empty(), "of another slot nothing");
+    webhooks::release_predecessor(&world.db, killed.slot).await.unwrap();
+    let next = new_host(killed.slot, Duration::from_secs(60));
+    hosts::register(&world.db, &next).await.unwrap();
+    assert_eq!(ids(&claim(&world, next.id).await), all[2..], "and of others nothing either");
 }
 
 #[tokio::test]

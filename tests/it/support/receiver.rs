@@ -39,7 +39,7 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// Answers what `script` says, in that order, and from then on 204. Each is a status with
-    /// more lines of a head, as in `429 Slow\r\nRetry-After: 1`.
+    /// more lines of a head, as in `429 Slow\r\nRetry-After: 1`; an empty one is no answer, until the sender has gone.
     pub(crate) fn new(script: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let receiver = Self {
@@ -78,6 +78,9 @@ impl Receiver {
         let status = self.script.lock().expect("a lock").pop();
         let status = status.unwrap_or_else(|| "204 No Content".to_owned());
         self.got.lock().expect("a lock").push(got);
+        if status.is_empty() {
+            return reader.read(&mut [0]).map(drop);
+        }
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     }
 
