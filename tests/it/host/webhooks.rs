@@ -19,8 +19,13 @@ use crate::support::{
     wire::Ask,
 };
 
+/// A host that may tell receivers of this machine; not started yet.
+fn telling(config: &str) -> Host {
+    Host::new(config).set("deliveries.allow_loopback", "true")
+}
+
 fn host() -> Host {
-    Host::new(&all_kinds()).set("deliveries.allow_loopback", "true").up()
+    telling(&all_kinds()).up()
 }
 
 /// Makes an endpoint; its secret.
@@ -47,8 +52,7 @@ fn is_signed(got: &Got, key: &SigningKey) -> bool {
 fn an_endpoint_is_told_of_what_its_filter_takes_over_a_crash() {
     let receiver = Receiver::new(&[]);
     // What a worker was just being told, or had just said, as the host died, is given up by silence.
-    let mut host = Host::new(&all_kinds())
-        .set("deliveries.allow_loopback", "true")
+    let mut host = telling(&all_kinds())
         .set("fleets.quick.heartbeat.every", "1s")
         .set("fleets.quick.heartbeat.stale_after", "8s")
         .up();
@@ -180,8 +184,7 @@ fn failures_are_kept_and_sent_again_and_410_is_the_end() {
 fn an_ordered_endpoint_is_told_one_after_another() {
     let receiver = Receiver::new(&["500 No"]);
     // A host that polls often gives back at once what its agents, slow on a busy machine, have not begun yet: two steps more.
-    let host = Host::new(&all_kinds()).set("deliveries.allow_loopback", "true");
-    let host = host.set("tasks.poll", "1m").up();
+    let host = telling(&all_kinds()).set("tasks.poll", "1m").up();
     let filter = json!({"types": ["task.*"]});
     let body = json!({"url": receiver.url("/in"), "ordered": true, "filter": filter});
     endpoint(&host, "audit", &body);
@@ -226,7 +229,7 @@ fn endpoints_of_the_config_file_are_there_and_their_secret_does_not_show() {
         all_kinds(),
         receiver.url("/in")
     );
-    let host = Host::new(&config).set("deliveries.allow_loopback", "true").up();
+    let host = telling(&config).up();
     let task = host.submit(&json!({"input": {"op": "echo", "value": 1}}));
     let got = receiver.wait(1);
     assert!(is_signed(&got[0], &secret.parse().unwrap()));
