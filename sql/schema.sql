@@ -2205,15 +2205,36 @@ AS $function$
     )
 $function$;
 
+CREATE OR REPLACE FUNCTION hostler.lock_blocked(ids uuid[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    one uuid;
+    locked uuid[] := '{}';
+BEGIN
+    FOR one IN SELECT DISTINCT id FROM unnest(ids) AS id ORDER BY id LOOP
+        PERFORM FROM hostler.dependents WHERE task_id = one FOR NO KEY UPDATE;
+        PERFORM FROM hostler.tasks
+        WHERE id = one AND state IS NOT DISTINCT FROM 'blocked'
+        FOR NO KEY UPDATE;
+        IF FOUND THEN
+            locked := locked || one;
+        END IF;
+    END LOOP;
+    RETURN locked;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION hostler.lock_connected(wanted uuid[])
  RETURNS uuid[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
-    touched uuid[] := wanted;
+    touched uuid[];
     free uuid[];
-    blocked uuid[];
 BEGIN
     free := ARRAY(
         SELECT id FROM hostler.tasks
@@ -2221,21 +2242,19 @@ BEGIN
         ORDER BY id
         FOR NO KEY UPDATE
     );
+    touched := ARRAY(
+        SELECT id FROM hostler.tasks
+        WHERE id = ANY (wanted) AND state IS NOT DISTINCT FROM 'blocked'
+    );
     IF EXISTS (SELECT FROM hostler.dependencies WHERE depends_on = ANY (wanted)) THEN
         touched := touched || hostler.doomed_by(wanted);
         touched := touched || ARRAY(
             SELECT blocked_task
-            FROM unnest(touched) AS one (id) CROSS JOIN LATERAL hostler.blocked_by(one.id)
+            FROM unnest(wanted || touched) AS one (id) CROSS JOIN LATERAL hostler.blocked_by(one.id)
         );
     END IF;
-    blocked := ARRAY(
-        SELECT id FROM hostler.tasks
-        WHERE id = ANY (touched) AND state IS NOT DISTINCT FROM 'blocked'
-        ORDER BY id
-        FOR NO KEY UPDATE
-    );
     RETURN ARRAY(
-        SELECT unnest(free || blocked) INTERSECT SELECT unnest(wanted)
+        SELECT unnest(free || hostler.lock_blocked(touched)) INTERSECT SELECT unnest(wanted)
     );
 END
 $function$;
@@ -2271,18 +2290,11 @@ CREATE OR REPLACE FUNCTION hostler.lock_dependents(ended uuid[])
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
 AS $function$
-DECLARE
-    touched uuid[] := ARRAY(
-        SELECT DISTINCT blocked_task
-        FROM unnest(ended) AS one (id) CROSS JOIN LATERAL hostler.blocked_by(one.id)
-        ORDER BY blocked_task
-    );
 BEGIN
-    PERFORM id FROM hostler.tasks
-    WHERE id = ANY (touched) AND state IS NOT DISTINCT FROM 'blocked'
-    ORDER BY id
-    FOR NO KEY UPDATE;
-    RETURN touched;
+    RETURN hostler.lock_blocked(ARRAY(
+        SELECT blocked_task
+        FROM unnest(ended) AS one (id) CROSS JOIN LATERAL hostler.blocked_by(one.id)
+    ));
 END
 $function$;
 

@@ -73,6 +73,7 @@ const FILES: &[File] = files! {
     36 "0036" "unfinished_batches",
     37 "0037" "gathered_memories",
     38 "0038" "enqueue_without_update",
+    39 "0039" "lock_blocked",
 };
 
 /// The newest version that this program knows.

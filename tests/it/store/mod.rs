@@ -193,6 +193,16 @@ async fn until_it_waits(world: &World, pid: i32) {
     }
 }
 
+/// Waits until the session `pid` waits for what the session `holder` holds.
+async fn until_it_waits_for(world: &World, pid: i32, holder: i32) {
+    let ask = "SELECT $2 = ANY (pg_blocking_pids($1))";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !world.db.query_one(ask, &[&pid, &holder]).await.unwrap().get::<_, bool>(0) {
+        assert!(tokio::time::Instant::now() < deadline, "it does not wait");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// How many sessions of the world's database wait for a lock.
 async fn waiting(world: &World) -> usize {
     let waiting = "SELECT FROM pg_stat_activity

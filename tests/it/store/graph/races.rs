@@ -14,7 +14,7 @@ use hostler::{
 use uuid::Uuid;
 
 use super::{World, dependent, end, graph, record, states, walk::random};
-use crate::store::{agents, pid, register, until_it_waits};
+use crate::store::{agents, pid, register, until_it_waits, until_it_waits_for};
 
 /// Both dependencies of one task complete, each in a transaction that does not see the other.
 #[tokio::test]
@@ -190,6 +190,64 @@ async fn a_submit_that_was_overtaken_is_done_again() {
     let ids = super::submit(&world, &batch).await;
     assert!(ids[0] == rival.id && ids[1] > rival.id);
     assert_eq!(record(&world, ids[1]).await.awaited_tasks(), [rival.id]);
+}
+
+/// While a settle waits for one blocked task, another that it would touch is unblocked, claimed and
+/// ends together with one whose dependents the settle holds.
+#[tokio::test]
+async fn a_settle_does_not_wait_for_what_was_unblocked_while_it_waited() {
+    let world = World::new().await;
+    let rows: [super::Row<'_>; 7] = [
+        (P::Cancel, &[]),
+        (P::Cancel, &[]),
+        (P::Cancel, &[]),
+        (P::Cancel, &[0, 1]),
+        (P::Cancel, &[0, 2]),
+        (P::Cancel, &[0, 2]),
+        (P::Run, &[3]),
+    ];
+    let ids = graph(&world, &rows).await;
+    let given = world.claim(3).await;
+    let (mut one, mut other, mut person) = (
+        world.store.client().await.unwrap(),
+        world.store.client().await.unwrap(),
+        world.store.client().await.unwrap(),
+    );
+    let last = world.store.client().await.unwrap();
+    let (waiter, holder, late) = (pid(&one).await, pid(&person).await, pid(&last).await);
+    let settling = one.transaction().await.unwrap();
+    let releasing = other.transaction().await.unwrap();
+    let holding = person.transaction().await.unwrap();
+    let hold = "SELECT FROM hostler.tasks WHERE id = $1 FOR UPDATE";
+    holding.execute(hold, &[&ids[5]]).await.unwrap();
+    tasks::settle(&releasing, world.host, &[end(&given[1], E::FailedForGood)]).await.unwrap();
+
+    // It waits for task 3, and has seen 6 blocked; then for 5, and holds 4.
+    let ends = [end(&given[0], E::FailedForGood)];
+    let settle = async {
+        tasks::settle(&settling, world.host, &ends).await.unwrap();
+        settling.commit().await.unwrap();
+    };
+    let meanwhile = async {
+        until_it_waits(&world, waiter).await;
+        releasing.commit().await.unwrap();
+        until_it_waits_for(&world, waiter, holder).await;
+        let unblocked = world.claim(1).await.pop().unwrap();
+        assert_eq!(unblocked.task, ids[6]);
+        let ends = [end(&given[2], E::Completed), end(&unblocked, E::Completed)];
+        let release = async {
+            until_it_waits_for(&world, late, waiter).await;
+            holding.commit().await.unwrap();
+        };
+        let (ended, ()) = tokio::join!(tasks::settle(&last, world.host, &ends), release);
+        assert_eq!(ended.unwrap().len(), 2);
+    };
+    tokio::join!(settle, meanwhile);
+    let [failed, cancelled, completed] = [S::Failed, S::Cancelled, S::Completed];
+    assert_eq!(
+        states(&world, &ids).await,
+        [failed, failed, completed, cancelled, cancelled, cancelled, completed]
+    );
 }
 
 /// Several hosts settle one graph at the same time, while tasks are called off, and no two of them
