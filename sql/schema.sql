@@ -324,9 +324,8 @@ CREATE TABLE hostler.log_cursors (
     lane integer NOT NULL,
     queue text NOT NULL,
     taken bigint NOT NULL DEFAULT 0,
-    moves bigint NOT NULL DEFAULT 0,
-    CONSTRAINT log_cursors_pkey PRIMARY KEY (lane)
-) WITH (fillfactor=10);
+    moves bigint NOT NULL DEFAULT 0
+);
 
 CREATE TABLE hostler.log_ends (
     lane integer NOT NULL,
@@ -860,6 +859,8 @@ CREATE INDEX host_events_tx ON hostler.host_events USING btree (tx);
 CREATE INDEX log_claims_by_host ON hostler.log_claims USING btree (host_id);
 
 CREATE INDEX log_claims_by_lane ON hostler.log_claims USING btree (lane, last);
+
+CREATE INDEX log_cursors_by_place ON hostler.log_cursors USING btree (lane, taken);
 
 CREATE INDEX log_feed_tx ON hostler.log_feed USING btree (tx);
 

@@ -67,7 +67,7 @@ pub(crate) struct Sizes {
     pub(crate) finished: usize,
     /// Pending tasks in a full table, behind those that are drained.
     pub(crate) behind: usize,
-    /// Tasks that are drained while a snapshot is held.
+    /// Tasks that a peer drains while a snapshot is held; we drain more.
     pub(crate) churn: usize,
     /// How long a host with idle agents is left alone before it is watched.
     pub(crate) calm: Duration,

@@ -222,9 +222,10 @@ pub(crate) fn backlog(run: &mut Run) -> Outcome<()> {
     run.cluster.remove(database)
 }
 
-/// A drain while another connection keeps its view of the database from before.
+/// A drain while another connection keeps its view of the database from before: longer than that of a
+/// peer, for a third of half a second says little.
 pub(crate) fn snapshot(run: &mut Run) -> Outcome<()> {
-    let (database, count) = ("ours_snapshot", run.sizes.churn);
+    let (database, count) = ("ours_snapshot", LONG * run.sizes.churn);
     run.cluster.make(database, None)?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     hold(&host)?;

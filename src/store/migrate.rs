@@ -74,6 +74,7 @@ const FILES: &[File] = files! {
     37 "0037" "gathered_memories",
     38 "0038" "enqueue_without_update",
     39 "0039" "lock_blocked",
+    40 "0040" "cursors_by_place",
 };
 
 /// The newest version that this program knows.

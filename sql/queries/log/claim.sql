@@ -8,28 +8,35 @@
 --     committed is not seen, and tasks up to it are committed with it, by their lane's lock. Of a
 --     locked cursor the newest version counts; `log_ends` is read as of the beginning, and is too old
 --     where `moves` is not as it was then.
--- Index: log_cursors is small; then log_tasks_pkey and log_ends_pkey, one range each. $2 is unused
---     where the host has no preference: its own lanes (slot $2) go first among the equally old. What is
---     large is read by its key alone, and not joined: of a table that was empty when the plan was made, to
---     read all costs no more than to look one up.
+-- Index: log_cursors_by_place, from its end, once per lane: an old snapshot keeps all places that the
+--     cursor ever had, and whoever looked for it by the lane alone would meet them all. Then log_tasks_pkey
+--     and log_ends_pkey, one range each. $2 is unused where the host has no preference: its own lanes
+--     (slot $2) go first among the equally old. What is large is read by its key alone, and not joined: of
+--     a table that was empty when the plan was made, to read all costs no more than to look one up.
 WITH host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $1 AND lease_ends_at > now() FOR KEY SHARE
 ), waiting AS MATERIALIZED (
-    SELECT log_cursors.lane, log_lanes.head, log_cursors.moves, next.created_at,
+    SELECT cursor.lane, cursor.taken, log_lanes.head, cursor.moves, next.created_at,
         log_lanes.slot = $2 AS is_own
     FROM host
-    CROSS JOIN hostler.log_cursors
-    JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
-    JOIN hostler.queues ON queues.name = log_cursors.queue
+    CROSS JOIN hostler.log_lanes
+    CROSS JOIN LATERAL (
+        SELECT log_cursors.lane, log_cursors.taken, log_cursors.moves
+        FROM hostler.log_cursors
+        WHERE log_cursors.lane = log_lanes.id
+        ORDER BY log_cursors.taken DESC
+        LIMIT 1
+    ) AS cursor
+    JOIN hostler.queues ON queues.name = log_lanes.queue
     CROSS JOIN LATERAL (
         SELECT log_tasks.created_at
         FROM hostler.log_tasks
-        WHERE log_tasks.lane = log_cursors.lane AND log_tasks.number = log_cursors.taken + 1
+        WHERE log_tasks.lane = cursor.lane AND log_tasks.number = cursor.taken + 1
         LIMIT 1
     ) AS next
-    WHERE log_cursors.queue = ANY ($3::text[]) AND NOT queues.limited
+    WHERE log_lanes.queue = ANY ($3::text[]) AND NOT queues.limited
         AND (NOT queues.paused OR queues.paused_until <= now())
-        AND log_lanes.head > log_cursors.taken
+        AND log_lanes.head > cursor.taken
         AND NOT EXISTS (
             SELECT FROM hostler.limits
             WHERE limits.limited
@@ -40,19 +47,24 @@ WITH host AS MATERIALIZED (
             WHERE weighed.name = ANY ($3::text[]) AND weighed.weight <> 1
         )
 ), locked AS MATERIALIZED (
-    SELECT log_cursors.lane, log_cursors.queue, log_cursors.taken,
-        least(waiting.head, log_cursors.taken + $4::integer) AS upto,
-        log_cursors.moves = waiting.moves AS is_known
-    FROM waiting
-    JOIN hostler.log_cursors ON log_cursors.lane = waiting.lane
-    WHERE waiting.head > log_cursors.taken
-    ORDER BY waiting.created_at, waiting.is_own DESC
+    SELECT cursor.lane, cursor.queue, cursor.taken,
+        least(ranked.head, cursor.taken + $4::integer) AS upto,
+        cursor.moves = ranked.moves AS is_known, ranked.taken AS seen
+    FROM (SELECT * FROM waiting ORDER BY waiting.created_at, waiting.is_own DESC) AS ranked
+    CROSS JOIN LATERAL (
+        SELECT log_cursors.lane, log_cursors.queue, log_cursors.taken, log_cursors.moves
+        FROM hostler.log_cursors
+        WHERE log_cursors.lane = ranked.lane AND log_cursors.taken >= ranked.taken
+            AND log_cursors.taken < ranked.head
+        FOR UPDATE SKIP LOCKED
+    ) AS cursor
     LIMIT 1
-    FOR UPDATE OF log_cursors SKIP LOCKED
 ), lane AS MATERIALIZED (
     SELECT * FROM locked WHERE is_known
 ), moved AS (
-    UPDATE hostler.log_cursors SET taken = lane.upto FROM lane WHERE log_cursors.lane = lane.lane
+    UPDATE hostler.log_cursors SET taken = (SELECT lane.upto FROM lane)
+    WHERE log_cursors.lane = (SELECT lane.lane FROM lane)
+        AND log_cursors.taken >= (SELECT lane.seen FROM lane)
 ), gone AS MATERIALIZED (
     SELECT coalesce(array_agg(log_ends.number), '{}') AS numbers
     FROM hostler.log_ends

@@ -2,7 +2,7 @@
 --     and none for a queue that is not there.
 -- State: none.
 -- Locks: none, but of what it makes.
--- Index: log_lanes_one_per_slot, log_cursors_pkey.
+-- Index: log_lanes_one_per_slot.
 WITH made AS (
     INSERT INTO hostler.log_lanes (slot, queue)
     SELECT $1, queues.name

@@ -6,7 +6,8 @@
 -- State: running -> completed, which is `step(Running, Completed)`.
 -- Locks: the keys of the ends, in their order: one that somebody is writing is waited for, and then
 --     the first counts.
--- Index: hosts_pkey, log_ends_pkey, log_claims_pkey.
+-- Index: hosts_pkey, log_ends_pkey; log_claims_pkey, and never log_claims_by_host, which leads to every
+--     claim that the host ever had for as long as an old snapshot is held: so IS NOT DISTINCT FROM.
 WITH ended AS (
     INSERT INTO hostler.log_ends (lane, number, host_id, agent, started_at, output)
     SELECT given.lane, given.number, (SELECT hosts.id FROM hostler.hosts WHERE hosts.id = $1::uuid),
@@ -20,4 +21,4 @@ WITH ended AS (
     FROM unnest($2, $3) AS given (lane, number)
     GROUP BY given.lane
 )
-DELETE FROM hostler.log_claims WHERE id = ANY ($7::uuid[]) AND host_id = $1;
+DELETE FROM hostler.log_claims WHERE id = ANY ($7::uuid[]) AND host_id IS NOT DISTINCT FROM $1;

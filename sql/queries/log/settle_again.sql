@@ -23,7 +23,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO hostler.log_feed (step, lane, numbers)
     SELECT 3, lane, array_agg(number ORDER BY number) FROM ended GROUP BY lane
 ), over AS (
-    DELETE FROM hostler.log_claims WHERE id = ANY ($7::uuid[]) AND host_id = $1
+    DELETE FROM hostler.log_claims WHERE id = ANY ($7::uuid[]) AND host_id IS NOT DISTINCT FROM $1
 ), counted AS (
     SELECT count(*) = cardinality($2) AS all FROM ended
 ), each AS (

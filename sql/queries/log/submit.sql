@@ -8,7 +8,8 @@
 -- State: a new task, pending; running where it is claimed.
 -- Locks: the lanes' rows, until the commit, so that numbers are committed in their order; then the
 --     host's row, shared, and the cursors, as log/claim does.
--- Index: log_lanes_pkey, log_cursors_pkey, hosts_pkey.
+-- Index: log_lanes_pkey, log_cursors_by_place, hosts_pkey. The cursors are looked for between two places,
+--     for a join of so few could be planned to read them all, and all that an old snapshot keeps of them.
 WITH wish AS MATERIALIZED (
     SELECT *
     FROM unnest($8::integer[], $9::integer[], $11::uuid[], $12::integer[])
@@ -40,7 +41,10 @@ WITH wish AS MATERIALIZED (
     SET taken = place.base + least(wish.most, wish.grows)
     FROM host, place
     JOIN wish ON wish.lane = place.lane
-    WHERE log_cursors.lane = place.lane AND log_cursors.taken = place.base
+    WHERE log_cursors.lane = ANY ($8::integer[])
+        AND log_cursors.taken >= (SELECT min(base) FROM grown)
+        AND log_cursors.taken <= (SELECT max(base) FROM grown)
+        AND log_cursors.lane = place.lane AND log_cursors.taken = place.base
         AND wish.most > 0 AND NOT place.limited AND NOT place.paused
         AND NOT EXISTS (
             SELECT FROM hostler.limits WHERE limits.limited AND limits.scope IN ('all', 'fleet')

@@ -443,6 +443,58 @@ fn scans(node: &serde_json::Value, above: &str, read: &mut Vec<(String, bool)>) 
     }
 }
 
+/// An old snapshot keeps every place that a cursor had and every claim that is over, and none of them is
+/// met on the way to what counts.
+#[tokio::test]
+async fn what_an_old_snapshot_keeps_makes_nothing_dearer() {
+    let log = Log::new().await;
+    let db = &log.world.db;
+    let mut other = log.world.store.client().await.unwrap();
+    let strict = tokio_postgres::IsolationLevel::RepeatableRead;
+    let snapshot = other.build_transaction().isolation_level(strict).start().await.unwrap();
+    snapshot.query_one("SELECT count(*) FROM hostler.log_cursors", &[]).await.unwrap();
+    let (host, lane, queue, claim) =
+        (log.world.host.as_uuid(), log.lane.0, &log.world.queue, Uuid::new_v4());
+    let past = format!(
+        "DO $$ BEGIN FOR place IN -20000..0 LOOP
+            UPDATE hostler.log_cursors SET taken = place;
+            INSERT INTO hostler.log_claims (id, host_id, lane, first, last)
+            VALUES (gen_random_uuid(), '{host}', {lane}, place, place);
+        END LOOP; END $$;
+        DELETE FROM hostler.log_claims"
+    );
+    db.batch_execute(&past).await.unwrap();
+    db.batch_execute("VACUUM ANALYZE").await.unwrap();
+
+    let submit = include_str!("../../../sql/queries/log/submit.sql");
+    let given = format!(
+        "'{{{lane},{lane}}}', '{{1,2}}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{{k,k}}',
+        '{{1,1}}', '{{1,1}}', '{{null,null}}', '{{{lane}}}', '{{2}}', '{host}', '{{{claim}}}',
+        '{{1}}'"
+    );
+    let claims = include_str!("../../../sql/queries/log/claim.sql");
+    let wanted = format!("'{host}', NULL, '{{{queue}}}', 1, gen_random_uuid(), 'agent'");
+    let settle = include_str!("../../../sql/queries/log/settle.sql");
+    let ended =
+        format!("'{host}', '{{{lane}}}', '{{1}}', '{{a}}', '{{5}}', '{{1}}', '{{{claim}}}'");
+    for (name, text, given) in
+        [("submit", submit, given), ("claim", claims, wanted), ("settle", settle, ended)]
+    {
+        db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
+        let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {name}({given})");
+        let plan: serde_json::Value = db.query_one(&explain, &[]).await.unwrap().get(0);
+        let top = &plan[0]["Plan"];
+        let pages = top["Shared Hit Blocks"].as_i64().unwrap()
+            + top["Shared Read Blocks"].as_i64().unwrap();
+        assert!(pages < 80, "{name} looks at {pages} pages: {plan:#}");
+    }
+    let counted = "SELECT (SELECT taken FROM hostler.log_cursors),
+        (SELECT count(*) FROM hostler.log_claims), (SELECT count(*) FROM hostler.log_ends)";
+    let row = db.query_one(counted, &[]).await.unwrap();
+    let counted: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
+    assert_eq!(counted, [2, 1, 1], "one was handed out at once, one claimed, one is over");
+}
+
 /// Many tasks come by COPY: all of them or none, with nothing lost of what each is.
 #[tokio::test]
 async fn many_are_appended_as_few_are() {
