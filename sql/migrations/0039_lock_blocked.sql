@@ -29,6 +29,8 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION hostler.lock_blocked(uuid[]) IS 'Internal: locks those of the tasks that are blocked.';
+
 CREATE OR REPLACE FUNCTION hostler.lock_dependents(ended uuid[])
 RETURNS uuid[]
 LANGUAGE plpgsql

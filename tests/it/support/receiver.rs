@@ -64,7 +64,10 @@ impl Receiver {
         let mut head = Vec::new();
         loop {
             let mut line = String::new();
-            reader.read_line(&mut line)?;
+            if reader.read_line(&mut line)? == 0 {
+                // A sender that was killed before it had said all.
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
             match line.trim_end().split_once(": ") {
                 Some((name, value)) => head.push((name.to_owned(), value.to_owned())),
                 None if line.trim_end().is_empty() => break,
