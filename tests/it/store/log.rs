@@ -415,11 +415,8 @@ async fn a_plan_of_a_time_without_tasks_reads_by_keys_all_the_same() {
         ("events", include_str!("../../../sql/queries/tasks/events.sql"), 1),
         ("attempts", include_str!("../../../sql/queries/tasks/attempts.sql"), 1),
     ] {
-        world.db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
         let nulls = vec!["NULL"; given].join(", ");
-        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE {name}({nulls})");
-        let row = world.db.query_one(&explain, &[]).await.unwrap();
-        let plan: serde_json::Value = row.get(0);
+        let plan = explained(&world.db, name, text, "FORMAT JSON", &nulls).await;
         let mut read = Vec::new();
         scans(&plan[0]["Plan"], "", &mut read);
         for (table, whole) in read {
@@ -427,6 +424,19 @@ async fn a_plan_of_a_time_without_tasks_reads_by_keys_all_the_same() {
             assert!(!whole || !large.contains(&&*table), "{name} reads all of {table}: {plan:#}");
         }
     }
+}
+
+/// Prepares a statement as `name`, and what the server says of how it carries it out with `given`.
+async fn explained(
+    db: &Client,
+    name: &str,
+    text: &str,
+    how: &str,
+    given: &str,
+) -> serde_json::Value {
+    db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
+    let explain = format!("EXPLAIN ({how}) EXECUTE {name}({given})");
+    db.query_one(&explain, &[]).await.unwrap().get(0)
 }
 
 /// The tables that a plan reads, and whether it reads all of each. The first row of an index is not all.
@@ -480,9 +490,7 @@ async fn what_an_old_snapshot_keeps_makes_nothing_dearer() {
     for (name, text, given) in
         [("submit", submit, given), ("claim", claims, wanted), ("settle", settle, ended)]
     {
-        db.batch_execute(&format!("PREPARE {name} AS {text}")).await.unwrap();
-        let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {name}({given})");
-        let plan: serde_json::Value = db.query_one(&explain, &[]).await.unwrap().get(0);
+        let plan = explained(db, name, text, "ANALYZE, BUFFERS, FORMAT JSON", &given).await;
         let top = &plan[0]["Plan"];
         let pages = top["Shared Hit Blocks"].as_i64().unwrap()
             + top["Shared Read Blocks"].as_i64().unwrap();

@@ -179,28 +179,30 @@ fn end(attempt: &Assignment, event: TaskEvent) -> Settlement {
     }
 }
 
-/// Waits until the statement that `client` runs waits for a lock.
-async fn until_it_waits(world: &World, pid: i32) {
-    let ask = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1";
+/// Looks again and again, until it is so; fails after a while with what did not come.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let row = world.db.query_one(ask, &[&pid]).await.unwrap();
-        if row.get::<_, Option<bool>>(0) == Some(true) {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "it does not wait");
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Waits until the statement that the session `pid` runs waits for a lock.
+async fn until_it_waits(world: &World, pid: i32) {
+    let ask = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1";
+    let waits = async || {
+        let row = world.db.query_one(ask, &[&pid]).await.unwrap();
+        row.get::<_, Option<bool>>(0) == Some(true)
+    };
+    until("it does not wait", waits).await;
 }
 
 /// Waits until the session `pid` waits for what the session `holder` holds.
 async fn until_it_waits_for(world: &World, pid: i32, holder: i32) {
     let ask = "SELECT $2 = ANY (pg_blocking_pids($1))";
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while !world.db.query_one(ask, &[&pid, &holder]).await.unwrap().get::<_, bool>(0) {
-        assert!(tokio::time::Instant::now() < deadline, "it does not wait");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let waits = async || world.db.query_one(ask, &[&pid, &holder]).await.unwrap().get(0);
+    until("it does not wait for that one", waits).await;
 }
 
 /// How many sessions of the world's database wait for a lock.
@@ -212,11 +214,7 @@ async fn waiting(world: &World) -> usize {
 
 /// Waits until some session of the world's database waits for a lock.
 async fn until_one_waits(world: &World) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while waiting(world).await == 0 {
-        assert!(tokio::time::Instant::now() < deadline, "nobody waits");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    until("nobody waits", async || waiting(world).await != 0).await;
 }
 
 async fn pid(client: &Client) -> i32 {
