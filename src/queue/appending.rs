@@ -7,7 +7,10 @@ use deadpool_postgres::{Client, GenericClient, Transaction};
 use slog::warn;
 use uuid::Uuid;
 
-use super::{actor::QueueActor, plain::Request};
+use super::{
+    actor::QueueActor,
+    plain::{Request, Tell},
+};
 use crate::{
     domain::{
         AgentName, Attempt, Entry, FleetName, HostId, Lane, QueueName,
@@ -107,6 +110,7 @@ impl QueueActor {
             self.plain.open.insert(appended.claim, claimed);
         }
         let mut placed: HashMap<Lane, (&QueueName, i64)> = HashMap::new();
+        let mut answers = Vec::with_capacity(written.requests.len());
         for Request { mut tasks, tell } in std::mem::take(&mut written.requests) {
             let mut submitted = Vec::with_capacity(tasks.len());
             for Ready { task, .. } in &mut tasks {
@@ -124,8 +128,7 @@ impl QueueActor {
                     self.dispatch.submitted(&fleet, vec![assignment(task, entry)]);
                 }
             }
-            // Whoever asked may be gone; the tasks are there.
-            drop(tell.send(Ok((submitted, tasks))));
+            answers.push((tell, submitted, tasks));
         }
         for (lane, (queue, placed)) in placed {
             if let Some(at) = written.appended.get(&lane)
@@ -137,6 +140,12 @@ impl QueueActor {
         self.plain.lanes = written.lanes;
         self.announce(ctx);
         self.serve(ctx);
+        if written.idle.is_none() {
+            return answer(answers);
+        }
+        // After the agents, whose turn is next: to wake the thread of a caller takes as long as to hand a task
+        // out, and the caller has what it asked for.
+        actix::spawn(async { answer(answers) });
     }
 
     /// Something of what was appended to `queue` waits: whoever takes of it hears so.
@@ -177,6 +186,13 @@ impl QueueActor {
             let error = error.take().unwrap_or(StoreError::Unavailable { source: None });
             drop(request.tell.send(Err(error)));
         }
+    }
+}
+
+fn answer(answers: Vec<(Tell, Vec<Submitted>, Vec<Ready>)>) {
+    for (tell, submitted, tasks) in answers {
+        // Whoever asked may be gone; the tasks are there.
+        drop(tell.send(Ok((submitted, tasks))));
     }
 }
 

@@ -26,10 +26,14 @@ use crate::{
 
 const SUBMIT: Sql = sql!("log/submit");
 const APPEND: Sql = sql!("log/append");
+const APPEND_CLAIMED: Sql = sql!("log/append_claimed");
 const COPY: Sql = sql!("log/copy");
 /// The columns of [`COPY`].
 const COLUMNS: [Type; 7] =
     [Type::INT4, Type::INT8, Type::UUID, Type::TEXT, Type::JSONB, Type::INT4, Type::INT8];
+
+/// A parameter of a statement.
+type Column<'a> = dyn ToSql + Sync + 'a;
 
 /// A plain task that the log can hold, with its input written as JSON.
 ///
@@ -97,8 +101,10 @@ pub(super) async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
     Batch::of(&[]).send(db, None, &[]).await?;
     let (no_ids, no_texts, no_inputs): (&[Uuid], &[&str], &[JsonText<'_>]) = (&[], &[], &[]);
     let (no_counts, no_limits): (&[i32], &[i64]) = (&[], &[]);
+    let nothing: [&Column<'_>; 5] = [&no_ids, &no_texts, &no_inputs, &no_counts, &no_limits];
     // No lane has this number.
-    APPEND.query(db, &[&0, &0, &no_ids, &no_texts, &no_inputs, &no_counts, &no_limits]).await?;
+    append(db, (Lane(0), 0), &nothing, None).await?;
+    append(db, (Lane(0), 0), &nothing, Some((HostId::from_uuid(Uuid::nil()), 0))).await?;
     Ok(())
 }
 
@@ -161,11 +167,10 @@ impl Batch {
         let inputs: Vec<_> = tasks.iter().map(|(_, ready)| JsonText(&ready.input)).collect();
         let attempts: Vec<_> = task_of().map(|task| int4(task.max_attempts)).collect();
         let limits: Vec<_> = task_of().map(|task| task.timeout.map(milliseconds)).collect();
-        if let (None, [(lane, _), ..], 1) = (direct, tasks, self.grows.len()) {
-            let rows = APPEND
-                .query(db, &[&lane.0, &int(tasks.len()), &ids, &kinds, &inputs, &attempts, &limits])
-                .await?;
-            return read(&APPEND, &rows, &HashMap::new());
+        let columns: [&Column<'_>; 5] = [&ids, &kinds, &inputs, &attempts, &limits];
+        if let ([(lane, _), ..], 1) = (tasks, self.grows.len()) {
+            let direct = direct.and_then(|direct| Some((direct.host, *direct.most.get(lane)?)));
+            return append(db, (*lane, int(tasks.len())), &columns, direct).await;
         }
         let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
         let places = self.places.get(..tasks.len()).unwrap_or_default();
@@ -175,18 +180,31 @@ impl Batch {
         let claims: Vec<Uuid> = self.grows.keys().map(|_| Uuid::now_v7()).collect();
         let most = |lane| direct.and_then(|direct| direct.most.get(lane)).copied().unwrap_or(0);
         let most: Vec<i32> = self.grows.keys().map(|lane| int(most(lane))).collect();
-        let rows = SUBMIT
-            .query(
-                db,
-                &[
-                    &of_task, &places, &ids, &kinds, &inputs, &attempts, &limits, &lanes, &counts,
-                    &host, &claims, &most,
-                ],
-            )
-            .await?;
+        let before: [&Column<'_>; 2] = [&of_task, &places];
+        let after: [&Column<'_>; 5] = [&lanes, &counts, &host, &claims, &most];
+        let rows = SUBMIT.query(db, &[&before[..], &columns, &after].concat()).await?;
         let claims: HashMap<i32, Uuid> = lanes.into_iter().zip(claims).collect();
         read(&SUBMIT, &rows, &claims)
     }
+}
+
+/// Has one lane grow by so many, with tasks of these columns; `direct` says of which host agents take of them
+/// at once, and how many.
+async fn append(
+    db: &impl GenericClient,
+    (lane, grows): (Lane, i32),
+    tasks: &[&Column<'_>; 5],
+    direct: Option<(HostId, usize)>,
+) -> Result<HashMap<Lane, Appended>, StoreError> {
+    let lane_grows: [&Column<'_>; 2] = [&lane.0, &grows];
+    let appended = [&lane_grows[..], tasks].concat();
+    let Some((host, most)) = direct else {
+        return read(&APPEND, &APPEND.query(db, &appended).await?, &HashMap::new());
+    };
+    let (claim, most) = (Uuid::now_v7(), int(most));
+    let claimed: [&Column<'_>; 3] = [&host, &claim, &most];
+    let rows = APPEND_CLAIMED.query(db, &[&appended[..], &claimed].concat()).await?;
+    read(&APPEND_CLAIMED, &rows, &HashMap::from([(lane.0, claim)]))
 }
 
 /// Reads where the tasks went; `claims` are those that were asked for, by their lanes.
