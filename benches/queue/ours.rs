@@ -38,6 +38,8 @@ const ENQUEUE: &str = "SELECT hostler.enqueue('bench', 'task', $1)";
 const IDLE: usize = 200;
 /// How long a look at a drain is away from the next.
 const GLANCE: Duration = Duration::from_millis(2);
+/// How often a full table is drained, and an empty one.
+const ROUNDS: usize = 3;
 /// The first pick-ups are not counted: everything is cold.
 const WARM_UPS: usize = 5;
 
@@ -191,35 +193,50 @@ pub(crate) fn pickups(run: &mut Run) -> Outcome<()> {
     run.cluster.remove(database)
 }
 
-/// A drain of an empty table, with tasks finished beside it, and with more pending behind it. They are long
-/// ones: a short one is as much about the moment as about the table.
+/// Drains of a table with tasks finished beside, and with more pending behind, each after one of an empty table:
+/// the machine changes its speed from minute to minute. They are long ones, for a short one is as much about
+/// the moment as about the table.
 pub(crate) fn backlog(run: &mut Run) -> Outcome<()> {
-    let database = "ours_backlog";
-    let (count, finished, behind) = (LONG * run.sizes.drain, run.sizes.finished, run.sizes.behind);
-    run.cluster.make(database, None)?;
-    let one_drain = |run: &Run, host: &Host, behind: usize| {
-        hold(host)?;
-        bulk(host, QUEUE, count + behind)?;
-        run.cluster.settle(database, true)?;
-        drain(run, database, host, count, behind == 0)
-    };
+    let (empty, full) = ("ours_empty", "ours_full");
+    let (count, finished) = (LONG * run.sizes.drain, run.sizes.finished);
+    run.cluster.make(full, None)?;
+    drop(Host::start(&run.cluster, full, full, Agents::Count(WORKERS))?);
+    library::finish(&run.cluster, full, finished)?;
+    let mut there = finished;
+    for (behind, what, ratio) in [
+        (0, "drain, finished beside", "finished ratio"),
+        (run.sizes.behind, "drain, finished beside and pending behind", "backlog ratio"),
+    ] {
+        for _ in 0..ROUNDS {
+            run.cluster.make(empty, None)?;
+            let alone = before_others(run, empty, count, 0, count)?;
+            run.cluster.remove(empty)?;
+            there += count + behind;
+            let beside = before_others(run, full, count, behind, there)?;
+            run.samples.add(NAME, "drain, nothing beside", &[alone]);
+            run.samples.add(NAME, what, &[beside]);
+            run.samples.add(NAME, ratio, &[beside / alone]);
+        }
+    }
+    run.cluster.remove(full)
+}
 
+/// Drains `count` tasks with as many behind them, and then those, by a host of its own; `all` is how many there
+/// are at the end. Tasks a second, as the agents saw the first `count`.
+fn before_others(
+    run: &Run,
+    database: &str,
+    count: usize,
+    behind: usize,
+    all: usize,
+) -> Outcome<f64> {
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
-    let empty = one_drain(run, &host, 0)?;
-    drop(host);
-    library::finish(&run.cluster, database, finished)?;
-
-    let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
-    let beside = one_drain(run, &host, 0)?;
-    let before = one_drain(run, &host, behind)?;
-    check(run, database, 3 * count + behind + finished)?;
-    run.samples.add(NAME, "drain, nothing beside", &[empty.handled]);
-    run.samples.add(NAME, "drain, finished beside", &[beside.handled]);
-    run.samples.add(NAME, "drain, finished beside and pending behind", &[before.handled]);
-    run.samples.add(NAME, "finished ratio", &[beside.handled / empty.handled]);
-    run.samples.add(NAME, "backlog ratio", &[before.handled / empty.handled]);
-    drop(host);
-    run.cluster.remove(database)
+    hold(&host)?;
+    bulk(&host, QUEUE, count + behind)?;
+    run.cluster.settle(database, true)?;
+    let drained = drain(run, database, &host, count, behind == 0)?;
+    check(run, database, all)?;
+    Ok(drained.handled)
 }
 
 /// A drain while another connection keeps its view of the database from before: longer than that of a

@@ -3,13 +3,14 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    io::{self, Write},
+    io::Write,
     mem,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::SystemTime,
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 use slog::{BorrowedKV, Drain, KV, Level, Never, OwnedKVList, Record, RecordStatic, Serializer};
@@ -22,6 +23,15 @@ use super::{
     rotate::RotatingFile,
 };
 use crate::settings::{Component, Log};
+
+/// The most that is held back until it is written, in bytes: the least size of a file, which no more is put
+/// into at once.
+const HELD: usize = 4 << 10;
+
+/// How long lines gather while they come one upon the other: the writing thread is not woken for each, and writes
+/// them together. With 12,000 a second it takes 3.5 us for a line, and took 6.2 (the scheduler's account of the
+/// thread).
+const GATHER: Duration = Duration::from_millis(2);
 
 thread_local! {
     /// The component that the record now on its way through this thread's drains belongs to.
@@ -97,12 +107,29 @@ impl Lost {
     }
 }
 
+/// How many lines are on their way to the writing thread: less than there are for a moment, never more.
+#[derive(Debug, Default)]
+pub(super) struct Coming(AtomicI64);
+
+impl Coming {
+    /// A line was handed over; the thread may have had it before this is said.
+    fn sent(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A line was received. Whether there are certainly more.
+    fn received(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::Relaxed) > 1
+    }
+}
+
 /// Lets through what the levels allow, stamps it with its time, and hands it to the writing thread;
 /// where that one is behind, the line is counted as lost and the caller goes on at once.
 pub(super) struct Front {
     pub(super) levels: Levels,
     pub(super) writer: AsyncCore,
     pub(super) lost: Arc<Lost>,
+    pub(super) coming: Arc<Coming>,
 }
 
 impl Drain for Front {
@@ -118,8 +145,9 @@ impl Drain for Front {
         let at =
             RecordStatic { location: record.location(), tag: record.tag(), level: record.level() };
         let record = Record::new(&at, record.msg(), BorrowedKV(&stamped));
-        if self.writer.log(&record, values).is_err() {
-            self.lost.add(1);
+        match self.writer.log(&record, values) {
+            Ok(()) => self.coming.sent(),
+            Err(_) => self.lost.add(1),
         }
         Ok(())
     }
@@ -144,27 +172,49 @@ impl KV for Stamped<'_> {
 
 /// Where lines end up.
 pub(super) struct Outputs {
-    pub(super) file: Option<RotatingFile>,
-    pub(super) terminal: Terminal,
-    pub(super) stderr: Box<dyn Write + Send>,
+    file: Option<RotatingFile>,
+    terminal: Terminal,
+    stderr: Box<dyn Write + Send>,
+    held: Held,
 }
+
+/// Lines that are not written yet.
+#[derive(Default)]
+struct Held {
+    lines: u64,
+    of_file: String,
+    of_terminal: String,
+}
+
+/// So many lines could not be written.
+struct Failed(u64);
 
 /// The end of the way, on the writing thread.
 pub(super) struct Sink {
     outputs: Mutex<Outputs>,
     redactor: Redactor,
     lost: Arc<Lost>,
+    coming: Arc<Coming>,
+    /// When lines were written last.
+    wrote: Mutex<Option<Instant>>,
 }
 
 impl Sink {
-    pub(super) fn new(outputs: Outputs, redactor: Redactor, lost: Arc<Lost>) -> Self {
-        Self { outputs: Mutex::new(outputs), redactor, lost }
+    pub(super) fn new(
+        outputs: Outputs,
+        redactor: Redactor,
+        lost: Arc<Lost>,
+        coming: Arc<Coming>,
+    ) -> Self {
+        let outputs = Mutex::new(outputs);
+        Self { outputs, redactor, lost, coming, wrote: Mutex::default() }
     }
 
     /// Tells of lines that were lost since the last time, and writes out what is held back.
     pub(super) fn finish(&self) {
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         self.tell_of_lost(&mut outputs);
+        self.count(outputs.write());
         // Nobody is left to tell about a terminal that is gone.
         drop(outputs.stderr.flush());
     }
@@ -178,32 +228,78 @@ impl Sink {
             (super::keys::COMPONENT, format!("\"{}\"", Component::App)),
             (super::keys::COUNT, lines.to_string()),
         ];
+        // What is held back is written before, for its failure is another one.
+        self.count(outputs.write());
         let line = Line::own(Level::Warning, "log lines were dropped", fields);
-        if outputs.write(&line).is_err() {
+        if outputs.hold(&line).and_then(|()| outputs.write()).is_err() {
             self.lost.untold.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    fn count(&self, written: Result<(), Failed>) {
+        if let Err(Failed(lines)) = written {
+            self.lost.add(lines);
+        }
+    }
+
+    /// Waits for more lines, where the last ones were written a moment ago.
+    fn gather(&self) {
+        let mut wrote = self.wrote.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = wrote.replace(Instant::now());
+        drop(wrote);
+        if before.is_some_and(|before| before.elapsed() < GATHER) {
+            thread::sleep(GATHER);
         }
     }
 }
 
 impl Outputs {
-    fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = String::with_capacity(256);
+    pub(super) fn new(
+        file: Option<RotatingFile>,
+        terminal: Terminal,
+        stderr: Box<dyn Write + Send>,
+    ) -> Self {
+        Self { file, terminal, stderr, held: Held::default() }
+    }
+
+    /// Keeps a line until it is written; what it has no room beside is written now.
+    fn hold(&mut self, line: &Line) -> Result<(), Failed> {
+        let (mut of_file, mut of_terminal) = (String::new(), String::new());
+        if self.file.is_some() {
+            line.json(&mut of_file);
+        }
+        match self.terminal {
+            Terminal::Human { colour } => line.human(&mut of_terminal, colour),
+            Terminal::Json => line.json(&mut of_terminal),
+            Terminal::Off => {}
+        }
+        let is_full = |held: &str, more: &str| held.len() + more.len() > HELD;
+        let is_full =
+            is_full(&self.held.of_file, &of_file) || is_full(&self.held.of_terminal, &of_terminal);
+        let written = if is_full { self.write() } else { Ok(()) };
+        self.held.lines += 1;
+        self.held.of_file.push_str(&of_file);
+        self.held.of_terminal.push_str(&of_terminal);
+        written
+    }
+
+    /// Writes what is held back.
+    fn write(&mut self) -> Result<(), Failed> {
+        let Held { lines, of_file, of_terminal } = &mut self.held;
+        if *lines == 0 {
+            return Ok(());
+        }
         let to_file = match &mut self.file {
-            Some(file) => {
-                line.json(&mut text);
-                file.write_line(text.as_bytes(), SystemTime::now())
-            }
+            Some(file) => file.write_line(of_file.as_bytes(), SystemTime::now()),
             None => Ok(()),
         };
-        text.clear();
-        match self.terminal {
-            Terminal::Human { colour } => line.human(&mut text, colour),
-            Terminal::Json => line.json(&mut text),
-            Terminal::Off => return to_file,
-        }
-        let to_terminal = self.stderr.write_all(text.as_bytes());
+        let to_terminal = self.stderr.write_all(of_terminal.as_bytes());
         // A terminal that is gone loses nothing, as long as the file has the line.
-        if self.file.is_some() { to_file } else { to_terminal }
+        let written = if self.file.is_some() { to_file } else { to_terminal };
+        let lines = mem::take(lines);
+        of_file.clear();
+        of_terminal.clear();
+        written.map_err(|_| Failed(lines))
     }
 }
 
@@ -215,10 +311,13 @@ impl Drain for Sink {
         let line = Line::of(record, values, &self.redactor);
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         self.tell_of_lost(&mut outputs);
-        if outputs.write(&line).is_err() {
-            self.lost.add(1);
+        self.count(outputs.hold(&line));
+        if self.coming.received() {
+            return Ok(());
         }
+        self.count(outputs.write());
         mem::drop(outputs);
+        self.gather();
         Ok(())
     }
 }

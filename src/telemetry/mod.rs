@@ -31,7 +31,7 @@ use std::{
 use slog::{Drain, Logger, o};
 use slog_async::{AsyncCore, AsyncGuard};
 
-use self::drains::{Front, Levels, Lost, Named, Outputs, Sink};
+use self::drains::{Coming, Front, Levels, Lost, Named, Outputs, Sink};
 pub use self::{
     chain::Chain,
     redact::Redactor,
@@ -121,7 +121,7 @@ pub fn start(
     terminal: Terminal,
 ) -> Result<(Logger, Guard), TelemetryError> {
     let file = file_dir.map(|dir| open(settings, dir)).transpose()?;
-    Ok(start_with(settings, Outputs { file, terminal, stderr: Box::new(io::stderr()) }))
+    Ok(start_with(settings, Outputs::new(file, terminal, Box::new(io::stderr()))))
 }
 
 fn open(settings: &Log, dir: &Path) -> Result<RotatingFile, TelemetryError> {
@@ -141,13 +141,15 @@ fn open(settings: &Log, dir: &Path) -> Result<RotatingFile, TelemetryError> {
 
 fn start_with(settings: &Log, outputs: Outputs) -> (Logger, Guard) {
     let (lost, redactor) = (Arc::new(Lost::default()), Redactor::default());
-    let sink = Arc::new(Sink::new(outputs, redactor.clone(), Arc::clone(&lost)));
+    let coming = Arc::new(Coming::default());
+    let sink = Sink::new(outputs, redactor.clone(), Arc::clone(&lost), Arc::clone(&coming));
+    let sink = Arc::new(sink);
     let (writer, writer_guard) = AsyncCore::custom(Arc::clone(&sink))
         .thread_name("log".to_owned())
         .chan_size(usize::try_from(settings.buffer).unwrap_or(usize::MAX))
         .blocking(false)
         .build_with_guard();
-    let front = Front { levels: Levels::new(settings), writer, lost: Arc::clone(&lost) };
+    let front = Front { levels: Levels::new(settings), writer, lost: Arc::clone(&lost), coming };
     let guard = Guard { writer: Some(writer_guard), sink, lost, redactor };
     (Logger::root(front, o!()), guard)
 }

@@ -30,13 +30,14 @@ fn settings() -> Log {
     }
 }
 
-/// A terminal that remembers.
+/// A terminal that remembers what it was given at a time.
 #[derive(Clone, Default)]
-struct Screen(Arc<Mutex<Vec<u8>>>);
+struct Screen(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap().push(bytes.to_vec());
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -46,7 +47,7 @@ impl Write for Screen {
 
 impl Screen {
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.0.lock().unwrap().concat()).unwrap()
     }
 
     fn lines(&self) -> Vec<Value> {
@@ -60,7 +61,7 @@ impl Screen {
 
 fn on_screen(settings: &Log, terminal: Terminal) -> (Screen, Logger, Guard) {
     let screen = Screen::default();
-    let outputs = Outputs { file: None, terminal, stderr: Box::new(screen.clone()) };
+    let outputs = Outputs::new(None, terminal, Box::new(screen.clone()));
     let (log, guard) = start_with(settings, outputs);
     (screen, log, guard)
 }
@@ -139,7 +140,7 @@ fn a_stuck_terminal_blocks_nobody_and_drops_are_told_and_counted() {
     let ((entered, has_entered), (let_go, go)) = (mpsc::channel(), mpsc::channel());
     let screen = Screen::default();
     let stuck = Stuck { entered, go, screen: screen.clone() };
-    let outputs = Outputs { file: None, terminal: Terminal::Json, stderr: Box::new(stuck) };
+    let outputs = Outputs::new(None, Terminal::Json, Box::new(stuck));
     let (log, guard) = start_with(&Log { buffer: 16, ..settings() }, outputs);
     let drops = guard.drops();
     info!(log, "first");
@@ -157,6 +158,8 @@ fn a_stuck_terminal_blocks_nobody_and_drops_are_told_and_counted() {
     assert_eq!(lines[1]["msg"], "log lines were dropped");
     assert_eq!((&lines[1]["count"], &lines[1]["level"]), (&84.into(), &"warning".into()));
     assert_eq!(lines[17]["count"], 15);
+    let at_once = screen.0.lock().unwrap().len();
+    assert_eq!(at_once, 3, "the first, that some were dropped, and what waited meanwhile together");
 }
 
 /// A terminal that is gone.
@@ -174,7 +177,7 @@ impl Write for Gone {
 
 #[test]
 fn a_line_that_cannot_be_written_is_counted() {
-    let outputs = Outputs { file: None, terminal: Terminal::Json, stderr: Box::new(Gone) };
+    let outputs = Outputs::new(None, Terminal::Json, Box::new(Gone));
     let (log, guard) = start_with(&settings(), outputs);
     let drops = guard.drops();
     info!(log, "lost");

@@ -1,8 +1,9 @@
--- log/append_claimed: as log/submit for one lane of which agents of the host $8 take at once, which is what comes alone
---     while they are idle: half the plan to set up. Append plain tasks to the lane $1, which grows by their
---     number $2, with ids $3, kinds $4, inputs $5, most attempts $6, time limits $7 (milliseconds). The agents
---     take the first $10 of them by the claim $9, unless others wait before them, or something is limited.
---     Returns the number before the first of them, up to which they are claimed, and whether the queue is paused.
+-- log/append_claimed: as log/submit for one lane of which agents of the host $8 take at once, which is what
+--     comes alone while they are idle: half the plan to set up. Append plain tasks to the lane $1, which grows
+--     by their number $2, with ids $3, kinds $4, inputs $5, most attempts $6, time limits $7 (milliseconds).
+--     The agents take the first $10 of them by the claim $9, unless others wait before them, or something is
+--     limited. Returns the number before the first of them, up to which they are claimed, and whether the
+--     queue is paused.
 -- State: a new task, pending; running where it is claimed.
 -- Locks: as log/submit.
 -- Index: log_lanes_pkey, log_cursors_by_place, hosts_pkey, queues_pkey.
