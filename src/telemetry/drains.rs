@@ -243,6 +243,10 @@ impl Sink {
     }
 
     /// Waits for more lines, where the last ones were written a moment ago.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the writing thread has no runtime, and nothing tells it that lines will come"
+    )]
     fn gather(&self) {
         let mut wrote = self.wrote.lock().unwrap_or_else(PoisonError::into_inner);
         let before = wrote.replace(Instant::now());
