@@ -170,6 +170,7 @@ impl Batch {
         let columns: [&Column<'_>; 5] = [&ids, &kinds, &inputs, &attempts, &limits];
         if let ([(lane, _), ..], 1) = (tasks, self.grows.len()) {
             let direct = direct.and_then(|direct| Some((direct.host, *direct.most.get(lane)?)));
+            let direct = direct.filter(|(_, most)| *most > 0);
             return append(db, (*lane, int(tasks.len())), &columns, direct).await;
         }
         let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
