@@ -176,6 +176,8 @@ pub(super) struct Outputs {
     terminal: Terminal,
     stderr: Box<dyn Write + Send>,
     held: Held,
+    /// When it was last found that no more lines were coming.
+    rested: Option<Instant>,
 }
 
 /// Lines that are not written yet.
@@ -195,8 +197,6 @@ pub(super) struct Sink {
     redactor: Redactor,
     lost: Arc<Lost>,
     coming: Arc<Coming>,
-    /// When lines were written last.
-    wrote: Mutex<Option<Instant>>,
 }
 
 impl Sink {
@@ -206,8 +206,7 @@ impl Sink {
         lost: Arc<Lost>,
         coming: Arc<Coming>,
     ) -> Self {
-        let outputs = Mutex::new(outputs);
-        Self { outputs, redactor, lost, coming, wrote: Mutex::default() }
+        Self { outputs: Mutex::new(outputs), redactor, lost, coming }
     }
 
     /// Tells of lines that were lost since the last time, and writes out what is held back.
@@ -241,20 +240,15 @@ impl Sink {
             self.lost.add(lines);
         }
     }
+}
 
-    /// Waits for more lines, where the last ones were written a moment ago.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the writing thread has no runtime, and nothing tells it that lines will come"
-    )]
-    fn gather(&self) {
-        let mut wrote = self.wrote.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = wrote.replace(Instant::now());
-        drop(wrote);
-        if before.is_some_and(|before| before.elapsed() < GATHER) {
-            thread::sleep(GATHER);
-        }
-    }
+/// Waits until more lines have come.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the writing thread has no runtime, and nothing tells it that lines will come"
+)]
+fn gather() {
+    thread::sleep(GATHER);
 }
 
 impl Outputs {
@@ -263,7 +257,7 @@ impl Outputs {
         terminal: Terminal,
         stderr: Box<dyn Write + Send>,
     ) -> Self {
-        Self { file, terminal, stderr, held: Held::default() }
+        Self { file, terminal, stderr, held: Held::default(), rested: None }
     }
 
     /// Keeps a line until it is written; what it has no room beside is written now.
@@ -305,6 +299,13 @@ impl Outputs {
         of_terminal.clear();
         written.map_err(|_| Failed(lines))
     }
+
+    /// All that has come is written. Whether it was so a moment ago as well: then more will come soon.
+    #[expect(clippy::disallowed_methods, reason = "the writing thread has no clock of tokio")]
+    fn rests(&mut self) -> bool {
+        let before = self.rested.replace(Instant::now());
+        before.is_some_and(|before| before.elapsed() < GATHER)
+    }
 }
 
 impl Drain for Sink {
@@ -320,8 +321,11 @@ impl Drain for Sink {
             return Ok(());
         }
         self.count(outputs.write());
+        let is_busy = outputs.rests();
         mem::drop(outputs);
-        self.gather();
+        if is_busy {
+            gather();
+        }
         Ok(())
     }
 }
