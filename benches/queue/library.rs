@@ -53,9 +53,18 @@ struct Myself {
     lane: Lane,
 }
 
-/// Makes what a host makes when it starts: the schema, a host of its own, the queue and its lane.
+/// The database that each of ours is a copy of, as a peer's are copies of one that it has set up.
+pub(crate) const TEMPLATE: &str = "hostler_template";
+
+/// Makes the template: the schema, and nothing in it.
+pub(crate) fn make_template(cluster: &Cluster) -> Outcome<()> {
+    cluster.make(TEMPLATE, None)?;
+    let config = cluster.config(TEMPLATE);
+    joined(alone(async move || Ok(migrate::run(&open(config)?).await.map(drop)?)))
+}
+
+/// Makes what a host makes when it starts: a host of its own, the queue and its lane.
 async fn prepare(store: &Store, queue: &QueueName) -> Outcome<Myself> {
-    migrate::run(store).await?;
     let host = hosts::NewHost {
         id: HostId::from_uuid(Uuid::now_v7()),
         slot: Uuid::new_v4(),

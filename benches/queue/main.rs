@@ -93,6 +93,7 @@ fn bench() -> Outcome<()> {
         samples: Samples::default(),
         remarks: Vec::new(),
     };
+    library::make_template(&run.cluster)?;
     let peers = Peers::prepare(&mut run, &options)?;
     for repeat in 0..options.sizes.repeats {
         for scenario in &options.scenarios {

@@ -83,7 +83,7 @@ const FULL: Sizes = Sizes {
     repeats: 3,
     drain: 20_000,
     enqueue: Duration::from_secs(3),
-    pickups: 200,
+    pickups: 500,
     finished: 1_000_000,
     behind: 200_000,
     churn: 60_000,

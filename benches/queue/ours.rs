@@ -112,7 +112,7 @@ fn hold(host: &Host) -> Outcome<()> {
 /// Submits in bulk, and drains through four workers.
 pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
     let (database, count) = ("ours_drain", run.sizes.drain);
-    run.cluster.make(database, None)?;
+    run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     hold(&host)?;
     bulk(&host, QUEUE, count)?;
@@ -128,7 +128,7 @@ pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
 /// ceiling copies.
 pub(crate) fn submits(run: &mut Run) -> Outcome<()> {
     let database = "ours_submit";
-    run.cluster.make(database, None)?;
+    run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue / 10)?;
     let (count, took) = submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue)?;
@@ -176,7 +176,7 @@ fn submit_for(
 /// From before a submit to the moment at which an idle agent has the task.
 pub(crate) fn pickups(run: &mut Run) -> Outcome<()> {
     let (database, count) = ("ours_pickup", run.sizes.pickups);
-    run.cluster.make(database, None)?;
+    run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Tell)?;
     let mut api = host.connect()?;
     let mut samples = Vec::with_capacity(count);
@@ -199,7 +199,7 @@ pub(crate) fn pickups(run: &mut Run) -> Outcome<()> {
 pub(crate) fn backlog(run: &mut Run) -> Outcome<()> {
     let (empty, full) = ("ours_empty", "ours_full");
     let (count, finished) = (LONG * run.sizes.drain, run.sizes.finished);
-    run.cluster.make(full, None)?;
+    run.cluster.make(full, Some(library::TEMPLATE))?;
     drop(Host::start(&run.cluster, full, full, Agents::Count(WORKERS))?);
     library::finish(&run.cluster, full, finished)?;
     let mut there = finished;
@@ -208,7 +208,7 @@ pub(crate) fn backlog(run: &mut Run) -> Outcome<()> {
         (run.sizes.behind, "drain, finished beside and pending behind", "backlog ratio"),
     ] {
         for _ in 0..ROUNDS {
-            run.cluster.make(empty, None)?;
+            run.cluster.make(empty, Some(library::TEMPLATE))?;
             let alone = before_others(run, empty, count, 0, count)?;
             run.cluster.remove(empty)?;
             there += count + behind;
@@ -243,7 +243,7 @@ fn before_others(
 /// peer, for a third of half a second says little.
 pub(crate) fn snapshot(run: &mut Run) -> Outcome<()> {
     let (database, count) = ("ours_snapshot", LONG * run.sizes.churn);
-    run.cluster.make(database, None)?;
+    run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     hold(&host)?;
     let held = Held::take(run, database)?;
@@ -296,7 +296,7 @@ impl Held {
 /// Statements a second on the server while 200 agents have nothing to do, by its log.
 pub(crate) fn idle(run: &mut Run) -> Outcome<()> {
     let database = "ours_idle";
-    run.cluster.make(database, None)?;
+    run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(IDLE))?;
     thread::sleep(run.sizes.calm);
     let alter = |setting: &str| {
@@ -328,7 +328,7 @@ pub(crate) fn idle(run: &mut Run) -> Outcome<()> {
 /// their agents take the tasks as they come.
 pub(crate) fn submitters(run: &mut Run) -> Outcome<()> {
     let database = "ours_submitters";
-    run.cluster.make(database, None)?;
+    run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
     let other = Host::start(&run.cluster, database, "ours_listener", Agents::Count(WORKERS))?;
     let config = run.cluster.config(database);
