@@ -153,9 +153,8 @@ fn log(config: &Config, count: usize) -> Outcome<()> {
 /// Measures the ceilings of submitting.
 pub(crate) fn submits(run: &mut Run) -> Outcome<()> {
     let config = start(run)?;
-    let (count, took) = sessions::repeat(&config, CLIENTS, INSERT, run.sizes.enqueue)?;
-    let inserted = count as f64 / took.as_secs_f64();
-    run.samples.add(NAME, "bare insert", &[inserted]);
+    let inserted = sessions::repeat(&config, CLIENTS, INSERT, run.sizes.enqueue)?;
+    run.samples.add(NAME, "bare insert", &[inserted.rate]);
 
     run.cluster.execute(DATABASE, &[TABLE])?;
     run.samples.add(NAME, "copy", &[copy(&config, LONG * run.sizes.drain)?]);

@@ -338,13 +338,15 @@ pub(crate) fn submitters(run: &mut Run) -> Outcome<()> {
         for what in [http, sql] {
             // None is left of those before.
             check(run, database, submitted)?;
-            let (count, took) = if what == http {
-                submit_for(&host, QUEUE, clients, limit)?
+            let (count, rate) = if what == http {
+                let (count, took) = submit_for(&host, QUEUE, clients, limit)?;
+                (count, count as f64 / took.as_secs_f64())
             } else {
-                sessions::repeat(&config, clients, ENQUEUE, limit)?
+                let done = sessions::repeat(&config, clients, ENQUEUE, limit)?;
+                (done.count, done.rate)
             };
             submitted += count;
-            run.samples.add(NAME, what, &[count as f64 / took.as_secs_f64()]);
+            run.samples.add(NAME, what, &[rate]);
         }
     }
     check(run, database, submitted)?;
