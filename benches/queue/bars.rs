@@ -72,7 +72,7 @@ const LINES: &[Line] = {
             RATE,
             Higher,
             Bar::Ceiling(0.8, "bare insert"),
-            &["bare insert"],
+            &["bare insert", "least server"],
         ),
         line(
             "submit over HTTP, 4 clients, 1,000 each",

@@ -1,6 +1,8 @@
 //! What the same server does on a table of three columns with hand-written statements: the
 //! ceilings. They have none of the duties of a queue: nothing is tried again, nobody is fenced off.
 
+use std::fs;
+
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -10,8 +12,9 @@ use crate::{
     Outcome, Run,
     agent::now,
     cluster::{alone, connect, joined},
+    floor::{self, Floor},
     meter::{millis, pause, rate},
-    ours::{BULK, CLIENTS, input},
+    ours::{BULK, CLIENTS, input, singles},
     sessions,
 };
 
@@ -155,6 +158,14 @@ pub(crate) fn submits(run: &mut Run) -> Outcome<()> {
     let config = start(run)?;
     let inserted = sessions::repeat(&config, CLIENTS, INSERT, run.sizes.enqueue)?;
     run.samples.add(NAME, "bare insert", &[inserted.rate]);
+
+    run.cluster.execute(DATABASE, &[TABLE])?;
+    let socket = run.cluster.workplace("floor")?.join("socket");
+    let at = socket.to_str().ok_or("a path that is no text")?;
+    let floor = Floor::start(&run.cluster, floor::TASKS, DATABASE, at)?;
+    run.samples.add(NAME, "least server", &[singles(&socket, run.sizes.enqueue)?]);
+    drop(floor);
+    fs::remove_file(&socket)?;
 
     run.cluster.execute(DATABASE, &[TABLE])?;
     run.samples.add(NAME, "copy", &[copy(&config, LONG * run.sizes.drain)?]);

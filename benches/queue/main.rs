@@ -19,6 +19,8 @@ mod bars;
 mod catalog;
 mod ceiling;
 mod cluster;
+#[path = "../floor.rs"]
+mod floor;
 mod host;
 mod library;
 mod meter;
@@ -65,10 +67,8 @@ impl Run {
 }
 
 fn main() -> ExitCode {
-    let done = match agent::run_if_asked() {
-        Some(ran) => ran.map_err(Into::into),
-        None => bench(),
-    };
+    let asked = agent::run_if_asked().map(|ran| ran.map_err(Into::into));
+    let done = asked.or_else(floor::run_if_asked).unwrap_or_else(bench);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

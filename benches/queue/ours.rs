@@ -1,7 +1,9 @@
 //! What the host is measured by: the real program, tasks in by HTTP, out by worker processes.
 
 use std::{
-    fs, thread,
+    fs,
+    path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -130,24 +132,28 @@ pub(crate) fn submits(run: &mut Run) -> Outcome<()> {
     let database = "ours_submit";
     run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
-    submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue / 10)?;
-    let (count, took) = submit_for(&host, PARKED, CLIENTS, run.sizes.enqueue)?;
-    run.samples.add(NAME, "submit", &[count as f64 / took.as_secs_f64()]);
+    run.samples.add(NAME, "submit", &[singles(&host.socket(), run.sizes.enqueue)?]);
     run.samples.add(NAME, "bulk", &[bulk(&host, PARKED, LONG * run.sizes.drain)?]);
     drop(host);
     run.cluster.remove(database)
 }
 
+/// Tasks a second of ten clients that submit one by one for so long, once they have warmed up.
+pub(crate) fn singles(socket: &Path, limit: Duration) -> Outcome<f64> {
+    submit_for(socket, PARKED, CLIENTS, limit / 10)?;
+    let (count, took) = submit_for(socket, PARKED, CLIENTS, limit)?;
+    Ok(count as f64 / took.as_secs_f64())
+}
+
 /// Has `clients` submit tasks one by one for so long. How many, and how long it really took.
 fn submit_for(
-    host: &Host,
+    socket: &Path,
     queue: &str,
     clients: usize,
     limit: Duration,
 ) -> Outcome<(usize, Duration)> {
-    let socket = host.socket();
     let body = body(queue, 0);
-    let mut clients = (0..clients).map(|_| Api::connect(&socket)).collect::<Result<Vec<_>, _>>()?;
+    let mut clients = (0..clients).map(|_| Api::connect(socket)).collect::<Result<Vec<_>, _>>()?;
     let began = Instant::now();
     let counts = thread::scope(|scope| {
         let threads: Vec<_> = clients
@@ -333,13 +339,13 @@ pub(crate) fn submitters(run: &mut Run) -> Outcome<()> {
     let other = Host::start(&run.cluster, database, "ours_listener", Agents::Count(WORKERS))?;
     let config = run.cluster.config(database);
     let limit = run.sizes.enqueue;
-    let mut submitted = submit_for(&host, QUEUE, CLIENTS, limit / 10)?.0;
+    let mut submitted = submit_for(&host.socket(), QUEUE, CLIENTS, limit / 10)?.0;
     for (clients, http, sql) in SUBMITTERS {
         for what in [http, sql] {
             // None is left of those before.
             check(run, database, submitted)?;
             let (count, rate) = if what == http {
-                let (count, took) = submit_for(&host, QUEUE, clients, limit)?;
+                let (count, took) = submit_for(&host.socket(), QUEUE, clients, limit)?;
                 (count, count as f64 / took.as_secs_f64())
             } else {
                 let done = sessions::repeat(&config, clients, ENQUEUE, limit)?;

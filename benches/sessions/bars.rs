@@ -7,7 +7,7 @@ use crate::{
         Better::{self, Higher, Lower},
         Row, round,
     },
-    requests::{BARE, OURS, SAME},
+    requests::{BARE, LEAST, OURS, SAME},
 };
 
 /// What a figure is held against.
@@ -43,7 +43,7 @@ const fn line(
 const RATE: (&str, Better) = ("memories/s", Higher);
 const MS: (&str, Better) = ("ms", Lower);
 
-const LINES: [Line; 19] = [
+const LINES: [Line; 20] = [
     line(
         "store_memory, 32 clients: beside FastAPI",
         ("stored", 0.5),
@@ -59,6 +59,7 @@ const LINES: [Line; 19] = [
         Some(BARE),
     ),
     line("the same, into our own table", ("stored", 0.5), RATE, Bar::None, Some(SAME)),
+    line("the same, by the least server", ("stored", 0.5), RATE, Bar::None, Some(LEAST)),
     line("query_memories by tag, p99", ("by tag", 0.99), MS, Bar::Fixed(10.0), Some(peer::NAME)),
     line("query_memories by tag, p50", ("by tag", 0.5), MS, Bar::None, Some(peer::NAME)),
     line("query_memories by text, p99", ("by text", 0.99), MS, Bar::Fixed(50.0), Some(peer::NAME)),

@@ -20,6 +20,8 @@ mod client;
 #[path = "../queue/cluster.rs"]
 #[expect(dead_code, reason = "another benchmark has more than two databases")]
 mod cluster;
+#[path = "../floor.rs"]
+mod floor;
 mod host;
 mod latency;
 #[path = "../queue/meter.rs"]
@@ -113,10 +115,8 @@ pub(crate) struct Run {
 const PARTS: [&str; 6] = ["store", "ends", "git", "crowd", "subscribers", "looks"];
 
 fn main() -> ExitCode {
-    let done = match agent::run_if_asked() {
-        Some(ran) => ran.map_err(Into::into),
-        None => bench(),
-    };
+    let asked = agent::run_if_asked().map(|ran| ran.map_err(Into::into));
+    let done = asked.or_else(floor::run_if_asked).unwrap_or_else(bench);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

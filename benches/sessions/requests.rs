@@ -1,7 +1,7 @@
 //! What one request after another shows: memories stored and looked for, commands of git, a crowd.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::Command,
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -14,6 +14,7 @@ use crate::{
     Outcome, Run,
     client::{Client, command, memory},
     cluster::{alone, connect, joined},
+    floor::{self, Floor},
     host::Host,
     peer,
 };
@@ -29,6 +30,9 @@ pub(crate) const OURS: &str = "hostler";
 pub(crate) const BARE: &str = "bare INSERT, one key";
 /// The same into our own table, with its indexes and triggers.
 pub(crate) const SAME: &str = "bare INSERT, our table";
+
+/// The same statement as ours, by a server that does nothing else.
+pub(crate) const LEAST: &str = "the least server";
 
 /// Numbers keys, so that none comes twice.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -102,6 +106,11 @@ pub(crate) fn store(run: &mut Run) -> Outcome<()> {
         let theirs = ask(peer.address(), CLIENTS, run.sizes.store, one)?;
         run.samples.add(peer::NAME, "stored", &[theirs.rate]);
     }
+    let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let floor = Floor::start(&run.cluster, floor::MEMORIES, "ours", &at.to_string())?;
+    let least = ask(at, CLIENTS, run.sizes.store, one)?;
+    drop(floor);
+    run.samples.add(LEAST, "stored", &[least.rate]);
     let bare = inserts(run, BARE_INSERT, &name)?;
     run.samples.add(BARE, "stored", &[bare]);
     let same = inserts(run, SAME_INSERT, &name)?;

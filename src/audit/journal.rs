@@ -24,6 +24,8 @@ pub(super) struct Journal {
     waiting: Vec<Deed>,
     /// What was taken, until it is said that it was sent.
     taken: Option<Arc<Vec<Deed>>>,
+    /// Lines that are to be written.
+    unwritten: Vec<u8>,
     bytes: u64,
     lost: u32,
 }
@@ -45,34 +47,47 @@ impl Journal {
         // Put together in one file first: whoever is killed here finds all of it, or some of it twice.
         let together = path.with_extension("new");
         let mut file = create(&together)?;
-        let mut bytes = 0;
+        let mut lines = Vec::new();
         for deed in &waiting {
-            bytes += write(&mut file, deed)?;
+            line(&mut lines, deed)?;
         }
+        file.write_all(&lines)?;
         fs::rename(&together, &path)?;
         remove(&sending)?;
-        Ok(Self { path, file, waiting, taken: None, bytes, lost: 0 })
+        let bytes = lines.len() as u64;
+        Ok(Self { path, file, waiting, taken: None, unwritten: Vec::new(), bytes, lost: 0 })
     }
 
-    /// Keeps a deed, unless too many wait already or it can't be written: then it is counted.
+    /// Keeps a deed, unless too many wait already: then it is counted. It is on disk after [`Self::write_out`].
     ///
     /// # Errors
     ///
-    /// Those of the file.
-    pub(super) fn add(&mut self, deed: Deed) -> io::Result<()> {
+    /// If it is no line.
+    pub(super) fn enter(&mut self, deed: Deed) -> io::Result<()> {
         if self.bytes >= MOST {
             self.lost = self.lost.saturating_add(1);
             return Ok(());
         }
-        // What can't be written may still be sent.
-        let written = write(&mut self.file, &deed);
+        let before = self.unwritten.len();
+        line(&mut self.unwritten, &deed)?;
+        self.bytes += (self.unwritten.len() - before) as u64;
         self.waiting.push(deed);
-        self.bytes += written?;
         Ok(())
     }
 
-    /// Takes what waits; what comes from now on is kept apart from it. What was taken before and not sent
-    /// is taken again.
+    /// Writes what was entered, in one piece. What can't be written may still be sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    pub(super) fn write_out(&mut self) -> io::Result<()> {
+        let written = self.file.write_all(&self.unwritten);
+        self.unwritten.clear();
+        written
+    }
+
+    /// Takes what waits, which must have been written out; what comes from now on is kept apart from it. What was
+    /// taken before and not sent is taken again.
     ///
     /// # Errors
     ///
@@ -116,12 +131,15 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-/// One line, in one piece.
-fn write(file: &mut File, deed: &Deed) -> io::Result<u64> {
-    let mut line = serde_json::to_vec(deed)?;
-    line.push(b'\n');
-    file.write_all(&line)?;
-    Ok(line.len() as u64)
+/// Appends the line of a deed, if it has one.
+fn line(lines: &mut Vec<u8>, deed: &Deed) -> io::Result<()> {
+    let before = lines.len();
+    if let Err(failed) = serde_json::to_writer(&mut *lines, deed) {
+        lines.truncate(before);
+        return Err(failed.into());
+    }
+    lines.push(b'\n');
+    Ok(())
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -152,6 +170,11 @@ mod tests {
         Deed::of_host(id, Timestamp::UNIX_EPOCH, Surface::Host, "test")
     }
 
+    fn add(journal: &mut Journal, deed: Deed) {
+        journal.enter(deed).unwrap();
+        journal.write_out().unwrap();
+    }
+
     fn found(dir: &Path) -> Vec<u128> {
         let journal = Journal::open(dir).unwrap();
         journal.waiting.iter().map(|deed| deed.id.as_u128()).collect()
@@ -162,15 +185,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
         assert!(journal.take().unwrap().is_empty());
-        journal.add(deed(1)).unwrap();
+        add(&mut journal, deed(1));
         assert_eq!(journal.take().unwrap().len(), 1);
-        journal.add(deed(2)).unwrap();
+        add(&mut journal, deed(2));
         assert_eq!(journal.take().unwrap()[0].id, deed(1).id, "it has not been sent yet");
         drop(journal);
         assert_eq!(found(dir.path()), [1, 2], "one was being sent, one came after it");
         let mut journal = Journal::open(dir.path()).unwrap();
         journal.take().unwrap();
-        journal.add(deed(3)).unwrap();
+        add(&mut journal, deed(3));
         journal.sent().unwrap();
         drop(journal);
         assert_eq!(found(dir.path()), [3]);
@@ -180,12 +203,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_entered_is_found_once_it_is_written_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.enter(deed(1)).unwrap();
+        journal.enter(deed(2)).unwrap();
+        let text = || fs::read_to_string(dir.path().join("audit.journal")).unwrap();
+        assert_eq!(text(), "");
+        journal.write_out().unwrap();
+        journal.write_out().unwrap();
+        assert_eq!(text().lines().count(), 2, "each once");
+        drop(journal);
+        assert_eq!(found(dir.path()), [1, 2]);
+    }
+
+    #[test]
     fn too_much_is_counted_and_not_kept() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
         let big = Deed { object: "x".repeat(1 << 20), ..deed(1) };
         for _ in 0..20 {
-            journal.add(big.clone()).unwrap();
+            add(&mut journal, big.clone());
         }
         let size = fs::metadata(dir.path().join("audit.journal")).unwrap().len();
         assert!(size < 2 * MOST, "{size}");

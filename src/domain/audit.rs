@@ -151,18 +151,19 @@ impl Deed {
     #[must_use]
     pub fn plain(self) -> Self {
         Self {
-            who: plain(&self.who),
-            peer: self.peer.as_deref().map(plain),
-            operation: plain(&self.operation),
-            object: plain(&self.object),
-            request: self.request.as_deref().map(plain),
+            who: plain(self.who),
+            peer: self.peer.map(plain),
+            operation: plain(self.operation),
+            object: plain(self.object),
+            request: self.request.map(plain),
             ..self
         }
     }
 }
 
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+fn plain(text: String) -> String {
+    let is_plain = text.len() <= MAX_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain { text } else { text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect() }
 }
 
 /// A deed as it is told.

@@ -4,6 +4,8 @@
 //! from its route, and so is whoever is turned away. A handler whose requests are not all the same
 //! says itself what they were ([`tell`]), or that it has recorded them ([`told`]).
 
+use std::net::SocketAddr;
+
 use actix_web::{
     HttpMessage as _, HttpRequest,
     body::BoxBody,
@@ -72,40 +74,50 @@ pub(super) fn operation(method: &Method, pattern: &str) -> String {
 }
 
 /// A deed of this caller, as far as the request says.
-pub(super) fn deed(who: &str, peer: Option<String>, request: &HttpRequest) -> Deed {
+pub(super) fn deed(who: String, peer: Option<String>, request: &HttpRequest) -> Deed {
     deed_at(request.match_pattern().as_deref(), who, peer, request)
 }
 
 /// A deed of this caller on the route with this pattern.
-fn deed_at(pattern: Option<&str>, who: &str, peer: Option<String>, request: &HttpRequest) -> Deed {
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+fn deed_at(
+    pattern: Option<&str>,
+    who: String,
+    peer: Option<String>,
+    request: &HttpRequest,
+) -> Deed {
     let operation =
         pattern.map_or_else(|| "unknown".to_owned(), |it| operation(request.method(), it));
     let parts: Vec<_> = request.match_info().iter().map(|(_, part)| part).collect();
+    Deed { operation, object: parts.join("/"), ..something_of(who, peer, request) }
+}
+
+/// A deed of this caller, without saying which.
+fn something_of(who: String, peer: Option<String>, request: &HttpRequest) -> Deed {
     Deed {
         id: Uuid::now_v7(),
         at: Timestamp::now(),
-        who: who.to_owned(),
+        who,
         peer,
         surface: Surface::Http,
-        operation,
-        object: parts.join("/"),
+        operation: String::new(),
+        object: String::new(),
         outcome: Outcome::Done,
         status: None,
         count: 1,
-        request: id,
+        request: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
     }
 }
 
 /// The deed of the caller of a handler that records it itself.
 pub(super) fn deed_of(caller: &Caller, request: &HttpRequest) -> Deed {
-    deed(&caller.who.to_string(), caller.peer.map(|peer| peer.to_string()), request)
+    deed(caller.who.to_string(), caller.peer.map(|peer| peer.to_string()), request)
 }
 
-/// Records what came of a request, if it is to be recorded.
-pub(super) fn note(
+/// Records what came of a request, if it is to be recorded. It is on disk when this returns; if it is dropped
+/// before, it is then.
+pub(super) async fn note(
     state: &State,
-    (who, peer): (&Who, Option<String>),
+    (who, peer): (&Who, Option<SocketAddr>),
     answer: &ServiceResponse<BoxBody>,
 ) {
     let (request, status) = (answer.request(), answer.status().as_u16());
@@ -114,34 +126,40 @@ pub(super) fn note(
     if outcome != Outcome::Refused && !changes(request.method(), pattern.as_deref()) {
         return;
     }
-    let base = deed_at(pattern.as_deref(), &who.to_string(), peer, request);
-    let base = Deed { outcome, status: Some(status), ..base };
-    if let Some(tale) = request.extensions().get::<Tale>() {
-        note_all(state, &base, &tale.0);
-        return;
+    let (who, peer) = (who.to_string(), peer.map(|peer| peer.to_string()));
+    let tale = request.extensions_mut().remove::<Tale>();
+    if let Some(Tale(changes)) = tale {
+        return note_all(state, something_of(who, peer, request), changes).await;
     }
+    let base = deed_at(pattern.as_deref(), who, peer, request);
     let made = answer.headers().get(LOCATION).and_then(|at| at.to_str().ok());
     let object = match made.and_then(|at| at.strip_prefix(ROOT)) {
         // The name of a thing comes after that of its kind.
         Some(at) => at.split('/').skip(1).step_by(2).collect::<Vec<_>>().join("/"),
         None => base.object.clone(),
     };
-    state.audit.note(Deed { object, ..base });
+    state.audit.enter(Deed { object, outcome, status: Some(status), ..base });
+    state.audit.written().await;
 }
 
 /// Records changes; `base` says who made them, and from where.
-pub(super) fn note_all(state: &State, base: &Deed, changes: &[Told]) {
-    for told in changes {
-        state.audit.note(Deed {
+pub(super) async fn note_all(state: &State, base: Deed, changes: Vec<Told>) {
+    if changes.is_empty() {
+        return;
+    }
+    let bases = std::iter::repeat_n(base, changes.len());
+    for (told, base) in changes.into_iter().zip(bases) {
+        state.audit.enter(Deed {
             id: Uuid::now_v7(),
             surface: told.surface,
-            operation: told.operation.clone(),
-            object: told.object.clone(),
+            operation: told.operation,
+            object: told.object,
             outcome: Outcome::of_status(told.status),
             status: Some(told.status),
-            ..base.clone()
+            ..base
         });
     }
+    state.audit.written().await;
 }
 
 /// Whether this method of the route with this pattern changes something.

@@ -84,9 +84,9 @@ fn written(result: fmt::Result) {
     debug_assert!(result.is_ok());
 }
 
-/// `text` as a JSON string.
+/// `text` as a JSON string, which every text has.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// A JSON literal without its quotes, where it needs none to be read.
