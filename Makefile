@@ -14,6 +14,8 @@ demo: setup ## A fleet at work on a private Postgres, with faults on the way
 	$(CARGO) build --bin hostler
 	$(CARGO) run --quiet --bin hostler -- demo
 
+# Many tests wait for processes and clocks: with one more at a time than there are cores nobody is idle.
+test: export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) + 1)))
 test: setup ## All tests; leaves no process and no file behind
 	@tests/run.sh $(CARGO) test --lib --bins --tests --quiet
 	$(CARGO) test --doc --quiet
