@@ -165,7 +165,7 @@ fn drain(config: &Config, me: Myself, queue: &QueueName, count: usize) -> Outcom
 /// Has the library submit in bulk and drain.
 pub(crate) fn drains(run: &mut Run) -> Outcome<()> {
     let (database, count) = ("ours_library", LONG * run.sizes.drain);
-    run.cluster.make(database, None)?;
+    run.cluster.make(database, Some(TEMPLATE))?;
     let config = run.cluster.config(database);
     let (me, queue) = prepared(&config)?;
     let submitted = filled(&config, me, &queue, count)?;

@@ -24,9 +24,9 @@ pub(super) struct Journal {
     waiting: Vec<Deed>,
     /// What was taken, until it is said that it was sent.
     taken: Option<Arc<Vec<Deed>>>,
-    /// Lines that are to be written.
-    unwritten: Vec<u8>,
     bytes: u64,
+    /// Whether the last line may be cut off.
+    torn: bool,
     lost: u32,
 }
 
@@ -47,47 +47,48 @@ impl Journal {
         // Put together in one file first: whoever is killed here finds all of it, or some of it twice.
         let together = path.with_extension("new");
         let mut file = create(&together)?;
-        let mut lines = Vec::new();
+        let mut bytes = 0;
         for deed in &waiting {
-            line(&mut lines, deed)?;
+            let line = line(deed)?;
+            file.write_all(&line)?;
+            bytes += line.len() as u64;
         }
-        file.write_all(&lines)?;
         fs::rename(&together, &path)?;
         remove(&sending)?;
-        let bytes = lines.len() as u64;
-        Ok(Self { path, file, waiting, taken: None, unwritten: Vec::new(), bytes, lost: 0 })
+        Ok(Self { path, file, waiting, taken: None, bytes, torn: false, lost: 0 })
     }
 
-    /// Keeps a deed, unless too many wait already: then it is counted. It is on disk after [`Self::write_out`].
-    ///
-    /// # Errors
-    ///
-    /// If it is no line.
-    pub(super) fn enter(&mut self, deed: Deed) -> io::Result<()> {
-        if self.bytes >= MOST {
-            self.lost = self.lost.saturating_add(1);
-            return Ok(());
-        }
-        let before = self.unwritten.len();
-        line(&mut self.unwritten, &deed)?;
-        self.bytes += (self.unwritten.len() - before) as u64;
-        self.waiting.push(deed);
-        Ok(())
-    }
-
-    /// Writes what was entered, in one piece. What can't be written may still be sent.
+    /// Keeps a deed, unless too many wait already or it can't be written: then it is counted.
     ///
     /// # Errors
     ///
     /// Those of the file.
-    pub(super) fn write_out(&mut self) -> io::Result<()> {
-        let written = self.file.write_all(&self.unwritten);
-        self.unwritten.clear();
+    pub(super) fn add(&mut self, deed: Deed) -> io::Result<()> {
+        if self.bytes >= MOST {
+            self.lost = self.lost.saturating_add(1);
+            return Ok(());
+        }
+        let written = self.write(&deed);
+        // What can't be written may still be sent.
+        self.waiting.push(deed);
         written
     }
 
-    /// Takes what waits, which must have been written out; what comes from now on is kept apart from it. What was
-    /// taken before and not sent is taken again.
+    fn write(&mut self, deed: &Deed) -> io::Result<()> {
+        let mut line = line(deed)?;
+        if self.torn {
+            // What was cut off ends here, and does not swallow this one.
+            line.insert(0, b'\n');
+        }
+        let written = self.file.write_all(&line);
+        self.torn = written.is_err();
+        written?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    /// Takes what waits; what comes from now on is kept apart from it. What was taken before and not sent
+    /// is taken again.
     ///
     /// # Errors
     ///
@@ -104,6 +105,7 @@ impl Journal {
         self.taken = Some(taken.clone());
         self.file = create(&self.path)?;
         self.bytes = 0;
+        self.torn = false;
         Ok(taken)
     }
 
@@ -131,15 +133,11 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-/// Appends the line of a deed, if it has one.
-fn line(lines: &mut Vec<u8>, deed: &Deed) -> io::Result<()> {
-    let before = lines.len();
-    if let Err(failed) = serde_json::to_writer(&mut *lines, deed) {
-        lines.truncate(before);
-        return Err(failed.into());
-    }
-    lines.push(b'\n');
-    Ok(())
+/// The line of a deed, to be written in one piece.
+fn line(deed: &Deed) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(deed)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -170,11 +168,6 @@ mod tests {
         Deed::of_host(id, Timestamp::UNIX_EPOCH, Surface::Host, "test")
     }
 
-    fn add(journal: &mut Journal, deed: Deed) {
-        journal.enter(deed).unwrap();
-        journal.write_out().unwrap();
-    }
-
     fn found(dir: &Path) -> Vec<u128> {
         let journal = Journal::open(dir).unwrap();
         journal.waiting.iter().map(|deed| deed.id.as_u128()).collect()
@@ -185,15 +178,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
         assert!(journal.take().unwrap().is_empty());
-        add(&mut journal, deed(1));
+        journal.add(deed(1)).unwrap();
         assert_eq!(journal.take().unwrap().len(), 1);
-        add(&mut journal, deed(2));
+        journal.add(deed(2)).unwrap();
         assert_eq!(journal.take().unwrap()[0].id, deed(1).id, "it has not been sent yet");
         drop(journal);
         assert_eq!(found(dir.path()), [1, 2], "one was being sent, one came after it");
         let mut journal = Journal::open(dir.path()).unwrap();
         journal.take().unwrap();
-        add(&mut journal, deed(3));
+        journal.add(deed(3)).unwrap();
         journal.sent().unwrap();
         drop(journal);
         assert_eq!(found(dir.path()), [3]);
@@ -203,18 +196,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_entered_is_found_once_it_is_written_out() {
+    fn a_line_that_was_cut_off_does_not_swallow_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
-        journal.enter(deed(1)).unwrap();
-        journal.enter(deed(2)).unwrap();
-        let text = || fs::read_to_string(dir.path().join("audit.journal")).unwrap();
-        assert_eq!(text(), "");
-        journal.write_out().unwrap();
-        journal.write_out().unwrap();
-        assert_eq!(text().lines().count(), 2, "each once");
+        // Nothing can be written to what is open for reading.
+        let unwritable = File::open(dir.path().join("audit.journal")).unwrap();
+        let mut whole = std::mem::replace(&mut journal.file, unwritable);
+        journal.add(deed(1)).unwrap_err();
+        // As much as there was room for.
+        whole.write_all(b"{\"id\": \"00").unwrap();
+        journal.file = whole;
+        journal.add(deed(2)).unwrap();
+        journal.add(deed(3)).unwrap();
+        assert_eq!(journal.waiting.len(), 3, "all are sent");
         drop(journal);
-        assert_eq!(found(dir.path()), [1, 2]);
+        assert_eq!(found(dir.path()), [2, 3]);
     }
 
     #[test]
@@ -223,7 +219,7 @@ mod tests {
         let mut journal = Journal::open(dir.path()).unwrap();
         let big = Deed { object: "x".repeat(1 << 20), ..deed(1) };
         for _ in 0..20 {
-            add(&mut journal, big.clone());
+            journal.add(big.clone()).unwrap();
         }
         let size = fs::metadata(dir.path().join("audit.journal")).unwrap().len();
         assert!(size < 2 * MOST, "{size}");

@@ -3,9 +3,8 @@
 //! # Guarantees
 //!
 //! - A change of keys is recorded in the transaction that makes it. What else is told by [`Audit::note`]
-//!   is on disk when that returns, what by [`Audit::enter`] when [`Audit::written`] has, and in the database
-//!   soon after, once: also if the host is killed meanwhile, or Postgres is away; the next host on the data
-//!   directory goes on with it.
+//!   is on disk when that returns, and in the database soon after, once: also if the host is killed
+//!   meanwhile, or Postgres is away; the next host on the data directory goes on with it.
 //! - What was not done is put together ([`crate::domain::audit::Sieve`]): a flood fills no disk.
 //! - A record holds names, never contents.
 //!
@@ -108,28 +107,14 @@ impl Audit {
         &self.0.host
     }
 
-    /// Records a deed. It is on disk when this returns.
+    /// Records a deed. It is on its way when this returns.
     pub fn note(&self, deed: Deed) {
-        self.enter(deed);
-        self.write_out();
-    }
-
-    /// Records a deed that [`Self::written`] is to be waited for.
-    pub fn enter(&self, deed: Deed) {
         let passed = lock(&self.0.sieve).pass(deed.plain(), self.0.began.elapsed());
         if let Some(deed) = passed {
             self.keep(deed);
         }
         // A window may have begun.
         self.0.came.notify_one();
-    }
-
-    /// Until what was entered is on disk. Whatever else this thread has to do comes first, so that what requests
-    /// enter that were answered by one statement is written by one call. If it is not waited for to its end, that
-    /// is written then.
-    pub async fn written(&self) {
-        let _at_last = Unwritten(self);
-        tokio::task::yield_now().await;
     }
 
     /// Records what the host did by itself, or was told by a signal.
@@ -169,17 +154,7 @@ impl Audit {
     }
 
     fn keep(&self, deed: Deed) {
-        let entered = lock(&self.0.journal).enter(deed);
-        self.tell_unwritten(entered);
-    }
-
-    fn write_out(&self) {
-        let written = lock(&self.0.journal).write_out();
-        self.tell_unwritten(written);
-    }
-
-    fn tell_unwritten(&self, written: io::Result<()>) {
-        if let Err(failed) = written {
+        if let Err(failed) = lock(&self.0.journal).add(deed) {
             error!(self.0.log, "the audit record can't be written down before it is sent";
                 "error" => %Chain(&failed));
         }
@@ -189,7 +164,6 @@ impl Audit {
     fn tell_counts(&self) {
         let counted = lock(&self.0.sieve).drain(Uuid::now_v7);
         counted.into_iter().for_each(|deed| self.keep(deed));
-        self.write_out();
     }
 
     async fn send_what_comes(self) {
@@ -210,11 +184,7 @@ impl Audit {
     /// Sends what waits, again and again until that is done. Returns whether anything waited.
     async fn send(&self) -> bool {
         let _one_at_a_time = self.0.turn.lock().await;
-        let (written, taken) = {
-            let mut journal = lock(&self.0.journal);
-            (journal.write_out(), journal.take())
-        };
-        self.tell_unwritten(written);
+        let taken = lock(&self.0.journal).take();
         let deeds = match taken {
             Ok(deeds) => deeds,
             Err(failed) => {
@@ -267,7 +237,6 @@ impl Audit {
             let now = Timestamp::now();
             let deed = Deed::of_host(Uuid::now_v7(), now, Surface::Host, "audit.lost");
             self.keep(Deed { count: lost, outcome: Outcome::Failed, ..deed });
-            self.write_out();
             self.0.came.notify_one();
         }
     }
@@ -281,15 +250,6 @@ impl Audit {
             }
         };
         self.0.store.transact_within(LIMIT, insert).await
-    }
-}
-
-/// What is entered and not on disk yet, which it is when this is dropped.
-struct Unwritten<'a>(&'a Audit);
-
-impl Drop for Unwritten<'_> {
-    fn drop(&mut self) {
-        self.0.write_out();
     }
 }
 

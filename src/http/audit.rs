@@ -113,9 +113,8 @@ pub(super) fn deed_of(caller: &Caller, request: &HttpRequest) -> Deed {
     deed(caller.who.to_string(), caller.peer.map(|peer| peer.to_string()), request)
 }
 
-/// Records what came of a request, if it is to be recorded. It is on disk when this returns; if it is dropped
-/// before, it is then.
-pub(super) async fn note(
+/// Records what came of a request, if it is to be recorded.
+pub(super) fn note(
     state: &State,
     (who, peer): (&Who, Option<SocketAddr>),
     answer: &ServiceResponse<BoxBody>,
@@ -129,7 +128,7 @@ pub(super) async fn note(
     let (who, peer) = (who.to_string(), peer.map(|peer| peer.to_string()));
     let tale = request.extensions_mut().remove::<Tale>();
     if let Some(Tale(changes)) = tale {
-        return note_all(state, something_of(who, peer, request), changes).await;
+        return note_all(state, something_of(who, peer, request), changes);
     }
     let base = deed_at(pattern.as_deref(), who, peer, request);
     let made = answer.headers().get(LOCATION).and_then(|at| at.to_str().ok());
@@ -138,18 +137,14 @@ pub(super) async fn note(
         Some(at) => at.split('/').skip(1).step_by(2).collect::<Vec<_>>().join("/"),
         None => base.object.clone(),
     };
-    state.audit.enter(Deed { object, outcome, status: Some(status), ..base });
-    state.audit.written().await;
+    state.audit.note(Deed { object, outcome, status: Some(status), ..base });
 }
 
 /// Records changes; `base` says who made them, and from where.
-pub(super) async fn note_all(state: &State, base: Deed, changes: Vec<Told>) {
-    if changes.is_empty() {
-        return;
-    }
+pub(super) fn note_all(state: &State, base: Deed, changes: Vec<Told>) {
     let bases = std::iter::repeat_n(base, changes.len());
     for (told, base) in changes.into_iter().zip(bases) {
-        state.audit.enter(Deed {
+        state.audit.note(Deed {
             id: Uuid::now_v7(),
             surface: told.surface,
             operation: told.operation,
@@ -159,7 +154,6 @@ pub(super) async fn note_all(state: &State, base: Deed, changes: Vec<Told>) {
             ..base
         });
     }
-    state.audit.written().await;
 }
 
 /// Whether this method of the route with this pattern changes something.

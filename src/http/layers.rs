@@ -69,7 +69,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
     };
     if let Some(state) = state {
         tell(&state.log, &id, (&who, peer), began, &answer);
-        audit::note(&state, (&who, peer), &answer).await;
+        audit::note(&state, (&who, peer), &answer);
     }
     let headers = answer.headers_mut();
     headers.insert(X_REQUEST_ID, id);

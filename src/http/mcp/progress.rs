@@ -154,7 +154,7 @@ pub(super) fn told(
     // Whoever hangs up has asked for it all the same: what was done is recorded.
     actix_web::rt::spawn(async move {
         let done = super::dispatch(&state, &caller, &call, &teller).await;
-        audit::note_all(&state, deed, super::changes(&call, &done)).await;
+        audit::note_all(&state, deed, super::changes(&call, &done));
         let answer = match done {
             Ok(result) => json!({ "jsonrpc": "2.0", "id": call.id, "result": result }),
             Err(error) => error.document(&call.id),
