@@ -124,7 +124,7 @@ fn measure(run: &mut Run, scenario: Scenario) -> Outcome<()> {
             ours::pickups(run)
         }
         Scenario::Backlog => ours::backlog(run),
-        Scenario::Snapshot => ours::snapshot(run),
+        Scenario::Snapshot => ours::snapshots(run),
         Scenario::Idle => ours::idle(run),
         Scenario::Submitters => ours::submitters(run),
     }

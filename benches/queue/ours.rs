@@ -40,7 +40,7 @@ const ENQUEUE: &str = "SELECT hostler.enqueue('bench', 'task', $1)";
 const IDLE: usize = 200;
 /// How long a look at a drain is away from the next.
 const GLANCE: Duration = Duration::from_millis(2);
-/// How often a full table is drained, and an empty one.
+/// How often a full table is drained in a repeat, an empty one, and one under a snapshot.
 const ROUNDS: usize = 3;
 /// The first pick-ups are not counted: everything is cold.
 const WARM_UPS: usize = 5;
@@ -247,7 +247,11 @@ fn before_others(
 
 /// A drain while another connection keeps its view of the database from before: longer than that of a
 /// peer, for a third of half a second says little.
-pub(crate) fn snapshot(run: &mut Run) -> Outcome<()> {
+pub(crate) fn snapshots(run: &mut Run) -> Outcome<()> {
+    (0..ROUNDS).try_for_each(|_| snapshot(run))
+}
+
+fn snapshot(run: &mut Run) -> Outcome<()> {
     let (database, count) = ("ours_snapshot", LONG * run.sizes.churn);
     run.cluster.make(database, Some(library::TEMPLATE))?;
     let host = Host::start(&run.cluster, database, database, Agents::Count(WORKERS))?;
