@@ -245,8 +245,8 @@ fn before_others(
     Ok(drained.handled)
 }
 
-/// A drain while another connection keeps its view of the database from before: longer than that of a
-/// peer, for a third of half a second says little.
+/// Drains while another connection keeps its view of the database from before: longer ones than that of a
+/// peer, for a third of half a second says little, and several, for a moment's noise is in one third or the other.
 pub(crate) fn snapshots(run: &mut Run) -> Outcome<()> {
     (0..ROUNDS).try_for_each(|_| snapshot(run))
 }
