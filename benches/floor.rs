@@ -12,12 +12,15 @@ use std::{
 };
 
 use actix_web::{App, HttpResponse, HttpServer, rt, web};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::{Client, Error, NoTls, Statement, types::Json};
+use tokio_postgres::{Client, Error, Statement, types::Json};
 
-use crate::{Failure, Outcome, cluster::Cluster};
+use crate::{
+    Failure, Outcome,
+    cluster::{Cluster, connect},
+};
 
 /// The first argument of it; then what it takes, the database, and where it listens.
 const ARGUMENT: &str = "floor";
@@ -48,9 +51,12 @@ impl Floor {
             .stdin(Stdio::null())
             .spawn()?;
         let (mut floor, began) = (Self(process), Instant::now());
-        let listens = || match place.starts_with('/') {
-            true => UnixStream::connect(place).is_ok(),
-            false => TcpStream::connect(place).is_ok(),
+        let listens = || {
+            if is_path(place) {
+                UnixStream::connect(place).is_ok()
+            } else {
+                TcpStream::connect(place).is_ok()
+            }
         };
         while !listens() {
             if began.elapsed() > PATIENCE || floor.0.try_wait()?.is_some() {
@@ -84,13 +90,16 @@ pub(crate) fn run_if_asked() -> Option<Result<(), Failure>> {
     })
 }
 
+/// Whether a place is the path of a socket; else it is an address.
+fn is_path(place: &str) -> bool {
+    place.starts_with('/')
+}
+
 /// What a request holds.
-trait Row: Sized + Send + 'static {
+trait Row: DeserializeOwned + Send + 'static {
     /// Whether each thread that answers writes its own, or one writes all: whichever is faster.
     const EACH: bool;
     const STATEMENT: &str;
-
-    fn read(body: &[u8]) -> serde_json::Result<Self>;
 
     async fn insert(client: &Client, prepared: &Statement, rows: Vec<Self>) -> Result<(), Error>;
 }
@@ -103,10 +112,6 @@ struct Task {
 impl Row for Task {
     const EACH: bool = false;
     const STATEMENT: &str = "INSERT INTO jobs (payload) SELECT unnest($1::jsonb[]) RETURNING id";
-
-    fn read(body: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(body)
-    }
 
     async fn insert(client: &Client, prepared: &Statement, rows: Vec<Self>) -> Result<(), Error> {
         let inputs: Vec<_> = rows.iter().map(|row| Json(&row.input)).collect();
@@ -132,10 +137,6 @@ impl Row for Memory {
     const EACH: bool = true;
     const STATEMENT: &str = include_str!("../sql/queries/memories/store.sql");
 
-    fn read(body: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(body)
-    }
-
     async fn insert(client: &Client, prepared: &Statement, rows: Vec<Self>) -> Result<(), Error> {
         let texts = |of: fn(&Self) -> &str| rows.iter().map(of).collect::<Vec<_>>();
         let sessions = texts(|row| &row.session_id);
@@ -160,8 +161,7 @@ async fn serve<T: Row>(url: String, place: &str) -> io::Result<()> {
         App::new().app_data(web::Data::new(rows)).default_service(web::post().to(take::<T>))
     });
     let server = server.workers(THREADS);
-    let server =
-        if place.starts_with('/') { server.bind_uds(place)? } else { server.bind(place)? };
+    let server = if is_path(place) { server.bind_uds(place)? } else { server.bind(place)? };
     server.run().await
 }
 
@@ -169,13 +169,12 @@ async fn take<T: Row>(
     rows: web::Data<mpsc::UnboundedSender<Waiting<T>>>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let row = match T::read(&body) {
+    let row = match serde_json::from_slice::<T>(&body) {
         Ok(row) => row,
         Err(error) => return HttpResponse::BadRequest().body(error.to_string()),
     };
     let (done, told) = oneshot::channel();
-    let waits = rows.send((row, done)).is_ok() && told.await.is_ok();
-    if waits {
+    if rows.send((row, done)).is_ok() && told.await.is_ok() {
         HttpResponse::Created().content_type("application/json").body(r#"{"id":"0"}"#)
     } else {
         HttpResponse::InternalServerError().finish()
@@ -198,8 +197,7 @@ async fn write<T: Row>(
     url: &str,
     mut rows: mpsc::UnboundedReceiver<Waiting<T>>,
 ) -> Result<(), Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    rt::spawn(connection);
+    let client = connect(&url.parse()?).await?;
     let prepared = client.prepare(T::STATEMENT).await?;
     while let Some(first) = rows.recv().await {
         // Others that were answered a moment ago come first.

@@ -7,7 +7,7 @@
 
 use std::{
     fs, io,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::{
         fs::{PermissionsExt as _, chown},
         process::CommandExt as _,
@@ -84,7 +84,8 @@ impl Cluster {
         let directory = tempfile::Builder::new().prefix("hostler-bench-").tempdir()?.keep();
         let reaper = start_reaper(&directory)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let mut cluster = Self { port: free_port()?, directory, runtime, reaper, server: None };
+        let mut cluster =
+            Self { port: free_address()?.port(), directory, runtime, reaper, server: None };
         let directory = cluster.directory.clone();
         let directory = &*directory;
         fs::create_dir(directory.join("work"))?;
@@ -250,8 +251,9 @@ fn start_reaper(directory: &Path) -> io::Result<Child> {
         .spawn()
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+/// Where nobody listens at this moment.
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 
 /// Whom Postgres runs as: it refuses to run as root.

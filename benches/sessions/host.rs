@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -18,7 +18,7 @@ use crate::{
     Outcome,
     agent::{ARGUMENT, COUNT, TO},
     client::Client,
-    cluster::Cluster,
+    cluster::{Cluster, free_address},
 };
 
 /// The queue of agents that answer at once.
@@ -40,7 +40,7 @@ impl Host {
         let directory = cluster.workplace("host")?;
         fs::create_dir_all(directory.join("said"))?;
         fs::create_dir_all(directory.join("root"))?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = free_address()?;
         fs::write(
             directory.join("bench.toml"),
             config(&directory, &cluster.url(database), address)?,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -14,7 +14,11 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{Outcome, client::Client, cluster::Cluster};
+use crate::{
+    Outcome,
+    client::Client,
+    cluster::{Cluster, free_address},
+};
 
 /// What it is called.
 pub(crate) const NAME: &str = "FastAPI + asyncpg";
@@ -44,7 +48,7 @@ impl Peer {
         let schema =
             app.split("SCHEMA = \"\"\"").nth(1).and_then(|rest| rest.split("\"\"\"").next());
         cluster.execute(database, &[schema.ok_or("the program has no schema")?])?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = free_address()?;
         let cores = thread::available_parallelism()?.to_string();
         let process = Command::new(python)
             .args(["-m", "uvicorn", "app:app", "--log-level", "warning", "--no-access-log"])

@@ -1,7 +1,7 @@
 //! What one request after another shows: memories stored and looked for, commands of git, a crowd.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::Command,
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Outcome, Run,
     client::{Client, command, memory},
-    cluster::{alone, connect, joined},
+    cluster::{alone, connect, free_address, joined},
     floor::{self, Floor},
     host::Host,
     peer,
@@ -106,7 +106,7 @@ pub(crate) fn store(run: &mut Run) -> Outcome<()> {
         let theirs = ask(peer.address(), CLIENTS, run.sizes.store, one)?;
         run.samples.add(peer::NAME, "stored", &[theirs.rate]);
     }
-    let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let at = free_address()?;
     let floor = Floor::start(&run.cluster, floor::MEMORIES, "ours", &at.to_string())?;
     let least = ask(at, CLIENTS, run.sizes.store, one)?;
     drop(floor);

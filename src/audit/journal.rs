@@ -46,16 +46,13 @@ impl Journal {
             text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         // Put together in one file first: whoever is killed here finds all of it, or some of it twice.
         let together = path.with_extension("new");
-        let mut file = create(&together)?;
-        let mut bytes = 0;
-        for deed in &waiting {
-            let line = line(deed)?;
-            file.write_all(&line)?;
-            bytes += line.len() as u64;
-        }
-        fs::rename(&together, &path)?;
+        let file = create(&together)?;
+        let mut journal =
+            Self { path, file, waiting: Vec::new(), taken: None, bytes: 0, torn: false, lost: 0 };
+        waiting.iter().try_for_each(|deed| journal.write(deed))?;
+        fs::rename(&together, &journal.path)?;
         remove(&sending)?;
-        Ok(Self { path, file, waiting, taken: None, bytes, torn: false, lost: 0 })
+        Ok(Self { waiting, ..journal })
     }
 
     /// Keeps a deed, unless too many wait already or it can't be written: then it is counted.
@@ -74,12 +71,12 @@ impl Journal {
         written
     }
 
+    /// One line, in one piece.
     fn write(&mut self, deed: &Deed) -> io::Result<()> {
-        let mut line = line(deed)?;
-        if self.torn {
-            // What was cut off ends here, and does not swallow this one.
-            line.insert(0, b'\n');
-        }
+        // What was cut off ends first, and does not swallow this one.
+        let mut line = if self.torn { vec![b'\n'] } else { Vec::new() };
+        serde_json::to_writer(&mut line, deed)?;
+        line.push(b'\n');
         let written = self.file.write_all(&line);
         self.torn = written.is_err();
         written?;
@@ -131,13 +128,6 @@ fn sending(path: &Path) -> PathBuf {
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-/// The line of a deed, to be written in one piece.
-fn line(deed: &Deed) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(deed)?;
-    line.push(b'\n');
-    Ok(line)
 }
 
 fn read(path: &Path) -> io::Result<String> {

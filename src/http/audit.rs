@@ -73,31 +73,24 @@ pub(super) fn operation(method: &Method, pattern: &str) -> String {
     name.join(".")
 }
 
-/// A deed of this caller, as far as the request says.
-pub(super) fn deed(who: String, peer: Option<String>, request: &HttpRequest) -> Deed {
-    deed_at(request.match_pattern().as_deref(), who, peer, request)
-}
+/// Who asks, and from where; none is the unix socket.
+type Asker<'a> = (&'a Who, Option<SocketAddr>);
 
 /// A deed of this caller on the route with this pattern.
-fn deed_at(
-    pattern: Option<&str>,
-    who: String,
-    peer: Option<String>,
-    request: &HttpRequest,
-) -> Deed {
+fn deed_at(pattern: Option<&str>, asker: Asker<'_>, request: &HttpRequest) -> Deed {
     let operation =
         pattern.map_or_else(|| "unknown".to_owned(), |it| operation(request.method(), it));
     let parts: Vec<_> = request.match_info().iter().map(|(_, part)| part).collect();
-    Deed { operation, object: parts.join("/"), ..something_of(who, peer, request) }
+    Deed { operation, object: parts.join("/"), ..something_of(asker, request) }
 }
 
 /// A deed of this caller, without saying which.
-fn something_of(who: String, peer: Option<String>, request: &HttpRequest) -> Deed {
+fn something_of((who, peer): Asker<'_>, request: &HttpRequest) -> Deed {
     Deed {
         id: Uuid::now_v7(),
         at: Timestamp::now(),
-        who,
-        peer,
+        who: who.to_string(),
+        peer: peer.map(|peer| peer.to_string()),
         surface: Surface::Http,
         operation: String::new(),
         object: String::new(),
@@ -110,32 +103,27 @@ fn something_of(who: String, peer: Option<String>, request: &HttpRequest) -> Dee
 
 /// The deed of the caller of a handler that records it itself.
 pub(super) fn deed_of(caller: &Caller, request: &HttpRequest) -> Deed {
-    deed(caller.who.to_string(), caller.peer.map(|peer| peer.to_string()), request)
+    deed_at(request.match_pattern().as_deref(), (&caller.who, caller.peer), request)
 }
 
 /// Records what came of a request, if it is to be recorded.
-pub(super) fn note(
-    state: &State,
-    (who, peer): (&Who, Option<SocketAddr>),
-    answer: &ServiceResponse<BoxBody>,
-) {
+pub(super) fn note(state: &State, asker: Asker<'_>, answer: &ServiceResponse<BoxBody>) {
     let (request, status) = (answer.request(), answer.status().as_u16());
     let outcome = Outcome::of_status(status);
     let pattern = request.match_pattern();
     if outcome != Outcome::Refused && !changes(request.method(), pattern.as_deref()) {
         return;
     }
-    let (who, peer) = (who.to_string(), peer.map(|peer| peer.to_string()));
     let tale = request.extensions_mut().remove::<Tale>();
     if let Some(Tale(changes)) = tale {
-        return note_all(state, something_of(who, peer, request), changes);
+        return note_all(state, something_of(asker, request), changes);
     }
-    let base = deed_at(pattern.as_deref(), who, peer, request);
+    let base = deed_at(pattern.as_deref(), asker, request);
     let made = answer.headers().get(LOCATION).and_then(|at| at.to_str().ok());
     let object = match made.and_then(|at| at.strip_prefix(ROOT)) {
         // The name of a thing comes after that of its kind.
         Some(at) => at.split('/').skip(1).step_by(2).collect::<Vec<_>>().join("/"),
-        None => base.object.clone(),
+        None => base.object,
     };
     state.audit.note(Deed { object, outcome, status: Some(status), ..base });
 }
