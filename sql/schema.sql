@@ -360,10 +360,9 @@ CREATE TABLE hostler.log_lanes (
     id integer NOT NULL,
     slot uuid NOT NULL,
     queue text NOT NULL,
-    head bigint NOT NULL DEFAULT 0,
     CONSTRAINT log_lanes_one_per_slot UNIQUE (slot, queue),
     CONSTRAINT log_lanes_pkey PRIMARY KEY (id)
-) WITH (fillfactor=10);
+);
 
 CREATE TABLE hostler.log_tasks (
     lane integer NOT NULL,
@@ -1211,10 +1210,9 @@ BEGIN
     ) AND NOT EXISTS (
         SELECT
         FROM hostler.log_cursors
-        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
-        JOIN hostler.queues ON queues.name = log_cursors.queue
-        WHERE log_lanes.head > log_cursors.taken
-            AND queues.name = ANY (hostler.plainly_claimable(claim_task.queues))
+        JOIN hostler.log_tasks AS next
+            ON next.lane = log_cursors.lane AND next.number = log_cursors.taken + 1
+        WHERE log_cursors.queue = ANY (hostler.plainly_claimable(claim_task.queues))
     ) AND NOT EXISTS (
         SELECT
         FROM hostler.tasks
@@ -1586,7 +1584,7 @@ BEGIN
     END IF;
     FOR next IN
         SELECT log_cursors.lane, log_cursors.taken,
-            least(log_lanes.head, log_cursors.taken + divert.most - (
+            least(newest.number, log_cursors.taken + divert.most - (
                 SELECT count(*)
                 FROM (
                     SELECT FROM hostler.tasks
@@ -1596,8 +1594,14 @@ BEGIN
                 ) AS there
             )) AS upto
         FROM hostler.log_cursors
-        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
-        WHERE log_cursors.queue = ANY (wanted) AND log_lanes.head > log_cursors.taken
+        CROSS JOIN LATERAL (
+            SELECT entry.number
+            FROM hostler.log_tasks AS entry
+            WHERE entry.lane = log_cursors.lane
+            ORDER BY entry.number DESC
+            LIMIT 1
+        ) AS newest
+        WHERE log_cursors.queue = ANY (wanted) AND newest.number > log_cursors.taken
         ORDER BY log_cursors.lane
         FOR UPDATE OF log_cursors SKIP LOCKED
     LOOP
@@ -2952,8 +2956,6 @@ DECLARE
 BEGIN
     SELECT log_cursors.lane, log_cursors.queue, waiting.number, waiting.id INTO next
     FROM hostler.log_cursors
-    JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
-    JOIN hostler.queues ON queues.name = log_cursors.queue
     CROSS JOIN LATERAL (
         SELECT entry.number, entry.id
         FROM hostler.log_tasks AS entry
@@ -2965,8 +2967,7 @@ BEGIN
         ORDER BY entry.number
         LIMIT 1
     ) AS waiting
-    WHERE log_lanes.head > log_cursors.taken
-        AND queues.name = ANY (hostler.plainly_claimable(track_next.queues))
+    WHERE log_cursors.queue = ANY (hostler.plainly_claimable(track_next.queues))
     ORDER BY waiting.id
     LIMIT 1
     FOR UPDATE OF log_cursors SKIP LOCKED;

@@ -19,7 +19,7 @@ use crate::{
     },
     store::{
         Recovery, Store, StoreError,
-        log::{self, Appended, Direct, Lanes, Ready},
+        log::{self, Appended, Direct, Head, Lanes, Ready},
         notify::News,
     },
     telemetry::Chain,
@@ -27,6 +27,10 @@ use crate::{
 
 /// From so many tasks on a batch goes by COPY.
 const COPY_FROM: usize = 200;
+
+/// How many times a batch is numbered anew: the batch before it, whose answer was lost, is committed or undone by
+/// the second time.
+const TRIES: usize = 3;
 
 /// How often to ask for what is in a paused queue, while it gets new tasks: whoever resumes it says
 /// so, but maybe just before these were there.
@@ -72,7 +76,8 @@ impl QueueActor {
             match result {
                 Ok(written) => this.appended(written, ctx),
                 Err((requests, error)) => {
-                    // It may have been carried out, unheard.
+                    // It may have been carried out, unheard: where its lanes end is asked anew.
+                    this.plain.lanes.clear();
                     if claims && error.recovery() == Recovery::RetryLater {
                         this.look_for_strays(ctx);
                     }
@@ -114,9 +119,10 @@ impl QueueActor {
         for Request { mut tasks, tell } in std::mem::take(&mut written.requests) {
             let mut submitted = Vec::with_capacity(tasks.len());
             for Ready { task, .. } in &mut tasks {
-                let Some((queue, &lane)) = written.lanes.get_key_value(&task.queue) else {
+                let Some((queue, head)) = written.lanes.get_key_value(&task.queue) else {
                     continue;
                 };
+                let lane = head.lane;
                 let Some(at) = written.appended.get(&lane) else { continue };
                 let (_, place) = placed.entry(lane).or_insert((queue, 0));
                 *place += 1;
@@ -212,33 +218,61 @@ async fn write(
     idle: Option<Idle>,
 ) -> Result<Written, (Vec<Request>, StoreError)> {
     let tasks: Vec<&Ready> = requests.iter().flat_map(|request| &request.tasks).collect();
-    let result = if tasks.len() < COPY_FROM {
-        let send = async |db: &Client| {
-            let (placed, direct) = target.place(db, &tasks, idle.as_ref()).await?;
-            log::submit(db, &placed, direct.as_ref()).await
-        };
-        store.within(limit, send).await
-    } else {
-        let send = async |db: &Transaction<'_>| {
-            let (placed, direct) = target.place(db, &tasks, idle.as_ref()).await?;
-            log::submit_many(db, &placed, direct.as_ref()).await
-        };
-        store.transact_within(limit, send).await
-    };
+    let mut result = target.append(store, limit, &tasks, idle.as_ref()).await;
+    for _ in 1..TRIES {
+        if !result.as_ref().is_err_and(StoreError::is_moved_on) {
+            break;
+        }
+        target.lanes.clear();
+        result = target.append(store, limit, &tasks, idle.as_ref()).await;
+    }
     match result {
-        Ok(appended) => Ok(Written { requests, appended, lanes: target.lanes, idle }),
+        Ok(appended) => {
+            target.grow(&appended);
+            Ok(Written { requests, appended, lanes: target.lanes, idle })
+        }
         Err(error) => Err((requests, error)),
     }
 }
 
 impl Target {
+    async fn append(
+        &mut self,
+        store: &Store,
+        limit: Duration,
+        tasks: &[&Ready],
+        idle: Option<&Idle>,
+    ) -> Result<HashMap<Lane, Appended>, StoreError> {
+        if tasks.len() < COPY_FROM {
+            let send = async |db: &Client| {
+                let (placed, direct) = self.place(db, tasks, idle).await?;
+                log::submit(db, &placed, direct.as_ref()).await
+            };
+            return store.within(limit, send).await;
+        }
+        let send = async |db: &Transaction<'_>| {
+            let (placed, direct) = self.place(db, tasks, idle).await?;
+            log::submit_many(db, &placed, direct.as_ref()).await
+        };
+        store.transact_within(limit, send).await
+    }
+
+    /// What was appended is the newest of its lanes.
+    fn grow(&mut self, appended: &HashMap<Lane, Appended>) {
+        for head in self.lanes.values_mut() {
+            if let Some(appended) = appended.get(&head.lane) {
+                head.number = appended.last;
+            }
+        }
+    }
+
     /// Each task with its lane, and what idle agents take of each lane.
     async fn place<'a>(
         &mut self,
         db: &impl GenericClient,
         tasks: &[&'a Ready],
         idle: Option<&Idle>,
-    ) -> Result<(Vec<(Lane, &'a Ready)>, Option<Direct>), StoreError> {
+    ) -> Result<(Vec<(Head, &'a Ready)>, Option<Direct>), StoreError> {
         let mut unknown: Vec<QueueName> = Vec::new();
         for Ready { task, .. } in tasks {
             if !self.lanes.contains_key(&task.queue) && !unknown.contains(&task.queue) {
@@ -251,14 +285,14 @@ impl Target {
         let mut placed = Vec::with_capacity(tasks.len());
         for ready in tasks {
             let queue = &ready.task.queue;
-            let Some(lane) = self.lanes.get(queue) else {
+            let Some(head) = self.lanes.get(queue) else {
                 return Err(StoreError::UnknownQueue { queue: queue.clone() });
             };
-            placed.push((*lane, *ready));
+            placed.push((*head, *ready));
         }
         let direct = idle.map(|Idle { host, fleets }| {
             let of_lane =
-                |(queue, (_, free)): (_, &(_, usize))| Some((*self.lanes.get(queue)?, *free));
+                |(queue, (_, free)): (_, &(_, usize))| Some((self.lanes.get(queue)?.lane, *free));
             Direct { host: *host, most: fleets.iter().filter_map(of_lane).collect() }
         });
         Ok((placed, direct))

@@ -223,6 +223,11 @@ impl StoreError {
     }
 
     /// Whether a row was not as a constraint of its table wants it.
+    /// Whether a lane of the log has newer tasks than who appended to it knew.
+    pub fn is_moved_on(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.constraint() == Some("log_tasks_pkey"))
+    }
+
     pub(super) fn is_check(&self) -> bool {
         matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23514"))
     }
@@ -250,6 +255,11 @@ impl Cause {
     /// The five characters by which the server names an error, if the server answered.
     pub fn sqlstate(&self) -> Option<&str> {
         self.0.code().map(tokio_postgres::error::SqlState::code)
+    }
+
+    /// The constraint of which the server said that something is against it.
+    fn constraint(&self) -> Option<&str> {
+        self.0.as_db_error()?.constraint()
     }
 
     fn passes(&self) -> bool {

@@ -35,8 +35,17 @@ const TRACK: Sql = sql!("log/track");
 const DIVERT: Sql = sql!("log/divert");
 const TRACK_PREDECESSOR: Sql = sql!("log/track_predecessor");
 
+/// Where a lane goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The lane.
+    pub lane: Lane,
+    /// The number of its newest task, 0 if it never had one. The next ones are numbered from here on.
+    pub number: i64,
+}
+
 /// The lanes of one data directory, by their queues.
-pub type Lanes = HashMap<QueueName, Lane>;
+pub type Lanes = HashMap<QueueName, Head>;
 
 /// The lanes of `slot` for these queues, made where they are missing. A queue that is not there has
 /// none.
@@ -49,7 +58,8 @@ pub async fn lanes(
     rows.iter()
         .map(|row| {
             let fields = LANES.fields(row);
-            Ok((fields.get("queue")?, Lane(fields.get("id")?)))
+            let head = Head { lane: Lane(fields.get("id")?), number: fields.get("head")? };
+            Ok((fields.get("queue")?, head))
         })
         .collect()
 }

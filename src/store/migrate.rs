@@ -75,6 +75,7 @@ const FILES: &[File] = files! {
     38 "0038" "enqueue_without_update",
     39 "0039" "lock_blocked",
     40 "0040" "cursors_by_place",
+    41 "0041" "newest_task",
 };
 
 /// The newest version that this program knows.

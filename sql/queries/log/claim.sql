@@ -4,8 +4,8 @@
 --     What is limited is passed over, as by tasks/claim: limited queues, and all where fleet $6 is.
 -- State: pending -> running, which is `step(Pending, Claimed)`, for attempt 1.
 -- Locks: the host's row, shared, and only while its lease holds, as tasks/claim does; then the
---     lane's cursor: SKIP LOCKED, so that claimers never wait for each other. A head that is not
---     committed is not seen, and tasks up to it are committed with it, by their lane's lock. Of a
+--     lane's cursor: SKIP LOCKED, so that claimers never wait for each other. The newest task that is seen
+--     has all before it committed: whoever appends has numbered from the newest committed one on. Of a
 --     locked cursor the newest version counts; `log_ends` is read as of the beginning, and is too old
 --     where `moves` is not as it was then.
 -- Index: log_cursors_by_place, from its end, once per lane: an old snapshot keeps all places that the
@@ -16,7 +16,7 @@
 WITH host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $1 AND lease_ends_at > now() FOR KEY SHARE
 ), waiting AS MATERIALIZED (
-    SELECT cursor.lane, cursor.taken, log_lanes.head, cursor.moves, next.created_at,
+    SELECT cursor.lane, cursor.taken, newest.number AS head, cursor.moves, next.created_at,
         log_lanes.slot = $2 AS is_own
     FROM host
     CROSS JOIN hostler.log_lanes
@@ -34,9 +34,15 @@ WITH host AS MATERIALIZED (
         WHERE log_tasks.lane = cursor.lane AND log_tasks.number = cursor.taken + 1
         LIMIT 1
     ) AS next
+    CROSS JOIN LATERAL (
+        SELECT log_tasks.number
+        FROM hostler.log_tasks
+        WHERE log_tasks.lane = cursor.lane
+        ORDER BY log_tasks.number DESC
+        LIMIT 1
+    ) AS newest
     WHERE log_lanes.queue = ANY ($3::text[]) AND NOT queues.limited
         AND (NOT queues.paused OR queues.paused_until <= now())
-        AND log_lanes.head > cursor.taken
         AND NOT EXISTS (
             SELECT FROM hostler.limits
             WHERE limits.limited

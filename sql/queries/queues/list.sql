@@ -25,13 +25,20 @@ LEFT JOIN LATERAL (
             AND tasks.state IN ('blocked', 'scheduled', 'pending', 'running', 'awaiting_input')
         GROUP BY tasks.state
         UNION ALL
-        SELECT 'pending', log_lanes.head - log_cursors.taken - (
+        SELECT 'pending', newest.number - log_cursors.taken - (
             SELECT count(*)
             FROM hostler.log_ends
             WHERE log_ends.lane = log_lanes.id AND log_ends.number > log_cursors.taken
         )
         FROM hostler.log_lanes
         JOIN hostler.log_cursors ON log_cursors.lane = log_lanes.id
+        CROSS JOIN LATERAL (
+            SELECT log_tasks.number
+            FROM hostler.log_tasks
+            WHERE log_tasks.lane = log_lanes.id AND log_tasks.number > log_cursors.taken
+            ORDER BY log_tasks.number DESC
+            LIMIT 1
+        ) AS newest
         WHERE log_lanes.queue = queues.name
         UNION ALL
         SELECT 'running', log_claims.last - log_claims.first + 1 - (

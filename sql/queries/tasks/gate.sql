@@ -5,7 +5,7 @@
 -- State: none.
 -- Locks: none.
 -- Index: tasks_needing and tasks_pending, once per queue, and no further than to the first,
---     log_cursors and log_lanes are small.
+--     log_cursors is small; log_tasks_pkey, one look for each.
 WITH ruled AS MATERIALIZED (
     SELECT queues.name, queues.paused AND coalesce(queues.paused_until > now(), true) AS paused,
         queues.paused_until,
@@ -44,8 +44,13 @@ SELECT ARRAY(SELECT ruled.name FROM ruled WHERE ruled.limited ORDER BY 1) AS lim
     ) OR EXISTS (
         SELECT FROM ruled
         JOIN hostler.log_cursors ON log_cursors.queue = ruled.name
-        JOIN hostler.log_lanes ON log_lanes.id = log_cursors.lane
-        WHERE ruled.limited AND NOT ruled.paused AND log_lanes.head > log_cursors.taken
+        CROSS JOIN LATERAL (
+            SELECT log_tasks.number
+            FROM hostler.log_tasks
+            WHERE log_tasks.lane = log_cursors.lane AND log_tasks.number = log_cursors.taken + 1
+            LIMIT 1
+        ) AS next
+        WHERE ruled.limited AND NOT ruled.paused
     ) AS waiting,
     (
         SELECT ceil(1000 * extract(epoch FROM min(ruled.paused_until) - now()))

@@ -29,7 +29,7 @@ WITH shown AS MATERIALIZED (
     ORDER BY newest.id DESC
     LIMIT $5
 ), lanes AS MATERIALIZED (
-    SELECT log_lanes.id, log_lanes.head, log_cursors.taken
+    SELECT log_lanes.id, log_cursors.taken
     FROM hostler.log_lanes
     JOIN hostler.log_cursors ON log_cursors.lane = log_lanes.id
     -- What failed has left the log.

@@ -7,13 +7,12 @@ use std::{
 
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::{
-    Row,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
 use uuid::Uuid;
 
-use super::int;
+use super::{Head, int};
 use crate::{
     domain::{ClaimId, HostId, Lane, TaskId, task::NewTask},
     store::{
@@ -75,6 +74,8 @@ pub struct Direct {
 pub struct Appended {
     /// The number before the first of them.
     pub base: i64,
+    /// The number of the last of them, which is now the lane's newest.
+    pub last: i64,
     /// How many of them, from the first on, are claimed.
     pub claimed: i64,
     /// By this claim.
@@ -83,14 +84,19 @@ pub struct Appended {
     pub paused: bool,
 }
 
-/// Appends plain tasks, all or none: each to the lane beside it, in the order given. Only the host
-/// on the data directory of a lane may append to it, one batch at a time.
+/// Appends plain tasks, all or none: each behind the newest of the lane beside it, in the order given. Only the
+/// host on the data directory of a lane may append to it, one batch at a time.
 ///
 /// With `direct`, that host's agents take the first ones in the same commit, unless others wait
 /// before them, the queue is paused, or the host's lease has ended.
+///
+/// # Errors
+///
+/// [`StoreError::is_moved_on`]: a lane has newer tasks than that, of a batch whose answer was lost. Nothing was
+/// appended; ask for the lanes again. If it is not known yet what becomes of such a batch, this waits for it.
 pub async fn submit(
     db: &impl GenericClient,
-    tasks: &[(Lane, &Ready)],
+    tasks: &[(Head, &Ready)],
     direct: Option<&Direct>,
 ) -> Result<HashMap<Lane, Appended>, StoreError> {
     Batch::of(tasks).send(db, direct, tasks).await
@@ -102,9 +108,10 @@ pub(super) async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
     let (no_ids, no_texts, no_inputs): (&[Uuid], &[&str], &[JsonText<'_>]) = (&[], &[], &[]);
     let (no_counts, no_limits): (&[i32], &[i64]) = (&[], &[]);
     let nothing: [&Column<'_>; 5] = [&no_ids, &no_texts, &no_inputs, &no_counts, &no_limits];
-    // No lane has this number.
-    append(db, (Lane(0), 0), &nothing, None).await?;
-    append(db, (Lane(0), 0), &nothing, Some((HostId::from_uuid(Uuid::nil()), 0))).await?;
+    // No lane has this number, and no queue this name.
+    let nowhere = (Head { lane: Lane(0), number: 0 }, "", 0);
+    append(db, nowhere, &nothing, None).await?;
+    append(db, nowhere, &nothing, Some((HostId::from_uuid(Uuid::nil()), 0))).await?;
     Ok(())
 }
 
@@ -112,10 +119,10 @@ pub(super) async fn warm(db: &impl GenericClient) -> Result<(), StoreError> {
 ///
 /// # Errors
 ///
-/// Those of the statements; after any of them the transaction is to be given up.
+/// Those of [`submit`]; after any of them the transaction is to be given up.
 pub async fn submit_many(
     db: &Transaction<'_>,
-    tasks: &[(Lane, &Ready)],
+    tasks: &[(Head, &Ready)],
     direct: Option<&Direct>,
 ) -> Result<HashMap<Lane, Appended>, StoreError> {
     let batch = Batch::of(tasks);
@@ -124,12 +131,11 @@ pub async fn submit_many(
     let statement = db.prepare_cached(COPY.text).await.map_err(failed)?;
     let sink = db.copy_in(&statement).await.map_err(failed)?;
     let mut writer = pin!(BinaryCopyInWriter::new(sink, &COLUMNS));
-    for ((lane, Ready { task, input }), place) in tasks.iter().zip(&batch.places) {
-        let base = appended.get(lane).map(|appended| appended.base).unwrap_or_default();
-        let (number, input) = (base + i64::from(*place), JsonText(input));
+    for ((head, Ready { task, input }), number) in tasks.iter().zip(&batch.numbers) {
+        let input = JsonText(input);
         let (most, limit) = (int4(task.max_attempts), task.timeout.map(milliseconds));
         let row: [&(dyn ToSql + Sync); 7] =
-            [&lane.0, &number, &task.id, &task.kind, &input, &most, &limit];
+            [&head.lane.0, number, &task.id, &task.kind, &input, &most, &limit];
         writer.as_mut().write(&row).await.map_err(failed)?;
     }
     writer.finish().await.map_err(failed)?;
@@ -138,18 +144,19 @@ pub async fn submit_many(
 
 /// Where each task of a batch goes.
 struct Batch {
-    /// As the how many-th new one of its lane, from 1.
-    places: Vec<i32>,
-    grows: BTreeMap<Lane, i32>,
+    /// The number of each in its lane.
+    numbers: Vec<i64>,
+    /// Behind which number each lane grows, and by how many.
+    grows: BTreeMap<Lane, (i64, i32)>,
 }
 
 impl Batch {
-    fn of(tasks: &[(Lane, &Ready)]) -> Self {
-        let mut batch = Self { places: Vec::with_capacity(tasks.len()), grows: BTreeMap::new() };
-        for (lane, _) in tasks {
-            let place = batch.grows.entry(*lane).or_default();
-            *place += 1;
-            batch.places.push(*place);
+    fn of(tasks: &[(Head, &Ready)]) -> Self {
+        let mut batch = Self { numbers: Vec::with_capacity(tasks.len()), grows: BTreeMap::new() };
+        for (head, _) in tasks {
+            let (base, grows) = batch.grows.entry(head.lane).or_insert((head.number, 0));
+            *grows += 1;
+            batch.numbers.push(*base + i64::from(*grows));
         }
         batch
     }
@@ -159,7 +166,7 @@ impl Batch {
         &self,
         db: &impl GenericClient,
         direct: Option<&Direct>,
-        tasks: &[(Lane, &Ready)],
+        tasks: &[(Head, &Ready)],
     ) -> Result<HashMap<Lane, Appended>, StoreError> {
         let task_of = || tasks.iter().map(|(_, ready)| &ready.task);
         let ids: Vec<TaskId> = task_of().map(|task| task.id).collect();
@@ -168,59 +175,67 @@ impl Batch {
         let attempts: Vec<_> = task_of().map(|task| int4(task.max_attempts)).collect();
         let limits: Vec<_> = task_of().map(|task| task.timeout.map(milliseconds)).collect();
         let columns: [&Column<'_>; 5] = [&ids, &kinds, &inputs, &attempts, &limits];
-        if let ([(lane, _), ..], 1) = (tasks, self.grows.len()) {
-            let direct = direct.and_then(|direct| Some((direct.host, *direct.most.get(lane)?)));
+        if let ([(head, Ready { task, .. }), ..], 1) = (tasks, self.grows.len()) {
+            let direct =
+                direct.and_then(|direct| Some((direct.host, *direct.most.get(&head.lane)?)));
             let direct = direct.filter(|(_, most)| *most > 0);
-            return append(db, (*lane, int(tasks.len())), &columns, direct).await;
+            let place = (*head, task.queue.as_str(), tasks.len());
+            let appended = append(db, place, &columns, direct).await?;
+            return Ok(HashMap::from([(head.lane, appended)]));
         }
-        let of_task: Vec<i32> = tasks.iter().map(|(lane, _)| lane.0).collect();
-        let places = self.places.get(..tasks.len()).unwrap_or_default();
+        let of_task: Vec<i32> = tasks.iter().map(|(head, _)| head.lane.0).collect();
+        let numbers = self.numbers.get(..tasks.len()).unwrap_or_default();
         let lanes: Vec<i32> = self.grows.keys().map(|lane| lane.0).collect();
-        let counts: Vec<i32> = self.grows.values().copied().collect();
+        let (bases, counts): (Vec<i64>, Vec<i32>) = self.grows.values().copied().unzip();
         let host = direct.map(|direct| direct.host);
         let claims: Vec<Uuid> = self.grows.keys().map(|_| Uuid::now_v7()).collect();
         let most = |lane| direct.and_then(|direct| direct.most.get(lane)).copied().unwrap_or(0);
         let most: Vec<i32> = self.grows.keys().map(|lane| int(most(lane))).collect();
-        let before: [&Column<'_>; 2] = [&of_task, &places];
-        let after: [&Column<'_>; 5] = [&lanes, &counts, &host, &claims, &most];
+        let before: [&Column<'_>; 2] = [&of_task, &numbers];
+        let after: [&Column<'_>; 6] = [&lanes, &bases, &counts, &host, &claims, &most];
         let rows = SUBMIT.query(db, &[&before[..], &columns, &after].concat()).await?;
-        let claims: HashMap<i32, Uuid> = lanes.into_iter().zip(claims).collect();
-        read(&SUBMIT, &rows, &claims)
+        let mut appended = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let fields = SUBMIT.fields(row);
+            let lane = Lane(fields.get("lane")?);
+            let asked = self.grows.keys().position(|asked| *asked == lane);
+            let claim = asked.and_then(|asked| claims.get(asked)).copied().unwrap_or_default();
+            let (base, grows) = self.grows.get(&lane).copied().unwrap_or_default();
+            let last = base + i64::from(grows);
+            let (taken, paused): (i64, _) = (fields.get("taken")?, fields.get("paused")?);
+            let claimed = taken - base;
+            appended.insert(lane, Appended { base, last, claimed, claim: ClaimId(claim), paused });
+        }
+        Ok(appended)
     }
 }
 
-/// Has one lane grow by so many, with tasks of these columns; `direct` says of which host agents take of them
+/// Has the lane of this queue grow by so many tasks of these columns; `direct` says of which host agents take of them
 /// at once, and how many.
 async fn append(
     db: &impl GenericClient,
-    (lane, grows): (Lane, i32),
+    (head, queue, grows): (Head, &str, usize),
     tasks: &[&Column<'_>; 5],
     direct: Option<(HostId, usize)>,
-) -> Result<HashMap<Lane, Appended>, StoreError> {
-    let lane_grows: [&Column<'_>; 2] = [&lane.0, &grows];
-    let appended = [&lane_grows[..], tasks].concat();
+) -> Result<Appended, StoreError> {
+    let (base, claim) = (head.number, ClaimId(Uuid::now_v7()));
+    let mut appended =
+        Appended { base, last: base + i64::from(int(grows)), claimed: 0, claim, paused: false };
+    let behind: [&Column<'_>; 3] = [&head.lane.0, &base, &queue];
+    let columns = [&behind[..], tasks].concat();
     let Some((host, most)) = direct else {
-        return read(&APPEND, &APPEND.query(db, &appended).await?, &HashMap::new());
+        if let Some(row) = APPEND.query_opt(db, &columns).await? {
+            appended.paused = APPEND.fields(&row).get("paused")?;
+        }
+        return Ok(appended);
     };
-    let (claim, most) = (Uuid::now_v7(), int(most));
-    let claimed: [&Column<'_>; 3] = [&host, &claim, &most];
-    let rows = APPEND_CLAIMED.query(db, &[&appended[..], &claimed].concat()).await?;
-    read(&APPEND_CLAIMED, &rows, &HashMap::from([(lane.0, claim)]))
-}
-
-/// Reads where the tasks went; `claims` are those that were asked for, by their lanes.
-fn read(
-    of: &Sql,
-    rows: &[Row],
-    claims: &HashMap<i32, Uuid>,
-) -> Result<HashMap<Lane, Appended>, StoreError> {
-    rows.iter()
-        .map(|row| {
-            let fields = of.fields(row);
-            let (lane, base): (i32, i64) = (fields.get("lane")?, fields.get("base")?);
-            let (taken, paused): (i64, _) = (fields.get("taken")?, fields.get("paused")?);
-            let claim = ClaimId(claims.get(&lane).copied().unwrap_or_default());
-            Ok((Lane(lane), Appended { base, claimed: taken - base, claim, paused }))
-        })
-        .collect()
+    let most = int(most);
+    let claimed: [&Column<'_>; 3] = [&host, &claim.0, &most];
+    let row = APPEND_CLAIMED.query_opt(db, &[&columns[..], &claimed].concat()).await?;
+    if let Some(row) = row {
+        let fields = APPEND_CLAIMED.fields(&row);
+        appended.claimed = fields.get::<i64>("taken")? - base;
+        appended.paused = fields.get("paused")?;
+    }
+    Ok(appended)
 }

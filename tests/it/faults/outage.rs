@@ -95,6 +95,36 @@ fn short_outages_one_after_the_other_lose_nothing() {
     nothing_was_lost(&host, &ids);
 }
 
+/// A batch was written, and its host never heard of it: what is submitted next goes behind it, and both are done.
+#[test]
+fn what_was_written_unheard_is_not_in_the_way_of_what_comes_next() {
+    let host = Host::new(FLEETS).up();
+    let mut ids = submit_many(&host, 3);
+    until_all_are_final(&host);
+    for (count, kind) in [(1, "alone"), (250, "many")] {
+        let unheard = format!(
+            "WITH lane AS (
+                SELECT lane, max(number) AS newest FROM hostler.log_tasks GROUP BY lane
+            ), made AS (
+                INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
+                SELECT lane, newest + nth, hostler.task_id_at((extract(epoch FROM now()) * 1000000)::bigint + nth), '{kind}',
+                    '{{\"op\": \"echo\", \"value\": 1}}', 3
+                FROM lane, generate_series(1, 2) AS nth
+            )
+            INSERT INTO hostler.log_feed (step, lane, first, last)
+            SELECT 1, lane, newest + 1, newest + 2 FROM lane"
+        );
+        host.database().execute(&[&unheard]);
+        ids.extend(submit_many(&host, count));
+        until_all_are_final(&host);
+        let all = super::all_tasks(&host);
+        let unheard = all.iter().filter(|task| task["kind"] == kind);
+        ids.extend(unheard.map(|task| task["id"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(ids.len(), 3 + 1 + 250 + 4);
+    nothing_was_lost(&host, &ids);
+}
+
 #[test]
 fn without_a_lease_nobody_goes_on_working() {
     let lease = Duration::from_secs(4);

@@ -80,16 +80,16 @@ async fn fill(store: &Store) {
         INSERT INTO hostler.leader (term, slot) VALUES (41, gen_random_uuid());
         INSERT INTO hostler.task_unique (queue, key, task_id)
         SELECT 'default', 'u', id FROM hostler.tasks LIMIT 1;
-        INSERT INTO hostler.log_lanes (slot, queue, head) VALUES (gen_random_uuid(), 'default', 3);
+        INSERT INTO hostler.log_lanes (slot, queue) VALUES (gen_random_uuid(), 'default');
         INSERT INTO hostler.log_cursors SELECT id, queue, 2 FROM hostler.log_lanes;
         INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
         SELECT id, number, hostler.task_id_at(number), 'plain', '{}', 3
-        FROM hostler.log_lanes, generate_series(1, head) AS number;
+        FROM hostler.log_lanes, generate_series(1, 3) AS number;
         INSERT INTO hostler.log_claims SELECT gen_random_uuid(), gen_random_uuid(), id, 1, 2
         FROM hostler.log_lanes;
         INSERT INTO hostler.log_ends (lane, number, host_id, agent, started_at, output)
         SELECT id, 1, gen_random_uuid(), 'a-1', now(), '"out"' FROM hostler.log_lanes;
-        INSERT INTO hostler.log_feed (step, lane, first, last) SELECT 1, id, 1, head
+        INSERT INTO hostler.log_feed (step, lane, first, last) SELECT 1, id, 1, 3
         FROM hostler.log_lanes;
         INSERT INTO hostler.schedules (
             name, description, origin, cron, zone, queue, kind, input, priority, overlap, catch_up,

@@ -201,9 +201,9 @@ pub(super) async fn ended(db: &Client, state: &str, days: f64) -> TaskId {
 
 pub(super) async fn lane(db: &Client, tasks: i64, days: f64, open: &[i64]) -> i32 {
     let make = "
-        INSERT INTO hostler.log_lanes (slot, queue, head) VALUES (gen_random_uuid(), 'default', $1)
+        INSERT INTO hostler.log_lanes (slot, queue) VALUES (gen_random_uuid(), 'default')
         RETURNING id";
-    let lane: i32 = db.query_one(make, &[&tasks]).await.unwrap().get(0);
+    let lane: i32 = db.query_one(make, &[]).await.unwrap().get(0);
     let cursor = "INSERT INTO hostler.log_cursors (lane, queue, taken) VALUES ($1, 'default', $2)";
     db.execute(cursor, &[&lane, &tasks]).await.unwrap();
     let fill = "

@@ -8,7 +8,7 @@ use hostler::{
     domain::{Attempt, ClaimId, Lane, record::TaskFilter},
     store::{
         StoreError, ends, hosts,
-        log::{self, Appended, Claimed, Direct, Range},
+        log::{self, Appended, Claimed, Direct, Head, Range},
         tasks::{CancelAnswer, RetryAnswer},
     },
 };
@@ -31,8 +31,14 @@ impl Log {
         let world = World::new().await;
         let slot = Uuid::new_v4();
         let lanes = log::lanes(&world.db, slot, std::slice::from_ref(&world.queue)).await.unwrap();
-        let lane = lanes[&world.queue];
+        let lane = lanes[&world.queue].lane;
         Self { world, slot, lane }
+    }
+
+    /// Where the lane of `queue` goes on.
+    async fn head(&self, queue: &QueueName) -> Head {
+        let queues = std::slice::from_ref(queue);
+        log::lanes(&self.world.db, self.slot, queues).await.unwrap()[queue]
     }
 
     async fn append(&self, count: usize) -> Vec<TaskId> {
@@ -43,7 +49,8 @@ impl Log {
         let tasks: Vec<NewTask> = (0..count).map(|_| task(&self.world.queue)).collect();
         let ids = tasks.iter().map(|task| task.id).collect();
         let ready = log::Ready::all(tasks).unwrap();
-        let placed: Vec<_> = ready.iter().map(|task| (self.lane, task)).collect();
+        let head = self.head(&self.world.queue).await;
+        let placed: Vec<_> = ready.iter().map(|task| (head, task)).collect();
         let direct = direct
             .map(|most| Direct { host: self.world.host, most: HashMap::from([(self.lane, most)]) });
         let appended = log::submit(&self.world.db, &placed, direct.as_ref()).await.unwrap();
@@ -147,13 +154,13 @@ async fn what_is_submitted_to_idle_agents_is_claimed_with_it() {
 async fn idle_agents_of_two_queues_have_of_one_batch() {
     let log = Log::new().await;
     let other = ensure(&log.world.db, "other").await;
-    let lanes = log::lanes(&log.world.db, log.slot, std::slice::from_ref(&other)).await.unwrap();
-    let (first, second) = (log.lane, lanes[&other]);
     let submit = async |count: usize| {
+        let heads = [log.head(&log.world.queue).await, log.head(&other).await];
+        let [first, second] = heads.map(|head| head.lane);
         let of = |queue| (0..count).map(move |_| task(queue));
         let ready = log::Ready::all(of(&log.world.queue).chain(of(&other)).collect()).unwrap();
-        let lanes = (0..count).map(|_| first).chain((0..count).map(|_| second));
-        let placed: Vec<_> = lanes.zip(&ready).collect();
+        let placed: Vec<_> =
+            heads.iter().flat_map(|head| vec![*head; count]).zip(&ready).collect();
         let direct =
             Direct { host: log.world.host, most: HashMap::from([(first, 1), (second, 5)]) };
         let appended = log::submit(&log.world.db, &placed, Some(&direct)).await.unwrap();
@@ -414,7 +421,8 @@ async fn many_are_appended_as_few_are() {
     tasks[7].kind = "seventh".to_owned();
     tasks[7].input = json!({"text": "\t\n\\N \"ü\"", "deep": [1.5, null, {"a": []}]});
     let ready = log::Ready::all(tasks.clone()).unwrap();
-    let placed: Vec<_> = ready.iter().map(|task| (log.lane, task)).collect();
+    let head = log.head(&log.world.queue).await;
+    let placed: Vec<_> = ready.iter().map(|task| (head, task)).collect();
     let direct = Direct { host: log.world.host, most: HashMap::from([(log.lane, tasks.len())]) };
     let store = &log.world.store;
     let undone: Result<(), _> = store
@@ -428,7 +436,7 @@ async fn many_are_appended_as_few_are() {
 
     let appended = store.transact(async |db| log::submit_many(db, &placed, Some(&direct)).await);
     let appended = appended.await.unwrap()[&log.lane];
-    assert_eq!((appended.base, appended.claimed), (1, 300));
+    assert_eq!((appended.base, appended.last, appended.claimed), (1, 301, 300));
     let seventh = tasks::get(&log.world.db, tasks[7].id).await.unwrap().unwrap();
     assert_eq!(seventh.state, TaskState::Running);
     assert_eq!((seventh.kind, seventh.input), (tasks[7].kind.clone(), tasks[7].input.clone()));
@@ -436,9 +444,58 @@ async fn many_are_appended_as_few_are() {
     assert_eq!(log.depth().await[&TaskState::Running], 301);
     let more: Vec<NewTask> = (0..2).map(|_| task(&log.world.queue)).collect();
     let ready = log::Ready::all(more.clone()).unwrap();
-    let placed: Vec<_> = ready.iter().map(|task| (log.lane, task)).collect();
+    let head = log.head(&log.world.queue).await;
+    let placed: Vec<_> = ready.iter().map(|task| (head, task)).collect();
     store.transact(async |db| log::submit_many(db, &placed, None).await).await.unwrap();
     assert_eq!(ids(&log.claim(9).await.unwrap()), [more[0].id, more[1].id]);
+}
+
+/// The answer to a batch was lost, and it is not known what becomes of it: the next one waits for that. Where it
+/// is there after all, its numbers are taken, and nothing is written.
+#[tokio::test]
+async fn a_batch_waits_for_the_one_before_whose_answer_was_lost() {
+    for (committed, many) in [(true, false), (true, true), (false, false), (false, true)] {
+        let log = Log::new().await;
+        let head = log.head(&log.world.queue).await;
+        let ready = |count: usize| {
+            log::Ready::all((0..count).map(|_| task(&log.world.queue)).collect()).unwrap()
+        };
+        let (lost, next) = (ready(3), ready(2));
+        let placed = |tasks| Vec::from_iter(Iterator::map(<[_]>::iter(tasks), |one| (head, one)));
+        let mut theirs = log.world.store.client().await.unwrap();
+        let open = theirs.transaction().await.unwrap();
+        log::submit(&open, &placed(&lost), None).await.unwrap();
+
+        let store = &log.world.store;
+        let submit = async {
+            let placed = placed(&next);
+            if many {
+                return store.transact(async |db| log::submit_many(db, &placed, None).await).await;
+            }
+            log::submit(&store.client().await.unwrap(), &placed, None).await
+        };
+        let known = async {
+            // Until it waits, as the server sees it.
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+            while log.world.db.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+                tokio::task::yield_now().await;
+            }
+            if committed { open.commit().await } else { open.rollback().await }.unwrap();
+        };
+        let (submitted, ()) = tokio::join!(submit, known);
+        if committed {
+            assert!(submitted.unwrap_err().is_moved_on());
+            assert_eq!(log.head(&log.world.queue).await.number, 3);
+            let tasks: Vec<_> = lost.iter().map(|ready| ready.task.id).collect();
+            assert_eq!(ids(&log.claim(9).await.unwrap()), tasks);
+        } else {
+            assert_eq!(submitted.unwrap()[&log.lane].base, 0, "it never was there");
+            assert_eq!(log.claim(9).await.unwrap().span, 2);
+        }
+        let told = "SELECT count(*), max(last) FROM hostler.log_feed WHERE step = 1";
+        let told = log.world.db.query_one(told, &[]).await.unwrap();
+        assert_eq!((told.get(0), told.get(1)), (1_i64, if committed { 3_i64 } else { 2 }));
+    }
 }
 
 /// A claim begins, and waits for its host's row; a task is called off meanwhile. The claim has not

@@ -305,10 +305,11 @@ async fn plain_tasks_of_a_limited_queue_are_chosen_out_of_the_log() {
         log::claim(&world.db, host, slot, &fleet, &queues, 9).await.unwrap(),
         log::Claimed::Nothing
     );
-    let direct = log::Direct { host, most: [(lanes[&world.queue], 9)].into() };
+    let head = log::lanes(&world.db, slot, &queues).await.unwrap()[&world.queue];
+    let direct = log::Direct { host, most: [(head.lane, 9)].into() };
     let late = log::Ready::all(vec![task(&world.queue)]).unwrap();
-    let appended = log::submit(&world.db, &[(lanes[&world.queue], &late[0])], Some(&direct)).await;
-    assert_eq!(appended.unwrap()[&lanes[&world.queue]].claimed, 0);
+    let appended = log::submit(&world.db, &[(head, &late[0])], Some(&direct)).await;
+    assert_eq!(appended.unwrap()[&head.lane].claimed, 0);
     assert!(world.gate().await.waiting);
 
     let chosen: Vec<_> = world.choose(4).await.iter().map(|one| one.task).collect();

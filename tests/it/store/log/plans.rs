@@ -39,9 +39,9 @@ async fn a_plan_of_a_time_without_tasks_reads_by_keys_all_the_same() {
     world.db.batch_execute("VACUUM ANALYZE").await.unwrap();
     for (name, text, given) in [
         ("claim", include_str!("../../../../sql/queries/log/claim.sql"), 6),
-        ("submit", include_str!("../../../../sql/queries/log/submit.sql"), 12),
-        ("append", include_str!("../../../../sql/queries/log/append.sql"), 7),
-        ("append_claimed", include_str!("../../../../sql/queries/log/append_claimed.sql"), 10),
+        ("submit", include_str!("../../../../sql/queries/log/submit.sql"), 13),
+        ("append", include_str!("../../../../sql/queries/log/append.sql"), 8),
+        ("append_claimed", include_str!("../../../../sql/queries/log/append_claimed.sql"), 11),
         ("settle", include_str!("../../../../sql/queries/log/settle.sql"), 7),
         ("again", include_str!("../../../../sql/queries/log/settle_again.sql"), 7),
         ("oldest", include_str!("../../../../sql/queries/queues/oldest.sql"), 1),
@@ -114,14 +114,18 @@ async fn what_an_old_snapshot_keeps_makes_nothing_dearer() {
 
     let submit = include_str!("../../../../sql/queries/log/submit.sql");
     let given = format!(
-        "'{{{lane},{lane}}}', '{{1,2}}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{{k,k}}',
-        '{{1,1}}', '{{1,1}}', '{{null,null}}', '{{{lane}}}', '{{2}}', '{host}', '{{{claim}}}',
-        '{{1}}'"
+        "'{{{lane},{lane}}}', '{{2,3}}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{{k,k}}',
+        '{{1,1}}', '{{1,1}}', '{{null,null}}', '{{{lane}}}', '{{1}}', '{{2}}', '{host}',
+        '{{{claim}}}', '{{1}}'"
     );
     let append = include_str!("../../../../sql/queries/log/append_claimed.sql");
     let appended = format!(
-        "{lane}, 1, ARRAY[gen_random_uuid()], '{{k}}', '{{1}}', '{{1}}', '{{null}}', '{host}',
-        gen_random_uuid(), 1"
+        "{lane}, 0, '{queue}', ARRAY[gen_random_uuid()], '{{k}}', '{{1}}', '{{1}}', '{{null}}',
+        '{host}', gen_random_uuid(), 1"
+    );
+    let alone = include_str!("../../../../sql/queries/log/append.sql");
+    let appended_alone = format!(
+        "{lane}, 3, '{queue}', ARRAY[gen_random_uuid()], '{{k}}', '{{1}}', '{{1}}', '{{null}}'"
     );
     let claims = include_str!("../../../../sql/queries/log/claim.sql");
     let wanted = format!("'{host}', NULL, '{{{queue}}}', 1, gen_random_uuid(), 'agent'");
@@ -131,6 +135,7 @@ async fn what_an_old_snapshot_keeps_makes_nothing_dearer() {
     for (name, text, given) in [
         ("append_claimed", append, appended),
         ("submit", submit, given),
+        ("append", alone, appended_alone),
         ("claim", claims, wanted),
         ("settle", settle, ended),
     ] {
