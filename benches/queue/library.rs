@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hostler::{
     domain::{
-        ClaimId, FleetName, HostId, Lane, QueueName, TaskId,
+        ClaimId, FleetName, HostId, QueueName, TaskId,
         task::{NewTask, Outcome as End, Settlement, TaskEvent, Terms},
     },
     settings,
@@ -45,12 +45,11 @@ fn open(config: Config) -> Outcome<Store> {
     Ok(Store::new(&settings, config)?)
 }
 
-/// A host without a process: who claims, and whose lane it is that is filled.
+/// A host without a process: who claims, and whose lanes are filled.
 #[derive(Clone, Copy)]
 struct Myself {
     host: HostId,
     slot: Uuid,
-    lane: Lane,
 }
 
 /// The database that each of ours is a copy of, as a peer's are copies of one that it has set up.
@@ -63,7 +62,7 @@ pub(crate) fn make_template(cluster: &Cluster) -> Outcome<()> {
     joined(alone(async move || Ok(migrate::run(&open(config)?).await.map(drop)?)))
 }
 
-/// Makes what a host makes when it starts: a host of its own, the queue and its lane.
+/// Makes what a host makes when it starts: a host of its own, and the queue.
 async fn prepare(store: &Store, queue: &QueueName) -> Outcome<Myself> {
     let host = hosts::NewHost {
         id: HostId::from_uuid(Uuid::now_v7()),
@@ -76,9 +75,7 @@ async fn prepare(store: &Store, queue: &QueueName) -> Outcome<Myself> {
     hosts::register(&client, &host).await?;
     queues::ensure(&client, &[(queue.clone(), settings::Queue::default())]).await?;
     queues::resume(&client, queue).await?;
-    let lanes = log::lanes(&client, host.slot, std::slice::from_ref(queue)).await?;
-    let lane = *lanes.get(queue).ok_or("the queue has no lane")?;
-    Ok(Myself { host: host.id, slot: host.slot, lane })
+    Ok(Myself { host: host.id, slot: host.slot })
 }
 
 fn new_task(queue: &QueueName, number: usize) -> NewTask {
@@ -99,13 +96,16 @@ fn new_task(queue: &QueueName, number: usize) -> NewTask {
 /// Submits `count` tasks, a thousand at a time; tasks a second.
 async fn submit(store: &Store, me: Myself, queue: &QueueName, count: usize) -> Outcome<f64> {
     let mut took = Duration::ZERO;
+    let lanes = log::lanes(&store.client().await?, me.slot, std::slice::from_ref(queue)).await?;
+    let mut head = *lanes.get(queue).ok_or("the queue has no lane")?;
     for first in (0..count).step_by(BULK) {
         let last = count.min(first + BULK);
         let batch: Vec<_> = (first..last).map(|number| new_task(queue, number)).collect();
         let began = now();
         let ready = log::Ready::all(batch)?;
-        let placed: Vec<_> = ready.iter().map(|task| (me.lane, task)).collect();
-        store.transact(async |db| log::submit_many(db, &placed, None).await).await?;
+        let placed: Vec<_> = ready.iter().map(|task| (head, task)).collect();
+        let appended = store.transact(async |db| log::submit_many(db, &placed, None).await).await?;
+        head.number = appended.get(&head.lane).ok_or("another lane has grown")?.last;
         took += Duration::from_nanos(now() - began);
     }
     Ok(count as f64 / took.as_secs_f64())

@@ -11,8 +11,9 @@ use crate::{Outcome, Run, cluster::Session};
 /// claimed, and the claims that are not over.
 const LEFT: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
         WHERE queue = 'bench' AND state IN ('pending', 'running')) \
-    + (SELECT coalesce(sum(head - taken), 0) FROM hostler.log_lanes \
-        JOIN hostler.log_cursors ON lane = id WHERE log_lanes.queue = 'bench')::bigint \
+    + (SELECT coalesce(sum(greatest(0, \
+            (SELECT max(number) FROM hostler.log_tasks AS one WHERE one.lane = log_cursors.lane) - taken)), 0) \
+        FROM hostler.log_cursors WHERE queue = 'bench')::bigint \
     + (SELECT count(*) FROM hostler.log_claims JOIN hostler.log_lanes ON log_lanes.id = lane \
         WHERE queue = 'bench')";
 /// How many tasks of the queue were completed by their first attempt: tracked, and in the log.

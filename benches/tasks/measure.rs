@@ -179,7 +179,8 @@ fn drain(
     // The tracked ones, and those of the log.
     const LEFT: &str = "SELECT (SELECT count(*) FROM hostler.tasks \
         WHERE queue = 'drain' AND state IN ('pending', 'running')) \
-        + (SELECT sum(head) FROM hostler.log_lanes WHERE queue = 'drain')::bigint \
+        + (SELECT count(*) FROM hostler.log_tasks JOIN hostler.log_lanes ON log_lanes.id = lane \
+            WHERE queue = 'drain') \
         - (SELECT count(*) FROM hostler.log_ends JOIN hostler.log_lanes ON id = lane \
             WHERE queue = 'drain')";
     const DONE: &str = "SELECT (SELECT count(*) FROM hostler.tasks \

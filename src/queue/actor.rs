@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     chooser::Chooser,
     choosing::{self, Taken},
+    inbox::Inbox,
     lease::Lease,
     messages::{QueueReport, ToAgent},
     plain::Plain,
@@ -145,7 +146,7 @@ pub(crate) struct QueueActor {
 }
 
 impl QueueActor {
-    pub(super) fn new(launch: Launch) -> Self {
+    pub(super) fn new(launch: Launch, inbox: Inbox) -> Self {
         let lease = Lease::new(launch.host.id, launch.host.lease, launch.registered);
         let chooser = Chooser::new(launch.fleets.iter().map(|(name, queues)| (name, queues)));
         let mut dispatch = Dispatch::new(launch.fleets);
@@ -169,7 +170,7 @@ impl QueueActor {
             dispatch,
             agents: HashMap::new(),
             running,
-            plain: Plain::default(),
+            plain: Plain::new(inbox),
             rumours: Rumours::default(),
             settling: Settling::default(),
             told_when_written: HashMap::new(),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     actor::QueueActor,
-    plain::{Request, Tell},
+    inbox::{Request, Tell},
 };
 use crate::{
     domain::{
@@ -146,12 +146,12 @@ impl QueueActor {
         self.plain.lanes = written.lanes;
         self.announce(ctx);
         self.serve(ctx);
-        if written.idle.is_none() {
-            return answer(answers);
-        }
-        // After the agents, whose turn is next: to wake the thread of a caller takes as long as to hand a task
-        // out, and the caller has what it asked for.
-        actix::spawn(async { answer(answers) });
+        // After the agents, whose turn is next, and after the next batch is sent: to wake the thread of a caller
+        // takes as long as to hand a task out, and the caller has what it asked for.
+        actix::spawn(async {
+            tokio::task::yield_now().await;
+            answer(answers);
+        });
     }
 
     /// Something of what was appended to `queue` waits: whoever takes of it hears so.
@@ -181,10 +181,7 @@ impl QueueActor {
         warn!(self.log, "a submit failed"; "error" => %Chain(&error), "count" => requests.len());
         if requests.len() > 1 && error.recovery() == Recovery::GiveUp {
             // One of them is at fault: each goes alone.
-            self.plain.singly = requests.len();
-            for request in requests.into_iter().rev() {
-                self.plain.waiting.push_front(request);
-            }
+            self.plain.one_by_one(requests);
             return;
         }
         let mut error = Some(error);

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::{
     actor::{Launch, QueueActor},
     error::QueueError,
+    inbox::{Inbox, Left, Request},
     messages::{
-        CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, Reason, ReportTo,
-        ServeFleets, Standing, Submit, TellWhenQuiet, TellWhenSettled, Wake,
+        Append, CancelHere, Close, DueIn, FromAgent, Halt, Holders, QueueReport, Reason, ReportTo,
+        ServeFleets, Standing, TellWhenQuiet, TellWhenSettled, Wake,
     },
 };
 use crate::{
@@ -45,6 +46,7 @@ const WAIT_LOOK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct QueueHandle {
     pub(super) actor: Addr<QueueActor>,
+    inbox: Inbox,
     pub(super) store: Store,
     slot: Uuid,
     /// How long a task is passed over before what it needs is kept for it.
@@ -69,8 +71,9 @@ impl QueueHandle {
         let fleets = Arc::new(RwLock::new(launch.fleets.clone()));
         let wait_patience = launch.wait_patience;
         let of_queue = store.for_queue();
-        let actor = QueueActor::new(Launch { store: of_queue, ..launch }).start();
-        Self { actor, store, slot, wait_patience, events, metrics, terms, fleets }
+        let inbox = Inbox::default();
+        let actor = QueueActor::new(Launch { store: of_queue, ..launch }, inbox.clone()).start();
+        Self { actor, inbox, store, slot, wait_patience, events, metrics, terms, fleets }
     }
 
     /// What this host gives the tasks of its queues that do not say otherwise.
@@ -178,11 +181,11 @@ impl QueueHandle {
         let gone = || StoreError::Unavailable { source: None };
         let tasks = Ready::all(tasks)?;
         let (tell, told) = oneshot::channel();
-        match self.actor.try_send(Submit { tasks, tell }) {
-            Ok(()) => {}
-            // Not before there is room: whoever submits faster than Postgres can write waits here.
-            Err(SendError::Full(submit)) => self.actor.send(submit).await.map_err(|_| gone())?,
-            Err(SendError::Closed(_)) => return Err(gone()),
+        match self.inbox.leave(Request { tasks, tell }) {
+            // However full the mailbox is: it is told once, until it has looked.
+            Left::Untold => self.actor.do_send(Append),
+            Left::Awaited => {}
+            Left::Closed => return Err(gone()),
         }
         let (submitted, _) = told.await.map_err(|_| gone())??;
         Ok(submitted)

@@ -7,8 +7,8 @@ use slog::debug;
 use super::{
     actor::QueueActor,
     messages::{
-        CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, Reason, ReportTo, ServeFleets,
-        Standing, Submit, TellWhenQuiet, TellWhenSettled, Wake,
+        Append, CancelHere, Close, DueIn, Ended, FromAgent, Halt, Holders, Reason, ReportTo,
+        ServeFleets, Standing, TellWhenQuiet, TellWhenSettled, Wake,
     },
 };
 use crate::{
@@ -126,11 +126,10 @@ impl Handler<FromAgent> for QueueActor {
     }
 }
 
-impl Handler<Submit> for QueueActor {
+impl Handler<Append> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, Submit { tasks, tell }: Submit, ctx: &mut Self::Context) {
-        self.plain.submit(tasks, tell);
+    fn handle(&mut self, Append: Append, ctx: &mut Self::Context) {
         self.append(ctx);
     }
 }

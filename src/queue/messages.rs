@@ -5,14 +5,10 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::plain::Tell;
-use crate::{
-    domain::{
-        AgentName, Attempt, FleetName, QueueName, TaskId,
-        retry::AllQueueTerms,
-        task::{Assignment, Outcome},
-    },
-    store::log::Ready,
+use crate::domain::{
+    AgentName, Attempt, FleetName, QueueName, TaskId,
+    retry::AllQueueTerms,
+    task::{Assignment, Outcome},
 };
 
 /// What agents tell the queue.
@@ -99,13 +95,10 @@ pub enum QueueReport {
     },
 }
 
-/// Submit plain tasks.
+/// There are submits in the inbox, and none is under way.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Submit {
-    pub(super) tasks: Vec<Ready>,
-    pub(super) tell: Tell,
-}
+pub(super) struct Append;
 
 /// Who runs these tasks here.
 #[derive(Message)]

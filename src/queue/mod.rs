@@ -37,6 +37,7 @@ mod feed;
 mod graph;
 mod handle;
 mod handlers;
+mod inbox;
 mod lease;
 mod limits;
 mod merges;

@@ -1,23 +1,18 @@
 //! The actor's side of the log: which submits go together, claims of ranges, and handing out.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use actix::prelude::*;
 use slog::{debug, warn};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
-use super::actor::QueueActor;
+use super::{
+    actor::QueueActor,
+    inbox::{Inbox, Request},
+};
 use crate::{
-    domain::{
-        ClaimId, FleetName, HostId, dispatch::RangeClaim, record::Submitted, task::Settlement,
-    },
-    store::{
-        StoreError,
-        log::{self, Claimed, Lanes, Range, Ready},
-    },
+    domain::{ClaimId, FleetName, HostId, dispatch::RangeClaim, task::Settlement},
+    store::log::{self, Claimed, Lanes, Range},
     telemetry::Chain,
 };
 
@@ -28,31 +23,28 @@ const LOCKED: Duration = Duration::from_millis(5);
 /// Submits go together up to so many tasks.
 const APPEND_MOST: usize = 4_000;
 
-/// Tells whoever submits what became of each task; what there was of the tasks goes back with it, to be freed
-/// by the thread that made it.
-pub(super) type Tell = oneshot::Sender<Result<(Vec<Submitted>, Vec<Ready>), StoreError>>;
-
-/// One submit that waits.
-pub(super) struct Request {
-    pub(super) tasks: Vec<Ready>,
-    pub(super) tell: Tell,
-}
-
 /// What the actor knows of the log.
 #[derive(Default)]
 pub(super) struct Plain {
     pub(super) lanes: Lanes,
+    inbox: Inbox,
     appending: bool,
-    pub(super) waiting: VecDeque<Request>,
     /// How many submits go alone, because one of them made a batch fail.
-    pub(super) singly: usize,
+    singly: usize,
     /// How many tasks of each claim have not ended.
     pub(super) open: HashMap<ClaimId, usize>,
 }
 
+impl Drop for QueueActor {
+    fn drop(&mut self) {
+        self.plain.inbox.close();
+    }
+}
+
 impl Plain {
-    pub(super) fn submit(&mut self, tasks: Vec<Ready>, tell: Tell) {
-        self.waiting.push_back(Request { tasks, tell });
+    /// Takes its submits from `inbox`.
+    pub(super) fn new(inbox: Inbox) -> Self {
+        Self { inbox, ..Self::default() }
     }
 
     /// Whether a submit is under way.
@@ -62,20 +54,20 @@ impl Plain {
 
     /// The submits that go next, if none is under way.
     pub(super) fn next(&mut self) -> Option<Vec<Request>> {
-        if self.appending || self.waiting.is_empty() {
+        if self.appending {
             return None;
         }
-        let (mut count, mut requests) = (0, 0);
-        for request in &self.waiting {
-            let alone = self.singly > 0 && requests > 0;
-            if alone || requests > 0 && count + request.tasks.len() > APPEND_MOST {
-                break;
-            }
-            (count, requests) = (count + request.tasks.len(), requests + 1);
-        }
+        let most = if self.singly > 0 { 1 } else { usize::MAX };
+        let requests = self.inbox.take(most, APPEND_MOST)?;
         self.singly = self.singly.saturating_sub(1);
         self.appending = true;
-        Some(self.waiting.drain(..requests).collect())
+        Some(requests)
+    }
+
+    /// One of these submits made all of them fail: each goes alone, and before those that came after them.
+    pub(super) fn one_by_one(&mut self, requests: Vec<Request>) {
+        self.singly = requests.len();
+        self.inbox.put_back(requests);
     }
 
     /// The submits that were under way are over.

@@ -86,7 +86,8 @@ async fn a_lane_is_deleted_up_to_what_has_not_ended_and_beyond_it() {
         .await
         .unwrap();
     let young = past.lane(10, 1.0, &[]).await;
-    let cursors = "SELECT string_agg(lane || ':' || taken, ' ' ORDER BY lane) FROM hostler.log_cursors";
+    let cursors =
+        "SELECT string_agg(lane || ':' || taken, ' ' ORDER BY lane) FROM hostler.log_cursors";
     let before: String = past.db.query_one(cursors, &[]).await.unwrap().get(0);
     let counts = past.sweep_down_to(&past.retention(None), "log_tasks", 11).await;
     assert_eq!(counts.get(Kind::Completed), 2_498, "what moved is counted where it is");
@@ -96,10 +97,15 @@ async fn a_lane_is_deleted_up_to_what_has_not_ended_and_beyond_it() {
     assert_eq!(past.count(&format!("log_feed WHERE lane = {lane}")).await, 0);
     let after: String = past.db.query_one(cursors, &[]).await.unwrap().get(0);
     assert_eq!(before, after, "what is claimed next is the same");
-    let slot = past.db.query_one("SELECT slot FROM hostler.log_lanes WHERE id = $1", &[&lane]).await;
+    let slot =
+        past.db.query_one("SELECT slot FROM hostler.log_lanes WHERE id = $1", &[&lane]).await;
     let queue: QueueName = "default".parse().unwrap();
     let lanes = log::lanes(&past.db, slot.unwrap().get(0), std::slice::from_ref(&queue)).await;
-    assert_eq!(lanes.unwrap()[&queue].number, 2_500, "a number that was deleted is not given again");
+    assert_eq!(
+        lanes.unwrap()[&queue].number,
+        2_500,
+        "a number that was deleted is not given again"
+    );
     // The one that runs ends, and goes too.
     let end = "INSERT INTO hostler.log_ends (lane, number, host_id, agent, started_at, ended_at, output)
         SELECT lane, number, gen_random_uuid(), 'a', created_at, created_at, '1' FROM hostler.log_tasks

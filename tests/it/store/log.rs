@@ -159,8 +159,7 @@ async fn idle_agents_of_two_queues_have_of_one_batch() {
         let [first, second] = heads.map(|head| head.lane);
         let of = |queue| (0..count).map(move |_| task(queue));
         let ready = log::Ready::all(of(&log.world.queue).chain(of(&other)).collect()).unwrap();
-        let placed: Vec<_> =
-            heads.iter().flat_map(|head| vec![*head; count]).zip(&ready).collect();
+        let placed: Vec<_> = heads.iter().flat_map(|head| vec![*head; count]).zip(&ready).collect();
         let direct =
             Direct { host: log.world.host, most: HashMap::from([(first, 1), (second, 5)]) };
         let appended = log::submit(&log.world.db, &placed, Some(&direct)).await.unwrap();
