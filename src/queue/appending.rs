@@ -18,7 +18,7 @@ use crate::{
         task::{Assignment, NewTask, RunTerms, TaskState},
     },
     store::{
-        Recovery, Store, StoreError,
+        Line, Recovery, Store, StoreError,
         log::{self, Appended, Direct, Head, Lanes, Ready},
         notify::News,
     },
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// From so many tasks on a batch goes by COPY.
-const COPY_FROM: usize = 200;
+pub(super) const COPY_FROM: usize = 200;
 
 /// How many times a batch is numbered anew: the batch before it, whose answer was lost, is committed or undone by
 /// the second time.
@@ -47,8 +47,8 @@ struct Idle {
 struct Written {
     requests: Vec<Request>,
     appended: HashMap<Lane, Appended>,
-    /// The lanes that they may be on.
-    lanes: Lanes,
+    /// Where it went.
+    target: Target,
     idle: Option<Idle>,
 }
 
@@ -60,24 +60,33 @@ impl Written {
 }
 
 impl QueueActor {
-    /// Writes the submits that wait, all of them together, if none is under way.
+    /// Writes the submits that wait, all of them together, if there is room for another batch.
     pub(super) fn append(&mut self, ctx: &mut Context<Self>) {
-        let Some(requests) = self.plain.next() else { return };
+        while let Some(requests) = self.plain.next() {
+            self.send(requests, ctx);
+        }
+        self.plain.rest();
+    }
+
+    fn send(&mut self, requests: Vec<Request>, ctx: &mut Context<Self>) {
         let idle = self.direct(&requests);
         let (store, limit) = (self.store.clone(), self.patience());
-        let target = Target { slot: self.host.slot, lanes: self.plain.lanes.clone() };
+        let lanes = self.plain.lanes.clone();
+        self.plain.sent(&requests);
+        let line = self.plain.line.clone();
+        let target = Target { slot: self.host.slot, lanes, found: Vec::new(), line };
         // What idle agents take of it at once is a claim like any other.
         let claims = idle.is_some();
         self.claims_under_way += usize::from(claims);
         let send = async move { write(&store, limit, target, requests, idle).await };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
-            this.plain.appended();
+            this.plain.over();
             this.claims_under_way -= usize::from(claims);
             match result {
                 Ok(written) => this.appended(written, ctx),
                 Err((requests, error)) => {
-                    // It may have been carried out, unheard: where its lanes end is asked anew.
-                    this.plain.lanes.clear();
+                    this.plain.forget_lanes();
+                    // It may have been carried out, unheard.
                     if claims && error.recovery() == Recovery::RetryLater {
                         this.look_for_strays(ctx);
                     }
@@ -119,7 +128,7 @@ impl QueueActor {
         for Request { mut tasks, tell } in std::mem::take(&mut written.requests) {
             let mut submitted = Vec::with_capacity(tasks.len());
             for Ready { task, .. } in &mut tasks {
-                let Some((queue, head)) = written.lanes.get_key_value(&task.queue) else {
+                let Some((queue, head)) = written.target.lanes.get_key_value(&task.queue) else {
                     continue;
                 };
                 let lane = head.lane;
@@ -143,7 +152,14 @@ impl QueueActor {
                 self.left(queue, at.paused, ctx);
             }
         }
-        self.plain.lanes = written.lanes;
+        for queue in written.target.found {
+            if let Some(head) = written.target.lanes.get(&queue) {
+                self.plain.lanes.insert(queue, *head);
+            }
+        }
+        // Where there are few connections, it goes to whoever waits for one.
+        let kept = written.target.line.filter(|_| self.store.pool_status().max > 1);
+        self.plain.line = self.plain.line.take().or(kept);
         self.announce(ctx);
         self.serve(ctx);
         // After the agents, whose turn is next, and after the next batch is sent: to wake the thread of a caller
@@ -204,6 +220,10 @@ struct Target {
     slot: Uuid,
     /// The lanes that are known.
     lanes: Lanes,
+    /// The queues of those that were asked for.
+    found: Vec<QueueName>,
+    /// The connection; any one of the pool, if there is none.
+    line: Option<Line>,
 }
 
 /// Finds the lanes that are not known yet, and appends.
@@ -220,13 +240,13 @@ async fn write(
         if !result.as_ref().is_err_and(StoreError::is_moved_on) {
             break;
         }
-        target.lanes.clear();
+        target.forget();
         result = target.append(store, limit, &tasks, idle.as_ref()).await;
     }
     match result {
         Ok(appended) => {
             target.grow(&appended);
-            Ok(Written { requests, appended, lanes: target.lanes, idle })
+            Ok(Written { requests, appended, target, idle })
         }
         Err(error) => Err((requests, error)),
     }
@@ -241,17 +261,29 @@ impl Target {
         idle: Option<&Idle>,
     ) -> Result<HashMap<Lane, Appended>, StoreError> {
         if tasks.len() < COPY_FROM {
+            let line = match self.line.take() {
+                Some(line) => line,
+                None => store.line().await?,
+            };
             let send = async |db: &Client| {
                 let (placed, direct) = self.place(db, tasks, idle).await?;
                 log::submit(db, &placed, direct.as_ref()).await
             };
-            return store.within(limit, send).await;
+            let appended = line.within(limit, send).await?;
+            self.line = Some(line);
+            return Ok(appended);
         }
         let send = async |db: &Transaction<'_>| {
             let (placed, direct) = self.place(db, tasks, idle).await?;
             log::submit_many(db, &placed, direct.as_ref()).await
         };
         store.transact_within(limit, send).await
+    }
+
+    /// Nothing is known of the lanes.
+    fn forget(&mut self) {
+        self.lanes.clear();
+        self.line = None;
     }
 
     /// What was appended is the newest of its lanes.
@@ -278,6 +310,7 @@ impl Target {
         }
         if !unknown.is_empty() {
             self.lanes.extend(log::lanes(db, self.slot, &unknown).await?);
+            self.found.append(&mut unknown);
         }
         let mut placed = Vec::with_capacity(tasks.len());
         for ready in tasks {

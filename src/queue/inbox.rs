@@ -1,7 +1,7 @@
 //! Where submits of plain tasks wait for the actor.
 //!
 //! Those that submit are served by several threads, and most of what they bring comes while a batch is under
-//! way: the actor looks here when that is done. So they wake it only where it has nothing under way.
+//! way: the actor looks here when that is done. So they wake it only where it rests, or waits for so many.
 
 use std::{
     collections::VecDeque,
@@ -36,16 +36,34 @@ pub(super) enum Left {
     Closed,
 }
 
+/// Which submits the actor takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// None, while fewer than these wait.
+    pub(super) least: usize,
+    /// No more than these.
+    pub(super) most: usize,
+    /// No more than with so many tasks together.
+    pub(super) tasks: usize,
+    /// But for one that is larger by itself.
+    pub(super) larger: bool,
+}
+
 /// The submits that wait. Clones are the same.
 #[derive(Clone, Default)]
 pub(super) struct Inbox(Arc<Mutex<Inner>>);
 
-#[derive(Default)]
 struct Inner {
     waiting: VecDeque<Request>,
-    /// The actor looks here before it rests.
-    awaited: bool,
+    /// The actor is told once so many wait; it looks by itself where this is nothing.
+    tell_at: Option<usize>,
     closed: bool,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), tell_at: Some(1), closed: false }
+    }
 }
 
 impl Inbox {
@@ -56,7 +74,11 @@ impl Inbox {
             return Left::Closed;
         }
         inner.waiting.push_back(request);
-        if std::mem::replace(&mut inner.awaited, true) { Left::Awaited } else { Left::Untold }
+        let waiting = inner.waiting.len();
+        match inner.tell_at.take_if(|least| waiting >= *least) {
+            Some(_) => Left::Untold,
+            None => Left::Awaited,
+        }
     }
 
     /// Puts submits back before the others, in their order.
@@ -65,18 +87,23 @@ impl Inbox {
         requests.into_iter().rev().for_each(|request| inner.waiting.push_front(request));
     }
 
-    /// Takes the submits that go next: one, and those behind it, up to so many and with so many tasks together. If
-    /// there is none, whoever leaves the next one must tell the actor.
-    pub(super) fn take(&self, most: usize, most_tasks: usize) -> Option<Vec<Request>> {
+    /// Takes the submits that go next. If there are not enough, whoever leaves the last one that is lacking must tell
+    /// the actor.
+    pub(super) fn take(&self, wanted: &Wanted) -> Option<Vec<Request>> {
         let mut inner = self.lock();
-        let (mut count, mut requests) = (0, 0);
-        for request in inner.waiting.iter().take(most) {
-            if requests > 0 && count + request.tasks.len() > most_tasks {
+        inner.tell_at = None;
+        if inner.waiting.len() < wanted.least {
+            inner.tell_at = Some(wanted.least);
+            return None;
+        }
+        let (mut tasks, mut requests) = (0, 0);
+        for request in inner.waiting.iter().take(wanted.most) {
+            let is_larger = wanted.larger && requests == 0;
+            if tasks + request.tasks.len() > wanted.tasks && !is_larger {
                 break;
             }
-            (count, requests) = (count + request.tasks.len(), requests + 1);
+            (tasks, requests) = (tasks + request.tasks.len(), requests + 1);
         }
-        inner.awaited = requests > 0;
         (requests > 0).then(|| inner.waiting.drain(..requests).collect())
     }
 
@@ -127,29 +154,43 @@ mod tests {
         requests.into_iter().flatten().map(|request| request.tasks.len()).collect()
     }
 
+    const ANY: Wanted = Wanted { least: 1, most: 9, tasks: 9, larger: true };
+
     #[test]
     fn the_actor_is_told_where_it_rests_and_not_where_it_looks_by_itself() {
         let inbox = Inbox::default();
         assert_eq!(inbox.leave(request(1).0), Left::Untold);
         assert_eq!(inbox.leave(request(2).0), Left::Awaited, "it has been told");
-        assert_eq!(counts(inbox.take(9, 9)), [1, 2]);
+        assert_eq!(counts(inbox.take(&ANY)), [1, 2]);
         assert_eq!(inbox.leave(request(3).0), Left::Awaited, "it is at work on a batch");
-        assert_eq!(counts(inbox.take(9, 9)), [3]);
-        assert_eq!(counts(inbox.take(9, 9)), [0; 0]);
+        assert_eq!(counts(inbox.take(&ANY)), [3]);
+        assert_eq!(counts(inbox.take(&ANY)), [0; 0]);
         assert_eq!(inbox.leave(request(4).0), Left::Untold, "it found nothing");
     }
 
     #[test]
+    fn the_actor_is_told_once_as_many_wait_as_it_wants() {
+        let (inbox, three) = (Inbox::default(), Wanted { least: 3, ..ANY });
+        assert_eq!(counts(inbox.take(&three)), [0; 0]);
+        assert_eq!([(); 2].map(|()| inbox.leave(request(1).0)), [Left::Awaited; 2]);
+        assert_eq!(inbox.leave(request(1).0), Left::Untold);
+        assert_eq!(inbox.leave(request(1).0), Left::Awaited, "once");
+        assert_eq!(counts(inbox.take(&three)), [1; 4]);
+    }
+
+    #[test]
     fn what_goes_together_is_bounded_but_for_one() {
-        let inbox = Inbox::default();
+        let (inbox, some) = (Inbox::default(), Wanted { tasks: 5, ..ANY });
         for count in [7, 2, 3, 1] {
             inbox.leave(request(count).0);
         }
-        assert_eq!(counts(inbox.take(9, 5)), [7], "too many, but alone");
-        assert_eq!(counts(inbox.take(9, 5)), [2, 3]);
+        assert_eq!(counts(inbox.take(&Wanted { larger: false, ..some })), [0; 0]);
+        assert_eq!(counts(inbox.take(&some)), [7], "too many, but alone");
+        assert_eq!(counts(inbox.take(&some)), [2, 3]);
         inbox.put_back(vec![request(2).0, request(3).0]);
-        assert_eq!(counts(inbox.take(1, 5)), [2], "before the others, and one by one");
-        assert_eq!(counts(inbox.take(9, 5)), [3, 1]);
+        let one = Wanted { most: 1, ..some };
+        assert_eq!(counts(inbox.take(&one)), [2], "before the others, and one by one");
+        assert_eq!(counts(inbox.take(&some)), [3, 1]);
     }
 
     #[test]

@@ -8,11 +8,15 @@ use tokio::time::Instant;
 
 use super::{
     actor::QueueActor,
-    inbox::{Inbox, Request},
+    appending::COPY_FROM,
+    inbox::{Inbox, Request, Wanted},
 };
 use crate::{
     domain::{ClaimId, FleetName, HostId, dispatch::RangeClaim, task::Settlement},
-    store::log::{self, Claimed, Lanes, Range},
+    store::{
+        Line,
+        log::{self, Claimed, Lanes, Range},
+    },
     telemetry::Chain,
 };
 
@@ -23,12 +27,23 @@ const LOCKED: Duration = Duration::from_millis(5);
 /// Submits go together up to so many tasks.
 const APPEND_MOST: usize = 4_000;
 
+/// How many batches of submits are under way at the most: the one that the server is at, and the next, which it finds
+/// there when it is done with that.
+const UNDER_WAY: usize = 2;
+
 /// What the actor knows of the log.
 #[derive(Default)]
 pub(super) struct Plain {
+    /// Where the lanes end once all that is under way is written.
     pub(super) lanes: Lanes,
     inbox: Inbox,
-    appending: bool,
+    /// The connection that batches go on, kept while one follows the other.
+    pub(super) line: Option<Line>,
+    /// How many batches are under way.
+    under_way: usize,
+    /// How many submits the newest of them has, where another one may follow on the same line: its tasks go by
+    /// one statement, and where their lanes end then is known.
+    leads: Option<usize>,
     /// How many submits go alone, because one of them made a batch fail.
     singly: usize,
     /// How many tasks of each claim have not ended.
@@ -49,30 +64,70 @@ impl Plain {
 
     /// Whether a submit is under way.
     pub(super) const fn is_appending(&self) -> bool {
-        self.appending
+        self.under_way > 0
     }
 
-    /// The submits that go next, if none is under way.
+    /// The submits that go next, if there is room for a batch. As many follow another batch as that has, at the
+    /// least: of fewer, each would have more of what a statement costs, whatever it holds.
     pub(super) fn next(&mut self) -> Option<Vec<Request>> {
-        if self.appending {
-            return None;
-        }
-        let most = if self.singly > 0 { 1 } else { usize::MAX };
-        let requests = self.inbox.take(most, APPEND_MOST)?;
+        let wanted = match self.leads {
+            _ if self.under_way == 0 => {
+                let most = if self.singly > 0 { 1 } else { usize::MAX };
+                Wanted { least: 1, most, tasks: APPEND_MOST, larger: true }
+            }
+            Some(least) if self.under_way < UNDER_WAY && self.singly == 0 => {
+                Wanted { least, most: usize::MAX, tasks: COPY_FROM - 1, larger: false }
+            }
+            _ => return None,
+        };
+        self.inbox.take(&wanted)
+    }
+
+    /// These are under way, on the line.
+    pub(super) fn sent(&mut self, requests: &[Request]) {
         self.singly = self.singly.saturating_sub(1);
-        self.appending = true;
-        Some(requests)
+        self.under_way += 1;
+        let (mut tasks, mut is_known) = (0, true);
+        for request in requests {
+            tasks += request.tasks.len();
+            for run in request.tasks.chunk_by(|one, next| one.task.queue == next.task.queue) {
+                let head = run.first().and_then(|ready| self.lanes.get_mut(&ready.task.queue));
+                is_known &= head.is_some();
+                if let Some(head) = head {
+                    head.number += i64::try_from(run.len()).unwrap_or(i64::MAX);
+                }
+            }
+        }
+        if tasks >= COPY_FROM {
+            // That has a transaction, on a connection of its own.
+            self.line = None;
+        }
+        self.leads = Some(requests.len()).filter(|_| is_known && self.line.is_some());
+    }
+
+    /// A batch is over.
+    pub(super) fn over(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
+    /// A batch failed, or it is not known what became of it: where the lanes end is asked anew.
+    pub(super) fn forget_lanes(&mut self) {
+        self.lanes.clear();
+        self.line = None;
+        self.leads = None;
+    }
+
+    /// Gives the connection back, unless a batch is under way.
+    pub(super) fn rest(&mut self) {
+        if self.under_way == 0 {
+            self.line = None;
+        }
     }
 
     /// One of these submits made all of them fail: each goes alone, and before those that came after them.
     pub(super) fn one_by_one(&mut self, requests: Vec<Request>) {
         self.singly = requests.len();
         self.inbox.put_back(requests);
-    }
-
-    /// The submits that were under way are over.
-    pub(super) const fn appended(&mut self) {
-        self.appending = false;
     }
 
     /// The claims that have nothing left once this batch is written.

@@ -108,6 +108,10 @@ pub enum StoreError {
     #[error("steps of the feed after this place were deleted")]
     FeedCut,
 
+    /// A lane of the log does not end with the task that a batch was to come after. Nothing was appended.
+    #[error("a lane of the log has not the newest task that its host knew")]
+    MovedOn,
+
     /// A key was taken by another submit in the very moment, and its task is younger than one of
     /// this batch that depends on it. Nothing was inserted; the next try sees it.
     #[error("another submit took an idempotency key of this batch in the same moment")]
@@ -195,6 +199,7 @@ impl StoreError {
             | Self::Silent { .. }
             | Self::Severing
             | Self::Unavailable { .. }
+            | Self::MovedOn
             | Self::Overtaken => true,
             Self::Statement { source, .. } => source.passes(),
             Self::Migration { passes, .. } => *passes,
@@ -222,12 +227,16 @@ impl StoreError {
         matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23505"))
     }
 
-    /// Whether a row was not as a constraint of its table wants it.
-    /// Whether a lane of the log has newer tasks than who appended to it knew.
+    /// Whether a lane of the log does not end where who appended to it thought.
     pub fn is_moved_on(&self) -> bool {
-        matches!(self, Self::Statement { source, .. } if source.constraint() == Some("log_tasks_pkey"))
+        match self {
+            Self::MovedOn => true,
+            Self::Statement { source, .. } => source.constraint() == Some("log_tasks_pkey"),
+            _ => false,
+        }
     }
 
+    /// Whether a row was not as a constraint of its table wants it.
     pub(super) fn is_check(&self) -> bool {
         matches!(self, Self::Statement { source, .. } if source.sqlstate() == Some("23514"))
     }

@@ -41,6 +41,7 @@ pub mod host_events;
 pub mod hosts;
 pub mod leader;
 pub mod limits;
+mod line;
 pub mod listen;
 mod local;
 pub mod log;
@@ -69,6 +70,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 pub use error::{Cause, Recovery, StoreError};
+pub use line::Line;
 
 use crate::settings;
 use sever::Sessions;
@@ -207,9 +209,7 @@ impl Store {
         limit: Duration,
         work: impl AsyncFnOnce(&Client) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let client = self.client().await?;
-        let heard = tokio::time::timeout(limit, work(&client)).await.ok();
-        self.put_back(client, heard, limit)
+        self.line().await?.within(limit, work).await
     }
 
     /// Does `work` in one transaction on a connection of the pool: all of it is written, or nothing.

@@ -2,17 +2,42 @@
 --     attempts $6, time limits $7 (milliseconds). The lanes $8, each once, whose newest tasks have the
 --     numbers $9, grow by $10. Where $11 is a host, its agents take the first $13 new ones of each lane at
 --     once, by the claims $12, unless others wait before them, or something is limited. Returns one
---     row per lane: up to which number its new tasks are claimed, and whether its queue is paused. Without
+--     row per lane: up to which number its new tasks are claimed, and whether its queue is paused. Where one of
+--     those newest tasks is not there, nor was, nothing is appended, and that lane has no row. Without
 --     tasks ($1 to $7 are empty), log/copy brings them in the same transaction.
 -- State: a new task, pending; running where it is claimed.
 -- Locks: the keys of the tasks: whoever has numbered tasks of a lane from the same place on waits for this
 --     commit, and is refused. Then the host's row, shared, and the cursors, as log/claim does.
--- Index: log_lanes_pkey, log_cursors_by_place, hosts_pkey. The cursors are looked for between two places,
+-- Index: log_lanes_pkey, log_tasks_pkey, log_cursors_by_place, hosts_pkey. The cursors are looked for between two places,
 --     for a join of so few could be planned to read them all, and all that an old snapshot keeps of them.
 WITH wish AS MATERIALIZED (
     SELECT *
     FROM unnest($8::integer[], $9::bigint[], $10::integer[], $12::uuid[], $13::integer[])
         AS wish (lane, base, grows, claim, most)
+), found AS MATERIALIZED (
+    SELECT wish.lane, wish.base, queues.limited,
+        queues.paused AND coalesce(queues.paused_until > now(), true) AS paused
+    FROM wish
+    JOIN hostler.log_lanes ON log_lanes.id = wish.lane
+    JOIN hostler.queues ON queues.name = log_lanes.queue
+    WHERE coalesce(
+        (
+            SELECT true
+            FROM hostler.log_tasks
+            WHERE log_tasks.lane = wish.lane AND log_tasks.number = wish.base
+            LIMIT 1
+        ),
+        (
+            SELECT true
+            FROM hostler.log_cursors
+            WHERE log_cursors.lane = wish.lane AND log_cursors.taken >= wish.base
+            LIMIT 1
+        )
+    )
+), all_found AS MATERIALIZED (
+    SELECT FROM found HAVING count(*) = (SELECT count(*) FROM wish)
+), place AS MATERIALIZED (
+    SELECT found.* FROM found CROSS JOIN all_found
 ), made AS (
     INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts, timeout_ms)
     SELECT given.lane, given.number, given.id, given.kind, given.input, given.max_attempts,
@@ -20,12 +45,7 @@ WITH wish AS MATERIALIZED (
     FROM unnest(
         $1::integer[], $2::bigint[], $3::uuid[], $4::text[], $5::jsonb[], $6::integer[], $7::bigint[]
     ) AS given (lane, number, id, kind, input, max_attempts, timeout_ms)
-), place AS MATERIALIZED (
-    SELECT wish.lane, wish.base, queues.limited,
-        queues.paused AND coalesce(queues.paused_until > now(), true) AS paused
-    FROM wish
-    JOIN hostler.log_lanes ON log_lanes.id = wish.lane
-    JOIN hostler.queues ON queues.name = log_lanes.queue
+    CROSS JOIN all_found
 ), host AS MATERIALIZED (
     SELECT id FROM hostler.hosts WHERE id = $11 AND lease_ends_at > now() FOR KEY SHARE
 ), taken AS (
@@ -48,7 +68,7 @@ WITH wish AS MATERIALIZED (
     SELECT claim, host, lane, base + 1, taken FROM taken
 ), told AS (
     INSERT INTO hostler.log_feed (step, lane, first, last)
-    SELECT 1, wish.lane, wish.base + 1, wish.base + wish.grows FROM wish
+    SELECT 1, wish.lane, wish.base + 1, wish.base + wish.grows FROM wish CROSS JOIN all_found
     RETURNING position
 ), told_next AS (
     -- After the others, for the positions are in the order of the steps.
@@ -57,6 +77,6 @@ WITH wish AS MATERIALIZED (
     FROM taken
     CROSS JOIN (SELECT count(*) FROM told) AS before
 )
-SELECT place.lane, coalesce(taken.taken, place.base) AS taken, place.paused
-FROM place
-LEFT JOIN taken ON taken.lane = place.lane;
+SELECT found.lane, coalesce(taken.taken, found.base) AS taken, found.paused
+FROM found
+LEFT JOIN taken ON taken.lane = found.lane;

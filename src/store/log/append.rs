@@ -92,8 +92,9 @@ pub struct Appended {
 ///
 /// # Errors
 ///
-/// [`StoreError::is_moved_on`]: a lane has newer tasks than that, of a batch whose answer was lost. Nothing was
-/// appended; ask for the lanes again. If it is not known yet what becomes of such a batch, this waits for it.
+/// [`StoreError::is_moved_on`]: the newest task of a lane is another one than that, for the answer to a batch was
+/// lost, or the batch before this one failed. Nothing was appended; ask for the lanes again. If it is not known yet
+/// what becomes of such a batch, this waits for it.
 pub async fn submit(
     db: &impl GenericClient,
     tasks: &[(Head, &Ready)],
@@ -180,7 +181,7 @@ impl Batch {
                 direct.and_then(|direct| Some((direct.host, *direct.most.get(&head.lane)?)));
             let direct = direct.filter(|(_, most)| *most > 0);
             let place = (*head, task.queue.as_str(), tasks.len());
-            let appended = append(db, place, &columns, direct).await?;
+            let appended = append(db, place, &columns, direct).await?.ok_or(StoreError::MovedOn)?;
             return Ok(HashMap::from([(head.lane, appended)]));
         }
         let of_task: Vec<i32> = tasks.iter().map(|(head, _)| head.lane.0).collect();
@@ -194,6 +195,9 @@ impl Batch {
         let before: [&Column<'_>; 2] = [&of_task, &numbers];
         let after: [&Column<'_>; 6] = [&lanes, &bases, &counts, &host, &claims, &most];
         let rows = SUBMIT.query(db, &[&before[..], &columns, &after].concat()).await?;
+        if rows.len() < self.grows.len() {
+            return Err(StoreError::MovedOn);
+        }
         let mut appended = HashMap::with_capacity(rows.len());
         for row in &rows {
             let fields = SUBMIT.fields(row);
@@ -211,31 +215,29 @@ impl Batch {
 }
 
 /// Has the lane of this queue grow by so many tasks of these columns; `direct` says of which host agents take of them
-/// at once, and how many.
+/// at once, and how many. Nothing if the lane does not end there.
 async fn append(
     db: &impl GenericClient,
     (head, queue, grows): (Head, &str, usize),
     tasks: &[&Column<'_>; 5],
     direct: Option<(HostId, usize)>,
-) -> Result<Appended, StoreError> {
+) -> Result<Option<Appended>, StoreError> {
     let (base, claim) = (head.number, ClaimId(Uuid::now_v7()));
     let mut appended =
         Appended { base, last: base + i64::from(int(grows)), claimed: 0, claim, paused: false };
     let behind: [&Column<'_>; 3] = [&head.lane.0, &base, &queue];
     let columns = [&behind[..], tasks].concat();
     let Some((host, most)) = direct else {
-        if let Some(row) = APPEND.query_opt(db, &columns).await? {
-            appended.paused = APPEND.fields(&row).get("paused")?;
-        }
-        return Ok(appended);
+        let Some(row) = APPEND.query_opt(db, &columns).await? else { return Ok(None) };
+        appended.paused = APPEND.fields(&row).get("paused")?;
+        return Ok(Some(appended));
     };
     let most = int(most);
     let claimed: [&Column<'_>; 3] = [&host, &claim.0, &most];
     let row = APPEND_CLAIMED.query_opt(db, &[&columns[..], &claimed].concat()).await?;
-    if let Some(row) = row {
-        let fields = APPEND_CLAIMED.fields(&row);
-        appended.claimed = fields.get::<i64>("taken")? - base;
-        appended.paused = fields.get("paused")?;
-    }
-    Ok(appended)
+    let Some(row) = row else { return Ok(None) };
+    let fields = APPEND_CLAIMED.fields(&row);
+    appended.claimed = fields.get::<i64>("taken")? - base;
+    appended.paused = fields.get("paused")?;
+    Ok(Some(appended))
 }

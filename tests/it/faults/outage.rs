@@ -125,6 +125,53 @@ fn what_was_written_unheard_is_not_in_the_way_of_what_comes_next() {
     nothing_was_lost(&host, &ids);
 }
 
+/// Batches that follow each other on one connection, while others are written unheard in between, again and again: each
+/// time those that are under way are refused. Everybody is answered, and there is no gap.
+#[test]
+fn batches_behind_one_that_is_refused_leave_no_gap() {
+    let host = Host::new(FLEETS).up();
+    submit_many(&host, 1);
+    let between = "DO $$
+        DECLARE
+            nth integer := 0;
+        BEGIN
+            WHILE nth < 40 LOOP
+                BEGIN
+                    INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
+                    SELECT lane, max(number) + 1,
+                        hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
+                        'unheard', '{\"op\": \"echo\", \"value\": 1}', 3
+                    FROM hostler.log_tasks GROUP BY lane;
+                    INSERT INTO hostler.log_feed (step, lane, first, last)
+                    SELECT 1, lane, max(number), max(number) FROM hostler.log_tasks GROUP BY lane;
+                    nth := nth + 1;
+                EXCEPTION WHEN unique_violation THEN
+                    NULL;
+                END;
+                COMMIT;
+            END LOOP;
+        END
+        $$";
+    let mut ids = std::thread::scope(|scope| {
+        let submitters: Vec<_> = (0..12)
+            .map(|_| {
+                scope.spawn(|| (0..40).flat_map(|_| submit_many(&host, 1)).collect::<Vec<_>>())
+            })
+            .collect();
+        host.database().execute(&[between]);
+        submitters.into_iter().flat_map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    until_all_are_final(&host);
+    let all = super::all_tasks(&host);
+    assert_eq!((ids.len(), all.len()), (12 * 40, 12 * 40 + 40 + 1));
+    ids.clear();
+    ids.extend(all.iter().map(|task| task["id"].as_str().unwrap().to_owned()));
+    nothing_was_lost(&host, &ids);
+    host.database().execute(&["DO $$ BEGIN
+        ASSERT (SELECT max(number) = count(*) FROM hostler.log_tasks), 'there is a gap';
+    END $$"]);
+}
+
 #[test]
 fn without_a_lease_nobody_goes_on_working() {
     let lease = Duration::from_secs(4);

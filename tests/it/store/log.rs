@@ -449,6 +449,42 @@ async fn many_are_appended_as_few_are() {
     assert_eq!(ids(&log.claim(9).await.unwrap()), [more[0].id, more[1].id]);
 }
 
+/// A batch was sent behind another one that failed: it must not leave a gap.
+#[tokio::test]
+async fn a_batch_comes_right_behind_a_task_that_is_there_or_was() {
+    let log = Log::new().await;
+    let other = ensure(&log.world.db, "other").await;
+    log.append(2).await;
+    let ready = |queues: &[&QueueName]| {
+        log::Ready::all(queues.iter().map(|queue| task(queue)).collect()).unwrap()
+    };
+    let head = log.head(&log.world.queue).await;
+    let ahead = Head { number: head.number + 1, ..head };
+    let second = log.head(&other).await;
+    let direct =
+        Direct { host: log.world.host, most: HashMap::from([(log.lane, 1), (second.lane, 1)]) };
+    let (alone, both) = (ready(&[&log.world.queue]), ready(&[&other, &log.world.queue]));
+    let (alone, both) = (vec![(ahead, &alone[0])], vec![(second, &both[0]), (ahead, &both[1])]);
+    let store = &log.world.store;
+    for (placed, direct) in [(&alone, None), (&alone, Some(&direct)), (&both, Some(&direct))] {
+        let failed = log::submit(&log.world.db, placed, direct).await.unwrap_err();
+        assert!(failed.is_moved_on(), "{failed}");
+        let failed = store.transact(async |db| log::submit_many(db, placed, direct).await).await;
+        assert!(failed.unwrap_err().is_moved_on());
+    }
+    assert_eq!(log.head(&log.world.queue).await, head, "nothing was written");
+    assert_eq!(log.head(&other).await, second, "nor where that would have been right");
+    let told = "SELECT count(*) FROM hostler.log_feed";
+    assert_eq!(log.world.db.query_one(told, &[]).await.unwrap().get::<_, i64>(0), 1);
+
+    // What was there has been claimed, whatever has become of it.
+    log.claim(2).await.unwrap();
+    log.world.db.batch_execute("DELETE FROM hostler.log_tasks").await.unwrap();
+    let next = ready(&[&log.world.queue]);
+    let appended = log::submit(&log.world.db, &[(head, &next[0])], None).await.unwrap();
+    assert_eq!(appended[&log.lane].last, 3);
+}
+
 /// The answer to a batch was lost, and it is not known what becomes of it: the next one waits for that. Where it
 /// is there after all, its numbers are taken, and nothing is written.
 #[tokio::test]
