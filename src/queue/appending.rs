@@ -28,9 +28,9 @@ use crate::{
 /// From so many tasks on a batch goes by COPY.
 pub(super) const COPY_FROM: usize = 200;
 
-/// How many times a batch is numbered anew: the batch before it, whose answer was lost, is committed or undone by
-/// the second time.
-const TRIES: usize = 3;
+/// How many times a batch is numbered: each time that another one came first, which was sent before it and not heard
+/// of, or is numbered anew as well, that one is there for good.
+const TRIES: usize = 5;
 
 /// How often to ask for what is in a paused queue, while it gets new tasks: whoever resumes it says
 /// so, but maybe just before these were there.
@@ -152,6 +152,10 @@ impl QueueActor {
                 self.left(queue, at.paused, ctx);
             }
         }
+        if !written.target.found.is_empty() {
+            // What was sent behind it is not where it was thought to be.
+            self.plain.leads = None;
+        }
         for queue in written.target.found {
             if let Some(head) = written.target.lanes.get(&queue) {
                 self.plain.lanes.insert(queue, *head);
@@ -248,6 +252,8 @@ async fn write(
             target.grow(&appended);
             Ok(Written { requests, appended, target, idle })
         }
+        // Somebody else appends to these lanes all the time.
+        Err(error) if error.is_moved_on() => Err((requests, StoreError::MovedOn)),
         Err(error) => Err((requests, error)),
     }
 }

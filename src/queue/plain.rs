@@ -43,7 +43,7 @@ pub(super) struct Plain {
     under_way: usize,
     /// How many submits the newest of them has, where another one may follow on the same line: its tasks go by
     /// one statement, and where their lanes end then is known.
-    leads: Option<usize>,
+    pub(super) leads: Option<usize>,
     /// How many submits go alone, because one of them made a batch fail.
     singly: usize,
     /// How many tasks of each claim have not ended.

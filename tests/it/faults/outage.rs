@@ -1,6 +1,9 @@
 //! The database goes away and comes back, and hosts that can't renew their lease.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -131,41 +134,48 @@ fn what_was_written_unheard_is_not_in_the_way_of_what_comes_next() {
 fn batches_behind_one_that_is_refused_leave_no_gap() {
     let host = Host::new(FLEETS).up();
     submit_many(&host, 1);
-    let between = "DO $$
-        DECLARE
-            nth integer := 0;
-        BEGIN
-            WHILE nth < 40 LOOP
-                BEGIN
-                    INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
-                    SELECT lane, max(number) + 1,
-                        hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
-                        'unheard', '{\"op\": \"echo\", \"value\": 1}', 3
-                    FROM hostler.log_tasks GROUP BY lane;
-                    INSERT INTO hostler.log_feed (step, lane, first, last)
-                    SELECT 1, lane, max(number), max(number) FROM hostler.log_tasks GROUP BY lane;
-                    nth := nth + 1;
-                EXCEPTION WHEN unique_violation THEN
-                    NULL;
-                END;
-                COMMIT;
-            END LOOP;
-        END
-        $$";
-    let mut ids = std::thread::scope(|scope| {
-        let submitters: Vec<_> = (0..12)
-            .map(|_| {
-                scope.spawn(|| (0..40).flat_map(|_| submit_many(&host, 1)).collect::<Vec<_>>())
-            })
-            .collect();
+    // So that none is handed out as it is submitted: those do not follow each other.
+    host.cli_json(&["queue", "pause", "default"]);
+    // So slow that there is always one behind another.
+    let slow = "CREATE FUNCTION hostler.slow() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN NULL; END $$;
+        CREATE TRIGGER slow AFTER INSERT ON hostler.log_feed
+            FOR EACH STATEMENT EXECUTE FUNCTION hostler.slow()";
+    host.database().execute(&[slow]);
+    let between = "DO $$ BEGIN
+        FOR nth IN 1..20 LOOP
+            LOCK TABLE hostler.log_tasks IN SHARE ROW EXCLUSIVE MODE;
+            INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
+            SELECT lane, max(number) + 1,
+                hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
+                'unheard', '{\"op\": \"echo\", \"value\": 1}', 3
+            FROM hostler.log_tasks GROUP BY lane;
+            INSERT INTO hostler.log_feed (step, lane, first, last)
+            SELECT 1, lane, max(number), max(number) FROM hostler.log_tasks GROUP BY lane;
+            COMMIT;
+            PERFORM pg_sleep(0.1);
+        END LOOP;
+    END $$";
+    let done = AtomicBool::new(false);
+    let submitted: usize = std::thread::scope(|scope| {
+        let submit = || {
+            let mut submitted = 0;
+            while !done.load(Ordering::Relaxed) {
+                submitted += submit_many(&host, 3).len();
+            }
+            submitted
+        };
+        let submitters: Vec<_> = (0..12).map(|_| scope.spawn(submit)).collect();
         host.database().execute(&[between]);
-        submitters.into_iter().flat_map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        done.store(true, Ordering::Relaxed);
+        submitters.into_iter().map(|one| one.join().unwrap()).sum()
     });
+    host.database().execute(&["DROP TRIGGER slow ON hostler.log_feed"]);
+    host.cli_json(&["queue", "resume", "default"]);
     until_all_are_final(&host);
     let all = super::all_tasks(&host);
-    assert_eq!((ids.len(), all.len()), (12 * 40, 12 * 40 + 40 + 1));
-    ids.clear();
-    ids.extend(all.iter().map(|task| task["id"].as_str().unwrap().to_owned()));
+    assert_eq!(all.len(), submitted + 20 + 1);
+    let ids: Vec<_> = all.iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect();
     nothing_was_lost(&host, &ids);
     host.database().execute(&["DO $$ BEGIN
         ASSERT (SELECT max(number) = count(*) FROM hostler.log_tasks), 'there is a gap';
