@@ -71,12 +71,12 @@ impl QueueActor {
     fn send(&mut self, requests: Vec<Request>, ctx: &mut Context<Self>) {
         let idle = self.direct(&requests);
         let (store, limit) = (self.store.clone(), self.patience());
-        let lanes = self.plain.lanes.clone();
-        self.plain.sent(&requests);
-        let line = self.plain.line.clone();
-        let target = Target { slot: self.host.slot, lanes, found: Vec::new(), line };
         // What idle agents take of it at once is a claim like any other.
         let claims = idle.is_some();
+        let lanes = self.plain.lanes.clone();
+        self.plain.sent(&requests, claims);
+        let line = self.plain.line.clone();
+        let target = Target { slot: self.host.slot, lanes, found: Vec::new(), line };
         self.claims_under_way += usize::from(claims);
         let send = async move { write(&store, limit, target, requests, idle).await };
         ctx.spawn(send.into_actor(self).map(move |result, this, ctx| {
@@ -152,18 +152,7 @@ impl QueueActor {
                 self.left(queue, at.paused, ctx);
             }
         }
-        if !written.target.found.is_empty() {
-            // What was sent behind it is not where it was thought to be.
-            self.plain.leads = None;
-        }
-        for queue in written.target.found {
-            if let Some(head) = written.target.lanes.get(&queue) {
-                self.plain.lanes.insert(queue, *head);
-            }
-        }
-        // Where there are few connections, it goes to whoever waits for one.
-        let kept = written.target.line.filter(|_| self.store.pool_status().max > 1);
-        self.plain.line = self.plain.line.take().or(kept);
+        self.learn(written.target);
         self.announce(ctx);
         self.serve(ctx);
         // After the agents, whose turn is next, and after the next batch is sent: to wake the thread of a caller
@@ -172,6 +161,22 @@ impl QueueActor {
             tokio::task::yield_now().await;
             answer(answers);
         });
+    }
+
+    /// Where a batch went is where the next ones go.
+    fn learn(&mut self, target: Target) {
+        if !target.found.is_empty() {
+            // What was sent behind it is not where it was thought to be.
+            self.plain.leads = None;
+        }
+        for queue in target.found {
+            if let Some(head) = target.lanes.get(&queue) {
+                self.plain.lanes.insert(queue, *head);
+            }
+        }
+        // Where there is but one connection, it goes to whoever waits for it.
+        let kept = target.line.filter(|_| self.store.pool_status().max > 1);
+        self.plain.line = self.plain.line.take().or(kept);
     }
 
     /// Something of what was appended to `queue` waits: whoever takes of it hears so.

@@ -42,7 +42,7 @@ pub(super) struct Plain {
     /// How many batches are under way.
     under_way: usize,
     /// How many submits the newest of them has, where another one may follow on the same line: its tasks go by
-    /// one statement, and where their lanes end then is known.
+    /// one statement, agents take none of them at once, and where their lanes end then is known.
     pub(super) leads: Option<usize>,
     /// How many submits go alone, because one of them made a batch fail.
     singly: usize,
@@ -50,6 +50,7 @@ pub(super) struct Plain {
     pub(super) open: HashMap<ClaimId, usize>,
 }
 
+/// Nobody is left waiting in the inbox.
 impl Drop for QueueActor {
     fn drop(&mut self) {
         self.plain.inbox.close();
@@ -83,8 +84,8 @@ impl Plain {
         self.inbox.take(&wanted)
     }
 
-    /// These are under way, on the line.
-    pub(super) fn sent(&mut self, requests: &[Request]) {
+    /// These are under way, on the line; `claims` tells whether idle agents take of them at once.
+    pub(super) fn sent(&mut self, requests: &[Request], claims: bool) {
         self.singly = self.singly.saturating_sub(1);
         self.under_way += 1;
         let (mut tasks, mut is_known) = (0, true);
@@ -102,7 +103,9 @@ impl Plain {
             // That has a transaction, on a connection of its own.
             self.line = None;
         }
-        self.leads = Some(requests.len()).filter(|_| is_known && self.line.is_some());
+        // Which agents are idle behind a claim is known when that has been answered.
+        let leads = is_known && self.line.is_some() && !claims;
+        self.leads = leads.then_some(requests.len());
     }
 
     /// A batch is over.
