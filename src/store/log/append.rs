@@ -84,9 +84,10 @@ pub struct Appended {
     pub paused: bool,
 }
 
-/// Appends plain tasks, all or none: each behind the newest of the lane beside it, in the order given. Only the
-/// host on the data directory of a lane may append to it. A batch may be sent before the answer to the one before
-/// it has come, on the same connection: it is appended only if that one was.
+/// Appends plain tasks, all or none: each behind the newest of the lane beside it, in the order given.
+///
+/// Only the host on the data directory of a lane may append to it. A batch may be sent before the answer to the one
+/// before it has come, on the same connection: it is appended only if that one was.
 ///
 /// With `direct`, that host's agents take the first ones in the same commit, unless others wait
 /// before them, the queue is paused, or the host's lease has ended.
