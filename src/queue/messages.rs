@@ -95,7 +95,7 @@ pub enum QueueReport {
     },
 }
 
-/// There are submits in the inbox, and none is under way.
+/// As many submits wait in the inbox as the actor waits for.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Append;
