@@ -67,14 +67,10 @@ impl Line {
         let Some(client) = &self.0.client else {
             return Err(StoreError::Unavailable { source: None });
         };
-        let Ok(result) = tokio::time::timeout(limit, work(client)).await else {
-            self.0.sessions.give_up(client);
+        let heard = tokio::time::timeout(limit, work(client)).await.ok();
+        if heard.is_none() {
             self.0.silent.store(true, Relaxed);
-            return Err(StoreError::Silent { limit });
-        };
-        if result.is_err() && client.is_closed() {
-            self.0.sessions.give_up(client);
         }
-        result
+        self.0.sessions.heard(client, heard, limit)
     }
 }

@@ -262,25 +262,11 @@ impl Store {
     ) -> Result<T, StoreError> {
         let mut client = self.client().await?;
         let heard = tokio::time::timeout(limit, transact(&mut client, work)).await.ok();
-        self.put_back(client, heard, limit)
-    }
-
-    /// Puts a connection back from which this was heard; one that said nothing, or is broken, is given
-    /// up.
-    fn put_back<T>(
-        &self,
-        client: Client,
-        heard: Option<Result<T, StoreError>>,
-        limit: Duration,
-    ) -> Result<T, StoreError> {
-        let Some(result) = heard else {
-            self.sessions.give_up(&client);
+        let is_silent = heard.is_none();
+        let result = self.sessions.heard(&client, heard, limit);
+        if is_silent {
             // Back in the pool, it would make the next one wait behind what hangs.
             drop(Client::take(client));
-            return Err(StoreError::Silent { limit });
-        };
-        if result.is_err() && client.is_closed() {
-            self.sessions.give_up(&client);
         }
         result
     }

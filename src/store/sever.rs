@@ -61,6 +61,21 @@ impl Sessions {
         Ok(())
     }
 
+    /// What came of what was sent on this connection: one that said nothing within `limit`, or is broken, is given up.
+    pub(super) fn heard<T>(
+        &self,
+        client: &ClientWrapper,
+        heard: Option<Result<T, StoreError>>,
+        limit: Duration,
+    ) -> Result<T, StoreError> {
+        let is_silent = heard.is_none();
+        let result = heard.unwrap_or(Err(StoreError::Silent { limit }));
+        if is_silent || result.is_err() && client.is_closed() {
+            self.give_up(client);
+        }
+        result
+    }
+
     /// What was sent on this connection may be carried out later.
     pub(super) fn give_up(&self, client: &ClientWrapper) {
         let mut known = self.known();

@@ -98,6 +98,23 @@ fn short_outages_one_after_the_other_lose_nothing() {
     nothing_was_lost(&host, &ids);
 }
 
+/// Writes `count` tasks of this kind as the newest of the only lane, without a word to its host.
+fn unheard(count: usize, kind: &str) -> String {
+    format!(
+        "WITH lane AS (
+            SELECT lane, max(number) AS newest FROM hostler.log_tasks GROUP BY lane
+        ), made AS (
+            INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
+            SELECT lane, newest + nth,
+                hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint + nth),
+                '{kind}', '{{\"op\": \"echo\", \"value\": 1}}', 3
+            FROM lane, generate_series(1, {count}) AS nth
+        )
+        INSERT INTO hostler.log_feed (step, lane, first, last)
+        SELECT 1, lane, newest + 1, newest + {count} FROM lane"
+    )
+}
+
 /// A batch was written, and its host never heard of it: what is submitted next goes behind it, and both are done.
 #[test]
 fn what_was_written_unheard_is_not_in_the_way_of_what_comes_next() {
@@ -105,19 +122,7 @@ fn what_was_written_unheard_is_not_in_the_way_of_what_comes_next() {
     let mut ids = submit_many(&host, 3);
     until_all_are_final(&host);
     for (count, kind) in [(1, "alone"), (250, "many")] {
-        let unheard = format!(
-            "WITH lane AS (
-                SELECT lane, max(number) AS newest FROM hostler.log_tasks GROUP BY lane
-            ), made AS (
-                INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
-                SELECT lane, newest + nth, hostler.task_id_at((extract(epoch FROM now()) * 1000000)::bigint + nth), '{kind}',
-                    '{{\"op\": \"echo\", \"value\": 1}}', 3
-                FROM lane, generate_series(1, 2) AS nth
-            )
-            INSERT INTO hostler.log_feed (step, lane, first, last)
-            SELECT 1, lane, newest + 1, newest + 2 FROM lane"
-        );
-        host.database().execute(&[&unheard]);
+        host.database().execute(&[&unheard(2, kind)]);
         ids.extend(submit_many(&host, count));
         until_all_are_final(&host);
         let all = super::all_tasks(&host);
@@ -142,20 +147,17 @@ fn batches_behind_one_that_is_refused_leave_no_gap() {
         CREATE TRIGGER slow AFTER INSERT ON hostler.log_feed
             FOR EACH STATEMENT EXECUTE FUNCTION hostler.slow()";
     host.database().execute(&[slow]);
-    let between = "DO $$ BEGIN
-        FOR nth IN 1..20 LOOP
+    let between = format!(
+        "DO $$ BEGIN
+        FOR round IN 1..20 LOOP
             LOCK TABLE hostler.log_tasks IN SHARE ROW EXCLUSIVE MODE;
-            INSERT INTO hostler.log_tasks (lane, number, id, kind, input, max_attempts)
-            SELECT lane, max(number) + 1,
-                hostler.task_id_at((extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
-                'unheard', '{\"op\": \"echo\", \"value\": 1}', 3
-            FROM hostler.log_tasks GROUP BY lane;
-            INSERT INTO hostler.log_feed (step, lane, first, last)
-            SELECT 1, lane, max(number), max(number) FROM hostler.log_tasks GROUP BY lane;
+            {};
             COMMIT;
             PERFORM pg_sleep(0.1);
         END LOOP;
-    END $$";
+    END $$",
+        unheard(1, "unheard")
+    );
     let done = AtomicBool::new(false);
     let submitted: usize = std::thread::scope(|scope| {
         let submit = || {
@@ -166,7 +168,7 @@ fn batches_behind_one_that_is_refused_leave_no_gap() {
             submitted
         };
         let submitters: Vec<_> = (0..12).map(|_| scope.spawn(submit)).collect();
-        host.database().execute(&[between]);
+        host.database().execute(&[&between]);
         done.store(true, Ordering::Relaxed);
         submitters.into_iter().map(|one| one.join().unwrap()).sum()
     });
